@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 LOWEST ?= .venv-lowest
 ARGS ?=
 export NO_ALBUMENTATIONS_UPDATE = 1
-# Some environments forbid Python to keep compiled modules: each process would compile torch and lightning anew, 20 s.
+# Some environments forbid Python to keep compiled modules: each process would compile torch and lightning again, 20 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

@@ -1,10 +1,10 @@
-"""How repeatable alignment is: one portrait, turned and scaled, its landmarks mapped into one crop.
+"""Measure the repeatability of alignment: one portrait, rotated and scaled, with its landmarks mapped to one crop.
 
     python benchmarks/alignment_repeatability.py       # scikit-image's portrait (skimage.data.astronaut); a minute
 
-For every rotation and scale the portrait is transformed, its face detected, and the five landmarks taken back to the
-original photo and from there into the crop that the original's own detection defines. Deviations are in percent of the
-crop's side: the largest distance of any landmark between any two of the transforms, and from the original's.
+For every rotation and scale the portrait is transformed, its face detected, and the five landmarks mapped back to the
+original photo and then to the crop defined by the detection in the original. Deviations are in percent of the crop's
+side: the largest distance of any landmark between any two transforms, and from the original's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SCALES = (0.5, 0.75, 1.0, 1.5, 2.0)
 
 
 def turned(photo: np.ndarray, angle: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Turn and scale a photo about its middle onto a canvas that holds all of it, and the matrix that did it."""
+    """Rotate and scale a photo about its centre on a large enough canvas; also return the matrix."""
     height, width = photo.shape[:2]
     a = np.deg2rad(angle)
     turn = scale * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
@@ -34,7 +34,7 @@ def turned(photo: np.ndarray, angle: float, scale: float) -> tuple[np.ndarray, n
 
 
 def measure(steps: int, photo: np.ndarray) -> tuple[dict[str, float], float, np.ndarray]:
-    """Return deviations (percent of the crop), seconds a photo, and how far each landmark is off the template."""
+    """Return deviations (percent of the crop), seconds per photo, and how far each landmark is off the template."""
     aligner = Aligner(build_detector("mtcnn"), refine=steps)
     reference = aligner.align(photo)[0]
     placed, seconds, missed = [], [], 0
@@ -59,7 +59,7 @@ def measure(steps: int, photo: np.ndarray) -> tuple[dict[str, float], float, np.
 
 
 def main() -> None:
-    """Print one line for each number of refinement steps."""
+    """Print one line per number of refinement steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, nargs="+", default=[0, 1, 2, 3])
     args = parser.parse_args()

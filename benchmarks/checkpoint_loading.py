@@ -1,7 +1,7 @@
-"""Time what comparing checksums costs when a large checkpoint is loaded: ``python benchmarks/checkpoint_loading.py``.
+"""Time the checksum comparison when loading a large checkpoint: ``python benchmarks/checkpoint_loading.py``.
 
-Writes a training checkpoint of MFER-Base with AdamW's state (1.9 GB) into a temporary folder and loads its network four
-times with and four times without ``verify``, in turn. docs/export.md holds the best times.
+Writes a training checkpoint of MFER-Base with AdamW's state (1.9 GB) to a temporary folder and loads its network four
+times with and four times without ``verify``, in turn. docs/export.md lists the best times.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mfer_lightning.nn import MFER, Preprocess
 
 
 def write_training_checkpoint(path: Path) -> None:
-    """Write weights and as many numbers of optimiser state as AdamW keeps."""
+    """Write weights and an optimiser state of AdamW's size."""
     network = MFER("convnext_base", 8)
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
     moments = [{"exp_avg": torch.randn_like(w), "exp_avg_sq": torch.rand_like(w)} for w in weights.values()]

@@ -1,4 +1,4 @@
-"""How often the class-order detective errs on models with the right names, and what it finds of swapped ones.
+"""Measure the false alarms of the class-order check on correct names, and its detection rate on swapped names.
 
 python benchmarks/class_order.py       # half a minute
 """
@@ -14,7 +14,7 @@ NAMES = dataset_info("ferplus").class_names
 
 
 def confusion(recall: float, faces: np.ndarray, rng: np.random.Generator, concentration: float) -> np.ndarray:
-    """Draw the confusion matrix of a model that errs in ways of its own: the smaller the concentration, the fewer."""
+    """Draw the confusion matrix of a model with random kinds of errors; a smaller concentration means fewer kinds."""
     rows = []
     for k, n in enumerate(faces):
         p = np.insert(rng.dirichlet(np.full(len(NAMES) - 1, concentration)), k, 0.0) * (1 - recall)
@@ -24,13 +24,13 @@ def confusion(recall: float, faces: np.ndarray, rng: np.random.Generator, concen
 
 
 def main() -> None:
-    """Print both figures."""
+    """Print both rates."""
     rng = np.random.default_rng(5)
     alarms = 0
     for _ in range(10_000):
         matrix = confusion(rng.uniform(0.3, 1.0), rng.integers(0, 80, 8), rng, rng.choice([0.1, 1.0, 10.0]))
         alarms += doubt_class_order(matrix, NAMES) is not None
-    print(f"alarms on right names: {alarms} of 10,000 models, recalls 30 to 100%, up to 79 faces a class")
+    print(f"alarms on right names: {alarms} of 10,000 models, recalls 30 to 100%, up to 79 faces per class")
     print("| recall | 8 faces per class | 16 | 40 | 74 |")
     print("|---|---|---|---|---|")
     order = np.arange(8)

@@ -1,10 +1,10 @@
-"""Where the landmarks lie in a dataset's own crops: what the templates named after datasets are made of.
+"""Measure the landmark positions in a dataset's own crops, from which the templates named after datasets are made.
 
     python benchmarks/dataset_templates.py ferplus /datasets/ferplus --faces 2000
     python benchmarks/dataset_templates.py facs --faces 500
 
-Each face is enlarged on a wide border, looked for with the detector, its landmarks refined, and brought back; medians
-over the faces are printed for a crop of 112 x 112 pixels, with the spread that no single template can follow.
+Each face is enlarged with a wide border and detected, and its refined landmarks are mapped back. Medians over the faces
+are printed for a crop of 112 x 112 pixels, with the spread that no single template can represent.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""All figures of one NVIDIA GPU that docs/performance.md leaves open, in at most eight minutes.
+"""Measure everything that docs/performance.md leaves open, on one NVIDIA GPU in at most eight minutes.
 
-    python benchmarks/gpu.py results              # on an H100 or H200; JSON files into results/, verdicts at the end
+    python benchmarks/gpu.py results              # on an H100 or H200; JSON files in results/, verdicts at the end
     python benchmarks/gpu.py results --only=inference --only=training
-    python benchmarks/gpu.py trial --rehearse     # every line on the CPU with tiny sizes: nothing may fail on the day
+    python benchmarks/gpu.py trial --rehearse     # every line on the CPU with tiny sizes, to find errors beforehand
 
-Each line is a command of its own with what is left of the time; one that does not fit is said and counts as failed.
-What is asked for is of MFER-Base at 224 px, batch 256, bfloat16, with the plain baseline in bfloat16 in the same run.
-A rehearsal compares nothing and compiles nothing (``TORCHDYNAMO_DISABLE``).
+Each line is a separate command that gets the remaining time; a line that does not fit is reported and counts as failed.
+The targets are for MFER-Base at 224 px, batch 256, bfloat16, with the plain baseline in bfloat16 in the same run. A
+rehearsal compares nothing and compiles nothing (``TORCHDYNAMO_DISABLE``).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Seconds for everything.
+#: Total time limit in seconds.
 BUDGET = 480.0
-#: Arithmetic of the small trainings on a GPU, and in a rehearsal.
+#: Precisions of the small trainings on a GPU, and in a rehearsal.
 PRECISIONS, REHEARSED = ("32-true", "bf16-mixed", "16-mixed"), ("32-true", "bf16-mixed")
-#: The training that they are compared with.
+#: The reference training.
 REFERENCE = "cpu-32-true"
 
 BENCHMARK = ("batch=256", "precision=bf16-mixed", "baselines=bfloat16", "stored=224", "workers=14", "faces=8192")
@@ -47,9 +47,9 @@ class Line:
     """One command.
 
     Args:
-        name: of the line; its JSON file, if any, is ``<name>.json``.
+        name: name of the line; its JSON file, if any, is ``<name>.json``.
         command: arguments of Python.
-        environment: variables on top of this process's.
+        environment: additional environment variables.
     """
 
     name: str
@@ -59,13 +59,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A figure beside what is asked for.
+    """A measurement and its target.
 
     Args:
-        what: is measured.
-        figure: that was found; None: there is none.
-        bound: that is asked for.
-        most: the bound is the most, not the least.
+        what: description of the measurement.
+        figure: the result; None if there is none.
+        bound: the target.
+        most: whether the target is a maximum rather than a minimum.
     """
 
     what: str
@@ -75,7 +75,7 @@ class Verdict:
 
     @property
     def reached(self) -> bool:
-        """Whether the figure is there and on the right side of the bound."""
+        """Whether there is a result and it meets the target."""
         if self.figure is None or not math.isfinite(self.figure):
             return False
         return self.figure <= self.bound if self.most else self.figure >= self.bound
@@ -87,7 +87,7 @@ class Verdict:
 
 
 def lines(folder: Path, rehearse: bool) -> list[Line]:
-    """Return what is run, the most important first."""
+    """Return the lines to run, the most important first."""
     options, device = (TINY, "cpu") if rehearse else (BENCHMARK, "cuda")
     empty = (("TORCHINDUCTOR_CACHE_DIR", str(folder / f"compiled-{os.getpid()}")),)
     still = (("TORCHDYNAMO_DISABLE", "1"),) if rehearse else ()
@@ -126,7 +126,7 @@ def lines(folder: Path, rehearse: bool) -> list[Line]:
 
 
 def verdicts(folder: Path, precisions: Sequence[str] = PRECISIONS) -> list[Verdict]:
-    """Compare the figures of a folder with what is asked for; a figure that is missing is not reached."""
+    """Compare the results in a folder with the targets; a missing result does not meet its target."""
 
     def figure(name: str, read: Callable[[Any], float]) -> float | None:
         try:
@@ -181,8 +181,8 @@ def _rate_of(shape: str, parts: Any) -> float:
 def accuracy_verdict(runs: Path, name: str) -> Verdict:
     """Compare the test accuracy of a training with the reference's.
 
-    The bound is three standard errors of the difference of two shares of n faces each. Both are measured on the same
-    faces, so that the noise is smaller than that.
+    The bound is three standard errors of the difference of two proportions of n faces each. Both are measured on the
+    same faces, so the noise is smaller than that.
     """
     what = f"accuracy under {name} beside {REFERENCE}, absolute difference"
     try:
@@ -199,12 +199,12 @@ def _accuracy(folder: Path) -> tuple[float, int]:
 
 
 def run(chosen: Sequence[Line], budget: float) -> list[str]:
-    """Run lines one after the other within a number of seconds; return the names of those that failed."""
+    """Run lines in order within a time limit; return the names of those that failed."""
     failed, end = [], time.monotonic() + budget
     for line in chosen:
         left = end - time.monotonic()
         if left <= 0:
-            print(f"--- {line.name}: NOT run, the {budget:.0f} s are over", flush=True)
+            print(f"--- {line.name}: NOT run, the {budget:.0f} s are used up", flush=True)
             failed.append(line.name)
             continue
         print(f"--- {line.name}, {left:.0f} s left: {' '.join(line.command)}", flush=True)
@@ -216,19 +216,23 @@ def run(chosen: Sequence[Line], budget: float) -> list[str]:
             ).returncode
         except subprocess.TimeoutExpired:
             code = -1
-            print(f"--- {line.name}: stopped, the {budget:.0f} s are over", flush=True)
+            print(f"--- {line.name}: stopped, the {budget:.0f} s are used up", flush=True)
         if code:
             failed.append(line.name)
     return failed
 
 
 def main() -> int:
-    """Run everything; exit code 1 where a line failed or a figure is not reached."""
+    """Run everything; exit code 1 if a line failed or a target is not met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for the JSON files")
-    parser.add_argument("--rehearse", action="store_true", help="on the CPU, tiny; figures are printed, not judged")
-    parser.add_argument("--only", action="append", help="a line by name; several times for several")
-    parser.add_argument("--budget", type=float, help="seconds for everything; 480, and no end in a rehearsal")
+    parser.add_argument(
+        "--rehearse", action="store_true", help="tiny sizes on the CPU; results are not compared with targets"
+    )
+    parser.add_argument("--only", action="append", help="name of a line; may be repeated")
+    parser.add_argument(
+        "--budget", type=float, help="total time limit in seconds; default 480, unlimited in a rehearsal"
+    )
     options = parser.parse_args()
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -241,12 +245,12 @@ def main() -> int:
     failed = run(chosen, options.budget or (86_400.0 if options.rehearse else BUDGET))
     for verdict in verdicts(folder, REHEARSED if options.rehearse else PRECISIONS):
         if options.rehearse:
-            print(f"{verdict.what}: {'no figure' if verdict.figure is None else 'there is a figure'}")
+            print(f"{verdict.what}: {'no result' if verdict.figure is None else 'there is a result'}")
             failed += [verdict.what] * (verdict.figure is None and not options.only)
         else:
             print(verdict)
             failed += [verdict.what] * (not verdict.reached)
-    print(f"Failed: {', '.join(failed)}." if failed else "All of it ran, and all figures are there.")
+    print(f"Failed: {', '.join(failed)}." if failed else "Everything ran, and all results are there.")
     return int(bool(failed))
 
 

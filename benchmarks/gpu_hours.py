@@ -1,8 +1,9 @@
-"""Print a markdown table: what each full-scale recipe costs in arithmetic, and the GPU hours that this means.
+"""Print a Markdown table of the operations and estimated GPU hours of each full-scale recipe.
 
-``python benchmarks/gpu_hours.py``; docs/recipes.md holds its output. An estimate from counted operations, not a
-measurement: forward pass counted on the meta device, the backward pass taken as twice that, SAM as two of both, and a
-GPU that reaches a stated share of its dense bfloat16 peak (NVIDIA's data sheets: A100 312, H100 SXM 989 TFLOP/s).
+``python benchmarks/gpu_hours.py``; docs/recipes.md contains its output. This is an estimate from operation counts, not
+a measurement: the forward pass is counted on the meta device, the backward pass as twice that, SAM as two of both, and
+the GPU is assumed to reach a fraction of its dense bfloat16 peak (NVIDIA's data sheets: A100 312, H100 SXM 989
+TFLOP/s).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PEAKS = {"A100": 312e12, "H100": 989e12}
 
 
 def training_faces(dataset: str, protocol: str, target: str) -> int:
-    """How many faces an epoch of a whole copy has."""
+    """Return the number of faces in an epoch of a complete copy."""
     named = get_protocol(dataset, protocol)
     rule = "label" if target == "label" else target
     expected = next(e.count for e in named.expected if e.partition == "train" and e.rule == rule)
@@ -34,7 +35,7 @@ def training_faces(dataset: str, protocol: str, target: str) -> int:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--share", type=float, default=0.35, help="of the peak that training reaches")
+    parser.add_argument("--share", type=float, default=0.35, help="fraction of the peak that training reaches")
     share = parser.parse_args().share
     register("train_schema")
     print(f"| Recipe | Faces per epoch | Epochs | Training, EFLOP | {' | '.join(f'{g} hours' for g in PEAKS)} |")

@@ -1,12 +1,12 @@
-"""Measure the audit of labels on kept predictions: flip labels of faces that the networks never saw, and look for them.
+"""Measure the label audit on archived predictions: flip labels of faces not used in training, and look for them.
 
 python benchmarks/label_noise.py studies/ferplus_ablation attention=none head=linear loss=ce
 python benchmarks/label_noise.py studies/facs/noise20 loss=ce
 
-No training is needed: a study's archive holds the logits of finished runs on the faces that they reported, which they
-were not trained on. Each seed judges alone, with flips of its own; the last line is the mean of all seeds'
-probabilities. How noisy the labels were that the networks learned from is the study's: clean in ferplus_ablation, 20%
-flipped in facs/noise20.
+No training is needed: a study's archive contains the logits of finished runs on their reported faces, which they were
+not trained on. Each seed judges separately, with its own flips; the last line is for the mean of all seeds'
+probabilities. The noise in the training labels depends on the study: none in ferplus_ablation, 20% flipped in
+facs/noise20.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from mfer_lightning.evaluation.runs import find_results
 
 
 def tables(folder: str, wanted: dict[str, str]) -> list[Predictions]:
-    """Read the predictions of the runs whose parts have these names."""
+    """Read the predictions of the runs with these parts."""
     runs = [
         run
         for run in find_results([folder]).results
         if run.trained and all(run.config[part]["name"] == name for part, name in wanted.items())
     ]
     if not runs:
-        raise UserError(f"{folder} holds no run with {' '.join(f'{k}={v}' for k, v in wanted.items())}.")
+        raise UserError(f"{folder} contains no run with {' '.join(f'{k}={v}' for k, v in wanted.items())}.")
     runs.sort(key=lambda run: run.seed)
     return [run.predictions() for run in runs]
 
@@ -39,7 +39,7 @@ def tables(folder: str, wanted: dict[str, str]) -> list[Predictions]:
 def audit(
     table: Predictions, probabilities: NDArray[np.float64], rate: float, margin: float, seed: int
 ) -> dict[str, float]:
-    """Flip labels, look for them, and measure what was found."""
+    """Flip labels, look for them, and measure the detection."""
     n, k = probabilities.shape
     clean = Split(np.arange(n), table.label, np.eye(k, dtype=np.float32)[table.label])
     given = flip_labels(clean, [str(path) for path in table.path], table.class_names, rate, seed)[0].label
@@ -57,7 +57,7 @@ def audit(
 
 
 def main() -> None:
-    """Print one line a seed, their mean, and the line of all seeds together."""
+    """Print one line per seed, their mean, and a line for all seeds together."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("parts", nargs="*", help="names of parts, e.g. loss=ce")

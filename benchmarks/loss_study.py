@@ -1,15 +1,16 @@
-"""What the feature losses do to a feature: the measurements behind the defaults in docs/losses.md.
+"""Measure the effect of the feature losses on features: the basis of the defaults in docs/losses.md.
 
     python benchmarks/loss_study.py gradients          # size of each term's gradient, a second
     python benchmarks/loss_study.py widths             # one weight for every width, synthetic, minutes
     python benchmarks/loss_study.py ferplus data/ferplus --setting dsf:temperature=0.25,pull=0.2,weight=0.3
 
 `ferplus` trains a small convolutional network on part of the training images (24 pixels, vote distributions as
-targets) and measures on FER2013Valid, majority faces. Several --setting and --seeds may be given; each run is a row.
+targets) and measures on FER2013Valid, majority faces. --setting and --seeds may be repeated; each run is a row.
 
-Columns: accuracy on held-out data; `within`, the root mean square distance of a feature from its class's mean;
+Columns: accuracy on held-out data; `within`, the root mean square distance of a feature from its class mean;
 `between`, the root mean square distance between class means (both per channel: divided by sqrt D); `size`, the root
-mean square feature about the grand mean; `centers`, the root mean square distance between the loss's centres.
+mean square deviation of features from the overall mean; `centers`, the root mean square distance between the loss's
+centres.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ FEATURE_LOSSES = {"center": losses.CenterLoss, "lgm": losses.LGMLoss, "dsf": los
 
 
 class Network(nn.Module):
-    """A trunk, a LayerNormed feature of width D (as MFER's is), and one linear head."""
+    """A trunk, a LayerNormed feature of width D (as in MFER), and one linear head."""
 
     def __init__(self, trunk: nn.Module, width: int, num_classes: int) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class Network(nn.Module):
 
 
 def make_objective(setting: str, num_classes: int, width: int) -> losses.Objective:
-    """Turn `dsf:temperature=0.25,pull=0.2,weight=0.3` (or `none`) into an objective."""
+    """Convert `dsf:temperature=0.25,pull=0.2,weight=0.3` (or `none`) to an objective."""
     name, _, text = setting.partition(":")
     options: dict[str, Any] = {}
     for pair in filter(None, text.split(",")):
@@ -86,7 +87,7 @@ def train(
 
 @torch.no_grad()
 def measure(network: Network, objective: losses.Objective, data: tuple[Tensor, Tensor]) -> dict[str, float]:
-    """Accuracy and geometry of the features on held-out data with labels."""
+    """Measure accuracy and geometry of the features on labelled held-out data."""
     network.eval()
     images, label = data
     parts = [network(x) for x in images.split(512)]
@@ -107,7 +108,7 @@ def measure(network: Network, objective: losses.Objective, data: tuple[Tensor, T
 
 
 def gradients(args: argparse.Namespace) -> None:
-    """Norm of each term's gradient with respect to a LayerNormed feature, times sqrt D, by width and distance."""
+    """Print the norm of each term's gradient with respect to a LayerNormed feature, times sqrt D."""
     rows = csv.writer(sys.stdout)
     rows.writerow(["loss", "term", "width", "centre_distance", "value", "gradient_times_sqrt_width"])
     for width in (16, 64, 256, 1024):
@@ -116,7 +117,7 @@ def gradients(args: argparse.Namespace) -> None:
             directions = torch.linalg.qr(torch.randn(width, 8, generator=generator))[0].T
             centers = directions * distance * (width / 2) ** 0.5  # |c_i - c_j|^2 / D = distance^2
             target = torch.eye(8).repeat(32, 1)
-            # Half way between the own centre and a random one, plus noise: what an undecided sample looks like.
+            # Half way between the sample's own centre and a random one, plus noise: an ambiguous sample.
             other = centers[torch.randint(0, 8, (256,), generator=generator)]
             start = (target @ centers + other) / 2 + 0.3 * torch.randn(256, width, generator=generator)
             for name, kind in FEATURE_LOSSES.items():
@@ -130,7 +131,7 @@ def gradients(args: argparse.Namespace) -> None:
 
 
 def widths(args: argparse.Namespace) -> None:
-    """One setting at several widths, on an ambiguous synthetic problem: 8 overlapping classes behind a random net."""
+    """Train one setting at several widths on an ambiguous synthetic problem with 8 overlapping classes."""
     report(["width"])
     for width in (32, 128, 512):
         for setting in args.setting:
@@ -150,7 +151,7 @@ def widths(args: argparse.Namespace) -> None:
 
 
 def ferplus(args: argparse.Namespace) -> None:
-    """Settings on FERPlus: a small convolutional network on 24-pixel faces."""
+    """Train settings on FERPlus with a small convolutional network on 24-pixel faces."""
     images, votes = read_ferplus(args.data / "FER2013Train")
     keep = np.random.default_rng(0).permutation(len(images))[: args.faces]
     target = torch.from_numpy(votes / votes.sum(1, keepdims=True)).float()[keep]
@@ -174,7 +175,7 @@ def ferplus(args: argparse.Namespace) -> None:
 
 
 def read_ferplus(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read a PNG folder: images (N,1,24,24), standardised, and votes (N,8) without single ones."""
+    """Read a PNG folder: images (N,1,24,24), standardised, and votes (N,8) without single votes."""
     images, votes = [], []
     with (folder / "label.csv").open(encoding="utf-8") as file:
         for name, _, *counts in csv.reader(file):
@@ -190,7 +191,7 @@ def read_ferplus(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def report(first: list[Any], setting: str = "", seed: int = 0, figures: dict[str, float] | None = None) -> None:
-    """Print a row; the header where there are no figures."""
+    """Print a row; without values, the header."""
     rows = csv.writer(sys.stdout)
     if figures is None:
         rows.writerow([*first, "setting", "seed", "accuracy", "within", "between", "ratio", "size", "centers"])

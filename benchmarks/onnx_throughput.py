@@ -1,10 +1,10 @@
-"""Faces a second: eager torch, ONNX Runtime, and ONNX Runtime in 8 bits, on the CPU, in turns.
+"""Compare faces per second of eager torch, ONNX Runtime, and ONNX Runtime in 8 bits on the CPU, in turn.
 
     python benchmarks/onnx_throughput.py            MFER-Base and two small networks
     python benchmarks/onnx_throughput.py --rounds 9 --threads 2 --batch 1 8
 
-Weights are random: they change no figure but those of accuracy. Each round measures every way once, in turns, so that
-whatever else the machine does meets all of them; what is shown are medians over the rounds, and of the rounds' ratios.
+Weights are random, which only affects accuracy. Each round measures every way once, so that other load on the machine
+affects all of them; the output shows medians over the rounds, and medians of the ratios within rounds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.onnx import OnnxModel
 from mfer_lightning.onnx.model import FILE
 
-#: Name -> arguments of MFER, and the side of the faces.
+#: Name -> arguments of MFER, and side of the faces.
 NETWORKS = {
     "MFER-Base (convnext_base, ds, 224 px)": ({"backbone": "convnext_base", "attention": "ds"}, 224),
     "convnext_atto, ds, 112 px": ({"backbone": "convnext_atto", "attention": "ds"}, 112),
@@ -42,11 +42,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--seconds", type=float, default=2.0, help="at least this long a measurement")
-    parser.add_argument(
-        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a machine that others use too"
-    )
-    parser.add_argument("--only", default="", help="networks whose name holds this")
+    parser.add_argument("--seconds", type=float, default=2.0, help="minimum duration of a measurement")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for a machine with other users")
+    parser.add_argument("--only", default="", help="only networks whose name contains this")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"{options.threads} threads, {options.rounds} rounds, medians, {options.clock} time")
@@ -58,7 +56,7 @@ def main() -> None:
 
 
 def measure(name: str, arguments: dict, size: int, options: argparse.Namespace) -> None:
-    """Print one line of the table for each size of a batch."""
+    """Print one line of the table per batch size."""
     torch.manual_seed(0)
     names = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
     network = MFER(num_classes=len(names), **arguments).eval().requires_grad_(False)
@@ -96,7 +94,7 @@ def measure(name: str, arguments: dict, size: int, options: argparse.Namespace) 
 
 
 def faces_a_second(way: Callable[[], object], batch: int, seconds: float, clock: Callable[[], float]) -> float:
-    """Repeat a prediction for some time."""
+    """Repeat a prediction for a given time."""
     count, started = 0, clock()
     while (passed := clock() - started) < seconds:
         way()

@@ -1,19 +1,19 @@
-"""Other people's ready-made emotion models beside ours: the same pictures, labels and statistics (docs/peers.md).
+"""Compare other ready-made emotion models with ours on the same pictures, labels and statistics (docs/peers.md).
 
     python benchmarks/peers.py peers --ferplus data/ferplus --photos data/photos --ours tiny=runs/<run> \
         --peer "fer=envs/fer/bin/python benchmarks/peers/fer_package.py"
 
-Each peer runs in an environment of its own, through a small adapter in `benchmarks/peers/`: a command that is given
-`crops` or `photos`, a list of pictures and the name of the csv file that it is to write. It sees no labels. The
+Each peer runs in its own environment, through a small adapter in `benchmarks/peers/`: a command with the
+arguments `crops` or `photos`, a list of pictures and the name of the csv file to write. It gets no labels. The
 comparison reads the csv files and runs here.
 
 - `crops`: FER2013Valid under `ferplus@dev`, each classifier with its own preprocessing, no detector.
 - `photos`: half of a folder of photos with `labels.csv` (image, emotion), each detector with its classifier. The face
   with the largest box counts. A photo in which no face is found counts as an error. The halves are fixed; the half
-  `final` is for one last look, when nothing is chosen any more.
+  `final` is for a single final evaluation, when all choices have been made.
 
-Where a contestant lacks the class contempt, it is left out on both sides: faces with this label are removed, and the
-contempt probability of the others is removed and the rest divided by its sum.
+If a contestant lacks the class contempt, it is left out on both sides: faces with this label are removed, and the
+contempt probability of the other models is removed and the rest renormalised.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ from mfer_lightning.evaluation.statistics.multiple import holm
 from mfer_lightning.inference.match_classes import match_classes
 
 HERE = Path(__file__).resolve().parent
-MISS = "no face"  # a class that no face has: what is predicted where no face was found
+MISS = "no face"  # prediction if no face was found; no face has this label
 TASKS = {"crops": "classifier alone, FER2013Valid's crops", "photos": "detector and classifier, photos"}
 BOX = ("x", "y", "width", "height")
-WARM_UP = 10  # pictures whose time is not counted: just-in-time compilers, lazy loading
+WARM_UP = 10  # untimed pictures at the start, for just-in-time compilers and lazy loading
 
 
 @dataclass(frozen=True)
 class Faces:
-    """Labelled pictures: what is asked. ``label`` (N,) int64 is an index into ``class_names``."""
+    """Labelled pictures. ``label`` (N,) int64 is an index into ``class_names``."""
 
     pictures: tuple[str, ...]
     label: NDArray[np.int64]
@@ -64,7 +64,7 @@ class Faces:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one contestant wrote: ``shares`` (N,K) float64, a row of NaN where no face was found; ``cpu_ms`` (N,)."""
+    """Answers of one contestant: ``shares`` (N,K) float64, a row of NaN if no face was found; ``cpu_ms`` (N,)."""
 
     class_names: tuple[str, ...]
     shares: NDArray[np.float64]
@@ -72,26 +72,26 @@ class Answers:
 
 
 def crops(root: Path) -> Faces:
-    """Return the faces that ``ferplus@dev`` reports on: FER2013Valid, labels by majority."""
+    """Return the reported faces of ``ferplus@dev``: FER2013Valid with majority labels."""
     index = read_ferplus(root)
     split = make_splits(index, get_protocol("ferplus", "dev"), needed=("test",)).test
     return Faces(tuple(str(root / path) for path in index.path[split.rows]), split.label, tuple(CLASSES))
 
 
 def photos(root: Path, half: str) -> Faces:
-    """Return one half of the photos of ``labels.csv``: sorted by name, shuffled with seed 2026, cut in the middle."""
+    """Return one half of the photos of ``labels.csv``: sorted by name, shuffled with seed 2026, split in the middle."""
     with (root / "labels.csv").open(newline="", encoding="utf-8") as file:
         emotion = {row["image"]: canonical(row["emotion"]) for row in csv.DictReader(file)}
     names = halves(list(emotion))[half]
     unknown = sorted({emotion[name] for name in names} - set(CLASSES))
     if unknown:
-        raise UserError(f"{root / 'labels.csv'}: {unknown[0]} is none of {', '.join(CLASSES)}.")
+        raise UserError(f"{root / 'labels.csv'}: {unknown[0]} is not one of {', '.join(CLASSES)}.")
     label = np.array([CLASSES.index(emotion[name]) for name in names], dtype=np.int64)
     return Faces(tuple(str(root / name) for name in names), label, tuple(CLASSES))
 
 
 def halves(names: Sequence[str]) -> dict[str, list[str]]:
-    """Divide names into a half to work with and one that is looked at once, whatever their order."""
+    """Split names into a working half and a final half, independent of their order."""
     shuffled = sorted(names)
     random.Random(2026).shuffle(shuffled)
     return {"working": shuffled[: len(shuffled) // 2], "final": shuffled[len(shuffled) // 2 :]}
@@ -101,7 +101,7 @@ def read_answers(path: Path, pictures: Sequence[str]) -> Answers:
     """Read a contestant's csv file: one row for each picture, in the same order.
 
     Raises:
-        UserError: where pictures are missing or moved, or a row is neither a miss nor a distribution.
+        UserError: if pictures are missing or reordered, or a row is neither a miss nor a distribution.
     """
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -116,16 +116,16 @@ def read_answers(path: Path, pictures: Sequence[str]) -> Answers:
     wrong = ~missed & ~(np.isfinite(shares).all(axis=1) & (shares >= 0).all(axis=1) & (shares.sum(axis=1) > 0))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise UserError(f"{path}, line {row + 2}: probabilities or empty cells are expected, not {shares[row]}.")
+        raise UserError(f"{path}, line {row + 2}: expected probabilities or empty cells, but got {shares[row]}.")
     return Answers(tuple(map(canonical, names)), shares, np.array([float(row["cpu_ms"] or "nan") for row in rows]))
 
 
 def as_predictions(faces: Faces, answers: Answers, drop: Sequence[str]) -> Predictions:
-    """Turn answers into a table of predictions over the common classes and :data:`MISS`.
+    """Convert answers to a table of predictions over the common classes and :data:`MISS`.
 
     Args:
-        faces: what was asked.
-        answers: of one contestant.
+        faces: the pictures.
+        answers: answers of one contestant.
         drop: classes to leave out: faces with this label, and the probability of this class.
     """
     match = match_classes(answers.class_names, faces.class_names, drop)
@@ -142,7 +142,7 @@ def as_predictions(faces: Faces, answers: Answers, drop: Sequence[str]) -> Predi
 
 
 def left_out(answers: Mapping[str, Answers]) -> list[str]:
-    """Return contempt where a contestant lacks it; any other difference is refused when classes are matched."""
+    """Return contempt if a contestant lacks it; other differences are rejected when classes are matched."""
     return [] if all("contempt" in one.class_names for one in answers.values()) else ["contempt"]
 
 
@@ -169,7 +169,7 @@ def figures(table: Predictions) -> dict:
 
 
 def compare(tables: Mapping[str, Predictions], ours: Sequence[str]) -> list[dict]:
-    """Compare each of ours with each peer, or without one of ours each pair of peers, with Holm's correction."""
+    """Compare each of our models with each peer, or without ours each pair of peers, with Holm's correction."""
     peers = [name for name in tables if name not in ours]
     pairs = list(itertools.product(ours, peers)) if ours else list(itertools.combinations(peers, 2))
     found = [compare_checkpoints(tables[a], tables[b]) for a, b in pairs]
@@ -182,7 +182,7 @@ def compare(tables: Mapping[str, Predictions], ours: Sequence[str]) -> list[dict
 
 
 def ask(command: Sequence[str], task: str, pictures: Sequence[str], answers: Path) -> Answers:
-    """Run an adapter with one thread, and read what it wrote."""
+    """Run an adapter with one thread, and read its output."""
     answers.with_suffix(".json").unlink(missing_ok=True)
     listing = answers.with_suffix(".txt")
     listing.write_text("".join(f"{picture}\n" for picture in pictures), encoding="utf-8")
@@ -196,11 +196,11 @@ def ask(command: Sequence[str], task: str, pictures: Sequence[str], answers: Pat
 
 
 def speeds(commands: Mapping[str, Sequence[str]], task: str, pictures: Sequence[str], out: Path, rounds: int) -> dict:
-    """Measure CPU milliseconds a picture, in rounds in which all take their turn on the same pictures.
+    """Measure CPU milliseconds per picture, in rounds in which all contestants process the same pictures in turn.
 
-    What a process computes is counted, all its threads together, not what it waits. Other work on the machine slows
-    it all the same: the smallest of the rounds' means is taken, and the ratio to the first contestant is what can be
-    quoted. Loading, and reading and decoding of files, do not count.
+    Processor time of all threads counts, not waiting, loading, reading or decoding. Other load on the machine still
+    slows it down: the smallest of the rounds' means is used, and only the ratio to the first contestant should be
+    quoted.
     """
     means: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(rounds):
@@ -220,7 +220,7 @@ def speeds(commands: Mapping[str, Sequence[str]], task: str, pictures: Sequence[
 
 
 def share(value: float | None, interval: Sequence[float] | None = None) -> str:
-    """Write a share in percent, with its interval."""
+    """Format a proportion in percent, with its interval."""
     if value is None:
         return "-"
     return f"{100 * value:.1f}" + ("" if interval is None else f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})")
@@ -265,27 +265,27 @@ def named(text: str) -> tuple[str, str]:
     """Read ``name=value``."""
     name, sign, value = text.partition("=")
     if not (sign and name and value):
-        raise argparse.ArgumentTypeError(f"name=value is expected, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected name=value, but got {text!r}")
     return name, value
 
 
 def main() -> None:
     """Ask all contestants, compare them, and write ``peers.json`` and ``peers.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, help="folder of the answers and the result")
+    parser.add_argument("out", type=Path, help="folder for the answers and the result")
     parser.add_argument("--ferplus", type=Path, help="FERPlus's folder, for the table of crops")
     parser.add_argument("--photos", type=Path, help="folder of photos with labels.csv, for the table of photos")
     parser.add_argument("--half", choices=("working", "final"), default="working", help="which half of the photos")
     parser.add_argument("--ours", type=named, action="append", default=[], help="<name>=<run, checkpoint or export>")
     parser.add_argument("--peer", type=named, action="append", default=[], help="<name>=<command of its adapter>")
-    parser.add_argument("--keep", action="store_true", help="keep the answers that are in the folder already")
-    parser.add_argument("--speed", type=int, default=0, metavar="ROUNDS", help="measure the speed in so many rounds")
-    parser.add_argument("--speed-pictures", type=int, default=60, help="pictures of a round")
+    parser.add_argument("--keep", action="store_true", help="reuse answers that are already in the folder")
+    parser.add_argument("--speed", type=int, default=0, metavar="ROUNDS", help="rounds of the speed measurement")
+    parser.add_argument("--speed-pictures", type=int, default=60, help="pictures per round")
     options = parser.parse_args()
     commands = {n: [sys.executable, str(HERE / "peers" / "ours.py"), where] for n, where in options.ours}
     commands |= {name: shlex.split(command) for name, command in options.peer}
     if len(commands) < len(options.ours) + len(options.peer) or not commands:
-        parser.error("give each contestant a name of its own, with --ours or --peer")
+        parser.error("give each contestant its own name, with --ours or --peer")
     tasks = {"crops": crops(options.ferplus)} if options.ferplus else {}
     tasks |= {"photos": photos(options.photos, options.half)} if options.photos else {}
     options.out.mkdir(parents=True, exist_ok=True)
@@ -294,7 +294,7 @@ def main() -> None:
         answers = {}
         for name, command in commands.items():
             path = options.out / f"{name}-{task}.csv"
-            kept = options.keep and path.with_suffix(".json").is_file()  # an adapter writes the facts last
+            kept = options.keep and path.with_suffix(".json").is_file()  # adapters write the json file last
             answers[name] = read_answers(path, faces.pictures) if kept else ask(command, task, faces.pictures, path)
         drop = left_out(answers)
         tables = {name: as_predictions(faces, one, drop) for name, one in answers.items()}

@@ -1,10 +1,10 @@
-"""Every figure of docs/performance.md, measured in one go and written into its tables.
+"""Measure everything in docs/performance.md in one run, and fill its tables.
 
     python benchmarks/performance.py                    # quarter of an hour on two quiet cores; writes recorded.json
-    python benchmarks/performance.py --only-tables      # fill the tables anew from benchmarks/recorded.json
+    python benchmarks/performance.py --only-tables      # fill the tables again from benchmarks/recorded.json
 
-It runs ``mfer benchmark device=cpu`` with the defaults (for a GPU: ``benchmarks/gpu.py``). Close what else is running:
-ratios roughly hold on a busy machine, shares of the ceiling do not.
+It runs ``mfer benchmark device=cpu`` with the defaults (for a GPU: ``benchmarks/gpu.py``). Close other programs:
+on a busy machine ratios are roughly correct, but fractions of the ceiling are not.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
               for name in ("plain", "checkpointing"))
         )  # fmt: skip
     if "ranks" in parts:
-        lines = ["| faces a step | 1 rank, all threads | ranks of 1 thread each | ratio |", "|---|---|---|---|"]
+        lines = ["| faces per step | 1 rank, all threads | ranks of 1 thread each | ratio |", "|---|---|---|---|"]
         lines += [
             f"| {p['batch']} | {p['faces_per_second']['one_rank']:,} faces/s | {p['ranks']} ranks: "
             f"{p['faces_per_second']['ranks']:,} faces/s | {p['ratio']} |"
@@ -116,7 +116,7 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
 
 
 def fill(page: str, found: dict[str, str]) -> str:
-    """Put tables between their markers, ``<!-- name -->`` and ``<!-- /name -->``; the others stay."""
+    """Put tables between their markers, ``<!-- name -->`` and ``<!-- /name -->``; others are unchanged."""
     for name, table in found.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         page, count = pattern.subn(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page)
@@ -130,9 +130,9 @@ def _rows(*rows: tuple[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, record, fill the page."""
+    """Measure, record the results, and fill the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only-tables", action="store_true", help="from the figures that are recorded")
+    parser.add_argument("--only-tables", action="store_true", help="use the recorded results")
     parser.add_argument("overrides", nargs="*", help="options of mfer benchmark, e.g. parts=[train] repeats=3")
     args = parser.parse_args()
     if not args.only_tables:

@@ -1,8 +1,8 @@
-"""Where the time of prediction goes: reading, finding faces, looking again, the network.
+"""Measure the time of the steps of prediction: reading, face detection, second look, network.
 
     python benchmarks/predict.py runs/<run> photos --photos 60
 
-Each photo goes through the steps of `mfer predict` one after the other in one process; medians and shares are printed.
+Each photo goes through the steps of `mfer predict` in one process; medians and fractions are printed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Time ``mfer report`` on made-up runs: ``python benchmarks/report.py``.
+"""Time ``mfer report`` on artificial runs: ``python benchmarks/report.py``.
 
-Writes runs of the real layout (predictions, features, curves, results) into a temporary folder, 10 methods of 3 seeds
-with 10,000 faces each unless told otherwise, and makes their report three times: without t-SNE, with t-SNE, and with
-t-SNE that the runs have kept. docs/report.md holds its output.
+Writes runs of the real layout (predictions, features, curves, results) to a temporary folder, by default 10 methods
+with 3 seeds and 10,000 faces each, and makes their report three times: without t-SNE, with t-SNE, and with t-SNE stored
+by the runs. docs/report.md contains its output.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mfer_lightning.reporting.pages.write import write_report
 
 
 def write_run(folder: Path, loss: str, attention: str, seed: int, faces: int, width: int) -> None:
-    """Write one run whose predictions are right 7 times in 10."""
+    """Write one run whose predictions are 70% correct."""
     rng = np.random.default_rng([len(loss), len(attention), seed])
     k = len(EMOTIONS)
     label = np.arange(faces) % k
@@ -60,7 +60,7 @@ def write_run(folder: Path, loss: str, attention: str, seed: int, faces: int, wi
 
 
 def keep_plane(file: Path) -> None:
-    """Let a run have mapped its features to the plane at its end."""
+    """Add a stored t-SNE embedding to a run."""
     with np.load(file) as stored:
         index, feature, label, skin = (stored[name] for name in ("index", "feature", "label", "attribute_skin"))
     write_features(file, index, feature, label, {"skin": skin}, plane_of(feature, label, 1500))
@@ -70,9 +70,9 @@ def main() -> None:
     """Write runs, make reports, print times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=int, default=10_000)
-    parser.add_argument("--losses", type=int, default=5, help="by two attentions")
+    parser.add_argument("--losses", type=int, default=5, help="number of losses, each with two attentions")
     parser.add_argument("--seeds", type=int, default=3, help="of each")
-    parser.add_argument("--width", type=int, default=1024, help="of the features")
+    parser.add_argument("--width", type=int, default=1024, help="width of the features")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "runs"

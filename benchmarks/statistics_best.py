@@ -1,4 +1,4 @@
-"""How often something is called worse than the best of several equal methods, by two corrections.
+"""Measure how often one of several equal methods is called worse than the best, with two corrections.
 
 For docs/statistics.md::
 
@@ -21,7 +21,7 @@ IMAGES, SPREAD, OWN = 1500, 0.15, 0.5
 
 
 def study(methods: int, seeds: int, rng: np.random.Generator) -> dict[str, NDArray[np.bool_]]:
-    """What the seeds of equal methods get right; ``OWN`` is how far methods differ in what they find hard."""
+    """Simulate which faces equal methods classify correctly; ``OWN`` is how much their hard faces differ."""
     easy = rng.random(IMAGES) < 0.8
     ability = np.where(easy, rng.normal(4, 1, IMAGES), rng.normal(-0.2, 1.5, IMAGES))
     runs = {}
@@ -33,7 +33,7 @@ def study(methods: int, seeds: int, rng: np.random.Generator) -> dict[str, NDArr
 
 
 def main() -> None:
-    """Print one row a number of methods and seeds."""
+    """Print one row per number of methods and seeds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=1000)
     repetitions = parser.parse_args().repetitions

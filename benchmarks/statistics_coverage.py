@@ -1,12 +1,12 @@
-"""How often intervals hold the truth, by metric and by the number of samples a class.
+"""Measure the coverage of intervals, by metric and number of samples per class.
 
 For the table of docs/statistics.md (some minutes on one core)::
 
     python benchmarks/statistics_coverage.py --repetitions 1000 --resamples 500
 
-A model is drawn once: seven classes, its logits a normal about the true class with an offset that makes some classes
-harder and one model over-confident. Its true figures are those on two million faces with the same shares of classes.
-Test sets are then drawn from it again and again, and each interval looked at.
+A model is simulated once: seven classes, with logits normally distributed around the true class and an offset that
+makes some classes harder and the model overconfident. Its true metrics are those on two million faces with the same
+class proportions. Test sets are then drawn from it repeatedly to check each interval.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.statistics import bootstrap_intervals
 
 NAMES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-#: Samples a class: RAF-DB's rarest on test have 74 and 160, a held-out validation set of it about 16.
+#: Samples per class: RAF-DB's rarest classes have 74 and 160 test faces, and about 16 in a held-out validation set.
 SIZES = (16, 74, 160, 500)
 METRICS = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "cohen_kappa", "nll", "brier")
 
 
 def draw(samples: int, rng: np.random.Generator, temperature: float = 0.7) -> Predictions:
-    """Draw a test set with so many faces of each class and what the model makes of them."""
+    """Draw a test set with a number of faces per class, and the model's predictions."""
     k = len(NAMES)
     label = np.repeat(np.arange(k), samples)
     skill = np.linspace(1.6, 3.6, k)[label]
     logits = rng.standard_normal((len(label), k), dtype=np.float32)
     logits[np.arange(len(label)), label] += skill
-    logits[:, 4] += 0.4  # one class is called too often
+    logits[:, 4] += 0.4  # one class is predicted too often
     n = len(label)
     return Predictions(np.arange(n), np.zeros(n, dtype="U1"), label, logits / temperature, NAMES)
 
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def coverage(size: int, truth: dict[str, float], repetitions: int, resamples: int) -> dict[str, float]:
-    """Share of test sets whose interval holds the true figure."""
+    """Return the proportion of test sets whose interval contains the true value."""
     rng = np.random.default_rng(size)
     held: dict[str, int] = {}
     for repetition in range(repetitions):
@@ -71,7 +71,7 @@ def coverage(size: int, truth: dict[str, float], repetitions: int, resamples: in
 
 
 def intervals(table: Predictions, seed: int, resamples: int) -> dict[str, tuple[float, float]]:
-    """Give the intervals that a result holds, and the bootstrap's for accuracy beside Wilson's."""
+    """Return the intervals of a result, and for accuracy also the bootstrap interval."""
     found = bootstrap_intervals(table, (*METRICS, "ece"), resamples=resamples, seed=seed)
     right = int((table.pred == table.label).sum())
     hits = np.bincount(table.label, weights=table.pred == table.label).astype(int)

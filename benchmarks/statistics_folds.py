@@ -1,8 +1,8 @@
-"""How often 95% intervals of a cross-validated accuracy hold the true one: over faces, subjects and folds.
+"""Measure the coverage of 95% intervals of a cross-validated accuracy: over faces, subjects and folds.
 
     python benchmarks/statistics_folds.py --repetitions 10000
 
-A study as of CK+: 118 subjects with 9 faces each (3 sequences of 3 pictures), dealt out to ten folds. A face is right
+The study resembles CK+: 118 subjects with 9 faces each (3 sequences of 3 pictures), in ten folds. A face is correct
 with a probability whose logit varies between subjects, between sequences of a subject, and between the folds' networks.
 """
 
@@ -20,14 +20,14 @@ SUBJECTS, SEQUENCES, PICTURES, FOLDS = 118, 3, 3, 10
 def right_answers(
     rng: np.random.Generator, mean: float, subject: float, sequence: float, network: float
 ) -> NDArray[np.float64]:
-    """Draw how many faces of each subject are right, (subjects,)."""
+    """Draw the number of correct faces of each subject, (subjects,)."""
     logit = mean + subject * rng.normal(size=(SUBJECTS, 1)) + sequence * rng.normal(size=(SUBJECTS, SEQUENCES))
     logit += network * rng.normal(size=FOLDS)[np.arange(SUBJECTS) % FOLDS][:, None]
     return rng.binomial(PICTURES, 1 / (1 + np.exp(-logit))).sum(axis=1).astype(float)
 
 
 def jackknife(right: NDArray[np.float64], units: NDArray[np.int64]) -> tuple[float, float]:
-    """Give the interval of the joined accuracy with one unit left out at a time."""
+    """Compute the jackknife interval of the joined accuracy, leaving out one unit at a time."""
     hits = np.bincount(units, weights=right)
     faces = np.bincount(units) * SEQUENCES * PICTURES
     without = (hits.sum() - hits) / (faces.sum() - faces)
@@ -37,7 +37,7 @@ def jackknife(right: NDArray[np.float64], units: NDArray[np.int64]) -> tuple[flo
 
 
 def wilson(right: NDArray[np.float64]) -> tuple[float, float]:
-    """Give Wilson's interval, as if faces were independent."""
+    """Compute Wilson's interval, as if faces were independent."""
     n, z = SUBJECTS * SEQUENCES * PICTURES, stats.norm.ppf(0.975)
     share = right.sum() / n
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)

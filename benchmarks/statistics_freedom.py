@@ -1,9 +1,10 @@
-"""What a nominal 5% is, by numerical integration: the test of two methods with plain and corrected degrees of freedom.
+"""Compute the true level of the test of two methods at nominal 5%, with plain and corrected degrees of freedom.
 
     python benchmarks/statistics_freedom.py        # a minute
 
-For normal data, the least and the largest chance of a verdict where there is none, over ratios of the true spreads of
-the two methods' seeds up to ``--ratio`` either way and parts of the variance that come from images from 0 to 70%.
+By numerical integration for normal data: the smallest and largest probability of a verdict without a difference, over
+ratios of the two methods' true spreads over seeds up to ``--ratio`` in either direction, and proportions of the
+variance due to images from 0 to 70%.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _FREEDOM = np.vectorize(
 
 
 def chances(seeds: tuple[int, int], ratio: float, part: float, alpha: float, points: int = 30) -> dict[str, float]:
-    """Chance of p < alpha without a difference: plain Satterthwaite's, Student's pooled test, and the corrected one."""
+    """Return the probability of p < alpha without a difference: Satterthwaite, Student's pooled test, corrected."""
     levels = (np.arange(points) + 0.5) / points
     nu = [s - 1 for s in seeds]
     true = np.array([1 / seeds[0], ratio**2 / seeds[1]])

@@ -1,4 +1,4 @@
-"""How often the comparison of two methods errs where there is no difference, and what differences it finds.
+"""Measure the error rate of the comparison of two equal methods, and the differences that it detects.
 
 For the tables of docs/statistics.md::
 
@@ -7,7 +7,7 @@ For the tables of docs/statistics.md::
     python benchmarks/statistics_methods.py image-only --repetitions 4000
     python benchmarks/statistics_methods.py intervals --repetitions 1000
 
-Everything is simulated (mfer_lightning.evaluation.statistics.simulation): seeds, images and luck, with known truth.
+Everything is simulated with known truth (mfer_lightning.evaluation.statistics.simulation): seeds, images and luck.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from mfer_lightning.evaluation.statistics.checkpoints import mcnemar
 from mfer_lightning.evaluation.statistics.seeds import interval_over_seeds_and_faces
 from mfer_lightning.evaluation.statistics.simulation import Setting, expected_spread, simulate_runs
 
-#: RAF-DB and AffectNet-8 in round numbers; ``interaction`` 0: what one method finds hard, the other does too.
+#: RAF-DB and AffectNet-8 in round numbers; with ``interaction`` 0, the same images are hard for both methods.
 RAFDB = Setting(images=3000, accuracy=0.92, interaction=0.0)
 AFFECTNET = Setting(images=4000, accuracy=0.65, interaction=0.0)
 SPREADS = ((0.002, 0.002), (0.004, 0.004), (0.008, 0.008), (0.002, 0.008))
-#: Where errors are counted.
+#: Settings in which errors are counted.
 SETTINGS = (
     *(replace(RAFDB, spread=spread, interaction=own) for spread in SPREADS for own in (0.0, 1.0)),
     replace(AFFECTNET, spread=(0.004, 0.004)),
@@ -45,7 +45,7 @@ SETTINGS = (
 
 
 def rates(setting: Setting, repetitions: int, seed: int) -> tuple[float, float, float]:
-    """Share of verdicts, share of intervals that hold the truth, and the median smallest detectable difference."""
+    """Return the rate of verdicts, the coverage of intervals, and the median smallest detectable difference."""
     rng = np.random.default_rng(seed)
     called, held, detectable = 0, 0, []
     for _ in range(repetitions):
@@ -57,7 +57,7 @@ def rates(setting: Setting, repetitions: int, seed: int) -> tuple[float, float, 
 
 
 def errors(repetitions: int, first: int = 0) -> None:
-    """Count verdicts where the methods are equal."""
+    """Count verdicts for equal methods."""
     print("| seeds | accuracy, images | spread (points) | seen on the test set | own hard images | called different |")
     print("|---|---|---|---|---|---|")
     for number, setting in enumerate(SETTINGS[first:], start=first):
@@ -72,7 +72,7 @@ def errors(repetitions: int, first: int = 0) -> None:
 
 
 def power(repetitions: int, first: int = 0) -> None:
-    """Count verdicts where the methods differ."""
+    """Count verdicts for different methods."""
     print("| seeds | spread (points) | difference (points): detected in | smallest detectable, median |")
     print("|---|---|---|---|")
     for seeds in ((3, 3), (5, 5), (10, 10)):
@@ -89,7 +89,7 @@ def power(repetitions: int, first: int = 0) -> None:
 
 
 def image_only(repetitions: int, first: int = 0) -> None:
-    """What McNemar's test of one seed each says, taken for a verdict on the methods."""
+    """Evaluate McNemar's test with one seed per method, if it is used as a verdict on the methods."""
     print("| spread (points) | called different |")
     print("|---|---|")
     for spread in (0.0, 0.002, 0.003, 0.004, 0.008):
@@ -103,7 +103,7 @@ def image_only(repetitions: int, first: int = 0) -> None:
 
 
 def intervals(repetitions: int, first: int = 0) -> None:
-    """Count how often intervals of a mean over seeds hold what the method reaches on endlessly many images."""
+    """Measure how often intervals of a mean over seeds contain the method's accuracy on infinitely many images."""
     print("| accuracy, images | spread (points) | seeds | over seeds | over faces | over seeds and faces |")
     print("|---|---|---|---|---|---|")
     for base in (RAFDB, replace(AFFECTNET, images=500)):
@@ -127,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("errors", "power", "image-only", "intervals"))
     parser.add_argument("--repetitions", type=int, default=2000)
-    parser.add_argument("--first", type=int, default=0, help="settings of errors to leave out at the beginning")
+    parser.add_argument("--first", type=int, default=0, help="number of settings of `errors` to skip at the start")
     arguments = parser.parse_args()
     tables = {"errors": errors, "power": power, "image-only": image_only, "intervals": intervals}
     tables[arguments.what](arguments.repetitions, arguments.first)

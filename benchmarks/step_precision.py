@@ -1,9 +1,9 @@
-"""A training step of small networks on the CPU in float32 and in bfloat16: processor time and their ratio.
+"""Compare training steps of small networks on the CPU in float32 and in bfloat16, in processor time.
 
     python benchmarks/step_precision.py dan_64px ddamfn_64px poster2_64px
 
 One thread, channels_last, faces of 64 pixels in batches of 64. The two are timed in turn, and the median of several
-steps counts, so that other work on the machine falls on both alike.
+steps counts, so that other load on the machine affects both equally.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SIDE, CLASSES = 64, 7
 
 
 def step(network: nn.Module, faces: Tensor, labels: Tensor, bfloat16: bool) -> float:
-    """Compute loss and gradients once; seconds of the processor."""
+    """Compute loss and gradients once; return the processor time in seconds."""
     network.zero_grad(set_to_none=True)
     start = process_time()
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
@@ -32,7 +32,7 @@ def step(network: nn.Module, faces: Tensor, labels: Tensor, bfloat16: bool) -> f
 
 
 def main() -> None:
-    """Print a row of a Markdown table for each network."""
+    """Print one row of a Markdown table per network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="+", help="choices of network=")
     parser.add_argument("--batch", type=int, default=64)
@@ -50,7 +50,7 @@ def main() -> None:
         for number in range(options.steps + 1):
             for bfloat16, seconds in times.items():
                 taken = step(network, faces, labels, bfloat16)
-                if number:  # the first one prepares
+                if number:  # the first one is a warm-up
                     seconds.append(taken)
         plain, half = (1000 * median(seconds) for seconds in times.values())
         print(f"| `{name}` | {plain:.0f} | {half:.0f} | {half / plain:.2f} |", flush=True)

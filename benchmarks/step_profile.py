@@ -1,10 +1,9 @@
-"""Where the time of a training step goes, by torch's profiler: a table by kind of operator.
+"""Profile a training step with torch's profiler, and print a table by kind of operator.
 
     python benchmarks/step_profile.py         # MFER-Base on the CPU, 224 px, batch 4, bfloat16, one thread
     python benchmarks/step_profile.py --device cuda --batch 256 --output profile.json
 
-Times are those of the operators themselves, without what they call: of the processor on the CPU, of the kernels on a
-GPU.
+Times are those of the operators themselves, without nested operators: processor time on the CPU, kernel time on a GPU.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from mfer_lightning.benchmark.workload import Work, bare_step
 
-#: Kind -> names of operators, the first that fits.
+#: Kind -> pattern of operator names; the first match counts.
 KINDS = (
     ("dense 7x7 convolutions, as an operator", r"mfer|unfold|im2col"),
     ("matrix products (linear layers, convolutions tap by tap)", r"mm\b|addmm|bmm|linear|matmul|mkldnn_linear"),
@@ -47,7 +46,7 @@ def kind_of(operator: str) -> str:
 
 
 def table(events: list[tuple[str, float]], steps: int) -> list[dict[str, Any]]:
-    """Add up microseconds by kind; milliseconds a step and shares, the largest first."""
+    """Sum up microseconds by kind; return milliseconds per step and fractions, the largest first."""
     sums: dict[str, float] = defaultdict(float)
     for name, microseconds in events:
         sums[kind_of(name)] += microseconds
@@ -57,13 +56,13 @@ def table(events: list[tuple[str, float]], steps: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Profile some steps, print the table in Markdown, and write it."""
+    """Profile some steps, and print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--batch", type=int, help="faces a step; 4 on the CPU, 256 on a GPU")
+    parser.add_argument("--batch", type=int, help="faces per step; 4 on the CPU, 256 on a GPU")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--precision", default="bf16-mixed", choices=("32-true", "bf16-mixed"))
-    parser.add_argument("--tiny", action="store_true", help="a tiny network, to see that it runs")
+    parser.add_argument("--tiny", action="store_true", help="a tiny network, as a quick test")
     parser.add_argument("--output", type=Path, help="a JSON file")
     options = parser.parse_args()
     if options.device == "cpu":

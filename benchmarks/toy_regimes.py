@@ -1,11 +1,11 @@
-"""What a feature loss does to a feature, seen with the eye: three emotions, a feature of two numbers, a linear head.
+"""Draw the effect of feature losses on 2-D features, with three emotions and a linear head.
 
     python benchmarks/toy_regimes.py                   # draws docs/figures/toy_regimes.png, prints the table; minutes
 
-A small convolutional network is trained on synthetic faces of three emotions with cross-entropy alone and with each
-feature loss at the weight of its conf/loss file. Everything shown is measured on faces of people that the network never
-saw. The centres start at the class means of the untrained network's features. The table gives mean and standard
-deviation over the seeds, the figure the first seed. Spread and distance: mfer_lightning/evaluation/compactness.py.
+A small convolutional network is trained on synthetic faces of three emotions with cross-entropy only, and with each
+feature loss at the weight in its conf/loss file. All results are on held-out faces of other people. The centres start
+at the class means of the untrained network's features. The table gives mean and standard deviation over the seeds, the
+figure the first seed. Spread and distance: mfer_lightning/evaluation/compactness.py.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def draw_faces(partition: str, count: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def make_objective(regime: str) -> losses.Objective:
-    """Build the loss of ``conf/loss/<regime>.yaml`` for a feature of two numbers."""
+    """Build the loss of ``conf/loss/<regime>.yaml`` for a 2-D feature."""
     config = yaml.safe_load((CONF / f"{regime}.yaml").read_text(encoding="utf-8"))
     spec = dict(config.get("feature") or {})
     if not spec:
@@ -73,7 +73,7 @@ def make_objective(regime: str) -> losses.Objective:
 
 
 def train(regime: str, seed: int, faces: tuple[Tensor, Tensor], epochs: int) -> tuple[Network, losses.Objective]:
-    """Train one network with AdamW and a cosine schedule, faces mirrored at random."""
+    """Train one network with AdamW and a cosine schedule, with random mirroring."""
     torch.manual_seed(seed)
     network, objective = Network(), make_objective(regime)
     images, label = faces
@@ -97,7 +97,7 @@ def train(regime: str, seed: int, faces: tuple[Tensor, Tensor], epochs: int) -> 
 
 @torch.no_grad()
 def measure(network: Network, faces: tuple[Tensor, Tensor]) -> tuple[np.ndarray, dict[str, float]]:
-    """Features (N,2) of held-out faces, and their figures."""
+    """Return the features (N,2) of held-out faces, and their metrics."""
     out = network(faces[0])
     found = compactness(out["feature"].numpy(), faces[1].numpy())
     accuracy = float((out["logits"].argmax(1) == faces[1]).float().mean())

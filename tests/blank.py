@@ -1,4 +1,4 @@
-"""Figures that are put together and written, but blank: drawing them takes half of a tiny run's time."""
+"""Replace figures by blank ones, since drawing takes half the time of a tiny run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from PIL import Image
 
 @contextmanager
 def blank_drawings() -> Iterator[None]:
-    """Write blank pictures instead of figures.
+    """Write blank images instead of figures.
 
-    What is drawn is tested in ``tests/figures``.
+    ``tests/figures`` tests the drawing.
     """
 
     def blank_png(_: FigureCanvasAgg, filename: str, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""The class orders that the datasets declare, by name, as tests use them."""
+"""The declared class orders of the datasets, by name, for tests."""
 
 from mfer_lightning.data.datasets.registry import dataset_info, known_datasets
 

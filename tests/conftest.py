@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures and settings shared by all tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from blank import blank_drawings
 from hydra._internal.hydra import Hydra
 
-# One thread a worker: the suite runs in two processes, and timings do not matter here.
+# One thread per worker: the suite runs in two processes, and timings do not matter here.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -18,17 +18,17 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 @pytest.fixture
 def blank_figures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Figures are blank, but in a test that is marked ``drawn``."""
+    """Make figures blank, except in tests marked ``drawn``."""
     with nullcontext() if request.node.get_closest_marker("drawn") else blank_drawings():
         yield
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_composition() -> Iterator[None]:
-    """Hydra composes a configuration twice, first to look for ``hydra.mode``: without it half of a refusal's time.
+    """Skip Hydra's first composition, which only looks for ``hydra.mode``: rejected commands then take half the time.
 
-    No file of ours sets that but ``sweep=optuna``, which this package starts with ``-m``. Tests of command lines in
-    processes of their own have both.
+    Only ``sweep=optuna`` sets it, which this package starts with ``-m``. Tests of command lines in separate processes
+    have both compositions.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Hydra, "get_mode", lambda *_, **__: None)
@@ -37,5 +37,5 @@ def _one_composition() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's own cache of decoded images."""
+    """Keep tests away from the user's cache of decoded images."""
     monkeypatch.setenv("MFER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

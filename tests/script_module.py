@@ -1,4 +1,4 @@
-"""Load a script outside the package, of ``benchmarks/`` or ``docs/tools/``, as a module."""
+"""Load a script outside the package, from ``benchmarks/`` or ``docs/tools/``, as a module."""
 
 from __future__ import annotations
 

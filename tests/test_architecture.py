@@ -1,4 +1,4 @@
-"""The list of files in docs/architecture.md is that of the tree, and each file says in a line what it does."""
+"""The list of files in docs/architecture.md matches the tree, with a one-line description of each file."""
 
 from __future__ import annotations
 

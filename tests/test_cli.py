@@ -1,4 +1,4 @@
-"""Help, verbs and exit codes of the real command line, in processes of their own."""
+"""Help, verbs and exit codes of the real command line, in separate processes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_version() -> None:
     assert mfer("--version").stdout.strip() == f"mfer_lightning {mfer_lightning.__version__}"
 
 
-#: One of each kind, in a process of its own; many more: tests/commands/test_mistakes.py.
+#: One of each kind, in a separate process; many more: tests/commands/test_mistakes.py.
 WRONG = [
     (["trian"], r"not a verb: did you mean 'train'"),
     (["loss=dfs"], r"loss=dfs: .*Did you mean 'dsf'"),

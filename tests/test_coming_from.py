@@ -1,4 +1,4 @@
-"""Each row of docs/coming_from.md is run: commands are composed and checked, calls are bound to their functions."""
+"""Check each row of docs/coming_from.md: commands compose, and calls match the signatures of their functions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_command_says_what_the_page_says(command: str, capsys: pytest.CaptureF
 
 
 class _Names(dict[str, Any]):
-    """What the page calls, wherever the package exports it."""
+    """Find a name used on the page in the package."""
 
     def __missing__(self, name: str) -> Any:
         homes = (mfer_lightning, mfer_lightning.data, mfer_lightning.optim)
@@ -74,7 +74,7 @@ def test_a_call_fits_its_function(call: str) -> None:
 
 
 def _function(node: ast.expr) -> Any:
-    """Resolve what is called; a method of what another call returns is that of its annotated class."""
+    """Resolve a call; methods of a call's result are looked up in its annotated return class."""
     if isinstance(node, ast.Attribute):
         owner = node.value
         if isinstance(owner, ast.Call):

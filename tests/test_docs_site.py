@@ -1,4 +1,4 @@
-"""The documentation site builds without a warning, with a page for each document and a reference of the modules."""
+"""The documentation site builds without a warning, with a page for each document and an API reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Room on the disk is asked for before anything is written, and a full disk is one sentence."""
+"""Disk space is checked before anything is written, and a full disk gives one message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""House rules that no linter knows: small files, commented choices, nothing of one machine, nothing heavy."""
+"""Project rules without a linter: file sizes, commented choices, no machine-specific paths, no large files."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ MAX_BYTES = 1_000_000
 MAX_BUNDLED_BYTES = 15_000_000  # a wheel stays under 20 MB
 SCANNED = ("src", "conf", "docs", "notebooks", "benchmarks")
 
-#: Absolute folders of somebody's machine; a web address or a relative path with such a part is none.
+#: Absolute folders of a personal machine; URLs and relative paths do not match.
 MACHINE_PATH = re.compile(r"(?<![\w.~}*-])/(?:work|root|tmp|home/\w+)/")
 
 
 def machine_paths(text: str) -> list[str]:
-    """Return ``line: text`` for every line that names a machine's folder."""
+    """Return ``line: text`` for every line with a machine-specific folder."""
     return [f"{n}: {line.strip()}" for n, line in enumerate(text.splitlines(), 1) if MACHINE_PATH.search(line)]
 
 
 def has_head_comment(text: str) -> bool:
-    """Whether a YAML file opens with a comment in words; Hydra's ``# @package`` directive says nothing to a reader."""
+    """Whether a YAML file starts with a comment in words; Hydra's ``# @package`` directive does not count."""
     head = []
     for line in text.splitlines():
         if not line.startswith("#"):

@@ -1,4 +1,4 @@
-"""What importing costs and promises: a light top level, modules that stand alone, documented public names."""
+"""Imports: a light top level, independently importable modules, documented public names."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import mfer_lightning
 PACKAGE = Path(mfer_lightning.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# Heavy libraries stay loaded between two modules; our own are forgotten, so each module finds a house in which
-# nobody has imported anything before it. That shows circular imports and imports that lean on a neighbour's.
+# Heavy libraries stay loaded between two modules, but ours are unloaded, so that each module is imported as the first
+# # one. This reveals circular imports and imports that depend on those of another module.
 SURVEY = """
 import importlib, inspect, json, sys, traceback
 
@@ -37,7 +37,7 @@ for name in json.load(sys.stdin):
             continue
         if inspect.isclass(value):
             text = vars(value).get("__doc__") or ""  # not a parent's
-            generated = text.startswith(value.__name__ + "(")  # a dataclass or named tuple that nobody documented
+            generated = text.startswith(value.__name__ + "(")  # an undocumented dataclass or named tuple
             described = bool(text.strip()) and not generated
         elif inspect.isroutine(value):
             described = bool((value.__doc__ or "").strip())
@@ -55,7 +55,7 @@ def module_names() -> list[str]:
 
 
 def test_the_top_level_imports_nothing_heavy():
-    # In seconds this is the difference between a prompt answer to --help and one that needs patience.
+    # This decides whether --help responds immediately or after several seconds.
     code = "import sys; before = set(sys.modules); import mfer_lightning; print(*set(sys.modules) - before)"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     loaded = {name.partition(".")[0] for name in out.split()}

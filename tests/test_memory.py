@@ -1,4 +1,4 @@
-"""Freed memory is kept where that can be asked for, and nowhere else."""
+"""Freed memory is kept if the C library supports it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
 def test_a_freed_block_is_used_again_without_new_pages() -> None:
-    """Page faults of twenty blocks of 32 MB one after the other, in a process that keeps them and one that does not."""
+    """Count page faults of twenty consecutive blocks of 32 MB, with and without keeping freed memory."""
     code = """
 import resource, sys
 from mfer_lightning.memory import keep_freed_memory

@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom: in a small version here, as they are with the slow tests.
+"""The notebooks run from top to bottom: here in a small version, in the slow tests unchanged.
 
 The small version runs cells and commands in this process: a kernel and a process a command would import torch and
 lightning a dozen times, which is most of what they take. As they are, each has its kernel and its processes.
@@ -36,7 +36,7 @@ in_a_process = subprocess.run
 
 
 def here(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """What a process of its own would say to a command line of ours, said by this one; others have their process."""
+    """Run our command lines in this process instead of a new one; other commands run in a new process."""
     if list(command[:3]) != [sys.executable, "-m", "mfer_lightning"]:
         return in_a_process(command, **options)
     assert options.keys() == {"cwd", "env", "capture_output", "text"}

@@ -1,4 +1,4 @@
-"""SIGTERM ends a process in one line with exit code 143, whatever dies or fails beside it."""
+"""SIGTERM ends a process in one line with exit code 143, whatever else fails at the same time."""
 
 from __future__ import annotations
 

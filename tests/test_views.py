@@ -1,4 +1,4 @@
-"""Views: what is averaged of one face, pixel by pixel, for arrays and tensors alike."""
+"""Views of a face, pixel by pixel, for arrays and tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FACES = np.random.default_rng(0).integers(0, 256, (2, 3, 10, 6), dtype=np.uint8)
 
 
 def moved(image: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Pad by the border and crop, the other way of saying it."""
+    """An equivalent implementation: pad by the border and crop."""
     most = 8
     padded = np.pad(image, ((0, 0), (0, 0), (most, most), (most, most)), mode="edge")
     height, width = image.shape[-2:]
@@ -104,7 +104,7 @@ def test_a_model_says_its_views_and_a_caller_may_say_others() -> None:
     assert Views.of_metadata(said) == Views(True, 0.02)
     assert Views.of_metadata(said, flip=False) == Views(False, 0.02)
     assert Views.of_metadata(said, shift=0.0) == Views(True, 0.0)
-    assert Views.of_metadata({"flip": True}) == Views(True, 0.0)  # of versions that knew no shift
+    assert Views.of_metadata({"flip": True}) == Views(True, 0.0)  # of versions without shifts
     assert Views.of_metadata(Views(True, 0.1).to_config()) == Views(True, 0.1)
 
 

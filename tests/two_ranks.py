@@ -1,4 +1,4 @@
-"""Run a script as two gloo ranks, each in a process of its own."""
+"""Run a script as two gloo ranks, each in a separate process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 
 
 def beside_one(script: str | Path, folder: Path, alone: Callable[[], Any], *more: str) -> tuple[Any, list[Any]]:
-    """Return what this process finds alone, and what two ranks write meanwhile.
+    """Return the result of this process alone, and the results of two ranks.
 
     Args:
-        script: takes RANK WORLD_SIZE RENDEZVOUS_FILE OUTPUT, and saves what it finds to OUTPUT with ``torch.save``.
-        folder: for the files.
+        script: takes RANK WORLD_SIZE RENDEZVOUS_FILE OUTPUT, and saves its result to OUTPUT with ``torch.save``.
+        folder: folder for the files.
         alone: computes the same without a process group.
         *more: further arguments of the script.
     """

@@ -1,10 +1,10 @@
-"""Ask the pip package fer for the emotions of pictures. Runs in an environment of its own (docs/peers.md).
+"""Predict emotions with the pip package fer. Runs in its own environment (docs/peers.md).
 
     <environment>/bin/python benchmarks/peers/fer_package.py [--keras] crops|photos <list> <answers.csv>
 
-Everything but the reading of files is the package's own code. `crops`: the picture is the face; without detector and
-without the package's margin of 10 px, so that its resizing to 64x64 and its scaling to [-1, 1] are all that is done.
-`photos`: the package's detector with its defaults; the face with the largest box counts. The scores are taken before
+Everything except reading files is the package's code. `crops`: the picture is the face, without detector and without
+the package's margin of 10 px, so only its resizing to 64x64 and scaling to [-1, 1] are applied.
+`photos`: the package's detector with its defaults; the face with the largest box counts. The scores are read before
 the package rounds them to two digits.
 """
 
@@ -28,7 +28,7 @@ ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # F
 
 
 class WholeScores(FER):
-    """fer.FER that keeps the scores as its network gives them."""
+    """fer.FER with the unrounded scores of its network."""
 
     def _classify_emotions(self, gray_faces):
         self.scores = super()._classify_emotions(gray_faces)
@@ -36,7 +36,7 @@ class WholeScores(FER):
 
 
 def main() -> None:
-    """Write one row a picture: box, scores, CPU time. A row without scores is a miss."""
+    """Write one row per picture: box, scores, CPU time. A row without scores is a miss."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keras", action="store_true", help="the Keras model instead of the quantised one (default)")
     parser.add_argument("task", choices=("crops", "photos"))

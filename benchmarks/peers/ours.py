@@ -1,9 +1,9 @@
-"""Ask a model of this project for the emotions of pictures, in the form that the peers' adapters write.
+"""Predict emotions with a model of this project, in the output format of the peers' adapters.
 
     python benchmarks/peers/ours.py <run, checkpoint or export> crops|photos <list> <answers.csv>
 
 `crops`: the picture is the aligned face. `photos`: the model's own detector and alignment, `mfer predict`'s defaults;
-the face with the largest box counts. One picture at a time, as the peers do.
+the face with the largest box counts. One picture at a time, like the peers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mfer_lightning.inference.media.photos import read_photo
 
 
 def main() -> None:
-    """Write one row a picture: box, probabilities, CPU time. A row without probabilities is a miss."""
+    """Write one row per picture: box, probabilities, CPU time. A row without probabilities is a miss."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("task", choices=("crops", "photos"))

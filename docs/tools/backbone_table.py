@@ -1,7 +1,7 @@
-"""Write the table of backbones in docs/backbones.md: cost, feature width, attention, ready weights and their licence.
+"""Write the table of backbones in docs/backbones.md: cost, feature width, attention, available weights and licence.
 
 ``python docs/tools/backbone_table.py`` rewrites the section between the two markers; a test compares it with timm. No
-weights are made and nothing is computed: everything runs on torch's meta device.
+weights are allocated: everything runs on torch's meta device.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parents[1] / "backbones.md"
 BEGIN, END = "<!-- backbones -->", "<!-- /backbones -->"
 SIZE = 224
 
-#: timm's name -> family, the commoner first. The slow tests build, train, export and reload each of them.
+#: timm's name -> family, the most common first. The slow tests build, train, export and reload each of them.
 BACKBONES = {
     "convnext_base": "ConvNeXt (the paper's)",
     "convnext_tiny": "ConvNeXt",
@@ -122,7 +122,7 @@ def row(name: str, size: int = SIZE) -> str:
 
 
 def legal_stages(name: str, size: int) -> tuple[list[int], str]:
-    """Return the stages that DS attention can follow, and why it cannot follow the last one; empty where it can."""
+    """Return the stages that DS attention can follow, and why it cannot follow the last one; empty if it can."""
     stages, why = [], ""
     for number in (1, 2, 3, 4):
         try:
@@ -134,12 +134,12 @@ def legal_stages(name: str, size: int) -> tuple[list[int], str]:
 
 
 def reason(error: UserError, name: str) -> str:
-    """Return the first sentence of a refusal, without the backbone's name."""
+    """Return the first sentence of an error message, without the backbone's name."""
     return str(error).split(". ")[0].removeprefix(f"Backbone '{name}' ").rstrip(".")
 
 
 def _built(name: str, stages: list[int], size: int) -> tuple[MFER, int]:
-    """Build a network for a size, or where the model does not take it for its own."""
+    """Build a network for a size, or if the model does not support it, for the model's default size."""
     attention = {"name": "ds", "stages": stages} if stages else "none"
     try:
         return MFER(name, attention=attention, image_size=size), size

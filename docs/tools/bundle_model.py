@@ -1,9 +1,9 @@
-"""Add an export to the models that come with the package.
+"""Add an export to the bundled models.
 
-``python docs/tools/bundle_model.py <export> <run> <name>-v<version> [--default]`` copies the files of an export that
-``mfer export half=true calibrate=true`` wrote, and the run's ``result.json`` without the paths of this machine, into
-``src/mfer_lightning/bundled/``, and writes their checksums into its index. A version is never replaced: others may
-have named it.
+``python docs/tools/bundle_model.py <export> <run> <name>-v<version> [--default]`` copies the files of an export written
+by ``mfer export half=true calibrate=true``, and the run's ``result.json`` without paths of this machine, to
+``src/mfer_lightning/bundled/``, and writes their checksums to its index. A version is never replaced, since others may
+refer to it.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ EXPORT_FILES = ("model.safetensors", "config.json", "README.md", "export.json")
 
 
 def add_model(export: Path, run: Path, full_name: str, *, default: bool = False) -> registry.BundledModel:
-    """Copy a model into the package and its checksums into the index.
+    """Copy a model to the package and its checksums to the index.
 
     Args:
-        export: folder that ``mfer export half=true`` wrote.
-        run: the training run that it comes from.
+        export: folder written by ``mfer export half=true``.
+        run: its training run.
         full_name: name and version, e.g. ``"ferplus-v1"``.
-        default: use its name where none is given.
+        default: make it the default model.
 
     Returns:
-        The model, as the package finds it from now on.
+        The model, as found by the package.
 
     Raises:
-        UserError: for a name that is taken or is none, an export that is not whole or not in half precision, and
-            a run that has no result or another protocol than the export.
+        UserError: for a name that is taken or invalid, an export that is incomplete or not in half precision, or a run
+            without a result or with another protocol than the export.
     """
     folder = registry.FOLDER / full_name
     if not registry.is_full_name(full_name):
-        raise UserError(f"{full_name} is no name with a version, such as ferplus-v1.")
+        raise UserError(f"{full_name} is not a name with a version, such as ferplus-v1.")
     if folder.exists() or registry.find_bundled(full_name) is not None:
-        raise UserError(f"{full_name} exists already: give the new weights the next version.")
+        raise UserError(f"{full_name} already exists: give the new weights the next version.")
     missing = [name for name in EXPORT_FILES if not (export / name).is_file()]
     if missing:
         raise UserError(f"{export} lacks {', '.join(missing)}: write it with mfer export half=true calibrate=true.")
@@ -54,7 +54,7 @@ def add_model(export: Path, run: Path, full_name: str, *, default: bool = False)
     except ValueError as error:
         raise UserError(f"{run} {error}.") from error
     if result["protocol"] != model.metadata.get("protocol"):
-        raise UserError(f"{run} is of {result['protocol']}, and the export of {model.metadata.get('protocol')}.")
+        raise UserError(f"{run} is of {result['protocol']}, but the export of {model.metadata.get('protocol')}.")
     make_folder(folder)
     for name in EXPORT_FILES:
         shutil.copyfile(export / name, folder / name)
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("export", type=Path)
     parser.add_argument("run", type=Path)
     parser.add_argument("name", help="name and version, e.g. ferplus-v1")
-    parser.add_argument("--default", action="store_true", help="use it where no model is named")
+    parser.add_argument("--default", action="store_true", help="make it the default model")
     given = parser.parse_args(arguments)
     try:
         model = add_model(given.export, given.run, given.name, default=given.default)

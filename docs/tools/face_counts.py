@@ -1,7 +1,7 @@
-"""Write the parameter counts of the face networks in docs/weights.md: ours, and those that others have published.
+"""Write the parameter counts of the face networks in docs/weights.md: ours, and published ones.
 
 ``python docs/tools/face_counts.py`` rewrites the section between the two markers; a test compares both. No weights are
-made: everything runs on torch's meta device.
+allocated: everything runs on torch's meta device.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ BEGIN, END = "<!-- face counts -->", "<!-- /face counts -->"
 
 @dataclass(frozen=True)
 class Published:
-    """A count that others have published.
+    """A published count.
 
     Args:
-        count: as it stands there: an int, or a text in millions such as ``"0.993"``.
+        count: the published number: an int, or a text in millions such as ``"0.993"``.
         where: the source, as Markdown.
-        how: ``"all"`` parameters; ``"folded"``, batch norms folded into convolutions, so that one of their two
-            vectors is left; ``"no PReLU"``, as THOP counts, which has no rule for PReLU.
+        how: ``"all"`` parameters; ``"folded"``, with batch norms folded into convolutions, so that one of their two
+            vectors remains; ``"no PReLU"``, as counted by THOP, which ignores PReLU.
     """
 
     count: int | str
@@ -44,8 +44,8 @@ class Face:
     Args:
         backbone: our name.
         embedding: width of the identity embedding.
-        published: counts by others; empty: none was found.
-        options: of the constructor.
+        published: published counts; empty if none was found.
+        options: arguments of the constructor.
     """
 
     backbone: str
@@ -90,7 +90,7 @@ HEADER = (
 
 
 def build(face: Face, embedding: int) -> nn.Module:
-    """Build a network without memory; an embedding of 0 gives the backbone alone."""
+    """Build a network without memory; an embedding of 0 gives only the backbone."""
     with torch.device("meta"):
         network: nn.Module = timm.create_model(face.backbone, num_classes=embedding, **face.options)
     return network
@@ -108,7 +108,7 @@ def count(network: nn.Module, how: str = "all") -> int:
 
 
 def agrees(face: Face, published: Published) -> bool:
-    """Whether our count is the published one, to its last digit."""
+    """Whether our count equals the published one in all its digits."""
     found = count(build(face, face.embedding), published.how)
     if isinstance(published.count, int):
         return found == published.count

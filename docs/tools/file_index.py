@@ -1,4 +1,4 @@
-"""Write the list of files in docs/architecture.md from the modules' own first lines.
+"""Write the list of files in docs/architecture.md from the first lines of the modules.
 
 ``python docs/tools/file_index.py`` rewrites the section between the two markers; a test compares it with the tree.
 """

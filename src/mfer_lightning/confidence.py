@@ -1,6 +1,6 @@
-"""What a model's file says of its confidences: a temperature, and below which probability a face is uncertain.
+"""Read the confidence settings of a model: its temperature, and the probability below which an answer is uncertain.
 
-Imports neither torch nor files.
+Imports no torch and reads no files.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import Any
 
 from mfer_lightning.errors import UserError, excerpt
 
-#: Temperatures that are fitted and accepted; the optimum of a model that is always right lies at the lower end, at 0 in
-#: truth.
+#: Temperatures that are fitted and accepted. For a model that is always right the optimum is 0; it gets the lower
+#: limit.
 TEMPERATURES = (0.02, 50.0)
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """How a model's logits become confidences, and which of them are enough for an answer.
+    """Settings that turn a model's logits into confidences and mark low ones as uncertain.
 
     Args:
         temperature: the probabilities are ``softmax(logits / temperature)``.
-        threshold: an answer of a lower probability is uncertain, within [0, 1]; None: the model has none.
+        threshold: answers with a lower probability are uncertain, within [0, 1]; None: the model has none.
 
     Raises:
-        ValueError: for values outside of their ranges.
+        ValueError: for values out of range.
     """
 
     temperature: float = 1.0
@@ -40,10 +40,10 @@ class Confidence:
 
     @classmethod
     def of_metadata(cls, said: Mapping[str, Any]) -> Confidence:
-        """Read the entry ``calibration`` of a model's metadata; files without one have neither of the two.
+        """Read the entry ``calibration`` of a model's metadata; without it, the defaults.
 
         Raises:
-            ValueError: where it is malformed.
+            ValueError: if it is malformed.
 
         Example:
             >>> Confidence.of_metadata({"calibration": {"temperature": 1.5, "uncertain": {"threshold": 0.4}}})
@@ -63,15 +63,15 @@ class Confidence:
 
 
 def threshold_for(said: Mapping[str, Any], asked: Any) -> float | None:
-    """Choose below which probability an answer is uncertain.
+    """Return the probability below which an answer is uncertain.
 
     Args:
-        said: the metadata of a model.
-        asked: the option ``uncertain``: None, the model's own threshold where it has one; True, the same, and it must
-            have one; False or 0, never; a number up to 1, below this probability.
+        said: metadata of a model.
+        asked: the option ``uncertain``. None: the model's threshold, if it has one. True: the same, and it must have
+            one. False or 0: never uncertain. A number up to 1: this threshold.
 
     Returns:
-        The threshold; None: no answer is called uncertain.
+        The threshold; None: no answer is uncertain.
 
     Raises:
         UserError: for anything else.
@@ -85,7 +85,7 @@ def threshold_for(said: Mapping[str, Any], asked: Any) -> float | None:
     if asked is None or asked is True:
         if asked and own is None:
             raise UserError(
-                "uncertain=true: the model carries no threshold (mfer export calibrate=true chooses one). Say it as a "
+                "uncertain=true: the model has no threshold (mfer export calibrate=true chooses one). Give it as a "
                 "probability, e.g. uncertain=0.5."
             )
         return own
@@ -98,7 +98,7 @@ def check_uncertain(asked: Any) -> Any:
     """Check the option ``uncertain`` before a model is loaded, and return it.
 
     Raises:
-        UserError: for a value that it does not take.
+        UserError: for a value that is not legal.
     """
     if asked is None or isinstance(asked, bool) or (_is_number(asked) and 0 <= asked <= 1):
         return asked

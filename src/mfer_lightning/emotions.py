@@ -1,8 +1,8 @@
 """Emotion names, their spellings, and the mapping between two class orders.
 
 A wrong class order (a checkpoint trained with one order and evaluated with another) is the most common silent error of
-the field. No part of this package therefore hands bare class indices to another: a class order is always a tuple of
-these names, and two orders are related only by :func:`remap`. The order of a dataset stands in its declaration
+the field. Therefore no part of this package passes bare class indices to another: a class order is always a tuple of
+these names, and only :func:`remap` converts between two orders. The order of a dataset is in its declaration
 (:mod:`mfer_lightning.data.datasets`).
 """
 
@@ -43,7 +43,7 @@ def canonical(name: str) -> str:
         name: an emotion in any of the common spellings, any case.
 
     Returns:
-        One of :data:`EMOTIONS`, or the name itself in lower case where it is none of them (a custom class).
+        One of :data:`EMOTIONS`, or for a custom class the name in lower case.
 
     Example:
         >>> canonical("Happy"), canonical("Suprise"), canonical("boredom")
@@ -65,7 +65,7 @@ def remap(source: Sequence[str], target: Sequence[str], drop: Sequence[str] = ()
         A list of S indices into ``target`` (-1 for a dropped class).
 
     Raises:
-        UserError: if a source class has no counterpart and was not named in ``drop``, or an order repeats a name.
+        UserError: if a source class has no counterpart and is not in ``drop``, or an order repeats a name.
 
     Example:
         >>> remap(["anger", "joy"], ["happiness", "anger"])
@@ -81,6 +81,6 @@ def remap(source: Sequence[str], target: Sequence[str], drop: Sequence[str] = ()
     if missing:
         raise UserError(
             f"No counterpart for {', '.join(missing)} among the classes {', '.join(names)}. "
-            "Nothing is mapped silently: name the classes to leave out, or use a model with these classes."
+            "Name the classes to leave out, or use a model with these classes."
         )
     return [names.index(n) if n in names else -1 for n in wanted]

@@ -1,7 +1,7 @@
 """The exception for errors that a user can correct, and argument checks.
 
 Anything raised as :class:`UserError` is printed as a single readable message without a traceback and ends the
-program with exit code 2 (``HYDRA_FULL_ERROR=1`` shows the traceback). Every other exception is a defect of ours.
+program with exit code 2 (``HYDRA_FULL_ERROR=1`` shows the traceback). Every other exception is a bug in this package.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any, NamedTuple, TypeVar
 
 #: Longer lists of names are truncated in messages.
 MOST_NAMES = 24
-#: Words of more characters are cut off in messages. Few paths are as long.
+#: Longer words are shortened in messages. Few paths are this long.
 _ENDLESS = re.compile(r"(\S{200})\S{300,}")
 
 
 class UserError(Exception):
     r"""An error in the command line, the configuration or the data, with the remedy in its message.
 
-    The message says what is wrong, where, what is legal and what to do. It may quote what a stranger has written into a
-    file or a name: characters that could move a terminal's cursor are written out, and endless words are cut off.
+    The message says what is wrong, where, what is legal and what to do. It may quote untrusted text from files or
+    names: characters that could move a terminal's cursor are escaped, and very long words are shortened.
 
     Example:
-        >>> print(UserError("x\x1b[2J.png is no table"))
-        x\x1b[2J.png is no table
+        >>> print(UserError("x\x1b[2J.png is not a table"))
+        x\x1b[2J.png is not a table
     """
 
     def __str__(self) -> str:
@@ -39,12 +39,12 @@ class TrialPrunedError(Exception):
 
 
 class Range(NamedTuple):
-    """Legal finite numbers.
+    """A range of legal finite numbers.
 
     Attributes:
         low: the smallest.
-        high: the largest; infinity: there is none.
-        excluded: ``"low"`` or ``"high"`` where that end itself is not legal.
+        high: the largest; infinity for no limit.
+        excluded: ``"low"`` or ``"high"`` if that end is not itself legal.
 
     Example:
         >>> 0.0 in Range(0, 1), 0.0 in Range(0, excluded="low"), str(Range(0, 1))
@@ -71,18 +71,18 @@ class Range(NamedTuple):
         return f"{legal} and {'less than' if self.excluded == 'high' else 'at most'} {self.high:.10g}"
 
 
-#: int or float, returned as it was given.
+#: int or float; the type is preserved.
 Number = TypeVar("Number", bound=float)
 
 
 def check_number(name: str, value: Number, low: float, high: float = math.inf, *, excluded: str = "") -> Number:
-    """Reject an argument that is not a finite number of a range.
+    """Reject an argument that is not a finite number within a range.
 
     Args:
-        name: of the argument.
-        value: what it was given.
-        low: as in :class:`Range`, and so the others.
-        high: the largest.
+        name: name of the argument.
+        value: its value.
+        low: the smallest legal value, as in :class:`Range`.
+        high: the largest legal value.
         excluded: which end is not legal.
 
     Returns:
@@ -116,7 +116,7 @@ def check_count(name: str, value: int, low: int = 1) -> int:
 
 
 def printable(text: str) -> str:
-    r"""Write what a stranger may have named so that it cannot move a terminal's cursor, colour it, or fail to print.
+    r"""Escape control and unprintable characters in untrusted text, so that it is safe to print on a terminal.
 
     Example:
         >>> printable("a\x1b[2J.jpg")
@@ -126,7 +126,7 @@ def printable(text: str) -> str:
 
 
 def excerpt(value: object, most: int = 200) -> str:
-    """Write a value as Python does, cut off where it is too long for a sentence.
+    """Return the ``repr`` of a value, shortened if it is too long for a sentence.
 
     Example:
         >>> excerpt(["anger", "fear"]), excerpt("a" * 300, 10)
@@ -136,20 +136,20 @@ def excerpt(value: object, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-#: A cell of a table that begins so is a formula to spreadsheets, and may do what a stranger wrote into a name.
+#: Spreadsheets evaluate cells that start with these as formulas, which is unsafe for untrusted names.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
-    """Say which legal names are nearest to a wrong one.
+    """Suggest the legal names nearest to a wrong one.
 
     Args:
-        name: the name that was given.
-        legal: the names that would have been accepted.
-        n: how many suggestions at the most.
+        name: the wrong name.
+        legal: the legal names.
+        n: maximum number of suggestions.
 
     Returns:
-        ``"did you mean 'dsf'?"`` where something is near, else ``"legal: a, b, c"``.
+        ``"did you mean 'dsf'?"`` if a name is similar, else ``"legal: a, b, c"``.
 
     Example:
         >>> nearest("dfs", ["ce", "center", "lgm", "dsf"])
@@ -177,7 +177,7 @@ def check_choice(option: str, value: Any, legal: Collection[str]) -> None:
 
 
 def check_least(option: str, value: float, least: float) -> None:
-    """Reject a number below the least legal one.
+    """Reject a number below the smallest legal one.
 
     Raises:
         UserError: naming the option and its bound.

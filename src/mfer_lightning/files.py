@@ -15,24 +15,24 @@ from typing import Any
 
 from mfer_lightning.errors import UserError
 
-#: Names that :func:`atomic_path` gives: a dot, the stem, a dash, eight letters of ``tempfile``, the suffix.
+#: Temporary names of :func:`atomic_path`: a dot, the stem, a dash, eight letters from ``tempfile``, the suffix.
 _TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
 
 
 @contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``target`` that becomes ``target`` when the block ends without an error.
+    """Yield a temporary path next to ``target`` that is renamed to ``target`` when the block ends without an error.
 
-    A reader, or a run killed half way, sees either the old file or the whole new one.
+    A reader sees either the old file or the complete new one, even if the process is killed half way.
 
     Args:
-        target: the file to write. Its folder is made where it is missing.
+        target: the file to write. Its folder is created if it is missing.
 
     Yields:
         The path to write to, with the same suffix as ``target``.
 
     Raises:
-        UserError: if the folder cannot be made or written to, or the disk is full.
+        UserError: if the folder cannot be created or written to, or the disk is full.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -55,7 +55,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing(target: Path, suffix: str) -> Iterator[Path]:
-    """As :func:`atomic_path`, with the system's own errors, in a folder that exists.
+    """Like :func:`atomic_path`, for an existing folder, and raising ``OSError`` unchanged.
 
     Args:
         target: the file to write.
@@ -70,33 +70,33 @@ def replacing(target: Path, suffix: str) -> Iterator[Path]:
             os.fsync(written.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only the owner may read
+        temporary.chmod(0o666 & ~umask)  # mkstemp creates files that only the owner can read
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def make_folder(folder: str | Path) -> None:
-    """Make a folder and those above it, where missing.
+    """Create a folder and its parents, if they are missing.
 
     Raises:
-        UserError: if it cannot be made, or cannot be written to.
+        UserError: if it cannot be created or written to.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"Cannot make the folder {folder}: {error.strerror or error}. Choose another one.") from error
+        raise UserError(f"Cannot create the folder {folder}: {error.strerror or error}. Choose another one.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"Cannot write into the folder {folder}: permission denied. Choose another one.")
 
 
 def require_space(folder: str | Path, size: int, what: str) -> None:
-    """Reject to begin what the disk has no room for.
+    """Raise an error if the disk has too little free space.
 
     Args:
-        folder: where it goes; it, or a folder above it, exists.
-        size: bytes that are needed.
-        what: the thing, for the message, e.g. ``"the run"``.
+        folder: where to write; it or one of its parents exists.
+        size: number of bytes needed.
+        what: what is written, for the message, e.g. ``"the run"``.
 
     Raises:
         UserError: if less is free.
@@ -113,7 +113,7 @@ def require_space(folder: str | Path, size: int, what: str) -> None:
 
 
 def said_bytes(size: int) -> str:
-    """Say a number of bytes in words.
+    """Format a number of bytes.
 
     Example:
         >>> said_bytes(1_250_000_000), said_bytes(3_400_000), said_bytes(12)
@@ -123,15 +123,15 @@ def said_bytes(size: int) -> str:
 
 
 def remove_leftovers(folder: str | Path) -> list[Path]:
-    """Remove what a killed process left of files that it was writing with :func:`atomic_path`.
+    """Remove the temporary files of :func:`atomic_path` that killed processes left behind.
 
     Call it only where no other process writes into the folder.
 
     Args:
-        folder: searched with everything below it.
+        folder: searched recursively.
 
     Returns:
-        The files that were removed.
+        The removed files.
     """
     left = [f for f in Path(folder).rglob(".*") if f.is_file() and _TEMPORARY.fullmatch(f.name)]
     for file in left:
@@ -154,21 +154,21 @@ def digests(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def write_text(target: str | Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all."""
+    """Write a UTF-8 text file atomically."""
     with atomic_path(target) as path:
         path.write_text(text, encoding="utf-8")
 
 
 def write_json(target: str | Path, value: Any) -> None:
-    """Write a JSON file whole or not at all, indented, with non-ASCII text as it is.
+    """Write a JSON file atomically, indented, with non-ASCII text as it is.
 
-    NaN and infinities are refused (``ValueError``), since they are not JSON: say ``None`` for an undefined figure.
+    NaN and infinities raise ``ValueError``, since they are not JSON; use ``None`` for an undefined number.
     """
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def changed_settings(stored: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Compare settings with those that an output folder was begun with; write them where there are none yet.
+    """Compare settings with those stored in an output folder; store them if there are none yet.
 
     Args:
         stored: the JSON file of the settings.
@@ -191,7 +191,7 @@ def changed_settings(stored: Path, settings: Mapping[str, Any]) -> dict[str, Any
 
 
 def drop_partial_line(path: Path) -> None:
-    """Cut off the last line of a text file where a killed process left it incomplete; nothing without a file."""
+    """Remove the last line of a text file if a killed process left it incomplete. The file may be missing."""
     if not path.is_file():
         return
     with path.open("r+b") as file:

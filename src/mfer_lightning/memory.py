@@ -1,7 +1,7 @@
 """Memory of this process: keep freed blocks for reuse, and report the peak.
 
 glibc returns every large block to the system when it is freed, and the system clears its pages before handing them out
-again. For batches of images, some tens of megabytes each, that costs more than resizing them (docs/performance.md).
+again. For batches of images, tens of megabytes each, that costs more than resizing them (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import os
 import sys
 from pathlib import Path
 
-#: glibc's names for what is set (malloc.h).
+#: glibc's names of the settings (malloc.h).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _LARGEST_KEPT = 1 << 30
 _NEVER = (1 << 31) - 1
 _PAD = 1 << 26
 
-#: Environment variables by which a user sets the same; they are left alone.
+#: Environment variables with which a user sets the same; if present, nothing is changed.
 _USERS_OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def keep_freed_memory() -> bool:
     """Let this process keep freed blocks of up to 1 GiB for its next allocations.
 
-    It then holds its peak until it ends. Nothing is done where the user has set an allocator or its thresholds by
-    environment variables, or the C library is another one.
+    Its memory use then stays at its peak until it ends. Nothing is done if the user has set an allocator or its
+    thresholds by environment variables, or the C library is not glibc.
 
     Returns:
-        Whether it was set.
+        Whether the thresholds were set.
     """
     if not sys.platform.startswith("linux") or any(os.environ.get(name) for name in _USERS_OWN):
         return False
@@ -41,10 +41,10 @@ def keep_freed_memory() -> bool:
 
 
 def peak_memory_bytes() -> int | None:
-    """Most memory that this process has held at once; None if the system does not say.
+    """Return the peak memory of this process; None if the system does not report it.
 
-    Linux hands a parent's ``ru_maxrss`` down to what it starts, so that a small program started by a large one would
-    report the large one's peak: there the kernel's mark of this program alone (``VmHWM``) is read.
+    On Linux, a process inherits ``ru_maxrss`` from its parent, so a small program started by a large one would report
+    the large one's peak. There, the kernel's own mark of this program (``VmHWM``) is read instead.
     """
     status = Path("/proc/self/status")
     if status.is_file():

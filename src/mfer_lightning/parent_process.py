@@ -1,4 +1,4 @@
-"""End a helper process when the process that started it has died: it would wait for work for ever."""
+"""End a helper process if its parent has died; otherwise it would wait for work forever."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import threading
 
 
 def end_with_parent() -> None:
-    """Watch the parent of this process from a thread, and exit at once when it has died.
+    """Watch the parent of this process from a thread, and exit as soon as it has died.
 
-    For processes that ``multiprocessing`` or ``concurrent.futures`` has started. A parent that is killed tells them
-    nothing, and the pipe that they wait at stays open because they hold both of its ends.
+    For processes started by ``multiprocessing`` or ``concurrent.futures``. A killed parent cannot notify them, and the
+    pipe that they wait on stays open because they hold both of its ends.
     """
     threading.Thread(target=_wait, name="mfer-parent", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Progress bars that vanish when they are done, on terminals and in notebooks."""
+"""Progress bars that disappear when they are done, on terminals and in notebooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 
 def progress_bar(*, quiet: bool = False) -> Progress:
-    """Return a progress bar, a context manager, that leaves nothing behind.
+    """Return a progress bar, a context manager, that disappears when it is done.
 
     Args:
         quiet: show nothing.
@@ -21,14 +21,14 @@ def progress_bar(*, quiet: bool = False) -> Progress:
 
 @contextmanager
 def status(words: str, console: Console | None = None) -> Iterator[Callable[[str], None]]:
-    """Show a line with a spinner while something takes its time.
+    """Show a line with a spinner during a slow operation.
 
     Args:
-        words: what is being done.
-        console: where; None: the terminal's error stream.
+        words: the text of the line.
+        console: where to show it; None: the terminal's error stream.
 
     Yields:
-        A function that replaces the words.
+        A function that replaces the text.
     """
     console = console or Console(stderr=True)
     if not _can_be_shown(console):
@@ -39,5 +39,5 @@ def status(words: str, console: Console | None = None) -> Iterator[Callable[[str
 
 
 def _can_be_shown(console: Console) -> bool:
-    """Whether rich can update what it showed. In Jupyter it needs ipywidgets, and without them warns at each update."""
+    """Whether rich can update its output. In Jupyter it needs ipywidgets, and without them warns at each update."""
     return not console.is_jupyter or find_spec("ipywidgets") is not None

@@ -1,4 +1,4 @@
-"""End a process on SIGTERM with one line and exit code 143, whatever dies or fails beside it."""
+"""End a process on SIGTERM with one line and exit code 143, whatever else fails at the same time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-#: Exit code of a process that SIGTERM has ended.
+#: Exit code of a process ended by SIGTERM.
 TERMINATED = 128 + signal.SIGTERM
 
-#: What the first line says where nobody knows better.
+#: Default message.
 _WORDS = "Stopped by SIGTERM. The same command continues an unfinished run."
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
@@ -30,15 +30,15 @@ class _State:
 
 
 def received() -> bool:
-    """Whether the signal has come, so that what fails from now on is a consequence of it."""
+    """Whether SIGTERM has arrived, so that later failures are consequences of it."""
     return _State.received
 
 
 def receive() -> None:
-    """Note that the signal has come, which other processes of the run may have had as well.
+    """Record that SIGTERM has arrived. Other processes of the run may have received it as well.
 
-    Whatever their deaths raise here, in threads and destructors too, goes to the log: torch's own handler would raise
-    where a loader's worker has died, at any line.
+    Errors caused by their end, including those in threads and destructors, go to the log: torch's handler would raise
+    at any line when a loader's worker has died.
     """
     _State.received = True
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -47,7 +47,7 @@ def receive() -> None:
 
 
 def say(words: str = _WORDS) -> None:
-    """Print the one line, on the first rank and once."""
+    """Print the line once, on the first rank."""
     if not _State.said and all(os.environ.get(name, "0") == "0" for name in _RANKS):
         print(words, file=sys.stderr, flush=True)
     _State.said = True
@@ -55,14 +55,14 @@ def say(words: str = _WORDS) -> None:
 
 @contextmanager
 def one_line_on_sigterm(*, leave: bool = False) -> Iterator[None]:
-    """End a block on SIGTERM with ``SystemExit(143)`` and one line, so that it is left in an orderly way.
+    """On SIGTERM, leave the block with ``SystemExit(143)`` and print one line, so that clean-up code runs.
 
-    A handler that takes this one's place within the block calls :func:`receive` and :func:`say`. Only the main thread
-    of a process can handle signals; elsewhere nothing is done.
+    A handler that replaces this one within the block must call :func:`receive` and :func:`say`. Only the main thread
+    of a process can handle signals; in other threads this does nothing.
 
     Args:
-        leave: end the process at the end of the block, without the ends of threads and destructors, which may wait for
-            what is dead, or complain of it.
+        leave: end the process at the end of the block, without running the ends of threads and destructors, which may
+            wait for dead processes or report errors about them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -71,7 +71,7 @@ def one_line_on_sigterm(*, leave: bool = False) -> Iterator[None]:
 
     def stop(signum: int, frame: FrameType | None) -> None:
         if os.getpid() != process:
-            os._exit(TERMINATED)  # a process that was forked since has inherited the handler
+            os._exit(TERMINATED)  # a process forked since then has inherited the handler
         receive()
         say()
         raise SystemExit(TERMINATED)

@@ -1,4 +1,4 @@
-"""Test-time augmentation: average the predictions for several views of a face. Imports neither torch nor files."""
+"""Test-time augmentation: average the predictions for several views of a face. Imports no torch and reads no files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from mfer_lightning.errors import UserError, printable
 
-#: A batch of pictures whose last two dimensions are height and width: a NumPy array or a torch tensor.
+#: A batch of images whose last two dimensions are height and width: a NumPy array or a torch tensor.
 Pictures = TypeVar("Pictures")
 
-#: The largest shift, as a share of the picture's side: beyond it a face leaves its crop.
+#: The largest shift, as a fraction of the image side; beyond it a face leaves its crop.
 LARGEST_SHIFT = 0.25
 
 _CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -22,13 +22,13 @@ _CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 
 @dataclass(frozen=True)
 class Views:
-    """What is averaged for one prediction, besides the face as it is.
+    """The views averaged for one prediction, in addition to the original face.
 
     Args:
-        flip: the mirrored face.
-        shift: the face moved towards each of the four corners by this share of its side, within [0, 0.25], rounded to
-            whole pixels and at least one; what moves in repeats the border. Kept to four digits. With ``flip`` each
-            of them mirrored, too.
+        flip: add the mirrored face.
+        shift: add four copies, moved towards the corners by this fraction of the side, within [0, 0.25], rounded to
+            whole pixels and at least one. The border is repeated. Stored with four digits. With ``flip``, each copy
+            is mirrored too.
 
     Raises:
         ValueError: if the shift is out of range.
@@ -54,11 +54,11 @@ class Views:
 
     @classmethod
     def of_metadata(cls, said: Mapping[str, Any], flip: bool | None = None, shift: float | None = None) -> Views:
-        """Give the views that a checkpoint was evaluated with, where the caller does not say others.
+        """Return the views that a checkpoint was evaluated with, unless the caller sets others.
 
         Args:
-            said: metadata of a model; those of older ones know no shift.
-            flip: the caller's wish; None: as the metadata say.
+            said: metadata of a model; in older models there is no shift.
+            flip: the caller's setting; None: that of the metadata.
             shift: the same.
 
         Raises:
@@ -70,17 +70,17 @@ class Views:
 
     @property
     def count(self) -> int:
-        """How many pictures are made of one."""
+        """Number of images made from one."""
         return (1 + self.flip) * (5 if self.shift else 1)
 
     @property
     def mark(self) -> str:
-        """What a folder of results made so is called by, e.g. ``-flip-shift0.02``; empty for the face alone."""
+        """Suffix of result folders, e.g. ``-flip-shift0.02``; empty for the original face alone."""
         return ("-flip" if self.flip else "") + (f"-shift{self.shift:g}" if self.shift else "")
 
     @property
     def words(self) -> str:
-        """What is averaged, for readers; empty for the face alone."""
+        """Description of what is averaged; empty for the original face alone."""
         moved = f"four copies moved to the corners by {100 * self.shift:g}% of the side (a pixel at least)"
         if self.flip and self.shift:
             return f"averaged with {moved} and all of them mirrored"
@@ -91,7 +91,7 @@ class Views:
         return {"flip": self.flip, "shift": self.shift}
 
     def of(self, pictures: Pictures) -> Iterator[Pictures]:
-        """Make the views one after another, the pictures themselves first.
+        """Yield the views one after another, the original images first.
 
         Args:
             pictures: (..., H, W), an array or a tensor.
@@ -103,10 +103,10 @@ class Views:
                 yield _mirrored(view)
 
     def average(self, predict: Callable[[Pictures], Mapping[str, Any]], pictures: Pictures) -> dict[str, Any]:
-        """Average what is predicted for the views.
+        """Average the predictions for the views.
 
         Args:
-            predict: gives named arrays or tensors for a batch of pictures.
+            predict: returns named arrays or tensors for a batch of images.
             pictures: (B,...,H,W).
         """
         total: dict[str, Any] = {}
@@ -126,18 +126,18 @@ def _mirrored(pictures: Any) -> Any:
     return pictures.flip(-1) if hasattr(pictures, "flip") else pictures[..., ::-1]  # a tensor has no negative steps
 
 
-#: The face as it is, and nothing averaged.
+#: The original face alone, nothing averaged.
 ONE_VIEW = Views()
 
 
 def check_shift(shift: float | None) -> None:
-    """Reject the option ``shift`` of a verb where it is out of range; None leaves it to the model's file.
+    """Reject an option ``shift`` that is out of range; None uses the value in the model's file.
 
     Raises:
         UserError: naming the legal range.
     """
     if shift is not None and not 0 <= shift <= LARGEST_SHIFT:
         raise UserError(
-            f"shift={shift:g}: a face is moved by a share of its side, from 0 (not at all) to {LARGEST_SHIFT:g}, "
+            f"shift={shift:g}: a face is moved by a fraction of its side, from 0 (not at all) to {LARGEST_SHIFT:g}, "
             "e.g. 0.02 (one pixel of 48)."
         )

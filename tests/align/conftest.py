@@ -1,4 +1,4 @@
-"""A detector that knows where faces are because the test drew them."""
+"""A detector for the faces that the tests draw."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RED = 200
 
 
 class SquareDetector:
-    """Finds red squares, and calls the template's places on them landmarks."""
+    """Finds red squares, and returns the template's points on them as landmarks."""
 
     def __init__(self, jitter: float = 0.0) -> None:
         self.jitter = jitter
@@ -20,7 +20,7 @@ class SquareDetector:
     def detect(self, image: np.ndarray) -> list[Detection]:
         found = []
         mask = (image[:, :, 0] > 100) & (image[:, :, 1] < 60)
-        for left in range(0, image.shape[1], 100):  # one face at most in each 100 columns
+        for left in range(0, image.shape[1], 100):  # at most one face per 100 columns
             rows, columns = np.nonzero(mask[:, left : left + 100])
             if len(rows):
                 x, y, side = columns.min() + left, rows.min(), columns.max() - columns.min() + 1

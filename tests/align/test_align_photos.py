@@ -1,4 +1,4 @@
-"""Folders of photos: every one is accounted for, and a second start does only the rest."""
+"""Folders of photos: each photo is in the report, and a second start does only the rest."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_every_photo_is_in_the_report_and_faces_are_named_as_the_datasets_do(pho
     assert "0 bytes" in found["empty.png"]["message"]
     face = cv2.imread(str(output / "one_aligned.png"))
     assert face.shape == (112, 112, 3)
-    assert face[56, 90, 2] > 150  # red is last in what OpenCV reads
+    assert face[56, 90, 2] > 150  # OpenCV reads BGR
 
 
 def test_a_second_start_does_only_the_rest(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -73,7 +73,7 @@ def test_a_second_start_does_only_the_rest(photos: Path, tmp_path: Path, capsys:
     stamp = (output / "one_aligned.jpg").stat().st_mtime_ns
     write(photos / "late.png", photo((30, 20, 80)))
     assert align(f"source={photos}", f"output={output}") == 0
-    assert "5 of 6 photos were done before" in capsys.readouterr().out
+    assert "5 of 6 photos were already done" in capsys.readouterr().out
     assert (output / "one_aligned.jpg").stat().st_mtime_ns == stamp
     assert len(rows(output)) == 6
 

@@ -1,4 +1,4 @@
-"""Which face of a photo is taken, where it lands, and how steady the real detector's landmarks are."""
+"""Choice and alignment of faces, and repeatability of the real detector's landmarks."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_mtcnn_finds_the_portrait_and_places_its_landmarks_like_a_face() -> None
     assert left[0] < nose[0] < right[0]
     assert mouth_left[0] < mouth_right[0]
     assert max(left[1], right[1]) < nose[1] < min(mouth_left[1], mouth_right[1])
-    # in BGR the same detector is less sure: the package wants RGB
+    # in BGR the detector is less confident: the package expects RGB
     swapped = build_detector("mtcnn", min_score=0.0).detect(np.ascontiguousarray(image[:, :, ::-1]))
     assert not swapped or swapped[0].score <= found[0].score
 
@@ -127,7 +127,7 @@ def test_the_portrait_turned_and_scaled_lands_within_two_percent() -> None:
 
 
 def test_mtcnn_has_no_favourite_side() -> None:
-    """In the mirror the same landmarks are found; by OpenCV 5's new engine they are 3 pixels to the right."""
+    """A mirrored image has mirrored landmarks; with OpenCV 5's new engine they are 3 pixels to the right."""
     data = pytest.importorskip("skimage.data")
     image = data.astronaut()
     detector = build_detector("mtcnn")
@@ -138,7 +138,7 @@ def test_mtcnn_has_no_favourite_side() -> None:
 
 
 def test_a_compressed_portrait_shows_one_face() -> None:
-    """JPEG's blocks give the whole portrait a second candidate, of a confidence of 0.91."""
+    """JPEG artefacts produce a second candidate with a confidence of 0.91."""
     import io
 
     data = pytest.importorskip("skimage.data")

@@ -1,4 +1,4 @@
-"""Detectors are declared once, and documentation and control panel agree with the declaration."""
+"""Detectors are declared once, and documentation and configuration agree with the declaration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Similarity transforms against what made them; warps against pixels that are known."""
+"""Similarity transforms against known ones; warps against known pixels."""
 
 from __future__ import annotations
 

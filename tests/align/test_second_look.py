@@ -1,4 +1,4 @@
-"""The second look: faces that leave the photo are found with a border around it, and a good find is never replaced."""
+"""The second look: faces cut off by the photo are found with a border, and detections are never replaced."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POINTS = np.array([[30.0, 40.0], [70.0, 40.0], [50.0, 60.0], [35.0, 80.0], [65.0
 
 
 class Recorder:
-    """Returns what it is told to, and remembers the pictures that it saw."""
+    """Returns given detections, and records its images."""
 
     def __init__(self, strict: list[Detection], faint: list[Detection]) -> None:
         self.strict, self.faint = strict, faint

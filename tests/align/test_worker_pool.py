@@ -1,4 +1,4 @@
-"""Work in several processes gives what one process gives, in order, and a lost process is one sentence."""
+"""Several processes give the same results as one, in order, and a lost process gives one message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks so small that a pass takes milliseconds, one of each family."""
+"""Tiny networks, one of each family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points, drops and means: against cases worked out by hand, and their intervals against simulation."""
+"""Accuracies, drops and means against hand-computed cases, and their intervals against simulations."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_mean_over_changes_and_its_share_of_the_clean_figure() -> None:
 
 
 def test_the_mean_has_the_interval_of_faces_and_not_of_predictions() -> None:
-    """Sixty changes that all fail on the same faces say no more about other faces than one of them."""
+    """Sixty changes that fail on the same faces give no more information about other faces than one."""
     right = np.random.default_rng(0).random(400) < 0.5
     found = mean_accuracy(np.ones(400, bool), [right] * 60)["accuracy"]
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * 0.5 / 20, rel=0.1)

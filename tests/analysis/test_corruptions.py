@@ -1,4 +1,4 @@
-"""What the robustness suite does to faces: nothing where it should, more at each severity, always the same."""
+"""Changes of the robustness suite: neutral amounts, increasing severities, reproducibility."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mfer_lightning.analysis.corruptions import CHANGES, Change, mirror
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, SEVERITIES, TABLES
 from mfer_lightning.data.facs import FacsGenerator
 
-#: Amounts at which a change does nothing.
+#: Amounts without an effect.
 NEUTRAL = {
     "gaussian_noise": 0.0,
     "impulse_noise": 0.0,
@@ -28,7 +28,7 @@ NEUTRAL = {
     "larger": 1.0,
     "smaller": 1.0,
 }
-#: These have no such amount: the first quality and the brightest light still change a little.
+#: Changes without such an amount: even the best quality and the smallest brightness have some effect.
 NEARLY = {"jpeg": (100, 3.0), "shot_noise": (1e7, 0.6)}
 
 
@@ -146,7 +146,7 @@ def test_a_low_resolution_keeps_no_more_than_its_pixels() -> None:
     "kind", ["pixelate", "resolution", "defocus_blur", "motion_blur", "zoom_blur", "larger", "smaller"]
 )
 def test_what_is_not_to_move_a_face_does_not_move_it(kind: str) -> None:
-    """The middle of a blot stays where it was: where it moved, a blur would be a misalignment as well."""
+    """The centre of a blob stays in place; otherwise a blur would also be a misalignment."""
     blot = np.zeros((1, 48, 48, 3), dtype=np.uint8)
     blot[:, 14:34, 14:34] = 200
     ys, xs = np.mgrid[:48, :48]

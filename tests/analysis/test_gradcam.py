@@ -1,4 +1,4 @@
-"""Grad-CAM and attention weights: right where the truth is known, and of the right shape everywhere."""
+"""Grad-CAM and attention weights: correct where the truth is known, with the right shape for all families."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from mfer_lightning.nn import MFER, Preprocess
 
 
 class TwoQuarters(nn.Module):
-    """A network whose first logit is the light of the upper left quarter and whose second that of the lower right."""
+    """A network whose logits are the brightness of the upper left and of the lower right quarter."""
 
     def __init__(self, layout: str) -> None:
         super().__init__()
         self.pool = nn.AvgPool2d(8)
         self.last = nn.Identity()
         self.layout = layout
-        self.weight = nn.Parameter(torch.ones(1))  # the package asks a parameter where the network is
+        self.weight = nn.Parameter(torch.ones(1))  # the package determines the device from a parameter
         self.backbone = SimpleNamespace(
             stages=(SimpleNamespace(module="last", reduction=8, layout=layout),), model=self
         )
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        # Channel 0 sees the upper left quarter alone, channel 1 the lower right.
+        # Channel 0 sees only the upper left quarter, channel 1 the lower right.
         light = self.pool(pixels.mean(1, keepdim=True))
         half = light.shape[-1] // 2
         maps = torch.zeros(len(pixels), 2, *light.shape[2:])
@@ -157,7 +157,7 @@ def test_tokens_are_shown_where_they_stand_in_the_face(pool: str, faces: Tensor)
     vit = {"name": "vit_tiny_patch16_224", "pool": pool, "options": {"depth": 4, "embed_dim": 24, "num_heads": 2}}
     network = MFER(vit, 3, attention={"name": "ds_depthwise", "stages": [2, 3]}, image_size=64)
     model = FERModel(network, Preprocess(size=64), NAMES)
-    assert stage_of(model, faces) == {"avg": 4, "token": 3}[pool]  # the class token reads nothing after the last block
+    assert stage_of(model, faces) == {"avg": 4, "token": 3}[pool]  # the class token gets nothing after the last block
     found = explain(model, faces)
     assert found.shape == (len(faces), *faces.shape[-2:])
     assert found.max() > 0

@@ -1,4 +1,4 @@
-"""An audit of labels: networks judge the faces that they never saw, and planted wrong labels are found and mended."""
+"""The label audit: networks judge faces they were not trained on, and planted wrong labels are found and corrected."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def opened(*options: str) -> tuple[dict[str, Any], FaceDataModule]:
 
 
 def trained(path: Path, *options: str, **changes: Any) -> Path:
-    """A checkpoint that says that it was trained on these faces; its weights are random, others in each file."""
+    """A checkpoint that records a training on these faces, with random weights that differ between files."""
     config, datamodule = opened(*options)
     torch.manual_seed(zlib.crc32(path.name.encode()))
     network = MFER(FAMILIES["resnet"], 8, attention="none")
@@ -93,12 +93,12 @@ def test_several_judges_of_a_face_are_averaged(halves: list[Path], tmp_path: Pat
 
 
 def test_a_face_that_its_judges_saw_is_refused(halves: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"1\.ckpt was trained on 3\d of the 64 faces to be judged, such as "):
+    with pytest.raises(UserError, match=r"1\.ckpt was trained on 3\d of the 64 faces to judge, such as "):
         judge_training_set(halves[:1], device="cpu", loader=LOADER)
     whole = trained(tmp_path / "whole.ckpt")
     with pytest.raises(UserError, match=r"trained on 64 of the 64 .* dataset.hold_out=1/3,2/3,3/3"):
         judge_training_set([whole], device="cpu", loader=LOADER)
-    with pytest.raises(UserError, match="needs networks that never saw the faces"):
+    with pytest.raises(UserError, match="needs networks that were not trained on the faces"):
         judge_training_set([], device="cpu", loader=LOADER)
 
 
@@ -112,9 +112,9 @@ def test_networks_of_other_labels_other_files_or_other_beginnings_are_refused(
     other = trained(tmp_path / "other.ckpt", "dataset.hold_out=2/2", "dataset.label_noise_seed=1")
     refuse("was trained with dataset.label_noise_seed=1 and .* with 0", other)
     changed = trained(tmp_path / "changed.ckpt", "dataset.hold_out=2/2", data_hash="0" * 64)
-    refuse("on other faces or labels than .* gives now", changed)
+    refuse("on other faces or labels than .* now contains", changed)
     silent = trained(tmp_path / "silent.ckpt", "dataset.hold_out=2/2", data_hash=None)
-    refuse("does not say which faces it was trained on", silent)
+    refuse("does not record which faces it was trained on", silent)
     config, _ = opened("dataset.hold_out=2/2")
     start = {"dataset": config, "weights": str(halves[0]), "paths": {"data": "data"}}
     refuse("began with .*1.ckpt, which was trained on other faces of facs", trained(
@@ -167,7 +167,7 @@ def test_a_margin_out_of_range_is_refused_before_anything_is_read(margin: float)
 
 
 def knowing(datamodule: FaceDataModule, share: float = 0.9) -> Judged:
-    """Probabilities that know the true label of most faces."""
+    """Probabilities with the true label for most faces."""
     rows = np.sort(datamodule.splits.train.rows)
     true = datamodule.index.label[rows]
     sure = np.random.default_rng(0).random(len(rows)) < share

@@ -1,4 +1,4 @@
-"""A table of predictions alone is shown with the interval of the run that it belongs to."""
+"""A table of predictions is shown with the interval of its run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The robustness card over faces whose truth is known and models whose faults are known."""
+"""The robustness card on faces with known labels and models with known faults."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ TRAIN, TEST, SIDE = 900, 320, 32
 
 
 class Linear(nn.Module):
-    """A linear classifier of pixels, whose weights are solved for and not trained; it can be spoiled on purpose.
+    """A linear classifier of pixels with weights from a closed form; faults can be added.
 
     Args:
         weight: (3*S*S+1, K).
-        spoil: an extra step on the pixels before it.
-        symmetric: whether a face and its mirror image look the same to it.
+        spoil: an additional function applied to the pixels.
+        symmetric: whether it treats a face and its mirror image equally.
     """
 
     def __init__(self, weight: Tensor, spoil: nn.Module | None = None, symmetric: bool = False) -> None:
@@ -52,7 +52,7 @@ class Linear(nn.Module):
 
 @pytest.fixture(scope="module")
 def easy(tmp_path_factory: pytest.TempPathFactory) -> FacsDataModule:
-    """Plain faces: frontal, lit evenly, nothing in front of them."""
+    """Easy faces: frontal, evenly lit, not occluded."""
     datamodule = FacsDataModule(
         train_size=TRAIN,
         val_size=8,
@@ -122,7 +122,7 @@ def test_every_change_has_its_curve(card: dict[str, Any]) -> None:
 
 
 def test_more_of_a_change_does_not_help_beyond_chance(card: dict[str, Any]) -> None:
-    """Neither a step nor a whole curve rises by more than the noise of a paired difference (three standard errors)."""
+    """No curve rises by more than the noise of a paired difference (three standard errors)."""
     most = 3 * np.sqrt(0.25 / TEST)
     for kind, curve in card["curves"].items():
         accuracies = [card["clean"]["accuracy"], *(p["accuracy"] for p in curve["points"])]
@@ -204,7 +204,7 @@ def test_a_suite_that_was_broken_off_goes_on_and_gives_the_same_card(make: Make,
     assert measure_robustness(again, wanted) == whole
     assert again.reused >= 6
     other = make(folder, limit=60, symmetric=True, definition="another")
-    assert not list(folder.glob("*.npy"))  # other options: nothing of it can be used
+    assert not list(folder.glob("*.npy"))  # other options: kept passes cannot be used
     other.finish()
     assert not folder.exists()
 

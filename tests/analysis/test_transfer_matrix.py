@@ -1,4 +1,4 @@
-"""A matrix of models and datasets: what it says of its pairs, and what it writes."""
+"""A matrix of models and datasets: notes on its pairs, and its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between the CPU and a GPU, and the arithmetic of the baseline: the options that choose, and refusals."""
+"""Differences between CPU and GPU, precisions of the baseline, and their options and errors."""
 
 from __future__ import annotations
 

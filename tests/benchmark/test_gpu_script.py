@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py: what it compares, missing figures, time that is over, and a rehearsal."""
+"""benchmarks/gpu.py: comparisons, missing results, the time limit, and a rehearsal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def gpu() -> ModuleType:
 
 
 def figures(compiled: float = 2_500.0, first: float = 20.0, accuracy: float = 0.8) -> dict[str, Any]:
-    """What the lines leave behind, by file."""
+    """Results of the lines, by file."""
     train = {"faces_per_second": {"ours": 1_400.0, "ours_compiled": compiled}}
     train["seconds_of_first_call"] = {"ours_compiled": first}
     both = "forward and both gradients"
@@ -103,7 +103,7 @@ def test_a_rehearsal_has_the_lines_of_the_day_on_the_cpu(gpu: ModuleType, tmp_pa
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_rehearsal_runs_and_leaves_every_figure(gpu: ModuleType, tmp_path: Path) -> None:
-    own = ("tests", "convolutions")  # whose content has tests of its own
+    own = ("tests", "convolutions")  # whose content has its own tests
     wanted = [f"--only={line.name}" for line in gpu.lines(tmp_path, rehearse=True) if line.name not in own]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path), "--rehearse", *wanted], capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The parts of the benchmark on the CPU, tiny: the same code measures a GPU."""
+"""The parts of the benchmark at tiny sizes on the CPU; the same code measures a GPU."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_what_does_not_fit_the_memory_is_named_and_the_rest_is_measured():
     assert table["out_of_memory"] == ["naive"]
     assert list(table["seconds"]) == ["naive_bfloat16", "ours"]
     assert "ratio" in table
-    with pytest.raises(UserError, match=r"batch=2: the device's memory"):
+    with pytest.raises(UserError, match=r"batch=2: a step does not fit into the device's memory"):
         compare({"ours": full}, 1, 1.0, work, CEILING)
 
 

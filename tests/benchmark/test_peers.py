@@ -1,4 +1,4 @@
-"""benchmarks/peers.py: contempt left out on both sides, misses as errors, pairing, figures and tests."""
+"""benchmarks/peers.py: contempt left out on both sides, misses as errors, pairing, metrics and tests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def sure(names, emotion: str) -> list[float]:
 
 
 def drawn(peers, tmp_path, faces, name, skill, names=CLASSES, misses=0.1):
-    """Answers of a made-up contestant: right with probability `skill` where it finds the face."""
+    """Answers of an artificial contestant, correct with probability `skill` if it finds the face."""
     rng = np.random.default_rng([len(name), ord(name[0])])
     spelled = dict(zip(("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"), SEVEN, strict=True))
     rows: dict[str, list[float] | None] = {}
@@ -155,7 +155,7 @@ def test_pairs_are_tested_on_the_same_faces_and_corrected_for_their_number(peers
         assert pair["interval"][0] < pair["difference"] < pair["interval"][1]
     adjusted = dict(zip(np.argsort(raw), (2 * min(raw), max(2 * min(raw), max(raw))), strict=True))
     assert [pair["adjusted_p"] for pair in found] == pytest.approx([adjusted[0], adjusted[1]])
-    alone = peers.compare(tables, [])  # nothing of ours: every pair of the others
+    alone = peers.compare(tables, [])  # without ours: every pair of peers
     assert len(alone) == 3
 
 
@@ -170,7 +170,7 @@ def test_answers_for_other_pictures_are_refused(peers, tmp_path):
 @pytest.mark.parametrize("bad", [[0.5, "", 0, 0, 0, 0, 0], [-0.1, 1.1, 0, 0, 0, 0, 0], [0.0] * 7])
 def test_a_row_that_is_no_distribution_is_refused(peers, tmp_path, bad):
     path = write(tmp_path / "p.csv", SEVEN, {"a.png": sure(SEVEN, "sad"), "b.png": bad})
-    with pytest.raises(UserError, match="line 3: probabilities or empty cells"):
+    with pytest.raises(UserError, match="line 3: expected probabilities or empty cells"):
         peers.read_answers(path, ("a.png", "b.png"))
 
 

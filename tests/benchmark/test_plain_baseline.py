@@ -1,4 +1,4 @@
-"""The baseline is the same network: same outputs and gradients, so that its time is a fair yardstick."""
+"""The baseline is the same network, with equal outputs and gradients, so the comparison of times is fair."""
 
 from __future__ import annotations
 

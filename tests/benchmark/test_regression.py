@@ -1,4 +1,4 @@
-"""Ratios stay near those that were recorded (benchmarks/recorded.json), on whatever machine."""
+"""Ratios stay close to the recorded ones (benchmarks/recorded.json) on any machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfer_lightning.benchmark.workload import Work
 
 RECORDED = Path(__file__).resolve().parents[2] / "benchmarks" / "recorded.json"
 
-#: Share of a recorded ratio that must be reached: other processors, and other work on this one, move ratios.
+#: Fraction of a recorded ratio that must be reached: ratios vary with the processor and its load.
 BAND = 0.55
 
 
@@ -29,7 +29,7 @@ def test_the_paper_s_network_is_not_much_slower_against_the_baseline_than_record
     torch.set_flush_denormal(True)
     work = Work("convnext_base", {}, recorded["size"], recorded["batch"] // 2, bfloat16)
     measure = measure_training if part == "train" else measure_inference
-    table = measure(work, 2, defaultdict(lambda: 1.0))  # shares of a ceiling are not looked at
+    table = measure(work, 2, defaultdict(lambda: 1.0))  # fractions of the ceiling are ignored
     assert table["ratio_of_processor_time"] > BAND * recorded["ratio_of_processor_time"]
 
 

@@ -1,4 +1,4 @@
-"""A registry of small models with random weights, in a folder of its own."""
+"""A registry of small models with random weights, in its own folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``docs/tools/bundle_model.py`` adds an export to the package's models, whole and without this machine's paths."""
+"""``docs/tools/bundle_model.py`` adds an export to the package's models, without paths of this machine."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_an_export_becomes_the_default_model(
     assert registry.default_model().full_name == "faces-v1"
     tool.add_model(exported, run, "other-v2", default=True)
     assert registry.default_model().full_name == "other-v2"
-    with pytest.raises(UserError, match="faces-v1 exists already: give the new weights the next version"):
+    with pytest.raises(UserError, match="faces-v1 already exists: give the new weights the next version"):
         tool.add_model(exported, run, "faces-v1")
 
 
 def test_what_is_not_whole_is_refused(tool: ModuleType, exported: Path, no_models: Path, tmp_path: Path) -> None:
     for name in ("faces", "Faces-v1", "faces-v0", "../faces-v1"):
-        with pytest.raises(UserError, match="is no name with a version"):
+        with pytest.raises(UserError, match="is not a name with a version"):
             tool.add_model(exported, RUN, name)
     with pytest.raises(UserError, match=r"lacks model\.safetensors, config\.json, README\.md, export\.json"):
         tool.add_model(tmp_path, RUN, "faces-v1")

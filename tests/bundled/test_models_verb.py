@@ -1,4 +1,4 @@
-"""``mfer models``: bundled models first, then those of runs, each with its figure, under the protocol it is of."""
+"""``mfer models``: bundled models first, then those of runs by protocol, each with its result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES = Path(__file__).parents[1] / "compatibility" / "files" / "runs"
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with one finished run, one without a checkpoint and one that has not ended."""
+    """A working directory with one finished run, one without a checkpoint and one that is not finished."""
     monkeypatch.chdir(tmp_path)
     (whole,) = (f for f in FILES.iterdir() if f.name.startswith("rafdb-convnext_atto-ds-dsf"))
     for name in ("whole", "without", "begun"):
@@ -67,7 +67,11 @@ def test_a_damaged_model_is_one_sentence(
     assert capfd.readouterr().err.startswith("Error: The bundled model small-v1 is ")
 
 
-def test_only_models_of_a_dataset(bundled: Path, runs: Path) -> None:
+def test_only_models_of_a_dataset(bundled: Path, runs: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run("dataset=jaffe") == 0
+    assert capsys.readouterr().out.strip() == "No model here was trained on jaffe."
+    assert run("dataset=rafdb") == 0
+    assert "has no bundled model" not in capsys.readouterr().out
     assert [m.name for m in models(trained_on="rafdb")] == ["runs/whole"]
     assert [m.name for m in models("none")] == ["large-v2", "large-v1", "small-v1"]
 
@@ -93,8 +97,8 @@ def test_without_any_model_it_says_so(
     monkeypatch.chdir(tmp_path)
     assert run() == 0
     assert capsys.readouterr().out == (
-        "No trained model comes with this version of mfer_lightning.\n"
-        "No finished run with a checkpoint was found: mfer train makes one.\n"
+        "This version of mfer_lightning has no bundled model.\n"
+        "No finished run with a checkpoint was found: mfer train creates one.\n"
     )
     with pytest.raises(UserError, match="There is no folder elsewhere"):
         models("elsewhere")

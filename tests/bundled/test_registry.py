@@ -1,4 +1,4 @@
-"""Models that come with the package: found by name, newest version first, checked before they are loaded."""
+"""Bundled models: found by name, newest version first, and verified before loading."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_model_is_loaded_by_name_and_the_default_one_without(bundled: Path, ca
     assert load_model(device="cpu").classifier.identity() == by_name["large"]
     assert capfd.readouterr().out == (
         "Model: large-v2, bundled with mfer_lightning: accuracy 88.0% (85.8% to 89.9%) on 1,000 faces of "
-        "ferplus@majority, val. It names the expression that observers would name, not what a person feels; not for "
+        "ferplus@majority, val. It names the expression that observers would see, not what a person feels; not for "
         "decisions about people (docs/bundled_models.md).\n"
     )
     assert read_model("small", "cpu").source == bundled / "small-v1"
@@ -73,7 +73,7 @@ def test_predict_uses_the_default_model_and_takes_a_path_without_a_name(
     said = capfd.readouterr().out
     assert said.count("Model: large-v2") == 1
     assert run("predict", f"source={face}", "checkpoint=large", "aligned=true", "output=a") == 0
-    assert "1 of 1 photos were done before" in capfd.readouterr().out
+    assert "1 of 1 photos were already done" in capfd.readouterr().out
     assert run("predict", str(face), "checkpoint=large-v1", "aligned=true", "output=a") == 2
     assert "checkpoint" in capfd.readouterr().err
 
@@ -87,8 +87,8 @@ def test_predict_uses_the_default_model_and_takes_a_path_without_a_name(
         (("predict",), "source"),
         (("predict", "x.jpg", "checkpoint="), "checkpoint= has no value"),
         (("demo", "checkpoint="), "checkpoint= has no value"),
-        (("export",), "Say what to export"),
-        (("evaluate",), "Say what to evaluate"),
+        (("export",), "Nothing to export: give checkpoint="),
+        (("evaluate",), "Nothing to evaluate: give checkpoint="),
     ],
 )
 def test_what_is_not_clear_is_an_error(
@@ -100,10 +100,10 @@ def test_what_is_not_clear_is_an_error(
 
 def test_without_bundled_models_a_sentence_says_so(no_models: Path, face: Path, capfd: pytest.CaptureFixture) -> None:
     assert bundled_models() == []
-    with pytest.raises(UserError, match=r"No trained model comes with this version .* checkpoint="):
+    with pytest.raises(UserError, match=r"This version of mfer_lightning has no bundled model.* checkpoint="):
         load_model()
     assert run("predict", str(face)) == 2
-    assert capfd.readouterr().err.startswith("Error: No trained model comes with this version of mfer_lightning")
+    assert capfd.readouterr().err.startswith("Error: This version of mfer_lightning has no bundled model")
     with pytest.raises(UserError, match=r"There is no ferplus\. Give a run's folder .*best\.ckpt\)\.$"):
         load_model("ferplus")
 
@@ -123,7 +123,11 @@ def test_a_damaged_file_is_one_sentence(file: str, harm: str, bundled: Path) -> 
         content[-1] ^= 1
         path.write_bytes(content)
     said = "damaged" if harm == "changed" else "missing"
-    with pytest.raises(UserError, match=rf"^The bundled model small-v1 is {said}: .*{file} is not .* again\.$"):
+    with pytest.raises(
+        UserError,
+        match=rf"^The bundled model small-v1 is {said}: .*{file} is not .* Reinstall "
+        rf"mfer_lightning\.$",
+    ):
         load_model("small")
     load_model("large", "cpu")
 
@@ -141,7 +145,11 @@ def test_a_damaged_file_is_one_sentence(file: str, harm: str, bundled: Path) -> 
 )
 def test_a_damaged_index_is_one_sentence(content: str, bundled: Path) -> None:
     (bundled / "index.json").write_text(content)
-    with pytest.raises(UserError, match=r"^index\.json of the bundled models is damaged \(.*\)\. Install .* again\.$"):
+    with pytest.raises(
+        UserError,
+        match=r"^index\.json of the bundled models is damaged \(.*\)\. Reinstall "
+        r"mfer_lightning\.$",
+    ):
         load_model("small")
 
 
@@ -151,7 +159,7 @@ def test_a_file_or_folder_of_that_name_wins_and_is_said(bundled: Path, capfd: py
     out = capfd.readouterr().out
     assert out == (
         "Note: large is a file or folder here, and is used instead of the bundled model: checkpoint=large-v2 names "
-        "that one.\n"
+        "the bundled one.\n"
     )
     assert load_model("large-v2", "cpu").classifier.identity() != load_model("large", "cpu").classifier.identity()
 

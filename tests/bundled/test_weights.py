@@ -1,4 +1,4 @@
-"""``weights=<bundled name>``: training starts from a model that comes with the package."""
+"""``weights=<bundled name>``: training starts from a bundled model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.cli import main
 from mfer_lightning.config.compose import compose_train
 from mfer_lightning.inference.model import read_model
+from mfer_lightning.nn import MFER
 from mfer_lightning.training.bundled_weights import fitting_options
+from mfer_lightning.training.initial_weights import load_initial_weights
 from mfer_lightning.training.teachers import teacher_files
 
 FEW = (
@@ -55,7 +57,7 @@ def test_a_plain_name_is_kept_with_its_version_and_a_path_wins(bundled: Path) ->
 def test_training_starts_from_it_with_new_heads_for_other_classes(bundled: Path, capfd: pytest.CaptureFixture) -> None:
     assert run(*FEW, "weights=small", "optimizer.lr=1e-12", "optimizer.weight_decay=0") == 0
     said = capfd.readouterr().out
-    assert "weights: trained on the classes anger, fear, happiness, which are not this dataset's: new heads." in said
+    assert "weights: trained on the classes anger, fear, happiness, not on those of this dataset: new heads." in said
     assert "tensors from small-v1 (" in said
     checkpoint = read_checkpoint(only_run(Path("runs")) / "checkpoints" / "best.ckpt")
     assert checkpoint["mfer"]["config"]["weights"] == "small-v1"
@@ -100,3 +102,16 @@ def test_a_damaged_file_is_one_sentence(bundled: Path, capfd: pytest.CaptureFixt
     path.write_bytes(path.read_bytes()[:-1])
     assert run(*FEW, "weights=small") == 2
     assert "Error: The bundled model small-v1 is damaged" in capfd.readouterr().err
+
+
+def test_heads_are_matched_by_class_name(bundled: Path, capsys: pytest.CaptureFixture) -> None:
+    source = read_model("small", "cpu").network.eval()
+    names = ("happiness", "anger")
+    model = MFER(source.config["backbone"], 2, attention={"name": "ds", "kernel_size": 3}).eval()
+    load_initial_weights({"weights": "small", "preprocess": {"colour": None}}, model, names)
+    assert "trained on the classes anger, fear, happiness; heads matched by name to happiness, anger." in (
+        capsys.readouterr().out
+    )
+    faces = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(faces)["logits"], source(faces)["logits"][:, [2, 0]])

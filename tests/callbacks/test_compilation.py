@@ -1,4 +1,4 @@
-"""When a training compiles its network, and what it says."""
+"""When training compiles its network, and its messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfer_lightning.nn import MFER, Preprocess
 
 
 def training(device: str, steps: int, batch: int = 256) -> tuple[SimpleNamespace, SimpleNamespace]:
-    """A trainer and a module of MFER-Base, as far as the decision looks at them."""
+    """A minimal trainer and a module of MFER-Base for the decision."""
     trainer = SimpleNamespace(
         strategy=SimpleNamespace(root_device=torch.device(device)),
         estimated_stepping_batches=steps,

@@ -1,4 +1,4 @@
-"""The moving average against a loop of plain arithmetic."""
+"""The moving average against a plain loop."""
 
 from __future__ import annotations
 

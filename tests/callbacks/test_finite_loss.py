@@ -1,4 +1,4 @@
-"""A loss that is no number is found, and the batch that it came from is named, also where the look comes later."""
+"""A non-finite loss is found, and its batch is named, even if the check comes later."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfer_lightning.nn import MFER, Preprocess
 
 
 class OnGPU:
-    """A loss that says it is on a GPU, where looking at it costs time."""
+    """A loss that claims to be on a GPU, where a check synchronises."""
 
     device = torch.device("cuda")
 

@@ -1,4 +1,4 @@
-"""When a run says that it waits for its loader, and what it advises."""
+"""When a run reports that it waits for its loader, and its advice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KNOWN: dict[str, Any] = {
 
 
 class Clock:
-    """A clock that the test moves."""
+    """A clock controlled by the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
@@ -93,7 +93,7 @@ def test_epochs_of_few_batches_are_counted_together(clock: Clock, capsys: pytest
         ({"cached": False}, "dataset.cache=memmap"),
         ({"stored": 500}, "dataset.size=224 (now 500)"),
         ({"augments": True}, "augment=paper"),
-        ({}, "All cores read already"),
+        ({}, "All cores are already in use"),
     ],
 )
 def test_what_helps_is_named(changes: dict[str, Any], words: str) -> None:

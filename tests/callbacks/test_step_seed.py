@@ -1,4 +1,4 @@
-"""What layers draw in training is the same in a run that was cut off and continued as in one that was not."""
+"""Random numbers of layers are the same in a resumed run as in an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def losses(epochs: int, folder: Path, seed: int | None, continued: Path | None =
 def test_a_continued_training_drops_what_an_undisturbed_one_drops(tmp_path: Path) -> None:
     whole = losses(4, tmp_path, 3)
     first = losses(2, tmp_path, 3)
-    torch.rand(5)  # another process is in another state
+    torch.rand(5)  # another process has another state
     rest = losses(4, tmp_path, 3, tmp_path / "last.ckpt")
     assert first + rest == whole
 

@@ -1,4 +1,4 @@
-"""The profile of a step: exclusive times, in a user's words, and nothing lost."""
+"""The profile of a step: exclusive times with readable names, adding up to the total."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mfer_lightning.callbacks.step_times import REST, SKIPPED, StepTimes, in_wor
 
 
 class Clock:
-    """Time that passes only when told."""
+    """A clock controlled by the test."""
 
     def __init__(self, profiler: StepTimes) -> None:
         self.now = 0.0

@@ -10,7 +10,7 @@ from blank import blank_drawings
 
 from mfer_lightning.cli import main
 
-#: A network and a dataset so small that a run takes two seconds.
+#: A network and a dataset for runs of two seconds.
 TINY = (
     "backbone.stem=default",
     "backbone.drop_path_rate=0.0",
@@ -24,10 +24,10 @@ TINY = (
     "trainer.accelerator=cpu",
     "evaluation.embedding_points=40",
 )
-#: The embedded dataset, with a test split that no batch size divides.
+#: The built-in dataset, with a test split that no batch size divides.
 FACS = (*TINY, "dataset.train_size=64", "dataset.val_size=24", "dataset.test_size=37")
 
-#: Fewer faces still, for what does not depend on their number.
+#: Even fewer faces, for tests that do not depend on their number.
 FEW = (*FACS, "dataset.train_size=32", "dataset.val_size=16", "dataset.test_size=9", "evaluation.embedding_points=0")
 
 #: Half as many faces, for the run that evaluations share.
@@ -37,7 +37,7 @@ Mfer = Callable[..., int]
 
 
 def command(*arguments: str) -> int:
-    """Run the command line where this process is, with blank figures, and return its exit code."""
+    """Run the command line in the current folder, with blank figures, and return its exit code."""
     with blank_drawings(), pytest.raises(SystemExit) as stop:
         main(arguments)
     return int(stop.value.code or 0)
@@ -45,7 +45,7 @@ def command(*arguments: str) -> int:
 
 @pytest.fixture
 def mfer(blank_figures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mfer:
-    """Run the command line in a folder of its own and return its exit code."""
+    """Run the command line in its own folder and return its exit code."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> int:
@@ -58,7 +58,7 @@ def mfer(blank_figures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(scope="session")
 def few_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished run of :data:`FEW`, left as it is by all that look at it."""
+    """The finished run of :data:`FEW`; read only."""
     folder = tmp_path_factory.mktemp("few")
     where = f"paths.runs={folder / 'runs'}"
     assert (
@@ -69,7 +69,7 @@ def few_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the tiniest network on the embedded dataset, for tests that only evaluate it."""
+    """A run of the tiniest network on the built-in dataset, for tests that only evaluate it."""
     runs = tmp_path_factory.mktemp("trained") / "runs"
     options = (*TINY, *SMALL, "trainer.max_epochs=1", f"paths.runs={runs}", "evaluation.embedding_points=0")
     assert command(*options) == 0
@@ -77,7 +77,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def only_run(folder: Path) -> Path:
-    """The one run in a folder of runs."""
+    """Return the only run in a folder of runs."""
     runs = [f for f in folder.iterdir() if f.is_dir()]
     assert len(runs) == 1, runs
     return runs[0]

@@ -1,4 +1,4 @@
-"""Command lines in processes of their own, and what they leave running."""
+"""Run command lines in separate processes, and find processes that they leave running."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from commands.conftest import FACS
 
-#: What marks the processes of a test, inherited by all that they start.
+#: Environment variable that marks the processes of a test, inherited by their children.
 MARK = "MFER_TEST_MARK"
 
-#: One epoch of two steps, without a device of its own, so that trainer=... can choose.
+#: One epoch of two steps, without its own device, so that trainer=... can choose.
 SMALL = (
     *(a for a in FACS if not a.startswith(("trainer.accelerator", "trainer.max_epochs", "evaluation."))),
     "trainer.max_epochs=1",
@@ -32,10 +32,10 @@ SMALL = (
 
 @dataclass
 class Bench:
-    """A folder to run command lines in.
+    """A folder for running command lines.
 
     Args:
-        folder: where they run.
+        folder: working directory.
     """
 
     folder: Path
@@ -58,7 +58,7 @@ class Bench:
         )
 
     def running(self) -> dict[int, str]:
-        """The processes of this bench and what they start: number and command line."""
+        """Return process id and command line of the processes of this bench and their children."""
         found = {}
         for entry in Path("/proc").glob("[0-9]*"):
             try:
@@ -69,7 +69,7 @@ class Bench:
         return found
 
     def left_running(self) -> list[str]:
-        """Command lines of the processes of this bench, after a moment's grace."""
+        """Return the command lines of the processes of this bench that are still running after a moment."""
         for _ in range(40):
             if not (found := self.running()):
                 return []
@@ -79,7 +79,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A bench in the test's folder. What a failed test leaves running is killed: it would slow down all that follow."""
+    """A bench in the test's folder. Processes left by a failed test are killed, since they would slow down others."""
     made = Bench(tmp_path)
     yield made
     while left := made.running():
@@ -90,13 +90,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def ranks_of(run: Path) -> list[tuple[int, int, str]]:
-    """What each process of a run has written into its log: its id, its rank, the run that its configuration names."""
+    """Return the log entries of each process of a run: its id, its rank, and the name of its run."""
     text = (run / "log.txt").read_text()
     return [(int(p), int(r), n) for p, r, n in re.findall(r"INFO process (\d+), rank (\d+): (\S+)", text)]
 
 
 def check_two_ranks(run: Path) -> None:
-    """Both ranks, two processes, trained what the folder is named after."""
+    """Check that two ranks in two processes trained the run of the folder's name."""
     ranks = ranks_of(run)
     assert sorted(r for _, r, _ in ranks) == [0, 1]
     assert len({p for p, _, _ in ranks}) == 2

@@ -1,4 +1,4 @@
-"""mfer benchmark over a tiny network, and its page."""
+"""mfer benchmark with a tiny network, and its docs page."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def test_the_page_has_a_place_for_every_table_and_keeps_its_words() -> None:
         (["threads=-1"], "threads=-1: the value must be at least 1"),
         (["batch=some"], "batch=some"),
         (["batch=[8,0]"], "batch=[8, 0]: choose auto, a number of at least 1, or a list"),
-        (["batch=[]"], "name at least one number of faces a step"),
+        (["batch=[]"], "name at least one number of faces per step"),
         (["device=gpu"], "device=gpu: choose auto, cpu or cuda"),
-        (["device=cpu", "baselines=tf32"], "TF32 is arithmetic of NVIDIA GPUs"),
+        (["device=cpu", "baselines=tf32"], "TF32 exists only on NVIDIA GPUs"),
         (["baselines=[float16]"], "there is no such arithmetic: did you mean"),
     ],
 )

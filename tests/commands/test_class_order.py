@@ -1,4 +1,4 @@
-"""A trained model whose classes have each other's names is caught by `mfer evaluate`, and named; a right one is not."""
+"""`mfer evaluate` detects a trained model with swapped class names, and does not report a correct one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from commands.conftest import command as mfer
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.statistics import optimism_gap
 
-#: Classes that any network tells apart: each is a colour.
+#: Classes that are easy to distinguish: each is a colour.
 COLOURS = {"anger": (30, 30, 220), "fear": (220, 40, 40), "happiness": (40, 220, 60), "surprise": (210, 210, 210)}
 
 
@@ -62,17 +62,17 @@ def test_two_swapped_names_are_detected_and_named(trained: Path, tmp_path: Path,
     swapped = rename(trained, tmp_path / "swapped.ckpt", {"fear": "surprise", "surprise": "fear"})
     result = evaluate(trained, swapped, tmp_path / "out")
     [note] = [note for note in result["notes"] if "Check the class order" in note]
-    assert "the names of surprise and fear look swapped" in note
+    assert "the names of surprise and fear seem to be swapped" in note
     assert "of fear is called surprise" in note
     out = " ".join(capsys.readouterr().out.split())
-    assert "the names of surprise and fear look swapped" in out
+    assert "the names of surprise and fear seem to be swapped" in out
 
 
 @pytest.mark.slow
 def test_three_names_moved_on_are_told_in_full(trained: Path, tmp_path: Path) -> None:
     moved = rename(trained, tmp_path / "moved.ckpt", {"anger": "fear", "fear": "happiness", "happiness": "anger"})
     [note] = [n for n in evaluate(trained, moved, tmp_path / "out")["notes"] if "Check the class order" in n]
-    assert "the order of the classes happiness, fear, anger looks wrong" in note
+    assert "the order of the classes happiness, fear, anger seems to be wrong" in note
 
 
 def test_a_result_holds_an_interval_around_each_of_its_figures(trained: Path) -> None:

@@ -56,7 +56,7 @@ def test_without_output_it_lies_beside_the_runs_and_evaluations_are_no_runs(trai
 def test_publishing_sends_charts_then_workspaces_then_the_report(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """What is sent, up to W&B's own functions; what W&B makes of it was never tried: there is no network here."""
+    """Publishing up to the calls of W&B's functions; there is no network here."""
     import wandb
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
@@ -101,11 +101,11 @@ def test_what_wandb_refuses_is_one_message(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Say which runs"),
-        (("runs=[]",), "Say which runs"),
+        ((), "Name the runs"),
+        (("runs=[]",), "Name the runs"),
         (("runs=3",), "There is no folder 3"),
         (("runs=nowhere",), "There is no folder nowhere"),
-        (("runs={empty}",), "holds no finished run"),
+        (("runs={empty}",), "contains no finished run"),
         (("runs={damaged}",), "result.json cannot be read"),
         (("runs={trained}", "publish=true"), "needs entity="),
         (("runs={trained}", "publish=true", "entity=team"), "wandb login"),

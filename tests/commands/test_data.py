@@ -1,4 +1,4 @@
-"""`mfer data`: verdicts and exit codes on whole and broken copies; nothing is written into a dataset."""
+"""`mfer data`: verdicts and exit codes for complete and broken copies; nothing is written to a dataset."""
 
 from __future__ import annotations
 
@@ -134,12 +134,12 @@ def test_where_the_epoch_is_selected_on_the_test_set_every_test_face_is_in_val(m
     ("options", "words"),
     [
         (("shared=",), "shared= has no value"),
-        (("shared=out", "images=sample"), "needs every image read"),
-        (("shared=data/ferplus/lists",), "shared=data/ferplus/lists lies in the dataset's folder"),
-        (("shared=data/../data/ferplus",), "lies in the dataset's folder"),
-        (("shared=file",), "Cannot make the folder file"),
-        (("sheet=file/sheet.png",), "Cannot make the folder file"),
-        (("sheet=data/ferplus/sheet.png",), "sheet=data/ferplus lies in the dataset's folder"),
+        (("shared=out", "images=sample"), "reads every image"),
+        (("shared=data/ferplus/lists",), "shared=data/ferplus/lists is inside the dataset's folder"),
+        (("shared=data/../data/ferplus",), "is inside the dataset's folder"),
+        (("shared=file",), "Cannot create the folder file"),
+        (("sheet=file/sheet.png",), "Cannot create the folder file"),
+        (("sheet=data/ferplus/sheet.png",), "sheet=data/ferplus is inside the dataset's folder"),
     ],
 )
 def test_a_folder_that_lists_cannot_go_into_is_refused_before_images_are_read(
@@ -161,9 +161,9 @@ def test_a_folder_that_lists_cannot_go_into_is_refused_before_images_are_read(
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda f: f.write_bytes(f.read_bytes()[:60]), "damaged or cut off"),
+        (lambda f: f.write_bytes(f.read_bytes()[:60]), "damaged or truncated"),
         (lambda f: f.write_bytes(b""), "empty (0 bytes)"),
-        (lambda f: f.write_text("no picture"), "no image that can be read"),
+        (lambda f: f.write_text("no picture"), "is not a readable image"),
     ],
     ids=["truncated", "zero bytes", "text"],
 )
@@ -270,10 +270,10 @@ def test_a_mistake_is_one_message(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("noise=audit",), "needs networks that never saw the faces they judge"),
+        (("noise=audit",), "needs networks that were not trained on the faces they judge"),
         (("noise=audit", "checkpoint=a.ckpt", "dataset=ferplus"), "takes the dataset and its options from the check"),
         (("noise=audit", "checkpoint=absent"), "There is no absent"),
-        (("noise=audit", "shared=lists"), "shared=lists belongs to the examination of a dataset, not to noise=audit"),
+        (("noise=audit", "shared=lists"), "shared=lists belongs to the dataset check, not to noise=audit"),
         (("noise=look",), "noise=look"),
         (("checkpoint=runs/a",), "checkpoint=runs/a belongs to an audit of the labels: add noise=audit"),
     ],

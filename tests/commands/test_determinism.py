@@ -1,4 +1,4 @@
-"""The same command gives the same figures, and result.json says what was run."""
+"""The same command gives the same results, and result.json records the code."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_result_says_what_was_run(few_run: Path) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository in which this package seems to lie."""
+    """A git repository that seems to contain this package."""
     top = tmp_path / "checkout"
     package = top / "src" / "mfer_lightning" / "tracking"
     package.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Two ranks on the CPU give what one gives: the same losses, the same figures, every face counted once."""
+"""Two ranks on the CPU give the same losses and metrics as one, with every face counted once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mfer evaluate`: the model of a run measured again, elsewhere, in views, and from its predictions alone."""
+"""`mfer evaluate`: the model of a run on the same and other faces, with views, and from its predictions."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_what_evaluation_cannot_compute_in_is_refused(trained: Path, capsys: pyt
     table = f"predictions={trained / 'predictions_test.csv'}"
     for given, words in (
         ((f"checkpoint={trained}", "precision=half"), "precision=half: legal: auto, 32-true, bf16-mixed"),
-        ((f"checkpoint={trained}", "precision=bf16-mixed", "suite=explain"), "in float32: leave precision out"),
+        ((f"checkpoint={trained}", "precision=bf16-mixed", "suite=explain"), "in float32: leave out precision"),
         ((f"checkpoint={trained}", "compile=whole"), "compile=whole: the value must be true, false or auto"),
         ((table, "precision=bf16-mixed"), "precision=bf16-mixed needs a model"),
     ):
@@ -95,7 +95,7 @@ def test_a_view_of_fewer_classes_is_marked_and_smaller(trained: Path, tmp_path: 
     assert found["protocol"] == "facs@native-without-contempt"
     assert "contempt" not in found["class_names"]
     assert found["n"] == whole["n"] - whole["per_class"]["contempt"]["n"]
-    assert "left out as asked: contempt" in found["notes"][0]
+    assert "left out by drop: contempt" in found["notes"][0]
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_another_dataset_is_met_by_emotion_name(trained: Path, tmp_path: Path, c
     write_rafdb(tmp_path / "data" / "raf-db", train=0, test=28)  # a copy of the test files alone
     onto = ("dataset=rafdb", f"paths.data={tmp_path / 'data'}", f"output={tmp_path / 'out'}")
     assert evaluate(trained, *onto) == 2
-    assert "the model alone has contempt" in capsys.readouterr().err
+    assert "only the model has contempt" in capsys.readouterr().err
     assert evaluate(trained, *onto, "drop=[contempt]") == 0
     found = result_in(tmp_path / "out")
     assert found["protocol"] == "rafdb@holdout-without-contempt"
@@ -190,7 +190,7 @@ def test_of_predictions_alone_a_list_says_what_the_table_does_not_hold_and_what_
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())["lists"]["x"]
     assert (found["subset"]["n"], found["elsewhere"], found["unknown"]) == (1, 2, 1)
     assert "2 are faces of the table that are not" in found["said"]
-    assert "1 are no faces of the table (no.png)" in found["said"]
+    assert "1 are not faces of the table (no.png)" in found["said"]
 
 
 @pytest.mark.slow
@@ -240,7 +240,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Say what to evaluate"),
+        ((), "Nothing to evaluate: give checkpoint="),
         (("checkpoint=nothing",), "There is no nothing"),
         (("checkpoint={run}", "split=tset"), "did you mean 'test'"),
         (("checkpoint={run}", "dataset=rafbd"), "Did you mean 'rafdb'"),
@@ -266,7 +266,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("checkpoint={run}", "suite=robust"), "did you mean 'robustness'"),
         (
             ("checkpoint={run}", "suite=explain", "lists.occlusion=a.txt"),
-            "lists.occlusion has no meaning for suite=explain",
+            "lists.occlusion does not apply to suite=explain",
         ),
         (("checkpoint={run}", "lists.occlusion=a.txt"), "There is no list a.txt"),
         (("checkpoint={run}", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),
@@ -310,7 +310,7 @@ def test_predictions_without_labels_are_one_message(
 
 @pytest.mark.slow
 def test_swapped_class_names_change_the_figures_and_never_go_unseen_by_name(trained: Path, tmp_path: Path) -> None:
-    """What a checkpoint calls its logits is what they are compared with: a swap of two names swaps their columns."""
+    """Logits are matched by the class names in the checkpoint: swapping two names swaps their columns."""
     checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     names = checkpoint["mfer"]["class_names"]
     names[1], names[2] = names[2], names[1]

@@ -1,4 +1,4 @@
-"""`mfer export`: the model of a run written for others, measured against the run, and refused where it would harm."""
+"""`mfer export`: export the model of a run, compare it with the run, and reject unsafe targets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mfer_lightning.views import Views
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the tiniest network on the embedded dataset."""
+    """A run of the tiniest network on the built-in dataset."""
     runs = tmp_path_factory.mktemp("export") / "runs"
     averaged = "evaluation={flip:true,shift:0.05,embedding_points:0}"
     assert mfer(*FACS, "trainer.max_epochs=1", f"paths.runs={runs}", averaged) == 0
@@ -39,7 +39,7 @@ def float_onnx(trained: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def onnx(trained: Path) -> Path:
-    """The run's ONNX export, in 8 bits: both stages are compared on the way."""
+    """The run's ONNX export in 8 bits, with both stages compared."""
     assert mfer("export", f"checkpoint={trained}", "format=onnx", "quantize=int8") == 0
     return trained / "exports" / "onnx-int8"
 
@@ -60,7 +60,7 @@ def test_a_run_becomes_a_folder_in_the_hugging_face_layout(trained: Path, capsys
 
 
 def test_prediction_on_stored_faces_is_what_evaluation_said_of_them(trained: Path, tmp_path: Path) -> None:
-    """The faces of the embedded dataset, written as files and predicted, against predictions_test.csv."""
+    """The faces of the built-in dataset, written as files and predicted, against predictions_test.csv."""
     config = read_checkpoint(trained / "checkpoints" / "best.ckpt")["mfer"]["config"]["dataset"]
     generator = FacsGenerator(size=config["size"], seed=config["data_seed"], difficulty=config["difficulty"])
     with (trained / "predictions_test.csv").open(newline="") as file:
@@ -95,7 +95,7 @@ def test_what_is_averaged_travels_with_the_model(trained: Path, tmp_path: Path) 
 @pytest.mark.slow
 def test_an_onnx_file_averages_what_its_checkpoint_did_and_nothing_else(float_onnx: Path) -> None:
     assert load_model(float_onnx, "cpu").classifier.views == Views(flip=True, shift=0.05)
-    with pytest.raises(UserError, match="shift=0: the ONNX file was made with another"):
+    with pytest.raises(UserError, match="shift=0: the ONNX file was exported with another value"):
         load_model(float_onnx, "cpu", shift=0.0)
 
 
@@ -146,7 +146,7 @@ def test_where_the_data_are_not_at_hand_drawn_faces_stand_in_and_it_is_said(trai
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Say what to export"),
+        ((), "Nothing to export: give checkpoint="),
         (("checkpoint=nothing",), "There is no nothing"),
         (("checkpoint={run}", "format=onx"), "did you mean 'onnx'"),
         (("checkpoint={run}", "quantize=int8"), "belongs to format=onnx"),
@@ -154,7 +154,7 @@ def test_where_the_data_are_not_at_hand_drawn_faces_stand_in_and_it_is_said(trai
         (("checkpoint={run}", "faces=-1"), "at least 0"),
         (("checkpoint={run}", "outptu=x"), "Did you mean 'output'"),
         (("checkpoint={run}/config.yaml",), "cannot be read as a checkpoint"),
-        (("checkpoint={run}", "output={run}", "replace=true"), "other things than an export"),
+        (("checkpoint={run}", "output={run}", "replace=true"), "contains files other than an export"),
     ],
 )
 def test_a_mistake_is_one_message(

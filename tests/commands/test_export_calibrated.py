@@ -1,4 +1,4 @@
-"""``mfer export calibrate=true``: temperature and threshold from the run's own predictions on val."""
+"""``mfer export calibrate=true``: temperature and threshold from the run's predictions on val."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands.conftest import command
 
 from mfer_lightning import export, load_model
 from mfer_lightning.errors import UserError
@@ -17,7 +18,7 @@ from mfer_lightning.inference.model import read_model
 
 
 def relabel(run: Path, right: int) -> None:
-    """Let the predictions on val be right on so many of the surest faces, and wrong on all others."""
+    """Make the predictions on val correct for a number of the most confident faces, and wrong for all others."""
     path = run / "predictions_val.csv"
     head, *lines = path.read_text().splitlines()
     names = head.split(",")
@@ -56,6 +57,7 @@ def test_both_are_fitted_on_val_and_travel(run: Path, tmp_path: Path) -> None:
     card = (exported / "README.md").read_text()
     assert f"Logits are divided by a temperature of {temperature:.3f}, fitted on val of facs@native" in card
     assert "is uncertain, chosen on val of facs@native" in card
+    assert f"of them wrongly (95%: {100 * stored['uncertain']['error_interval'][0]:.2f}% to " in card
     again = export(exported, output=tmp_path / "again").folder
     assert json.loads((again / "config.json").read_text())["calibration"] == stored
 
@@ -63,18 +65,29 @@ def test_both_are_fitted_on_val_and_travel(run: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_fitted_is_said(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"risk=1: the value must be above 0 and below 1"):
         export(run, output=tmp_path / "out", calibrate=True, risk=1)
+    with pytest.raises(UserError, match=r"risk=0\.2 has an effect only with calibrate=true"):
+        export(run, output=tmp_path / "out", risk=0.2)
     alone = shutil.copy(run / "checkpoints" / "best.ckpt", tmp_path / "alone.ckpt")
-    with pytest.raises(UserError, match="and this checkpoint has none beside it: give the run's folder"):
+    with pytest.raises(UserError, match="and this checkpoint has none next to it: give the run's folder"):
         export(alone, output=tmp_path / "out", calibrate=True)
     result = json.loads((run / "result.json").read_text())
     result["selection"]["epoch"] += 1
     (run / "result.json").write_text(json.dumps(result))
-    with pytest.raises(UserError, match="is of another epoch than this checkpoint"):
+    with pytest.raises(UserError, match="is from another epoch than this checkpoint"):
         export(run, output=tmp_path / "out", calibrate=True)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_risk_that_no_threshold_keeps_to_is_refused(run: Path, tmp_path: Path) -> None:
     relabel(run, right=0)
-    with pytest.raises(UserError, match=r"risk=0\.1: whatever the threshold, more of the answers on val are wrong"):
+    with pytest.raises(UserError, match=r"risk=0\.1: no threshold achieves it on val"):
         export(run, output=tmp_path / "out", calibrate=True)
+
+
+def test_the_terminal_says_on_how_many_faces_the_threshold_rests(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """One right answer of 24 keeps to any risk, and is no reason to trust the next one."""
+    relabel(run, right=1)
+    assert command("export", f"checkpoint={run}", "calibrate=true", f"output={tmp_path / 'out'}") == 0
+    assert "4.17% of the faces are answered, 0.00% of them wrongly (95%: 0.00% to 79.35%)" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Ranks that torchrun or SLURM's srun start, each with the whole command line: one run folder, one writer.
+"""Ranks started by torchrun or SLURM's srun, each with the full command line: one run folder, one writer.
 
 srun is played here: two processes with the variables that SLURM would have set, and a ``scontrol`` that notes its call.
 """
@@ -61,7 +61,7 @@ def srun(bench: Bench, *arguments: str, tasks: int = 2, **more: str) -> list[sub
 
 
 def said_by_ranks(stderr: str, words: str) -> bool:
-    """Whether both ranks have said so; or one, where torchrun says that it has ended the other before it could."""
+    """Whether both ranks have printed it; or only one, if torchrun reports that it ended the other one first."""
     times = stderr.count(words)
     return times == 2 or (times == 1 and "closing signal SIGTERM" in stderr)
 
@@ -136,7 +136,7 @@ def test_sigusr1_saves_puts_the_job_back_into_the_queue_and_the_next_start_goes_
         assert all(task.poll() is None for task in tasks), [task.communicate() for task in tasks]
         time.sleep(0.1)
     run = found[0].parents[1]
-    for task in tasks:  # SLURM sends it to every process of a task
+    for task in tasks:  # SLURM signals every process of a task
         subprocess.run(["pkill", "-USR1", "-P", str(task.pid)], check=True)
         task.send_signal(signal.SIGUSR1)
     said = [task.communicate(timeout=60) for task in tasks]

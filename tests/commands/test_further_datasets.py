@@ -20,7 +20,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 
 @dataclass(frozen=True)
 class Case:
-    """A tree and what must be said of it."""
+    """A dataset tree and the expected messages."""
 
     folder: str
     write: Callable[[Path], Path]
@@ -28,7 +28,7 @@ class Case:
     protocol: str
     test: int
     classes: int = 7
-    counted: bool = True  # whether it is known how many faces a whole copy holds
+    counted: bool = True  # whether the number of faces of a complete copy is known
 
 
 CASES = {
@@ -59,7 +59,7 @@ def test_the_whole_way_of_a_dataset(name: str, mfer: Mfer, tmp_path: Path, capsy
     case = CASES[name]
     case.write(tmp_path / "data" / case.folder)
     where = (f"dataset={name}", "paths.data=data", f"paths.cache={tmp_path / 'cache'}")
-    assert mfer("data", *where, "--json", "sheet=none") == int(case.counted)  # a tiny copy is not whole
+    assert mfer("data", *where, "--json", "sheet=none") == int(case.counted)  # a tiny copy is incomplete
     said = json.loads(capsys.readouterr().out)
     assert (said["layout"], said["protocol"], sum(said["counts"]["test"])) == (case.layout, case.protocol, case.test)
     assert len(said["class_names"]) == case.classes
@@ -125,7 +125,7 @@ def test_faces_of_whole_frames_are_found_by_our_own_detector(mfer: Mfer, tmp_pat
                 moved = photo[4 * k : 400 + 4 * k, 4 * k :]  # the face is in all of them, at another place
                 assert cv2.imwrite(str(path), np.ascontiguousarray(moved))
     options = ("dataset=caers", "paths.data=data", "images=none", "--json")
-    assert mfer("data", *options) == 2  # the message says what to do, and this is it
+    assert mfer("data", *options) == 2  # do what the message advises
     assert mfer("align", "source=data/caer-s", "output=data/caer-s/aligned") == 0
     assert mfer("data", *options) in (0, 1)
     index = read_caers(root)

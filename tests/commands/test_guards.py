@@ -1,4 +1,4 @@
-"""What stops a run: a loss that is no number, and a disk that is full; the run can be continued."""
+"""Errors that stop a run: a non-finite loss, and a full disk; the run can be resumed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mfer_lightning.module import FERModule
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> list[list[int]]:
-    """Make the loss of one batch NaN; return where its rows will be written down."""
+    """Make the loss of one batch NaN; return the file to which its rows are written."""
     rows: list[list[int]] = []
     step = FERModule.training_step
 
@@ -58,7 +58,7 @@ def test_a_loss_that_is_no_number_names_step_batch_rows_and_checkpoint_also_unde
     assert result_of(run)["cost"]["epochs"] == 2
 
 
-#: The command line of two ranks, of which the second meets a loss that is no number.
+#: The command line of two ranks, of which the second gets a NaN loss.
 PROGRAM = """
 import os, sys
 from mfer_lightning.cli import main
@@ -151,7 +151,7 @@ def test_a_run_that_the_disk_has_no_room_for_does_not_begin(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB; only where the tests may mount one."""
+    """A file system of 24 MB; requires the permission to mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]

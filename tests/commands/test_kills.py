@@ -1,4 +1,4 @@
-"""A run that is killed or told to stop at any moment, and the same command again."""
+"""A run that is killed or stopped at any moment, and the same command again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mfer_lightning.inference.model import read_model
 KILLS = 20
 EPOCHS = 8
 
-#: The command line in a process of its own. Bringing a file to the disk takes a moment, so that a kill can fall there.
+#: The command line in a separate process. Flushing a file is slowed down, so that a kill can happen during it.
 PROGRAM = """
 import os, sys, time
 real = os.fsync
@@ -62,7 +62,7 @@ def kill_group(leader: int) -> None:
 
 
 def left_in(folder: Path) -> list[str]:
-    """Processes whose command line names a folder, but this one."""
+    """Return other processes whose command line contains a folder."""
     found = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout.split()
     return [number for number in found if number != str(os.getpid())]
 
@@ -81,7 +81,7 @@ def epochs_of(run: Path) -> list[int]:
 
 
 def check_whole(run: Path) -> None:
-    """Whatever is there is whole: checkpoints load, metrics.csv has every epoch once."""
+    """Check that all files are complete: checkpoints load, and metrics.csv has every epoch once."""
     checkpoints = {p.stem: read_checkpoint(p) for p in (run / "checkpoints").glob("[!.]*.ckpt")}
     epochs = epochs_of(run)
     assert epochs == list(range(len(epochs)))
@@ -133,7 +133,7 @@ def test_twenty_kills_leave_the_weights_of_a_run_that_was_left_alone(tmp_path: P
         if run is None:
             continue
         check_whole(run)
-        if (run / "result.json").is_file() and kills < KILLS:  # it came to its end: begin another one
+        if (run / "result.json").is_file() and kills < KILLS:  # it has finished: start another one
             run.rename(tmp_path / f"finished{kills}")
             assert_same(tmp_path / f"finished{kills}", alone)
     assert during_write >= KILLS // 2 - 1

@@ -1,4 +1,4 @@
-"""Every layout that FER datasets are found in, as a tiny real tree: the doctor and a training step on each."""
+"""Every known layout of FER datasets, as a tiny tree: the dataset doctor and a training step on each."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mfer_lightning.emotions import EMOTIONS
 
 @dataclass(frozen=True)
 class Layout:
-    """A tree and what must be said of it."""
+    """A dataset tree and the expected messages."""
 
     dataset: str
     folder: str
     write: Callable[[Path], object]
-    words: str  # of the layout as it is detected
+    words: str  # name of the detected layout
     protocol: str
-    test: int  # faces that are reported on
+    test: int  # number of reported faces
     quick: bool = False
 
 
@@ -93,7 +93,7 @@ def test_the_doctor_names_the_layout_and_a_training_step_runs(
     where = [f"dataset={layout.dataset}", "paths.data=data", f"paths.cache={tmp_path / 'cache'}"]
     if layout.dataset == "folder":
         where.append("dataset.root=data/folder")
-    assert mfer("data", *where, "--json", "sheet=none") == 1  # a tiny copy is never what a whole one should be
+    assert mfer("data", *where, "--json", "sheet=none") == 1  # a tiny copy is incomplete
     said = json.loads(capsys.readouterr().out)
     assert layout.words.lower() in said["layout"].lower()
     assert said["protocol"] == layout.protocol

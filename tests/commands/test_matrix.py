@@ -71,13 +71,13 @@ def test_a_pair_that_cannot_be_measured_is_named_and_the_others_are_measured(
     ("arguments", "message"),
     [
         (("checkpoint=[runs/a,runs/b]",), "name the datasets"),
-        (("checkpoint=runs/a", "datasets=[facs]", "dataset=facs"), "does not go with datasets"),
-        (("checkpoint=runs/a", "datasets=[facs]", "dataset.size=32"), "does not go with datasets"),
-        (("checkpoint=runs/a", "datasets=[facs]", "suite=robustness"), "suite does not go with datasets"),
+        (("checkpoint=runs/a", "datasets=[facs]", "dataset=facs"), "cannot be combined with datasets"),
+        (("checkpoint=runs/a", "datasets=[facs]", "dataset.size=32"), "cannot be combined with datasets"),
+        (("checkpoint=runs/a", "datasets=[facs]", "suite=robustness"), "suite cannot be combined with datasets"),
         (("checkpoint=runs/a", "datasets=[facs,facs]"), "names facs twice"),
         (("checkpoint=runs/a", "datasets=[fasc]"), "facs"),
         (("checkpoint=runs/a", "datasets=[{difficulty:1}]"), "a mapping with its name"),
-        (("datasets=[facs]",), "Say which models"),
+        (("datasets=[facs]",), "Name the models"),
         (("checkpoint=runs/c", "datasets=[facs]"), "There is no"),
     ],
 )

@@ -1,4 +1,4 @@
-"""``method=`` through the command line: what is written, that a run continues, and that ranks do not matter."""
+"""``method=`` on the command line: outputs, resuming, and independence of the number of ranks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class TestSCN:
 
     def test_mixed_faces_are_refused(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
         assert mfer(*FEW, *SCN, "mixup=default") == 2
-        assert "Method SCN takes no mixed faces: use mixup=none" in capsys.readouterr().err
+        assert "Method SCN does not support mixed faces: use mixup=none" in capsys.readouterr().err
 
 
 def test_a_network_without_a_map_is_refused_by_eac(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,7 +123,7 @@ class TestCoTeaching:
             mfer(*FEW, *self.OPTIONS, "freeze=backbone", "freeze.epochs=1", f"weights={few_run}/checkpoints/best.ckpt")
             == 2
         )
-        assert "trains two whole networks, and freeze=backbone changes one" in capsys.readouterr().err
+        assert "trains two complete networks, but freeze=backbone changes only one" in capsys.readouterr().err
 
 
 class TestDistill:
@@ -148,7 +148,7 @@ class TestDistill:
         assert str(few_run.parent) not in (tmp_path / "exported" / "config.json").read_text()
 
     @pytest.mark.parametrize(
-        ("teachers", "said"), [("[]", "name one or more, runs or checkpoints"), ("[nowhere]", "method.teachers: There")]
+        ("teachers", "said"), [("[]", "name one or more runs or checkpoints"), ("[nowhere]", "method.teachers: There")]
     )
     def test_no_teacher_is_refused(
         self, mfer: Mfer, capsys: pytest.CaptureFixture[str], teachers: str, said: str
@@ -260,4 +260,4 @@ def test_a_sweep_over_methods_ends_in_a_report_that_compares_them(mfer: Mfer, tm
     for method in ("baseline", "scn", "rul", "eac"):
         assert f"| {method} |" in text
     assert "a comparison of methods needs 3 seeds on either side): method=eac; method=rul; method=scn" in text
-    assert text.count("? undecided |") >= 3  # a verdict on each, against the baseline
+    assert text.count("? undecided |") >= 3  # one verdict per method against the baseline

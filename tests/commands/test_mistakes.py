@@ -1,6 +1,6 @@
-"""Mistakes on the command line: each is answered at once, by one message that helps, with exit code 2.
+"""Mistakes on the command line: each gives one helpful message immediately, with exit code 2.
 
-One mistake a line: the arguments as they are typed, then words that the message must hold. ``{photos}`` is a folder
+One mistake per line: the arguments, then text that the message must contain. ``{photos}`` is a folder
 with a picture in it, ``{file}`` a file of text, ``{empty}`` an empty folder.
 """
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from mfer_lightning.data.datasets import FaceDataModule
 
-#: Answered before any data are read.
+#: Detected before any data are read.
 MISTAKES: list[tuple[str, ...]] = [
     # verbs and flags
     ("trian", "`trian` is not a verb", "'train'"),
@@ -25,8 +25,8 @@ MISTAKES: list[tuple[str, ...]] = [
     # names of options and choices
     ("lss=dsf", "no option `lss`", "'loss'"),
     ("+trainer.foo=1", "no option `trainer.foo`", "max_epochs"),
-    ("+loss=ce", "loss has a choice already", "without a +"),
-    ("größe=64", "`größe` is no name of an option"),
+    ("+loss=ce", "loss already has a choice", "without a +"),
+    ("größe=64", "`größe` is not an option"),
     ("=5", "`=5` has no option"),
     ("loss=dfs", "loss=dfs", "'dsf'", "lgm"),
     ("ema.name=emma", "ema.name=emma", "'ema'"),
@@ -39,30 +39,35 @@ MISTAKES: list[tuple[str, ...]] = [
     ("loss=dsf✓", "cannot be understood", "ASCII"),
     ("loss=ce,dsf", "loss=ce,dsf: several values are a sweep", "-m"),
     ("'paths.data=${oc.env:NO_SUCH_PLACE}/x'", "paths.data: the environment variable NO_SUCH_PLACE is not set"),
-    ("'trainer.max_epochs=${nothing.there}'", "trainer.max_epochs: ${nothing.there} stands for the option"),
+    ("'trainer.max_epochs=${nothing.there}'", "trainer.max_epochs: ${nothing.there} refers to the option"),
     # types and missing values
     ("trainer.max_epochs=abc", "trainer.max_epochs=abc", "whole number"),
-    ("resume=maybe", "resume=maybe: legal are auto"),
+    ("resume=maybe", "resume=maybe: the value must be auto"),
     ("paths.runs=", "paths.runs= has no value"),
     # numbers out of range
     ("trainer.max_epochs=-3", "trainer.max_epochs=-3", "at least 1"),
     ("preprocess.size=8", "does not run on images of 8x8", "preprocess.size=32"),
     ("trainer.devices=999", "trainer.devices=999", "cores"),
-    ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5", "share"),
+    ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5", "fraction"),
     ("attention.stages=[7]", "stages 1 to 4"),
     # transforms of an augmentation
     ("+augment.transforms.0.p=0.1", "changed item by item", "e.g. augment.flip.p=0.1"),
     ("augment.flip.p=2", "augment.flip.p=2", "less than or equal to 1"),
     ("+augment.blur.p=0.1", "augment.blur does not say which transform it is", "+augment.blur._target_=albumentations"),
     ("+augment.blur._target_=albumentations.GaussianBlurr", "did you mean 'GaussianBlur'"),
-    ("+augment.blur._target_=os.system", "names `os.system`, which it may not", "albumentations"),
-    ("+augment.norm._target_=albumentations.Normalize", "augment.norm, Normalize: ", "gave float32", "`preprocess`"),
+    ("+augment.blur._target_=os.system", "names `os.system`, which is not allowed: only names", "albumentations"),
+    (
+        "+augment.norm._target_=albumentations.Normalize",
+        "augment.norm, Normalize: ",
+        "returned float32",
+        "`preprocess`",
+    ),
     ("augment=standard augment.warp.rotate=500", "augment.warp.rotate=500", "within [0, 180]"),
     ("augment=standard augment.warp.rotat=5", "no option `augment.warp.rotat`", "'rotate'"),
     # combinations
     ("dataset.target=multi", "dataset.target=multi", "loss=multi_target"),
-    ("dataset.target=crossentropy loss=arcface", "loss=arcface takes hard labels only", "dataset.target=crossentropy"),
-    ("dataset=ferplus dataset.protocol=ran early_stopping=default", "ran takes the last epoch", "early_stopping=none"),
+    ("dataset.target=crossentropy loss=arcface", "loss=arcface takes only hard labels", "dataset.target=crossentropy"),
+    ("dataset=ferplus dataset.protocol=ran early_stopping=default", "ran uses the last epoch", "early_stopping=none"),
     ("trainer=cpu trainer.precision=16-mixed", "16-mixed needs a GPU", "bf16-mixed"),
     ("trainer.strategy=fsdp", "trainer.strategy=fsdp", "ddp"),
     ("trainer=ddp_cpu loader.batch_size=15", "loader.batch_size=15", "2 devices", "16"),
@@ -85,7 +90,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("dashboard runs={empty}", "no finished run", "result.json"),
 ]
 
-#: More of the same, for the whole suite.
+#: More of these, for the full suite.
 MORE_MISTAKES: list[tuple[str, ...]] = [
     ("trainer.max_epoch=3", "`trainer.max_epoch`", "'max_epochs'"),
     ("loss.feature.temprature=1", "`loss.feature.temprature`", "'temperature'"),
@@ -139,9 +144,9 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
     ("mixup=default mixup.prob=2", "mixup.prob=2", "at most 1"),
     ("attention.kernel_size=4", "`kernel_size`", "odd"),
     ("head.scales=9", "`scales`", "from 1 to 4"),
-    ("mixup=default loss=arcface", "loss=arcface takes hard labels only", "mixup=none"),
+    ("mixup=default loss=arcface", "loss=arcface takes only hard labels", "mixup=none"),
     ("mixup=default loss=multi_target dataset.target=multi", "mixup=none"),
-    ("dataset=ferplus dataset.protocol=ran track_test=true", "ran takes the last epoch", "track_test=false"),
+    ("dataset=ferplus dataset.protocol=ran track_test=true", "ran uses the last epoch", "track_test=false"),
     ("optimizer.sam_adaptive=true", "sam_adaptive", "optimizer=sam"),
     ("trainer.precision=16-true", "weights are kept in float32", "bf16-mixed"),
     ("loss=ce loss.centers_from_data=true", "loss.centers_from_data", "loss=ce has none"),
@@ -154,40 +159,40 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
     ("dashboard", "runs="),
 ]
 
-#: Thought up by somebody else, who had seen the command line and not its code.
+#: Written by a tester who knew the command line but not its code.
 BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
     ("--dataset facs", "without dashes: dataset=facs"),
-    ("name=a/b", "name=a/b", "one folder in paths.runs"),
-    ("-m name=../x seed=0,1", "name=../x", "one folder in paths.runs"),
+    ("name=a/b", "name=a/b", "single folder in paths.runs"),
+    ("-m name=../x seed=0,1", "name=../x", "single folder in paths.runs"),
     ("-m +foo=1 seed=0,1", "no option `foo`"),
     ("data +foo=1", "no option `foo`"),
-    ("~seed", "`seed` cannot be taken away"),
+    ("~seed", "`seed` cannot be removed"),
     ("loader.num_workers=100000", "num_workers=100000", "cores", "at most"),
     ("backbone.name=", "backbone.name= has no value"),
     ("loss.feature.label_smoothing=1", "`label_smoothing`", "[0, 1)"),
     ("loss.classification.class_weights=ballanced", "loss.classification.class_weights", "'ballanced'", "inverse"),
     ("-m seed=range(0,0)", "no jobs"),
-    ("-m debug=fast_dev_run seed=0,1", "keeps nothing", "debug=smoke"),
+    ("-m debug=fast_dev_run seed=0,1", "keeps no results", "debug=smoke"),
     ("-m seed=0,x", "seed=x: the value must be a whole number"),
     ("-m seed=0,1 paths.runs={file}/runs", "Cannot write to the sweep's folder", "paths.runs"),
     ("evaluate checkpoint=", "checkpoint= has no value"),
-    ("evaluate predictions=x.csv checkpoint=y", "one of the two"),
+    ("evaluate predictions=x.csv checkpoint=y", "not both"),
     ("align +foo=1 source=x output=y", "no option `foo`"),
 ]
 
-#: More of the same, for the whole suite.
+#: More of these, for the full suite.
 MORE_BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
     ("--seed=3", "without dashes: seed=3"),
     ("--trainer.max_epochs 3", "without dashes: trainer.max_epochs=3"),
     ("--backbone", "without dashes: backbone=..."),
-    ("name=.", "name=.:", "one folder in paths.runs"),
-    ("~trainer.max_epochs", "`trainer.max_epochs` cannot be taken away"),
+    ("name=.", "name=.:", "single folder in paths.runs"),
+    ("~trainer.max_epochs", "`trainer.max_epochs` cannot be removed"),
     ("+sampler.foo=1", "no option `sampler.foo`"),
     ("dataset=facs,rafdb", "several values are a sweep", "-m dataset=facs,rafdb"),
-    ("weights=missing.pth", "weights=missing.pth: there is no such file. Legal are none, imagenet"),
+    ("weights=missing.pth", "weights=missing.pth: there is no such file. The value must be none, imagenet"),
     ("evaluation.flip=maybe", "evaluation.flip=maybe", "true or false"),
     ("evaluation.shift=1", "evaluation.shift=1", "at most 0.25"),
-    ("preprocess.size=4", "preprocess.size=4: the network cannot take faces of this size"),
+    ("preprocess.size=4", "preprocess.size=4: the network does not support faces of this size"),
     ("evaluate checkpoint=x +foo=1", "no option `foo`"),
     ("evaluate checkpoint=x flip=maybe", "flip=maybe", "true or false"),
     ("evaluate predictions=", "predictions= has no value"),
@@ -208,7 +213,7 @@ MORE_BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
 
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, Path]:
-    """What mistakes are made with."""
+    """Files for the mistakes."""
     found = {"file": tmp_path / "file.txt", "photos": tmp_path / "photos", "empty": tmp_path / "empty"}
     found["file"].write_text("some words\n")
     for folder in (found["photos"], found["empty"]):

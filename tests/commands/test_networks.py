@@ -1,4 +1,4 @@
-"""``network=`` through the command line: choices, names, refusals, and everything that is done with a finished run."""
+"""``network=`` on the command line: choices, names, errors, and all uses of a finished run."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def test_one_recipe_serves_every_network() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("network=dan_64px", "attention=ds"), "attention=ds does nothing with network=dan_64px"),
+        (("network=dan_64px", "attention=ds"), "attention=ds has no effect with network=dan_64px"),
         (("network=dan_64px", "backbone.name=resnet18"), "backbone.name=resnet18 does nothing"),
         (("network=dan_64px", "+network.head=2"), "has no option 'head': did you mean 'heads'"),
         (("network=dan_64px", "method=eac"), "Method EAC needs 'map'"),
         (("loss=dan",), "AffinityLoss) needs 'pooled' of the network, which MFER does not return"),
-        (("network=poster2",), "would keep a landmark network of random weights"),
+        (("network=poster2",), "would keep a landmark network with random weights"),
         (("network=poster2_64px", "network.embed_dim=10"), "`embed_dim` must be a positive multiple of 8"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The audit of labels from the command line: train without parts, judge, correct."""
+"""The label audit on the command line: train on parts, judge, correct."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ def test_parts_are_trained_judged_and_the_list_corrects_the_next_training(
     unfinished = runs[0] / "result.json"
     unfinished.rename(runs[0] / "result")
     assert mfer("data", "noise=audit", "checkpoint=runs/parts", "output=out") == 2
-    assert "has not ended" in capsys.readouterr().err
+    assert "is not finished" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The study of noisy labels: what starts it names methods that can be built, and its contrasts mean these methods."""
+"""The study of noisy labels: its commands compose, and its contrasts match their methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the options of a training do to a run: freezing, early stopping, profiling, debug recipes, compilation."""
+"""Effects of training options on a run: freezing, early stopping, profiling, debug recipes, compilation."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_network_can_learn_two_batches_by_heart(mfer: Mfer, tmp_path: Path) ->
 def test_a_fast_dev_run_leaves_nothing_behind(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*FEW, "debug=fast_dev_run") == 0
     assert not [f for f in (tmp_path / "runs").rglob("*") if f.is_file()]
-    assert "One batch of training and one of validation went through" in capsys.readouterr().out
+    assert "One training batch and one validation batch were processed" in capsys.readouterr().out
 
 
 def test_a_limit_below_one_batch_is_one_message(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
@@ -138,8 +138,8 @@ def test_a_limited_run_sees_its_share(mfer: Mfer, tmp_path: Path) -> None:
 def test_an_option_that_does_nothing_is_said(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*FEW, "debug=fast_dev_run", "ema=none", "ema.decay=0.5", "loss=ce", "loss.feature_weight=0.3") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "Note: ema.decay=0.5 does nothing with ema=none." in said
-    assert "Note: loss.feature_weight=0.3 does nothing with loss=ce." in said
+    assert "Note: ema.decay=0.5 has no effect with ema=none." in said
+    assert "Note: loss.feature_weight=0.3 has no effect with loss=ce." in said
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_a_training_of_hours_on_a_cpu_is_said_before_it_starts(
 ) -> None:
     monkeypatch.setattr("mfer_lightning.training.time_estimate.LONG", 0.0)
     assert mfer(*FEW, "debug=fast_dev_run") == 0
-    assert "by a rough count" not in capsys.readouterr().out  # one batch is no training
+    assert "by a rough estimate" not in capsys.readouterr().out  # one batch is not a training
     assert mfer(*FEW) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Note: this will take about 0 hours on" in said
@@ -165,7 +165,7 @@ def test_without_a_compiler_the_run_goes_on_and_says_so_in_one_line(
     assert mfer(*FEW, "trainer.compile=true", "debug=fast_dev_run") == 0
     said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Building the image cache")]
     assert said == [
-        "Warning: torch.compile does not work here, going on without it: Failed to find a working C++ compiler"
+        "Warning: torch.compile does not work here, continuing without it: Failed to find a working C++ compiler"
     ]
 
 

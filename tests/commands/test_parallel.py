@@ -1,4 +1,4 @@
-"""Sweeps whose jobs run in other processes, and jobs of several ranks: one folder a job, nothing left running."""
+"""Sweeps with jobs in other processes or of several ranks: one folder per job, and no process left running."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_every_rank_of_a_trial_trains_the_same_values_and_the_study_goes_on(benc
 
     done = bench.mfer(*search, "hydra.sweeper.n_trials=3")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "The study holds 2 of 3 results" in done.stdout
+    assert "The study has 2 of 3 results" in done.stdout
     second = results(folder)
     assert len(second) == 3, "an earlier trial was proposed again"
     for run in second:
@@ -80,7 +80,7 @@ def test_every_rank_of_a_trial_trains_the_same_values_and_the_study_goes_on(benc
     best = max(result["selection"]["value"] for result in second.values())
     said = " ".join(done.stdout.split())
     assert f"selection metric on val {best:.4f}" in said
-    assert "The study holds 3 of 3 results." in said
+    assert "The study has 3 of 3 results." in said
     assert not bench.left_running()
 
     done = bench.mfer(*search, "hydra.sweeper.n_trials=3")

@@ -1,4 +1,4 @@
-"""Sweeps under Ray: jobs on cards of their own, what is lost is told, nothing is left running."""
+"""Sweeps under Ray: one GPU per job, lost jobs are reported, and no processes are left running."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mfer_lightning.sweeps.records import record_files
 pytest.importorskip("ray", reason="the extra `ray` is not installed: pip install 'mfer_lightning[ray]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-#: Two cards that are not there.
+#: Two simulated GPUs.
 RAY = ("launcher=ray", "hydra.launcher.ray.init.num_gpus=2")
 CPU = ("trainer=cpu",)
 
@@ -39,7 +39,7 @@ def epochs(record: dict) -> int:
 
 
 def started(bench: Bench, *arguments: str, **more: str) -> subprocess.Popen[str]:
-    """A command line that goes on while the test looks at it."""
+    """A command line that runs in the background during the test."""
     return subprocess.Popen(
         [sys.executable, "-m", "mfer_lightning", *SMALL, *arguments],
         cwd=bench.folder,
@@ -107,7 +107,7 @@ def test_a_sweep_on_two_cards_that_is_killed_and_continued_gives_the_table_of_th
     assert "1 job without a result:" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     ran = [r for r in found if r["status"] != "skipped"]
-    assert {r["cards"] for r in ran} == {"0", "1"}, "each job has a card of its own"
+    assert {r["cards"] for r in ran} == {"0", "1"}, "each job has its own card"
     assert done.stdout.count("--- job") == 16, done.stdout
     (bad / "checkpoints").unlink()
 
@@ -160,7 +160,7 @@ def test_a_job_of_two_ranks_has_two_cards_and_a_job_that_is_killed_stops_no_othe
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 1, said
     assert not bench.left_running(), "the second rank of the job that was killed"
-    assert "1 job without a result: seed=1: its process ended without a word" in " ".join(said.split())
+    assert "1 job without a result: seed=1: its process ended without an error message" in " ".join(said.split())
     done = results(folder)
     assert len(done) == 2
     for each in done:
@@ -177,7 +177,7 @@ def test_what_this_machine_has_not_is_refused_before_the_first_job(bench: Bench)
     assert not bench.left_running()
 
 
-#: A cluster of two machines, each with one pretended card, both here. A line on its input ends the second, another all.
+#: A local cluster of two machines with one simulated GPU each. A line of input ends the second, another line all.
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
@@ -222,7 +222,7 @@ def test_a_machine_that_leaves_the_cluster_costs_its_jobs_which_the_same_command
         assert process.returncode == 1, said
         lost = [r for r in records(folder) if r["status"] == "failed"]
         assert len(lost) == 1, said
-        assert re.search("left the Ray cluster|ended without a word", lost[0]["error"])
+        assert re.search("left the Ray cluster|ended without an error message", lost[0]["error"])
         assert len(results(folder)) == 4
         done = bench.mfer(*sweep, **own)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The full-scale recipes: each composes, holds what it is named for, and takes one full-size step on a tiny copy."""
+"""The full-scale recipes: each composes, contains what its name says, and trains one full-size step on a tiny copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mfer report` through the command line: folders and options as one would type them, mistakes in one message."""
+"""`mfer report` through the command line: folders and options, and mistakes with one message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUICK = "embedding=none"
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two losses, one seed each: not to be changed."""
+    """Two losses with one seed each; read only."""
     folder = tmp_path_factory.mktemp("report") / "two"
     for loss in ("ce", "dsf"):
         write_run(folder, loss, n=70, features=False)
@@ -37,8 +37,8 @@ def test_folders_are_named_as_they_are(mfer: Mfer, runs: Path, tmp_path: Path, c
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Say which runs"),
-        (("runs=[]",), "Say which runs"),
+        ((), "Name the runs"),
+        (("runs=[]",), "Name the runs"),
         (("runs=3",), "There is no folder 3"),
         (("nowhere",), "There is no folder nowhere"),
         (("{empty}",), "no finished run to report on"),
@@ -52,9 +52,9 @@ def test_folders_are_named_as_they_are(mfer: Mfer, runs: Path, tmp_path: Path, c
         (("{runs}", "baselin=x"), "baselin"),
         (("{runs}", "contrasts=nowhere.yaml"), "nowhere.yaml: cannot be read (No such file"),
         (("{runs}", "contrasts="), "contrasts= has no value"),
-        (("{runs}", "contrasts={damaged}/result.json"), "result.json: is no YAML file"),
+        (("{runs}", "contrasts={damaged}/result.json"), "result.json: is not a YAML file"),
         (("{runs}", "contrasts={empty}"), "cannot be read"),
-        (("{runs}", "output={runs}"), "exists and is no report"),
+        (("{runs}", "output={runs}"), "exists and is not a report"),
     ],
 )
 def test_a_mistake_is_one_message(
@@ -83,7 +83,7 @@ def test_planned_contrasts_are_told_in_the_terminal(
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("  Planned contrasts: 1 undecided (loss). From my plan, final.yaml; by accuracy")
     assert lines[2].startswith("  Planned, loss: undecided. Too few seeds: loss=dsf has 1, loss=ce 1")
-    assert lines[3].startswith("  Not planned: what follows.")
+    assert lines[3].startswith("  Not planned: the following comparisons.")
     text = (tmp_path / "r" / "report.md").read_text()
     assert "'contrasts=my plan, final.yaml'" in text
     assert hashlib.sha256(plan.read_bytes()).hexdigest() in text
@@ -95,7 +95,7 @@ def test_a_contrast_of_no_method_leaves_no_report(
     (tmp_path / "plan.yaml").write_text(PLAN.format(other="lgm"))
     assert mfer("report", str(runs), QUICK, "contrasts=plan.yaml", "output=r") == 2
     error = capsys.readouterr().err
-    assert "contrast 'loss': `against` loss=lgm means no method" in error
+    assert "contrast 'loss': `against` loss=lgm matches no method" in error
     assert "There are: loss=ce; loss=dsf." in error
     assert error.strip().count("\n") == 0
     assert not (tmp_path / "r").exists()
@@ -128,4 +128,4 @@ def test_a_sweep_ends_with_a_report_that_can_be_turned_off_and_never_fails_it(
 
     monkeypatch.setattr("mfer_lightning.reporting.pages.write.write_report", fail)
     assert mfer(*sweep) == 0
-    assert "No report was made (no ink). Try again with: mfer report runs/s" in capsys.readouterr().out
+    assert "No report was written (no ink). Try again with: mfer report runs/s" in capsys.readouterr().out

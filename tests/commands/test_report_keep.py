@@ -1,4 +1,4 @@
-"""`mfer report keep=`: the same report from the kept numbers alone, in another place, by somebody else."""
+"""`mfer report keep=`: the same report from only the kept numbers, in another place."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mfer_lightning.evaluation.keep_study import keep_study
 from mfer_lightning.evaluation.study_archive import read_archive, unpack_run
 
 QUICK = "embedding=none"
-#: Tables that are made of features, which are not kept.
+#: Tables computed from features, which are not kept.
 OF_FEATURES = {"compactness.csv", "subgroups.csv"}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two losses of three seeds with curves of the test set, an evaluation elsewhere, and a run that was cut."""
+    """Two losses with three seeds and test curves, an evaluation elsewhere, and an interrupted run."""
     folder = tmp_path_factory.mktemp("keep") / "losses"
     own = {"paths.data": f"{folder}/data", "dataset.root": f"{folder}/data/raf-db", "paths.runs": str(folder)}
     for loss, accuracy in (("ce", 0.6), ("dsf", 0.75)):
@@ -46,7 +46,7 @@ def test_the_report_of_the_kept_numbers_has_the_same_tables(
     said = capsys.readouterr().out
     assert "Kept: 7 runs in studies/losses (" in said
     assert "7 of them new or changed" in said
-    assert "Not kept: losses/rafdb-lgm-none-s0 has not ended" in said
+    assert "Not kept: losses/rafdb-lgm-none-s0 is not finished" in said
 
     shutil.move(tmp_path / "studies" / "losses", tmp_path / "elsewhere")
     assert mfer("report", "elsewhere", QUICK, "output=again") == 0
@@ -90,10 +90,10 @@ def test_an_archive_that_was_cut_is_said_and_the_report_made_without_it(
     capsys.readouterr()
     assert mfer("report", "kept", QUICK) == 2
     error = capsys.readouterr().err
-    assert "kept/runs.npz cannot be read: it is cut off or damaged" in error
+    assert "kept/runs.npz cannot be read: it is truncated or damaged" in error
     assert error.strip().count("\n") == 0
     assert mfer("report", "kept", "x", QUICK, "output=mixed") == 0
-    assert "Left out: kept/runs.npz cannot be read: it is cut off" in capsys.readouterr().out
+    assert "Left out: kept/runs.npz cannot be read: it is truncated" in capsys.readouterr().out
     assert (tmp_path / "mixed" / "tables" / "runs.csv").is_file()
 
 
@@ -124,7 +124,7 @@ def test_runs_that_an_earlier_version_kept_as_folders_are_read_and_kept(mfer: Mf
 def test_places_that_cannot_hold_numbers_are_refused_before_anything_is_made(
     mfer: Mfer, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for into, words in ((study / "kept", "lie in each other"), ("", "keep= has no value")):
+    for into, words in ((study / "kept", "lie inside each other"), ("", "keep= has no value")):
         assert mfer("report", str(study), QUICK, f"keep={into}", "output=r") == 2
         error = capsys.readouterr().err
         assert words in error

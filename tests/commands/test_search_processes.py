@@ -1,4 +1,4 @@
-"""Searches by several processes: a trial on each card, trials given up early, two commands on one study."""
+"""Searches by several processes: a trial on each GPU, pruned trials, two commands on one study."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_trial_on_each_card_and_those_behind_the_median_are_given_up(bench: Be
     found = [json.loads(f.read_text()) for f in sorted((folder / "jobs").glob("*.json"))]
     assert {f["cards"] for f in found} == {"0", "1"}
     assert [f["status"] for f in found].count("pruned") == states.count("PRUNED")
-    assert f"The study holds 8 of 8 results, {states.count('PRUNED')} of them given up early." in done.stdout
+    assert f"The study has 8 of 8 results, {states.count('PRUNED')} of them pruned." in done.stdout
     assert not bench.left_running()
 
 

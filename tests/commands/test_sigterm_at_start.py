@@ -14,10 +14,10 @@ import pytest
 from commands.conftest import FEW
 from commands.test_kills import kill_group, left_in
 
-#: What is printed before the signal: by us, and by torch where it looks for CUDA.
+#: Output before the signal: ours, and torch's when it looks for CUDA.
 NOISE = re.compile(r"image cache|^W\d{4} .*CUDA")
 
-#: Where the signal is to come -> what makes the process stay there, and say that it is there.
+#: Place of the signal -> code that makes the process wait there and report it.
 STUBS = {
     "data": """
 import mfer_lightning.data.datasets.base as base

@@ -1,4 +1,4 @@
-"""The registered studies: what starts them names methods that can be built, and these are the registered ones."""
+"""The registered studies: their commands compose, and their methods are the registered ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REGISTERED = (ROOT / "docs" / "experiments" / f"{ABLATION}.md").read_text(encodi
 
 
 def started(script: str, folder: Path, *arguments: str) -> list[list[str]]:
-    """Start a study from another folder with a program that only writes down its words; give them, a list a start."""
+    """Start a study from another folder with a program that only records its arguments; return a list per start."""
     folder = folder / "another folder"
     folder.mkdir()
     program, log = folder / "mfer that notes", folder / "words"
@@ -87,7 +87,7 @@ class TestTheAblation:
         assert size("conv") == size("ds") > size("plain")
 
     def test_its_contrasts_are_the_registered_ones(self) -> None:
-        """The table and the sentence of the registration against the file that a machine reads."""
+        """The table and the text of the registration match the machine-readable file."""
         plan = read_plan(ROOT / "studies" / ABLATION / "contrasts.yaml")
         assert (plan.metric, plan.protocol) == ("accuracy", f"ferplus@{method(METHODS[0])['dataset']['protocol']}")
         axes = {"attention.name": "attention", "head.name": "head", "loss.name": "loss"}

@@ -1,4 +1,4 @@
-"""`mfer evaluate suite=robustness` and `suite=explain`: what they write, what they refuse, what they take up again."""
+"""`mfer evaluate suite=robustness` and `suite=explain`: outputs, errors, and resuming."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_card_broken_off_goes_on_and_nothing_stands_there_half(
 def test_other_pictures_of_the_same_faces_do_not_go_on_with_a_broken_card(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Labels, and so the data's hash, are the same; what is drawn over the faces is not."""
+    """The labels, and therefore the data hash, are the same, but the images differ."""
     ran: list[str] = []
     run = Passes.run
 
@@ -220,7 +220,7 @@ def test_without_the_package_nothing_is_predicted_first(
         (("suite=explain", "explain.count=0"), "between 1 and 200"),
         (("suite=explain", "explain.stage=7"), "explain.stage=7"),
         (("suite=explain", "explain.target=joyful"), "explain.target=joyful"),
-        (("suite=explain", "explain.rows=[99999]"), "99999 is no face of the test split"),
+        (("suite=explain", "explain.rows=[99999]"), "99999 is not in the test split"),
         (("suite=explain", "explain.rows=[]"), "give 1 to 200 numbers"),
     ],
 )

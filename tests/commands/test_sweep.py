@@ -59,7 +59,7 @@ def test_an_ablation_of_the_augmentation_ends_in_a_report_that_names_the_setting
 
 
 def run_name_without_changes(runs: Path) -> list[str]:
-    """Folders whose run is named as if its augmentation had been stored as a name alone."""
+    """Folders of runs named as if the augmentation had been stored only by name."""
     configs = {f.parent.name: yaml.safe_load(f.read_text()) for f in runs.glob("*/config.yaml")}
     return [n for n, config in configs.items() if run_name({**config, "augment": {"name": "standard"}}) == n]
 
@@ -75,7 +75,7 @@ def test_a_failing_job_is_named_and_does_not_stop_the_others(
     assert "Unknown backbone" in said
 
 
-#: Six jobs, as a user's own folder of recipes: four that train, one that diverges, one that fails when it is built.
+#: Six jobs from a user's folder of recipes: four that train, one that diverges, one that fails to build.
 CASES = {
     **{f"lr{n}": f"optimizer: {{ lr: {n}.0e-3 }}" for n in (1, 2, 3, 4)},
     "diverges": "optimizer: { lr: 1.0e+30 }\ntrainer: { clip: null }\nema: { name: none }",

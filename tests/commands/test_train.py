@@ -1,4 +1,4 @@
-"""`mfer train` end to end: what a finished run holds, what a second one does, what failures say."""
+"""`mfer train` end to end: content of a finished run, a second start, and error messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def result_of(run: Path) -> dict:
 
 
 def copied(run: Path, runs: Path) -> Path:
-    """A run of its own for a test that changes it."""
+    """A separate run for a test that changes it."""
     return Path(shutil.copytree(run, runs / run.name))
 
 
@@ -265,7 +265,7 @@ def test_continuing_after_training_and_before_the_result_keeps_the_cost(
 
 
 def made_elsewhere(checkpoint: Path, **metadata: object) -> None:
-    """Rewrite a checkpoint as if a machine with these had made it."""
+    """Rewrite a checkpoint as if a machine with these properties had written it."""
     stored = read_checkpoint(checkpoint)
     stored["mfer"] |= metadata
     whole = checkpoint.with_suffix(".new")  # the tensors are mapped from the file

@@ -28,7 +28,7 @@ def rows_of(table: Path) -> list[dict[str, str]]:
 
 
 def affectnet(folder: Path) -> None:
-    """Write the csv release, in which valence grows and every fourth face was not rated."""
+    """Write the csv release, with increasing valence and every fourth face unrated."""
     root = write_affectnet_csv(folder / "affectnet", train=48, val=24)
     for name in ("training.csv", "validation.csv"):
         head, *lines = (root / name).read_text().splitlines()

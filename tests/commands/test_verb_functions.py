@@ -15,7 +15,7 @@ from mfer_lightning.analysis.matrix_run import evaluate_matrix
 from mfer_lightning.analysis.model_on_split import open_model_on_split
 from mfer_lightning.config.verb_schema import verb_schema
 
-#: Groups of options whose members are arguments of their own.
+#: Groups whose options are separate arguments.
 FLAT = ("video", "paths", "evaluation")
 
 

@@ -1,16 +1,16 @@
-"""The configuration of a command of today with the values that were the defaults in the first version."""
+"""Compose today's configuration of a command with the defaults of the first version."""
 
 from __future__ import annotations
 
 from typing import Any
 
 FORMER = ("attention.norm_eps=1e-6", "attention.init=torch")
-#: What the released script's recipes had besides.
+#: Further former defaults of the released script's recipes.
 FORMER_SCRIPT = ("augment=paper", "optimizer.weight_decay=0.05")
 
 
 def with_former_defaults(config: dict[str, Any], command: str) -> dict[str, Any]:
-    """Give a composed configuration what :data:`FORMER` and :data:`FORMER_SCRIPT` give on the command line."""
+    """Apply :data:`FORMER` and :data:`FORMER_SCRIPT` to a composed configuration, as on the command line."""
     changed = dict(config)
     if config["attention"]["name"] != "none":
         changed["attention"] = {**config["attention"], "norm_eps": 1e-6, "init": "torch"}

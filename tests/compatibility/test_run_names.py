@@ -94,7 +94,7 @@ def options(schema: Any, prefix: str = "") -> set[str]:
 
 
 def test_an_option_that_came_later_does_not_change_the_names_of_older_runs() -> None:
-    """Put a new option into ``LATER``, with the value under which a run is what it was, or into ``IRRELEVANT``."""
+    """Add a new option to ``LATER``, with the value that does not change runs, or to ``IRRELEVANT``."""
     first = set(json.loads((FILES / "first_options.json").read_text()))
     listed = (*LATER, *IRRELEVANT, *OPTIONS.values())  # a renamed one is hashed under the name that it had first
     unlisted = {name for name in options(Train) - first if not any(f"{name}.".startswith(f"{i}.") for i in listed)}

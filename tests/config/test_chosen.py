@@ -1,4 +1,4 @@
-"""Parts of a run are called by the choices that were typed, and folders of earlier versions keep their names."""
+"""Parts of a run are named by the choices that were typed, and folders of earlier versions keep their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completion on the command line: what is offered, and that a real bash offers it."""
+"""Completion on the command line: the candidates, and completion in a real bash."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_what_is_no_shell_is_answered_with_what_to_type(words: list[str]) -> Non
     ("line", "words", "word", "expected"),
     [
         ("mfer pred", ["mfer", "pred"], 1, ["predict"]),
-        ("mfer loss=ds", ["mfer", "loss", "=", "ds"], 3, ["dsf"]),  # bash takes = for the end of a word
+        ("mfer loss=ds", ["mfer", "loss", "=", "ds"], 3, ["dsf"]),  # bash splits words at =
         ("mfer -m seed=0,1 head=", ["mfer", "-m", "seed", "=", "0,1", "head", "="], 6, ["linear", "multiscale"]),
         ("mfer predict checkpoint=a", ["mfer", "predict", "checkpoint", "=", "a"], 4, [r"a\ b\$\(touch\ oops\).ckpt"]),
         ("mfer zzz", ["mfer", "zzz"], 1, []),
@@ -134,7 +134,7 @@ def test_a_real_fish_completes_the_word_before_the_cursor(tmp_path: Path) -> Non
 
 
 def test_no_newline_reaches_the_query_of_fish_and_zsh_quotes_what_it_inserts() -> None:
-    assert "collect -N" not in SHELLS["fish"][0]  # a newline at the end would begin another word
+    assert "collect -N" not in SHELLS["fish"][0]  # a newline at the end would start another word
     assert "compadd -Q" not in SHELLS["zsh"][0]  # with -Q `$(...)` in the name of a file would be executed
 
 

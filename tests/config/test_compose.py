@@ -1,4 +1,4 @@
-"""Every choice of every group composes, and who wins over whom."""
+"""Every choice of every group composes, with the documented precedence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mfer_lightning.training.build_trainer import build_callbacks, build_trainer
 from mfer_lightning.training.checks import check_config
 from mfer_lightning.training.checks.trial_build import build_on_trial
 
-#: Command -> the name that the first version gave its run; the other commands: tests/compatibility/test_run_names.py.
+#: Command -> the name of its run in the first version; for other commands see tests/compatibility/test_run_names.py.
 FILES = Path(__file__).parents[1] / "compatibility" / "files"
 NAMES = json.loads((FILES / "run_names.json").read_text())
 #: The same since defaults have changed.

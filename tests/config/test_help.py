@@ -1,4 +1,4 @@
-"""``mfer VERB --help``: every option with its default and a line, for every verb, read off the files of conf/."""
+"""``mfer VERB --help``: every option with its default and comment, for every verb, from the files in conf/."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_choices_of_the_user_s_are_read_too(tmp_path: Path) -> None:
 
 
 def test_several_choices_of_a_group_are_all_listed(tmp_path: Path) -> None:
-    """A group whose default is a list, in a primary file of the user's."""
+    """A group whose default is a list, in a primary file of the user."""
     (tmp_path / "train.yaml").write_text("# Mine.\ndefaults:\n  - parts: [a, b] # several\n")
     (tmp_path / "parts").mkdir()
     for name in "ab":

@@ -1,4 +1,4 @@
-"""A name from Lightning, timm or Ultralytics, or one without the node before it, is answered with the option meant."""
+"""Names from Lightning, timm or Ultralytics, or without their node, lead to a hint at the right option."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfer_lightning.config.backbone_options import without_other_family
 from mfer_lightning.config.hints import hint, more_by_name, no_option, option_names
 from mfer_lightning.config.schema import Train
 
-#: What is typed -> what the message must hold.
+#: Command line -> required text of the message.
 MEANT = [
     ("batch_size=4", "There is no option `batch_size`: did you mean loader.batch_size=4?"),
     ("lr=1e-3", "did you mean optimizer.lr=1e-3?"),

@@ -1,4 +1,4 @@
-"""Hydra's own flags and options: honoured, or refused in a sentence that says what to use."""
+"""Hydra's flags and options: supported, or rejected with a message that names the alternative."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mfer_lightning.config.location import use_config_dirs
 from mfer_lightning.config.override_checks import check_overrides
 from mfer_lightning.errors import UserError
 
-#: What is typed -> what the message must hold.
+#: Command line -> required text of the message.
 REFUSED = [
     ("hydra.run.dir=elsewhere", "paths.runs=<folder>", "name=<folder>"),
     ("-m seed=0,1 hydra.sweep.subdir=x", "paths.runs=<folder>"),
     ("hydra.job.chdir=true", "the working directory stays"),
     ("hydra.output_subdir=.hydra", "config.yaml"),
     ("hydra/job_logging=default", "log.txt", "hydra.verbose=true"),
-    ("evaluate checkpoint=x hydra.run.dir=elsewhere", "mfer evaluate has an option"),
-    ("evaluate checkpoint=x hydra.sweep.dir=elsewhere", "mfer evaluate has an option"),
-    ("data hydra.run.dir=elsewhere", "not taken"),
+    ("evaluate checkpoint=x hydra.run.dir=elsewhere", "mfer evaluate has its own option"),
+    ("evaluate checkpoint=x hydra.sweep.dir=elsewhere", "mfer evaluate has its own option"),
+    ("data hydra.run.dir=elsewhere", "is not supported"),
     ("--experimental-rerun=x", "can execute code"),
     ("--config-path mine", "--config-dir <folder>"),
     ("-cp mine", "--config-dir <folder>"),
@@ -55,7 +55,7 @@ def test_what_is_not_taken_is_refused_in_one_line_and_leaves_nothing(
 
 def test_what_changes_nothing_is_taken() -> None:
     further_rank = ['hydra.run.dir="."', "hydra.job.name=train_ddp_process_1", "hydra.output_subdir=null"]
-    check_overrides(further_rank, "train")  # what Lightning adds to the command line of a further rank
+    check_overrides(further_rank, "train")  # added by Lightning to the command line of other ranks
     check_overrides(["hydra.job.chdir=false", "hydra.output_subdir=null", "hydra/job_logging=none"], "train")
     check_overrides(["hydra.job.chdir=False", "hydra.verbose=true", "hydra.sweep.dir=x"], "train")
 

@@ -1,4 +1,4 @@
-"""Only listed targets can be built, and every complaint names the option."""
+"""Only allowed targets can be built, and every error names the option."""
 
 from __future__ import annotations
 

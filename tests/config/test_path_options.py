@@ -1,4 +1,4 @@
-"""Options that are paths take what stands there, whatever Hydra's grammar makes of it."""
+"""Options that are paths are taken literally, despite Hydra's grammar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mfer_lightning.config.path_options import PATHS, empty_paths, is_path, quot
 from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.sweeps.launch import launch
 
-#: What people have.
+#: Paths that occur in practice.
 NAMES = [
     "photos",
     "/data/my faces, v=2 [a]",
@@ -74,7 +74,7 @@ def parsed(override: str) -> Any:
 def test_hydra_reads_what_stands_there(name: str) -> None:
     (override,) = quote_paths([f"source={name}"])
     assert parsed(override) == name
-    assert quote_paths([override]) == [override]  # what was quoted stays
+    assert quote_paths([override]) == [override]  # quoted values are unchanged
 
 
 def test_any_text_survives_the_grammar() -> None:
@@ -134,13 +134,13 @@ def test_other_options_and_flags_are_left_alone() -> None:
 
 
 def verb_config(verb: str, *arguments: str) -> dict[str, Any]:
-    """What the job of a verb is called with."""
+    """Return the configuration that a verb's job receives."""
     found: list[dict[str, Any]] = []
     assert run_verb(verb, lambda config: found.append(config), arguments) == 0
     return found[0]
 
 
-#: Each verb with an option of its own that is a path, and what it needs beside.
+#: Each verb with an option that is a path, and further required options.
 OF_VERBS = [
     ("predict", "source", ("checkpoint=x",)),
     ("predict", "checkpoint", ("source=x",)),
@@ -219,12 +219,12 @@ def test_an_empty_path_is_named() -> None:
     assert list(empty_paths({"keep": "", "title": "", "paths": {"data": "", "runs": "x"}})) == ["keep", "paths.data"]
 
 
-#: Options whose comment speaks of files, and whose value is no path.
+#: Options whose comment mentions files but whose value is not a path.
 NO_PATHS = {"explain.rows", "lists", "preview"}
 
 
 def test_every_option_that_names_a_file_is_declared() -> None:
-    """Where this fails for a new option: add it to PATHS, or here."""
+    """If this fails for a new option, add the option to PATHS, or here."""
     verbs = sorted(file.stem for file in config_dir().glob("*.yaml"))
     options = {name: option for verb in verbs for name, option in every_option(verb).items()}
     further = {"hydra.sweep.dir", "detector.model"}  # Hydra's own, and one detector's

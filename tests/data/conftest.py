@@ -1,4 +1,4 @@
-"""Small datasets that several test files read, and never change."""
+"""Small datasets shared by several test files; read only."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ ALIGNMENT = {"template": "face-evolve-112", "height": 112, "margin": 0.0, "borde
 
 
 def write_alignment(folder: Path) -> None:
-    """What ``mfer align`` leaves beside its faces."""
+    """Write the ``alignment.json`` of ``mfer align``."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "alignment.json").write_text(json.dumps(ALIGNMENT))
 
@@ -41,7 +41,7 @@ def write_expw(root: Path, photos: int = 70, faces: int = 2, seed: int = 0) -> P
 def write_caers(
     root: Path, layout: str = "boxes", train: int = 70, test: int = 14, seed: int = 0, first: str = "Anger"
 ) -> Path:
-    """Write CAER-S: ``frames`` alone, with tables of ``boxes``, or ``aligned`` faces in a folder of their own."""
+    """Write CAER-S: ``frames`` alone, with tables of ``boxes``, or ``aligned`` faces in their own folder."""
     rng = np.random.default_rng(seed)
     names = (first, *FOLDERS[1:])
     for part, count in (("train", train), ("test", test)):

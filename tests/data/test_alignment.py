@@ -1,4 +1,4 @@
-"""The settings of `mfer align` beside the faces are found, and what does not fit together is said."""
+"""The settings of `mfer align` are found with the faces, and mismatches are reported."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_faces_aligned_in_two_ways_and_faces_without_are_said(tmp_path: Path) ->
     assert settings == SETTINGS
     assert len(notes) == 2
     assert "1 faces have no alignment.json" in notes[0]
-    assert "1 faces were aligned in another way" in notes[1]
+    assert "1 faces were aligned differently" in notes[1]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"height": "tall", "template": "x"}'])

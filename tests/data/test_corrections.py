@@ -1,4 +1,4 @@
-"""Lists that correct a training set: faces left out, and labels given anew. Evaluation is left as it is."""
+"""Lists that correct a training set: faces left out, and changed labels. Evaluation does not change."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_labels_of_a_table_replace_label_and_target(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,label\ntrain/0.png,joyous\n", r"list.csv, line 2: 'joyous' is no class"),
+        ("path,label\ntrain/0.png,joyous\n", r"list.csv, line 2: 'joyous' is not a class"),
         ("path,label\ntrain/0.png,anger\ntrain/0.png,sad\n", "gives train/0.png two labels"),
         ("path,label\nval/6.png,anger\nval/7.png,sad\n", "none of its 2 names is a training face"),
         ("path,mood\ntrain/0.png,anger\n", "labels"),

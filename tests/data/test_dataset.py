@@ -58,7 +58,7 @@ def test_workers_change_nothing(ferplus_root: Path, reference: dict, workers: in
 
 
 def test_resumption_changes_nothing(ferplus_root: Path, reference: dict) -> None:
-    """A fresh process that begins with epoch 2 sees what the uninterrupted run saw there."""
+    """A new process that starts with epoch 2 gets the same data as the uninterrupted run."""
     resumed = visits(module(ferplus_root, num_workers=1).train_dataloader(), [2])
     assert_same(resumed, {key: value for key, value in reference.items() if key[0] == 2})
 

@@ -1,4 +1,4 @@
-"""Small classes keep a voice on val."""
+"""Small classes have faces in val."""
 
 from __future__ import annotations
 

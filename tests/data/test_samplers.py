@@ -50,7 +50,7 @@ def test_shuffle_visits_every_face_once_in_a_new_order_each_epoch() -> None:
 
 
 def test_the_order_is_fixed_for_ever() -> None:
-    """A pinned order: results must not change with a new version of NumPy or torch, nor by accident."""
+    """A fixed order: results must not change with a new version of NumPy or torch."""
     sampler = TrainSampler(np.zeros(8, dtype=np.int64), seed=0)
     assert [p for _, p in sampler] == PINNED
 

@@ -52,7 +52,7 @@ class TestHoldout:
         assert (holdout(self.LABEL, self.NAMES, 0.1, seed=8) != same).any()
 
     def test_does_not_depend_on_the_order_of_rows_nor_on_folders(self) -> None:
-        """Every layout of a dataset must hold out the same faces, or their figures do not compare."""
+        """Every layout of a dataset must hold out the same faces, so that results are comparable."""
         chosen = {self.NAMES[i] for i in np.flatnonzero(holdout(self.LABEL, self.NAMES, 0.1, seed=7))}
         order = np.random.default_rng(0).permutation(350)
         renamed = [f"Image/aligned/{self.NAMES[i][:-4]}_aligned.png" for i in order]

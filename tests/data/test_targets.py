@@ -13,7 +13,7 @@ CLASSES = VOTE_NAMES[:8]
 
 
 def reference(votes: list[int], rule: str) -> list[float] | None:
-    """The rules as prose has them, for one face, with plain loops; None where the face is dropped."""
+    """The rules from their description, for one face, with plain loops; None if the face is dropped."""
     left = [float(v) if v > 1 else 0.0 for v in votes]
     total = sum(left)
     taken = [0.0] * 10
@@ -47,7 +47,7 @@ def apply(row: list[int], rule: str) -> list[float] | None:
 CASES = {
     "clear winner": [8, 2, 0, 0, 0, 0, 0, 0, 0, 0],
     "single votes are removed before shares are taken": [5, 1, 1, 1, 1, 1, 0, 0, 0, 0],
-    "exactly half is no majority": [5, 0, 0, 3, 2, 0, 0, 0, 0, 0],
+    "exactly half is not a majority": [5, 0, 0, 3, 2, 0, 0, 0, 0, 0],
     "votes for unknown count against a majority": [5, 0, 0, 0, 0, 0, 0, 0, 5, 0],
     "unknown wins": [2, 0, 0, 0, 0, 0, 0, 0, 8, 0],
     "NF wins": [2, 0, 0, 0, 0, 0, 0, 0, 0, 8],
@@ -76,17 +76,17 @@ def test_every_branch_agrees_with_the_prose(row: list[int], rule: str) -> None:
 
 
 def test_the_branches_come_out_as_worked_by_hand() -> None:
-    """Worked on paper from the published description, so that code and reference cannot share a mistake."""
+    """Computed by hand from the published description, so that code and reference cannot share a mistake."""
     named = {name: {rule: apply(row, rule) for rule in VOTE_RULES} for name, row in CASES.items()}
     assert named["clear winner"]["crossentropy"] == [1, 0, 0, 0, 0, 0, 0, 0]  # 8 of 10 already cover 75%
     assert named["clear winner"]["multi"] == [1, 0, 0, 0, 0, 0, 0, 0]
     assert named["single votes are removed before shares are taken"]["majority"] == [1, 0, 0, 0, 0, 0, 0, 0]
-    assert named["exactly half is no majority"]["majority"] is None
-    assert named["exactly half is no majority"]["crossentropy"] == [0.625, 0, 0, 0.375, 0, 0, 0, 0]
-    assert named["exactly half is no majority"]["multi"] == [1, 0, 0, 1, 0, 0, 0, 0]
+    assert named["exactly half is not a majority"]["majority"] is None
+    assert named["exactly half is not a majority"]["crossentropy"] == [0.625, 0, 0, 0.375, 0, 0, 0, 0]
+    assert named["exactly half is not a majority"]["multi"] == [1, 0, 0, 1, 0, 0, 0, 0]
     assert named["votes for unknown count against a majority"]["majority"] is None
     assert named["votes for unknown count against a majority"]["crossentropy"] is None
-    assert named["unknown wins"]["argmax"] == [1, 0, 0, 0, 0, 0, 0, 0]  # argmax looks at the classes only
+    assert named["unknown wins"]["argmax"] == [1, 0, 0, 0, 0, 0, 0, 0]  # argmax considers only the classes
     assert named["unknown comes second and ends the taking"]["crossentropy"] == [1, 0, 0, 0, 0, 0, 0, 0]
     assert named["unknown comes second and less than half was taken"]["crossentropy"] is None
     assert named["two equals enter together"]["crossentropy"] == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
@@ -134,7 +134,7 @@ def test_columns_are_found_by_name() -> None:
         ([[1, 2]], ["neutral", "anger"], "mean", "argument `rule`"),
         ([[1, 2]], ["neutral"], "argmax", "of shape"),
         ([[1, -2]], ["neutral", "anger"], "argmax", "negative"),
-        ([[1, 2]], ["neutral", "fear"], "argmax", "name every class"),
+        ([[1, 2]], ["neutral", "fear"], "argmax", "include every class"),
     ],
 )
 def test_wrong_arguments(votes: list[list[int]], names: list[str], rule: str, message: str) -> None:

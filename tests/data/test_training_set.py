@@ -75,8 +75,8 @@ def test_the_parts_that_are_held_out_make_up_the_training_set() -> None:
     assert sum(map(len, left)) == 30
     assert all({row ^ 1 for row in part} == part for part in left), "both faces of a photo"
     for wrong in ("0/3", "4/3", "1/1", "third", "1/3/2"):
-        with pytest.raises(UserError, match=f"dataset.hold_out={wrong} is no part: write 1/3"):
+        with pytest.raises(UserError, match=f"dataset.hold_out={wrong} is not a part: write 1/3"):
             hold_out_part(train, index, wrong)
     few = Split(train.rows[:2], label[:2], train.target[:2])
-    with pytest.raises(UserError, match="the 2 training faces cannot be cut into 9 parts"):
+    with pytest.raises(UserError, match="the 2 training faces cannot be divided into 9 parts"):
         hold_out_part(few, index, "5/9")

@@ -1,4 +1,4 @@
-"""Processes that read faces outlive a signal that is meant for the one that trains, obey that one, and end."""
+"""Loader workers survive a signal meant for the training process, and end when that process ends them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     not hasattr(signal, "sigtimedwait"), reason="this system does not say who sent a signal"
 )
 
-#: A program that leaves a loader with living workers to the end of the interpreter.
+#: A program whose loader still has running workers when the interpreter exits.
 PROGRAM = """
 from torch.utils.data import DataLoader
 from mfer_lightning.data.workers import start_worker
@@ -63,7 +63,7 @@ def test_a_worker_goes_on_after_sigterm_for_as_long_as_it_takes_to_save(worker: 
     tell(worker, "TERM")
     worker.join(1)
     assert worker.is_alive()
-    tell(worker, "TERM")  # does not begin it anew
+    tell(worker, "TERM")  # does not begin it again
     worker.join(20)
     assert worker.exitcode == 128 + signal.SIGTERM
     assert time.monotonic() - began > 3.5

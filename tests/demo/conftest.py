@@ -1,4 +1,4 @@
-"""A model that answers at once, and photos to show it."""
+"""A fast model, and photos for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = ("neutral", "happiness", "anger")
 
 @pytest.fixture(scope="session")
 def model() -> Predictor:
-    """Three emotions by a random network, whose answer depends on the picture alone."""
+    """A random network for three emotions."""
     torch.manual_seed(0)
     backbone = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 32, 64]}}
     network = MFER(backbone, len(NAMES))
@@ -31,12 +31,12 @@ def model() -> Predictor:
 
 @pytest.fixture
 def face(tmp_path: Path) -> Path:
-    """A file that holds a picture of 48 x 40 pixels."""
+    """An image file of 48 x 40 pixels."""
     return picture(tmp_path / "face.png", 0)
 
 
 def picture(path: Path, seed: int, width: int = 48) -> Path:
-    """Write noise as a picture."""
+    """Write noise as an image file."""
     pixels = np.random.default_rng(seed).integers(0, 255, (40, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path

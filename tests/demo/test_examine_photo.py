@@ -1,4 +1,4 @@
-"""What the page knows of a photo, and how it is written down."""
+"""The content of the page for a photo, and its HTML."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_more_faces_than_fit_are_counted(model: Predictor, face: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"", "empty"), (b"hello", "no image"), (b"\x89PNG\r\n\x1a\n\0\0", "image")]
+    ("content", "said"), [(b"", "empty"), (b"hello", "not a readable image"), (b"\x89PNG\r\n\x1a\n\0\0", "image")]
 )
 def test_a_file_that_is_no_photo_says_so(model: Predictor, tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "x.jpg"
@@ -125,6 +125,6 @@ def test_names_cannot_become_markup() -> None:
 
 
 def test_pictures_differ_in_their_answers(model: Predictor, tmp_path: Path) -> None:
-    """The other tests would pass with a model that always says the same."""
+    """The other tests would also pass with a constant model."""
     one, two = (examine(model, picture(tmp_path / f"{i}.png", i), aligned=True) for i in (1, 2))
     assert one.faces[0].face.probabilities != two.faces[0].face.probabilities

@@ -1,4 +1,4 @@
-"""Only the page's routes are answered, requests end at a size, and a failed upload leaves nothing. No Gradio here."""
+"""Only the page's routes are served, request sizes are limited, and failed uploads leave no files. No Gradio here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfer_lightning.demo.guarded_routes import GuardedRoutes, UploadFolder
 
 
 def ask(guarded: GuardedRoutes, path: str, *body: bytes) -> list[int]:
-    """Send a request in pieces, and return the statuses of the answers."""
+    """Send a request in chunks, and return the status codes of the responses."""
     sent: list[dict[str, Any]] = []
     pieces = iter(body or (b"",))
 
@@ -28,7 +28,7 @@ def ask(guarded: GuardedRoutes, path: str, *body: bytes) -> list[int]:
 
 
 class Server:
-    """Stores the first two pieces of a request in the folder of uploads, and answers."""
+    """Stores the first two chunks of a request in the folder of uploads, and responds."""
 
     def __init__(self, folder: Path, status: int = 200) -> None:
         self.uploads, self.status = UploadFolder(folder), status

@@ -1,4 +1,4 @@
-"""The page served for real: by Gradio's own client, and in a browser."""
+"""The served page, with Gradio's client and in a browser."""
 
 from __future__ import annotations
 

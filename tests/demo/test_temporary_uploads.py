@@ -1,4 +1,4 @@
-"""Nothing of an upload stays."""
+"""Uploads are always deleted."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def test_an_upload_goes_with_the_folder_that_the_server_made_for_it(scratch: Pat
     upload.write_bytes(b"x")
     forget(upload, folder)
     assert list(folder.iterdir()) == []
-    forget(upload, folder)  # a second time is no error
+    forget(upload, folder)  # a second time is not an error
 
 
 def test_what_nobody_asked_about_goes_after_a_while_and_a_running_upload_stays(scratch: Path) -> None:
     folder = private_folder()
-    for name in ("tmp0", "0a1b/me.jpg"):  # broken off, and never handed to the page
+    for name in ("tmp0", "0a1b/me.jpg"):  # interrupted, and never passed to the page
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"x")
         os.utime(folder / name, (1, 1))

@@ -1,4 +1,4 @@
-"""Annotators: cases by hand, a published kappa, and what simulated annotators must give."""
+"""Annotators: hand-computed cases, a published kappa, and simulated annotators."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_one_annotator_against_the_others_by_hand() -> None:
 
 
 def test_a_model_can_beat_one_annotator() -> None:
-    """Annotators who are right in 70%, a model in 90%: the reference stays below the model."""
+    """Annotators with 70% and a model with 90% accuracy: the reference stays below the model."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 2000)
     p = np.where(np.eye(3)[truth] > 0, 0.7, 0.15)

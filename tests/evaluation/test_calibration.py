@@ -17,7 +17,7 @@ from mfer_lightning.evaluation.calibration import (
 
 
 def calibrated(n: int, k: int = 5, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Logits, and labels drawn from their own softmax: temperature 1 is the truth."""
+    """Logits, and labels drawn from their softmax: the true temperature is 1."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(scale=2, size=(n, k))
     cumulative = softmax(logits, axis=1).cumsum(axis=1)

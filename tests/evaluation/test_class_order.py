@@ -1,4 +1,4 @@
-"""The class-order detective: swaps are named, and nothing is said of models that are only weak."""
+"""The class-order check: swaps are named, and weak models are not reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = CLASS_ORDERS["ferplus"]
 def confusion(
     recall: float, faces: np.ndarray | int, rng: np.random.Generator, concentration: float = 1.0
 ) -> np.ndarray:
-    """Draw the confusion matrix of a model that is right in about so many cases and errs in ways of its own."""
+    """Draw the confusion matrix of a model with a given accuracy and random kinds of errors."""
     k = len(NAMES)
     faces = np.broadcast_to(faces, k)
     rows = []
@@ -36,7 +36,7 @@ def test_every_swap_of_two_classes_is_named(recall: float) -> None:
             found = doubt_class_order(matrix[:, order], NAMES)
             assert found is not None
             assert found.called == {NAMES[first]: NAMES[second], NAMES[second]: NAMES[first]}
-            assert f"names of {NAMES[first]} and {NAMES[second]} look swapped" in found.message
+            assert f"names of {NAMES[first]} and {NAMES[second]} seem to be swapped" in found.message
             assert found.accuracy_if == pytest.approx(np.trace(matrix) / matrix.sum())
             assert found.accuracy == pytest.approx(np.trace(matrix[:, order]) / matrix.sum())
 
@@ -51,7 +51,7 @@ def test_a_whole_other_order_is_told_in_full() -> None:
 
 
 def test_weak_models_that_are_right_raise_no_doubt() -> None:
-    """Models of all qualities, with few faces and many, erring evenly or into one class."""
+    """Models of all qualities, with few and many faces, with errors spread evenly or into one class."""
     rng = np.random.default_rng(2)
     for _ in range(2_000):
         recall = rng.uniform(0.3, 1.0)
@@ -63,7 +63,7 @@ def test_weak_models_that_are_right_raise_no_doubt() -> None:
 def test_models_that_know_nothing_raise_no_doubt() -> None:
     rng = np.random.default_rng(3)
     for _ in range(2_000):
-        prior = rng.dirichlet(np.full(8, rng.choice([0.1, 1.0])))  # what it says whatever it sees
+        prior = rng.dirichlet(np.full(8, rng.choice([0.1, 1.0])))  # its constant predictions
         matrix = np.stack([rng.multinomial(n, prior) for n in rng.integers(0, 300, 8)])
         assert doubt_class_order(matrix, NAMES) is None, matrix
 
@@ -74,7 +74,7 @@ def test_models_that_know_nothing_raise_no_doubt() -> None:
         [[60, 0, 0], [55, 5, 0], [0, 0, 60]],  # fear is taken for anger, but anger is not for fear
         [[0, 0, 60], [0, 0, 60], [0, 0, 60]],  # all is one
         [[0, 4, 0], [4, 0, 0], [0, 0, 4]],  # too few to say
-        [[20, 25, 15], [25, 20, 15], [0, 0, 60]],  # two that are hard to tell apart
+        [[20, 25, 15], [25, 20, 15], [0, 0, 60]],  # two classes that are hard to distinguish
         [[0, 0, 0], [0, 0, 0], [0, 0, 0]],
         [[0, 9, 0], [0, 0, 0], [0, 0, 9]],  # a class that does not occur
     ],

@@ -1,4 +1,4 @@
-"""Confident learning: the counting against a naive reference, and planted wrong labels that are found."""
+"""Confident learning: counts against a naive reference, and detection of planted wrong labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mfer_lightning.evaluation.confident_learning import find_label_noise
 
 
 def naive(p: list[list[float]], given: list[int]) -> tuple[list[list[int]], list[list[float]], list[int]]:
-    """Confident joint, calibrated joint and the faces off the diagonal, in loops from the paper's definitions."""
+    """Confident joint, calibrated joint and off-diagonal faces, in loops from the paper's definitions."""
     k = len(p[0])
     of_class = [[i for i, y in enumerate(given) if y == j] for j in range(k)]
     threshold = [sum(p[i][j] for i in of_class[j]) / len(of_class[j]) if of_class[j] else None for j in range(k)]

@@ -1,4 +1,4 @@
-"""Wilson's interval against its formula, a published half-width and its promise of coverage."""
+"""Wilson's interval against its formula, a published half-width and its nominal coverage."""
 
 from __future__ import annotations
 

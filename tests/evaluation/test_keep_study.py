@@ -1,4 +1,4 @@
-"""Numbers of a study kept: what is copied, what is refused, and that it is written whole and only when it changed."""
+"""Archiving the numbers of a study: what is copied or rejected; it is written atomically and only if it changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.study_archive import ARCHIVE, ArchivedRun, read_archive, unpack_run
 
-#: A configuration with the paths of a machine.
+#: A configuration with machine-specific paths.
 PLACES = {
     "paths.data": "/disk/sets",
     "paths.runs": "/disk/runs",
@@ -40,7 +40,7 @@ def kept(into: Path) -> dict[str, ArchivedRun]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A finished run with everything that one holds."""
+    """A finished run with all its files."""
     folder = write_run(tmp_path / "runs", changes=PLACES)
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")
@@ -87,26 +87,26 @@ class TestARun:
         keep_study([run], tmp_path / "kept")
         assert kept(tmp_path / "kept")[run.name].table.path[0] == "test/00000.jpg"
         file.write_text(file.read_text().replace("/disk/sets/x/", "/disk/sets/xy/"))
-        with pytest.raises(UserError, match=r"names the face /disk/sets/xy/test/00000.jpg, which does not lie in"):
+        with pytest.raises(UserError, match=r"contains the face /disk/sets/xy/test/00000.jpg, which is not in"):
             keep_study([run], tmp_path / "other")
         assert not (tmp_path / "other").exists()
 
     @pytest.mark.parametrize("place", ["/home/ann/x", "/Users/ann/x", "C:\\Users\\ann\\x", "/root/x"])
     def test_somebody_s_own_folder_is_refused(self, run: Path, tmp_path: Path, place: str) -> None:
         change(run, notes=[f"labels read from {place}"])
-        with pytest.raises(UserError, match=r"Nothing was kept: the result\.json of .* somebody's own folder"):
+        with pytest.raises(UserError, match=r"Nothing was kept: the result\.json of .* contains the personal folder"):
             keep_study([run], tmp_path / "kept")
         assert not (tmp_path / "kept").exists()
 
     @pytest.mark.parametrize(
         ("damage", "words"),
         [
-            ("no result", "has not ended: there is no result"),
+            ("no result", "is not finished: there is no result"),
             ("torn result", "has a damaged result.json"),
             ("no predictions", "has no predictions_test.csv"),
             ("torn predictions", "has predictions that cannot be read"),
-            ("foreign predictions", "has a predictions_test.csv that its result was not made of"),
-            ("other figures", r"has figures that its predictions do not give \(ece\)"),
+            ("foreign predictions", "has a predictions_test.csv that does not match its result"),
+            ("other figures", r"has metrics that do not follow from its predictions \(ece\)"),
             ("no curves", "has no metrics.csv"),
         ],
     )
@@ -124,7 +124,7 @@ class TestARun:
             change(run, metrics={**json.loads(result.read_text())["metrics"], "ece": 0.9})
         else:
             shutil.copy(write_run(tmp_path / "other", shift=1) / table.name, table)
-        with pytest.raises(UserError, match=f"no finished run whose numbers could be kept.*{words}"):
+        with pytest.raises(UserError, match=f"no finished run to keep.*{words}"):
             keep_study([run], tmp_path / "kept")
         assert not (tmp_path / "kept").exists()
 
@@ -141,7 +141,7 @@ class TestAStudy:
         found = keep_study([study], tmp_path / "kept")
         assert set(found.written) == {"rafdb-ce-none-s0", "more/rafdb-dsf-none-s0"} == set(kept(tmp_path / "kept"))
         assert {(item.folder, item.reason) for item in found.left_out} == {
-            (cut, "has not ended: there is no result"),
+            (cut, "is not finished: there is no result"),
             (without, "has no predictions_test.csv"),
         }
         assert found.size == sum(map(len, content(tmp_path / "kept").values()))
@@ -219,7 +219,7 @@ class TestAStudy:
     def test_folders_that_would_be_spoilt_are_refused(self, run: Path, tmp_path: Path) -> None:
         runs = run.parent
         for into in (runs, runs / "kept", tmp_path):
-            with pytest.raises(UserError, match="lie in each other"):
+            with pytest.raises(UserError, match="lie inside each other"):
                 keep_study([runs], into)
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match="is a file"):
@@ -237,12 +237,12 @@ class TestAStudy:
 
     def test_nothing_to_keep_is_an_error_with_the_reason(self, tmp_path: Path) -> None:
         (write_run(tmp_path / "s", n=70) / "predictions_test.csv").unlink()
-        with pytest.raises(UserError, match=r"no finished run whose numbers could be kept.* has no predictions_test"):
+        with pytest.raises(UserError, match=r"no finished run to keep.* has no predictions_test"):
             keep_study([tmp_path / "s"], tmp_path / "kept")
 
 
 @pytest.mark.parametrize("study", ["ferplus_pilot", "ferplus_small"])
 def test_numbers_that_were_kept_before_are_kept_as_they_are(study: str, tmp_path: Path) -> None:
-    """Real tables, whose logits need more digits in some rows: rounded again, they would lose some."""
+    """Real tables with logits that need more digits in some rows, which must not be rounded twice."""
     keep_study([STUDIES / study], tmp_path / "again")
     assert (tmp_path / "again" / ARCHIVE).read_bytes() == (STUDIES / study / ARCHIVE).read_bytes()

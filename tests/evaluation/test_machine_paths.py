@@ -1,4 +1,4 @@
-"""What a published result says in the stead of somebody's folders."""
+"""Replacement of personal folders in published results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_places_become_the_defaults_and_all_else_stays() -> None:
 
 @pytest.mark.parametrize("data", ["/disk/sets", "../sets", "~/sets", "C:\\sets", "data"])
 def test_runs_are_the_same_methods_as_before(data: str) -> None:
-    """What a report groups runs by, and what names them, does not change with the places."""
+    """Grouping and names of runs do not depend on file locations."""
     whole = config(data=data, runs="runs")
     assert flatten(neutral(whole)) == flatten(whole)
     assert config_hash(neutral(whole)) == config_hash(whole)

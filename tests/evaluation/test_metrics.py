@@ -1,4 +1,4 @@
-"""Every figure equals scikit-learn, torchmetrics, PyTorch or a case worked out by hand."""
+"""Every metric equals scikit-learn, torchmetrics, PyTorch or a hand-computed case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of predictions: what it accepts, how batches become one table, and the file it is kept in."""
+"""The table of predictions: validation, merging of batches, and its file."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class TestFile:
             (0, "label", "1.5", r"row 2, column label: got '1.5'; only whole numbers"),
             (1, "label", "3", r"row 3, column label: got 3; legal: -1 \(no label\) to 2"),
             (1, "index", "-1", r"row 3, column index: got -1"),
-            (1, "index", "0", r"row 3, column index: got 0; each face stands in the table once"),
+            (1, "index", "0", r"row 3, column index: got 0; each face occurs once in the table"),
             (3, "logit_joy", "99", r"row 5, column p_\*: .* not the softmax of the logits"),
             (3, "t_joy", "-0.1", r"row 5, column t_\*: .* a target is 0 or more"),
             (3, "votes_joy", "-1", r"row 5, column votes_\*: .* votes are 0 or more"),
@@ -211,5 +211,5 @@ class TestFile:
         path = tmp_path / "p.csv"
         table().to_csv(path)
         path.write_text(path.read_text()[:-20])
-        with pytest.raises(UserError, match=r"row 6: .* columns where the header has"):
+        with pytest.raises(UserError, match=r"row 6: .* columns, but the header has"):
             Predictions.from_csv(path)

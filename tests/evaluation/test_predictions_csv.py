@@ -1,4 +1,4 @@
-"""Compressed tables of predictions: found where the plain one is absent, refused where they would do harm."""
+"""Compressed tables of predictions: used if there is no plain one, and rejected if they are harmful."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TestFinding:
         table(seed=1).to_csv(plain)
         assert find_table(file.parent, "test") == plain_or_compressed(plain) == plain
         same(read_predictions(plain), table(seed=1))
-        same(read_predictions(file), table())  # named, it is read all the same
+        same(read_predictions(file), table())  # named, it is read anyway
 
     def test_neither_there_is_said_with_the_name_that_was_asked_for(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"No predictions at .*predictions_test\.csv\. "):
@@ -83,7 +83,7 @@ class TestReading:
         with pytest.raises(UserError, match=r"row 2, column pred.*not the class of the largest logit"):
             read_predictions(file)
         file.write_bytes(pack("\n".join([lines[0], lines[1][:-2]])))
-        with pytest.raises(UserError, match=r"csv\.xz, row 2: .* columns where the header has"):
+        with pytest.raises(UserError, match=r"csv\.xz, row 2: .* columns, but the header has"):
             read_predictions(file)
         file.write_bytes(pack(""))
         with pytest.raises(UserError, match="empty"):

@@ -1,4 +1,4 @@
-"""The threshold below which an answer is uncertain: the smallest one that keeps to a risk on the validation faces."""
+"""The threshold below which an answer is uncertain: the smallest one that achieves a risk on the validation faces."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mfer_lightning.evaluation.risk_coverage import choose_threshold, risk_cover
 
 
 def drawn(n: int = 500, seed: int = 0, levels: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Confidences, rounded to a few levels where asked, and predictions that are right as often as they say."""
+    """Draw calibrated confidences, optionally rounded to a few levels, and matching predictions."""
     generator = np.random.default_rng(seed)
     confidence = generator.uniform(0.2, 1.0, n)
     if levels:

@@ -1,4 +1,4 @@
-"""Few digits, the same figures: what is kept of logits, and that nobody's prediction changes."""
+"""Rounded logits keep all metrics and predictions unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNTED = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_a
 
 
 def ferplus(n: int = 3191, seed: int = 0, scale: float = 1.0, noise: float = 0.7) -> Predictions:
-    """A model's table as FERPlus gives one: ten annotators who mostly agree, logits that follow them with noise."""
+    """A table as for FERPlus: ten annotators who mostly agree, and noisy logits."""
     rng = np.random.default_rng(seed)
     share = rng.dirichlet(np.array([1.0, 0.9, 0.5, 0.4, 0.35, 0.05, 0.1, 0.05]) * 0.4, n)
     votes = np.stack([rng.multinomial(10, p) for p in np.hstack([0.97 * share, np.full((n, 2), 0.015)])])
@@ -85,7 +85,7 @@ def test_rows_whose_first_two_classes_hang_on_a_digit_keep_more_digits() -> None
 
 
 def test_rounding_alone_would_change_predictions() -> None:
-    """The finer steps are needed: without them some of ten thousand close races would end otherwise."""
+    """The finer steps are needed: without them some of ten thousand close predictions would change."""
     rng = np.random.default_rng(0)
     logits = rng.normal(scale=0.2, size=(10_000, 8)).astype(np.float32)
     coarse = (np.round(logits / 0.05) * 0.05).argmax(axis=1)
@@ -113,7 +113,7 @@ def test_soft_targets_stay_only_where_a_figure_is_made_of_them() -> None:
 def test_figures_of_other_predictions_are_not_kept() -> None:
     whole = ferplus(n=200)
     figures = evaluate(whole)["metrics"]
-    with pytest.raises(ValueError, match=r"figures that its predictions do not give \(nll\)"):
+    with pytest.raises(ValueError, match=r"metrics that do not follow from its predictions \(nll\)"):
         round_predictions(whole, {**figures, "nll": float(figures["nll"] or 0) + 0.01})
     with pytest.raises(ValueError, match=r"\(kl_to_votes, cross_entropy_to_votes\)"):
         round_predictions(replace(whole, votes=None, vote_names=(), target=None), figures)

@@ -1,4 +1,4 @@
-"""What a result.json must hold, and that everything wrong with one is said at once."""
+"""Required content of result.json, with all problems reported at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The archive of a study: read back as it was written, an ordinary npz file, and refused in a sentence if damaged."""
+"""The archive of a study: read back unchanged, an ordinary npz file, and rejected with one message if damaged."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_missing_archive_is_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
 def test_an_archive_that_was_cut_off_is_refused(archive: Path, share: float) -> None:
     archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
-    with pytest.raises(UserError, match=r"runs\.npz cannot be read: it is cut off or damaged"):
+    with pytest.raises(UserError, match=r"runs\.npz cannot be read: it is truncated or damaged"):
         read_archive(archive)
 
 
@@ -152,7 +152,7 @@ def test_a_place_that_is_no_whole_number_is_refused(archive: Path, faces: object
 @pytest.mark.parametrize("name", ["../out", "/etc/x", "a/../../b", "", "b", "c\\..\\d"])
 def test_names_outside_the_study_are_refused(archive: Path, name: str) -> None:
     change_index(archive, lambda index: index["runs"][0].update(name=name))
-    with pytest.raises(UserError, match="which is repeated or not a folder below the study"):
+    with pytest.raises(UserError, match="which is repeated or not a folder inside the study"):
         read_archive(archive)
 
 

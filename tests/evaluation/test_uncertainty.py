@@ -1,4 +1,4 @@
-"""What stands beside the figures of a result: intervals of the right kind, in no time, and a schema for old files."""
+"""Intervals of a result's metrics: the right kind, fast, with a schema for old files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of valence and arousal: their formulas, gaps, intervals, and the table of predictions that holds them."""
+"""Metrics of valence and arousal: formulas, gaps, intervals, and the table of predictions."""
 
 from __future__ import annotations
 

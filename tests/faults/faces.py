@@ -1,4 +1,4 @@
-"""Photos of nobody: synthetic faces on backgrounds of noise."""
+"""Synthetic photos: drawn faces on noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FACES = FacsGenerator(size=64, seed=5)
 
 
 def photo(number: int, width: int = 96, height: int = 80) -> np.ndarray:
-    """The photo of this number, (height,width,3) RGB: a face of 64 pixels somewhere on noise of its own."""
+    """Return the photo of a number, (height,width,3) RGB: a face of 64 pixels somewhere on noise."""
     random = np.random.default_rng(number)
     picture = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
     x, y = (int(random.integers(0, side - 63)) for side in (width, height))
@@ -28,6 +28,6 @@ def write_photo(path: Path, number: int, **size: int) -> Path:
 
 
 def memory(process: int | str = "self") -> dict[str, int]:
-    """Resident memory of a process now (``VmRSS``) and at its most (``VmHWM``), in bytes."""
+    """Return the current (``VmRSS``) and peak (``VmHWM``) resident memory of a process, in bytes."""
     lines = (line.split() for line in Path(f"/proc/{process}/status").read_text().splitlines())
     return {words[0].rstrip(":"): 1024 * int(words[1]) for words in lines if words[0] in ("VmRSS:", "VmHWM:")}

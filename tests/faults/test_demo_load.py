@@ -1,4 +1,4 @@
-"""The page of ``mfer demo`` under load: right answers, bounded memory, nothing left, nothing of the machine shown."""
+"""The page of ``mfer demo`` under load: correct responses, bounded memory, no files left, no leaks."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ pytestmark = [
 ]
 
 UPLOADS, AT_ONCE = 200, 20
-#: Bytes of memory that the server may take at its most. One photo of 63 million pixels that is said to be an aligned
-#: face is 756 MB as floats, and takes 2.2 GB while it is shrunk.
+#: Maximum memory of the server in bytes. A photo of 63 million pixels, sent as an aligned face, has 756 MB as floats
+#: #: and needs 2.2 GB while it is shrunk.
 MOST_MEMORY = 3 << 30
 BAD = ("text", "empty", "cut off", "bomb", "claims", "too many bytes", "no upload")
 
 
 @dataclass
 class Page:
-    """A page in a process of its own, whose every place for files is in one folder."""
+    """A page in a separate process, with all its files in one folder."""
 
     process: subprocess.Popen[str]
     address: str
@@ -55,7 +55,7 @@ class Page:
             return self.client.post(f"{self.address}gradio_api/upload", files={"files": (name or file.name, opened)})
 
     def ask(self, path: str, *, aligned: bool = True) -> str:
-        """The answer about an upload: the page's HTML, or what the server says instead."""
+        """Return the response for an upload: the page's HTML, or the server's error."""
         photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
         began = self.client.post(f"{self.address}gradio_api/call/examine", json={"data": [photo, aligned, False]})
         if began.status_code != 200:
@@ -108,9 +108,9 @@ def is_refused(kind: str, answer: str) -> bool:
     if kind == "no upload":
         return "event: error" in answer
     said = {
-        "text": "its content is no image",
+        "text": "its content is not a readable image",
         "empty": "it is empty",
-        "cut off": "damaged or cut off",
+        "cut off": "damaged or truncated",
         "bomb": "pixels are more than",
         "claims": "pixels are more than",
     }
@@ -178,7 +178,7 @@ def until(condition: Any, seconds: float = 20) -> None:
 
 
 def test_a_request_without_end_is_refused_and_leaves_nothing(page: Page) -> None:
-    """Many files of less than the limit in one request, and a question of many bytes."""
+    """Many files below the limit in one request, and a request with a long body."""
     part = bytes(20 << 20)
     sent = page.client.post(f"{page.address}gradio_api/upload", files=[("files", (f"{n}.png", part)) for n in range(3)])
     assert sent.status_code == 413
@@ -238,7 +238,7 @@ def test_no_file_of_the_machine_and_no_other_address_is_reached(page: Page, rout
 
 
 def raw_get(address: str) -> str:
-    """The status and body of an address that is asked for as it stands: clients tidy up ``..``."""
+    """Return status and body of a raw path, since clients normalise ``..``."""
     host, port, path = re.findall(r"//([\d.]+):(\d+)(/.*)", address)[0]
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
@@ -278,7 +278,7 @@ def test_a_question_about_a_file_that_was_not_uploaded_is_an_error(page: Page, p
 
 
 def test_an_upload_is_at_an_address_that_nobody_can_guess(page: Page, tmp_path: Path) -> None:
-    """Who knows a photo's content and name cannot find out whether somebody has uploaded it."""
+    """Knowing a photo's content and name does not reveal whether somebody has uploaded it."""
     photo = write_photo(tmp_path / "a.png", 1)
     first, second = (page.upload(photo).json()[0] for _ in range(2))
     assert first != second

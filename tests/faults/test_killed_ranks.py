@@ -19,7 +19,7 @@ from commands.test_kills import EPOCHS, assert_same, check_whole, epochs_of, run
 
 KILLS = 20
 VICTIMS = ("first", "second", "both")
-#: Seconds in which the rank that is left notices that the other is gone.
+#: Maximum seconds until the remaining rank notices that the other one has died.
 NOTICE = 60
 
 OPTIONS = (
@@ -35,7 +35,7 @@ OPTIONS = (
 
 
 def begin(bench: Bench, name: str) -> subprocess.Popen[bytes]:
-    """Start the run in a folder of its own, with a folder for temporary files of its own."""
+    """Start the run in a separate folder, with a separate folder for temporary files."""
     folder, scratch = bench.folder / name, bench.folder / f"{name}-tmp"
     folder.mkdir(exist_ok=True)
     scratch.mkdir(exist_ok=True)
@@ -50,7 +50,7 @@ def begin(bench: Bench, name: str) -> subprocess.Popen[bytes]:
 
 
 def parent(process: int) -> int:
-    """The process that started a process, as which its loader's workers look otherwise; 0 for one that is gone."""
+    """Return the parent of a process, to tell ranks from loader workers; 0 if the process has ended."""
     try:
         return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
@@ -58,7 +58,7 @@ def parent(process: int) -> int:
 
 
 def kill(bench: Bench, process: subprocess.Popen[bytes], victim: str) -> str:
-    """Kill a rank or both, and return which: the second one may not have been started yet, or be done already."""
+    """Kill one rank or both, and return which: the second one may not have started yet, or may have finished."""
     second = next(
         (n for n, words in bench.running().items() if "ddp_process_1" in words and parent(n) == process.pid), 0
     )
@@ -116,7 +116,7 @@ def test_twenty_kills_of_two_ranks_leave_the_weights_of_an_undisturbed_run_and_n
         if run is None:
             continue
         check_whole(run)
-        if (run / "result.json").is_file():  # it had come to its end: begin another one
+        if (run / "result.json").is_file():  # it has finished: start another one
             assert_same(run, alone)
             finished += 1
             run.rename(bench.folder / f"finished{finished}")

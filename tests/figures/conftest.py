@@ -1,4 +1,4 @@
-"""What every figure must be: whole, legible and inside its picture."""
+"""Requirements for every figure: complete, legible and inside the image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def legible(drawn: list[Figure], monkeypatch: pytest.MonkeyPatch) -> Callable[[F
             assert len(image.convert("RGB").getcolors(1 << 24)) > 20, "an empty picture"
         assert all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes), "an axis without a label"
 
-        # which texts are really drawn only drawing tells: axes keep labels of ticks that lie outside their view
+        # only drawing shows which texts are visible: axes keep labels of ticks outside their view
         found: list[Text] = []
         with monkeypatch.context() as patch:
             patch.setattr(Text, "draw", lambda text, renderer: found.append(text))

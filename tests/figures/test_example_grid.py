@@ -1,4 +1,4 @@
-"""The example grid: the surest faces, right above wrong, each with what was said of it."""
+"""The example grid: the most confident faces, correct above wrong, each with its prediction."""
 
 from __future__ import annotations
 

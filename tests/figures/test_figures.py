@@ -1,4 +1,4 @@
-"""Each figure shows the numbers it was given, legibly, whole or not at all."""
+"""Each figure shows the given numbers legibly, and is written atomically."""
 
 from __future__ import annotations
 
@@ -234,8 +234,8 @@ class TestEmbedding:
         assert (np.diff(rows) > 0).all()
         np.testing.assert_array_equal(rows, stratified_subset(label, 100))
         assert (rows != stratified_subset(label, 100, seed=1)).any()
-        assert len(stratified_subset(label, 5)) == 5  # one a class
-        with pytest.raises(ValueError, match="`limit` to be at least 5, one a class, but got 4"):
+        assert len(stratified_subset(label, 5)) == 5  # one per class
+        with pytest.raises(ValueError, match="`limit` to be at least 5, one per class, but got 4"):
             stratified_subset(label, 4)
 
     def test_wrong_arguments_are_named(self, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Heat maps: numbers, frames, and text only where there is room for it."""
+"""Heat maps: numbers, frames, and text if there is room for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels of faces: whole, in the picture, and on no face where there is room."""
+"""Labels of faces: complete, inside the image, and not on a face if there is room."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GREY = 100
 
 
 def covered(image: np.ndarray, box: tuple[float, float, float, float]) -> float:
-    """Share of the lower half of a box, without its outline, that is no longer grey."""
+    """Fraction of the lower half of a box, without its outline, that is no longer grey."""
     x, y, width, height = (round(v) for v in box)
     mouth = image[y + height // 2 : y + height - 4, x + 4 : x + width - 4]
     return float((mouth != GREY).any(2).mean())

@@ -1,4 +1,4 @@
-"""Panels: part of a page, in its colours, with names of their own, equal for equal data; wrong arguments are named."""
+"""Panels: SVG in the page's colours with unique names, equal for equal data; errors name the argument."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_contrast_that_was_not_compared_keeps_its_row() -> None:
 
 @pytest.fixture
 def axes(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
-    """The axes of the panels that a test draws."""
+    """The axes of the panels drawn in a test."""
     found: list[Axes] = []
     label = Axes.set_xlabel
     monkeypatch.setattr(Axes, "set_xlabel", lambda a, *rest, **how: (found.append(a), label(a, *rest, **how))[1])

@@ -1,4 +1,4 @@
-"""Boxes drawn into photos, and emotions over time."""
+"""Boxes on photos, and emotions over time."""
 
 from __future__ import annotations
 

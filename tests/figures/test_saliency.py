@@ -1,4 +1,4 @@
-"""Figures of the suites: what they refuse, and that what they show is drawn."""
+"""Figures of the suites: rejected arguments, and drawn content."""
 
 from __future__ import annotations
 

@@ -149,6 +149,8 @@ def command_line(*arguments: str, legal: Sequence[int] = (0,)) -> str:
         except SystemExit as stop:
             code = int(stop.code or 0)
     said = err.getvalue()
+    if odd := sorted({c for c in out.getvalue() + said if not c.isprintable() and c not in "\n\t\r"}):
+        raise AssertionError(f"it printed {odd!r}, which can move a terminal's cursor")
     if "Traceback (most recent call last)" in said:
         raise AssertionError(f"a traceback was printed: {said[-600:]}")
     if code == 2 and "Error: " in said:
@@ -178,16 +180,19 @@ def _temporary(folder: str) -> Iterator[None]:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """Raise in the block after a time; the timer of pytest-timeout, which uses the same signal, is set again."""
+    """Raise in the block after a time; the timer of pytest-timeout, which uses the same signal, is set again.
+
+    It rings each second from then on, because what is raised within a collection of garbage is swallowed.
+    """
 
     end = _clock() + seconds
 
     def ring(*_: object) -> None:
         if (rest := end - _clock()) <= 0:
             raise TookTooLongError
-        signal.setitimer(signal.ITIMER_REAL, rest + 0.01)
+        signal.setitimer(signal.ITIMER_REAL, rest + 0.01, 1)
 
-    handler, left = signal.signal(signal.SIGALRM, ring), signal.setitimer(signal.ITIMER_REAL, seconds)
+    handler, left = signal.signal(signal.SIGALRM, ring), signal.setitimer(signal.ITIMER_REAL, seconds, 1)
     try:
         yield
     except TookTooLongError:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 from data.layout_trees import write_affectnet_npy
+from fuzzing.outcome import command_line
 from PIL import Image, features
+from reporting.fabricate import write_run
 
 from mfer_lightning.checkpoints.file_checks import check_class_names
+from mfer_lightning.config.location import use_config_dirs
 from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
 from mfer_lightning.data.images.decode import decode
 from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.runs import find_results
 from mfer_lightning.inference.media.photos import read_photo
 from mfer_lightning.inference.results import UNREADABLE
 from mfer_lightning.nn.weights.nearest_backbone import nearest_backbone
 from mfer_lightning.onnx.read_faces import read_face
+from mfer_lightning.reporting.study.runs import open_runs
+from mfer_lightning.training.checks.names import check_names
 
 
 def test_a_description_in_the_place_of_class_names_is_not_quoted_whole() -> None:
@@ -44,13 +52,54 @@ def test_an_annotation_whose_header_is_no_python_is_refused(tmp_path: Path) -> N
     path = tmp_path / "train_set" / "annotations" / "3_exp.npy"
     content = path.read_bytes()
     path.write_bytes(content[:11] + b"{" + content[12:].replace(b"}", b" "))
-    with pytest.raises(UserError, match="is no NumPy file"):
+    with pytest.raises(UserError, match="is not a NumPy file"):
         AffectNetDataModule(root=tmp_path, cache="none").setup("predict")
 
 
 def test_a_refusal_writes_out_what_moves_a_cursor_and_cuts_off_endless_words() -> None:
     assert str(UserError("x\x1b[2J\x8e.png\nis no picture")) == "x\\x1b[2J\\x8e.png\nis no picture"
     assert len(str(UserError(f"{'ab' * 3_000} is no emotion"))) < 250
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: a\n b: [\n", r"mine\.yaml, line 2: this is no YAML file"),
+        ("name: \0", r"mine\.yaml: this is no YAML file"),
+        ("name: mine\nclassification: null\n", "loss.classification=None: a loss classifies"),
+    ],
+)
+def test_a_yaml_file_with_a_mistake_is_refused_by_its_name_and_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "mine.yaml").write_text(text)
+    with pytest.raises(UserError, match=said):
+        command_line("train", "--config-dir", str(tmp_path), "loss=mine", f"paths.runs={tmp_path / 'runs'}")
+    use_config_dirs(())
+
+
+@pytest.mark.parametrize("node", [{}, {"name": False}, {"name": None}, {"name": ""}])
+def test_a_dataset_without_a_name_is_refused(node: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="each choice has a name in words"):
+        check_names({"dataset": node})
+
+
+def test_a_features_file_whose_members_are_no_arrays_is_left_aside(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, n=42)
+    with zipfile.ZipFile(folder / "features_test.npz", "w") as file:
+        file.writestr("feature", b"no array")
+        file.writestr("label.npy", b"no array")
+    runs, _ = open_runs(find_results([tmp_path]).results)
+    assert [run.features() for run in runs] == [None]
+
+
+@pytest.mark.parametrize("value", ["0.5", [0.5], 1.5, 10**400])
+def test_a_result_whose_figures_are_none_is_left_out(tmp_path: Path, value: object) -> None:
+    folder = write_run(tmp_path, n=42)
+    result = json.loads((folder / "result.json").read_text())
+    name = result["class_names"][0]
+    result["per_class"][name]["recall"] = value
+    (folder / "result.json").write_text(json.dumps(result))
+    assert f"per_class.{name}.recall is" in find_results([tmp_path]).left_out[0].reason
 
 
 def test_the_backbone_that_fits_is_found_in_no_time_after_the_first_file() -> None:

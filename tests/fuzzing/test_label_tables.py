@@ -61,7 +61,7 @@ def _corrected(root: Path) -> None:
     layouts.write_table(root, _TABLE)
     (root / "lists").mkdir()
     (root / "lists" / "relabel.csv").write_text(
-        "path,label\n" + "\n".join(f"{i:03d}.png,surprise" for i in range(5)) + "\n"
+        "path,label\n" + "\n".join(f"{i:03d}.png,fear" for i in range(5)) + "\n"
     )
     (root / "lists" / "exclude.txt").write_text("\n".join(f"{i:03d}.png" for i in range(5, 9)) + "\n")
 

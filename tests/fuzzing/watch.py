@@ -33,8 +33,14 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         if isinstance(flags, int) and flags & _WRITING:
             _note("wrote", path)
     elif event in _CHANGES:
+        inside = arguments[-1] not in (-1, None) and event != "os.truncate"  # relative to a folder that is open
         for number in _CHANGES[event]:
-            _note(event, arguments[number])
+            if isinstance(arguments[number], int):
+                continue  # an open file by its number
+            path = Path(os.fsdecode(arguments[number]))
+            made = event == "os.mkdir" and path.is_dir()  # exists already
+            if not made and (not inside or path.is_absolute()):
+                _note(event, arguments[number])
     elif event in _OUTSIDE:
         assert _seen is not None
         _seen.append(f"{event} {arguments!r}"[:300])

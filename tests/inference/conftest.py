@@ -1,4 +1,4 @@
-"""A tiny trained model in each of its forms, made once."""
+"""A tiny trained model in all formats, created once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZE = 64
 
 @dataclass(frozen=True)
 class Forms:
-    """One model: the checkpoint, and what was exported from it."""
+    """One model: the checkpoint, and its exports."""
 
     checkpoint: Path
     model: FERModel
@@ -44,7 +44,7 @@ def describe(own: MFER, **changes: Any) -> dict[str, Any]:
 
 
 def write_checkpoint(path: Path, own: MFER, **changes: Any) -> Path:
-    """A checkpoint as a training writes it."""
+    """A checkpoint as written by training."""
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {f"network.{k}": v for k, v in own.state_dict().items()}
     torch.save({"state_dict": weights, "epoch": 4, "mfer": describe(own, **changes)}, path)
@@ -52,7 +52,7 @@ def write_checkpoint(path: Path, own: MFER, **changes: Any) -> Path:
 
 
 def tiny_network() -> MFER:
-    """A network whose weights are far enough from zero to tell faces apart."""
+    """A network with large enough weights for different outputs."""
     torch.manual_seed(0)
     network = MFER(TINY, len(NAMES), attention={"name": "ds", "kernel_size": 3})
     with torch.no_grad():
@@ -77,7 +77,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> Forms:
 
 @pytest.fixture(scope="session")
 def faces() -> np.ndarray:
-    """(70,48,48,3) uint8: smooth, as pictures are."""
+    """(70,48,48,3) uint8: smooth like photos."""
     generator = np.random.default_rng(1)
     coarse = torch.from_numpy(generator.integers(0, 256, (70, 3, 6, 6)).astype(np.float32))
     smooth = torch.nn.functional.interpolate(coarse, (48, 48), mode="bicubic").clamp(0, 255).round()

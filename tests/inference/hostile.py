@@ -1,4 +1,4 @@
-"""Writers of files that nobody should trust: each returns the file or folder to be loaded."""
+"""Write malicious files; each function returns the file or folder to load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Writer = Callable[[Path, Forms], Path]
 
 
 class Touch:
-    """Pickled, it creates a file when it is loaded."""
+    """An object whose pickle creates a file when loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,14 +30,14 @@ class Touch:
 
 
 class Big:
-    """Pickled, it fills the memory when it is loaded, by a constructor that torch takes for harmless."""
+    """An object whose pickle fills the memory when loaded, through a constructor that torch allows."""
 
     def __reduce__(self) -> Any:
         return bytearray, (4_000_000_000,)
 
 
 def rewritten(source: Path, target: Path, change: Callable[[str, bytes], bytes], method: int) -> Path:
-    """A checkpoint whose members are changed."""
+    """A checkpoint with changed entries."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", method) as new:
         for member in old.infolist():
             new.writestr(zipfile.ZipInfo(member.filename), change(member.filename, old.read(member)), method)
@@ -86,7 +86,7 @@ def zip_bomb(folder: Path, forms: Forms) -> Path:
 
 
 def lying_storage(folder: Path, _: Forms) -> Path:
-    """The pickle says that a storage of 200 numbers has a hundred million."""
+    """A pickle that claims a hundred million numbers for a storage of 200."""
     honest, network = folder / "honest.ckpt", tiny_network()
     weights = {f"network.{k}": v for k, v in network.state_dict().items()}
     weights["network.extra"] = torch.zeros(200)
@@ -117,7 +117,7 @@ def copied(what: str, folder: Path, forms: Forms) -> Path:
 
 
 def exported(change: Callable[[Path], None]) -> Writer:
-    """A safetensors export whose folder is changed. Who means harm leaves out the checksum."""
+    """A changed safetensors export, without a checksum, as an attacker would do."""
 
     def write(folder: Path, forms: Forms) -> Path:
         target = copied("safetensors", folder, forms)
@@ -188,7 +188,7 @@ def enormous_config(folder: Path) -> None:
 
 
 def graph(change: Callable[[Any], None]) -> Writer:
-    """An ONNX export that is changed. Who means harm leaves out the checksum."""
+    """A changed ONNX export, without a checksum, as an attacker would do."""
 
     def write(folder: Path, forms: Forms) -> Path:
         import onnx
@@ -240,7 +240,7 @@ def without_softmax(proto: Any) -> None:
 
 
 def memory_bomb(proto: Any) -> None:
-    """Probabilities that take forty gigabytes to compute."""
+    """A graph that needs forty gigabytes."""
     from onnx import helper, numpy_helper
 
     last = next(n for n in proto.graph.node if "probabilities" in n.output)

@@ -1,4 +1,4 @@
-"""What a loaded model computes in: names, what `auto` becomes, and that a model is converted once."""
+"""Precision of a loaded model: names, the choice of `auto`, and a single conversion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One changed bit inside the weights is refused, in every form of a model, and nothing else is."""
+"""One changed bit in the weights is rejected, in every format of a model."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def flip(path: Path, position: int, bit: int) -> None:
 
 
 def storages(path: Path) -> list[range]:
-    """Where the weights lie in a file of torch.save."""
+    """Return the position of the weights in a file of torch.save."""
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         found = []
         for member in archive.infolist():
@@ -58,7 +58,7 @@ def storages(path: Path) -> list[range]:
 
 
 def initializers(path: Path) -> list[range]:
-    """Where the weights lie in an ONNX file."""
+    """Return the position of the weights in an ONNX file."""
     onnx = pytest.importorskip("onnx")
     content = path.read_bytes()
     raws = [i.raw_data for i in onnx.load(str(path)).graph.initializer if len(i.raw_data) >= 64]

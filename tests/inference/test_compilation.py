@@ -1,4 +1,4 @@
-"""When a loaded model is compiled, and that its predictions stay what they are."""
+"""When a loaded model is compiled, and that its predictions do not change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_without_a_compiler_the_model_stays_as_it_was(
     monkeypatch.setattr(compilation, "try_compiler", fail)
     model = read_model(forms.checkpoint, "cpu")
     assert not compile_model(model, True, 8)
-    assert "going on without it: no compiler found\n" in capsys.readouterr().err
+    assert "continuing without it: no compiler found\n" in capsys.readouterr().err
     assert model.full_batch == 0
     assert all(module._compiled_call_impl is None for module in model.network.modules())
 
@@ -81,7 +81,7 @@ def test_batches_that_are_nearly_full_are_filled_up_and_cut_again(forms: Forms, 
 def test_a_compiled_model_predicts_what_the_plain_one_predicts(
     forms: Forms, faces: np.ndarray, device: str, precision: str, capsys: pytest.CaptureFixture
 ) -> None:
-    crops = list(faces[:13])  # one full batch, one that is filled up
+    crops = list(faces[:13])  # one full batch and a padded one
     plain = load_model(forms.checkpoint, device, batch_size=8, precision=precision)
     quick = load_model(forms.checkpoint, device, batch_size=8, precision=precision, compile=True)
     assert "Compiling" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""One model in all its forms gives the same probabilities, on the command line and from Python."""
+"""A model gives the same probabilities in all formats, on the command line and from Python."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_file_of_an_export_stands_for_the_export(forms: Forms, tmp_path: Path)
     for name in ("model.safetensors", "config.json"):
         assert load_model(forms.safetensors / name, "cpu").classifier.identity() == whole
     (tmp_path / "lonely.safetensors").write_bytes((forms.safetensors / "model.safetensors").read_bytes())
-    with pytest.raises(UserError, match="give the folder that mfer export wrote"):
+    with pytest.raises(UserError, match="give the folder written by mfer export"):
         load_model(tmp_path / "lonely.safetensors", "cpu")
 
 
@@ -64,7 +64,7 @@ def test_a_class_name_is_no_formula(name: str, forms: Forms, tmp_path: Path) -> 
     stored = torch.load(forms.checkpoint, weights_only=True)
     stored["mfer"]["class_names"] = [name, "fear", "anger"]
     torch.save(stored, tmp_path / "x.ckpt")
-    with pytest.raises(UserError, match="no formulas"):
+    with pytest.raises(UserError, match="not formulas"):
         load_model(tmp_path / "x.ckpt", "cpu")
 
 
@@ -84,13 +84,17 @@ def test_a_precision_that_cannot_be_had_is_refused(forms: Forms) -> None:
     for kind in (None, torch.bfloat16):  # a mistake that is easily made from Python
         with pytest.raises(UserError, match=r"precision=.*(bf16-mixed|bfloat16)"):
             load_model(forms.checkpoint, "cpu", precision=kind)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"precision=bf16-true: norms, softmax and sums stay in float32 here. Use"):
+    with pytest.raises(
+        UserError,
+        match=r"precision=bf16-true: norms, softmax and sums are always computed in "
+        r"float32 here. Use",
+    ):
         load_model(forms.checkpoint, "cpu", precision="bf16-true")
     with pytest.raises(UserError, match="precision=16-mixed needs a GPU: on the CPU use bf16-mixed, 32-true or auto"):
         load_model(forms.checkpoint, "cpu", precision="16-mixed")
-    with pytest.raises(UserError, match="precision=bfloat16: an ONNX file computes in what it was written in"):
+    with pytest.raises(UserError, match="precision=bfloat16: the precision of an ONNX file is fixed"):
         load_model(forms.onnx, "cpu", precision="bfloat16")
-    with pytest.raises(UserError, match="compile=true: an ONNX file is run as it is"):
+    with pytest.raises(UserError, match="compile=true: ONNX files are run by ONNX Runtime, without compilation"):
         load_model(forms.onnx, "cpu", compile=True)
     with pytest.raises(UserError, match="compile=whole: the value must be true, false or auto"):
         load_model(forms.checkpoint, "cpu", compile="whole")

@@ -1,4 +1,4 @@
-"""Exports in half precision: half the size, read back in float32, answers within a stated tolerance, or refused."""
+"""Exports in half precision: half the size, read back in float32, predictions within a tolerance, or rejected."""
 
 from __future__ import annotations
 

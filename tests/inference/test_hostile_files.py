@@ -1,4 +1,4 @@
-"""Files that nobody should trust: refused in one sentence, nothing executed or created, memory bounded."""
+"""Malicious files: rejected with one message, nothing executed or created, memory bounded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import build_model
 from mfer_lightning.nn import MFER
 
-#: What loading one of these tiny files may take, in bytes; most of them ask for gigabytes.
+#: Maximum memory for loading one of these tiny files, in bytes; most of them request gigabytes.
 MOST = 150_000_000
 
 DEEP = 100_000
@@ -28,25 +28,25 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "the same as a bare pickle": (hostile.pickled(hostile.Touch, zipped=False), "cannot be read as a checkpoint"),
     "a pickle that fills the memory": (
         hostile.pickled(lambda _: hostile.Big(), zipped=True),
-        "it was refused",
+        "it was rejected",
     ),
     "a configuration that names os.system": (
         hostile.with_checkpoint(config={"loss": {"_target_": "os.system", "command": "touch created"}}),
-        "names `os.system`, which it may not",
+        "names `os.system`, which is not allowed: only names",
     ),
     "members that inflate": (hostile.zip_bomb, "its parts are compressed"),
     "a storage smaller than it says": (hostile.lying_storage, "cannot be read as a checkpoint"),
     "a weight of one number repeated": (
         hostile.with_weights(lambda w: w.update({hostile.first_weight(w): torch.zeros(1).expand(10**11)})),
-        "larger than what is stored",
+        "larger than its stored data",
     ),
     "a weight that is text": (hostile.with_weights(lambda w: w.update({"network.x": "text"})), "plain tensor"),
     "a sparse weight": (
         hostile.with_weights(lambda w: w.update({"network.x": torch.eye(3).to_sparse()})),
-        "it was refused",
+        "it was rejected",
     ),
     "a checkpoint with NaN": (hostile.with_weights(hostile.nan), "not finite"),
-    "half a checkpoint": (hostile.cut("checkpoint"), "cut off or damaged"),
+    "half a checkpoint": (hostile.cut("checkpoint"), "truncated or damaged"),
     "a billion blocks": (
         hostile.with_checkpoint(
             network={**describe(hostile.tiny_network())["network"], "attention": {"name": "ds", "kernel_size": 10**9}}
@@ -67,14 +67,14 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
         "no network of ours has",
     ),
     "an export with NaN": (hostile.tensors(hostile.nan), "not finite"),
-    "half the weights": (hostile.cut("safetensors", "model.safetensors"), "cut off"),
+    "half the weights": (hostile.cut("safetensors", "model.safetensors"), "truncated"),
     "a header of an exabyte": (hostile.exported(hostile.claims), "list of weights claims"),
-    "a header of noise": (hostile.header(lambda h: b"\xff" * len(h)), "no safetensors file"),
-    "weights that overlap": (hostile.header(hostile.overlapping), "no safetensors file"),
+    "a header of noise": (hostile.header(lambda h: b"\xff" * len(h)), "not a safetensors file"),
+    "weights that overlap": (hostile.header(hostile.overlapping), "not a safetensors file"),
     "weights from a device": (hostile.exported(hostile.linked), "holds no model.safetensors"),
     "no weights": (hostile.exported(lambda f: (f / "model.safetensors").unlink()), "holds no model.safetensors"),
     "no description": (hostile.exported(lambda f: (f / "config.json").unlink()), "holds no config.json"),
-    "half the description": (hostile.cut("safetensors", "config.json"), "it is no JSON"),
+    "half the description": (hostile.cut("safetensors", "config.json"), "it is not JSON"),
     "a description of gigabytes": (hostile.exported(hostile.enormous_config), "has 3,221,225,472 bytes"),
     "a description nested without end": (
         hostile.exported(lambda f: (f / "config.json").write_text("[" * DEEP + "]" * DEEP) and None),
@@ -90,10 +90,10 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "widths that the weights do not have": (hostile.options(dims=[4_000_000] * 4), "do not fit the network"),
     "an option that is infinite": (hostile.options(ls_init_value=float("inf")), "which no network has"),
     "faces of a billion pixels": (hostile.configured(lambda c: c["preprocess"].update(size=10**9)), "no network has"),
-    "another file by its path": (hostile.options(checkpoint_path="../../secret.pth"), "may not set checkpoint_path"),
+    "another file by its path": (hostile.options(checkpoint_path="../../secret.pth"), "must not set checkpoint_path"),
     "another file by its configuration": (
         hostile.options(pretrained_cfg={"file": "/etc/passwd"}),
-        "may not set pretrained_cfg",
+        "must not set pretrained_cfg",
     ),
     "a model of a hub": (
         hostile.configured(lambda c: c["network"]["backbone"].update(name="hf-hub:somebody/model")),
@@ -113,20 +113,23 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     ),
     "a newer format": (hostile.configured(lambda c: c.update(format=99)), "Install a newer"),
     # ONNX
-    "weights in a file elsewhere": (hostile.beside("../../../../etc/passwd"), "tensors that lie in other files"),
-    "weights in a file beside it": (hostile.beside("weights.bin"), "tensors that lie in other files"),
+    "weights in a file elsewhere": (hostile.beside("../../../../etc/passwd"), "tensors in other files"),
+    "weights in a file beside it": (hostile.beside("weights.bin"), "tensors in other files"),
     "operators of somebody": (
         hostile.graph(lambda p: p.graph.node[0].__setattr__("domain", "evil.ops")),
         "operators of the domain 'evil.ops'",
     ),
-    "functions of its own": (hostile.graph(hostile.own_function), "functions of its own"),
+    "its own functions": (hostile.graph(hostile.own_function), "its own functions"),
     "control flow": (hostile.graph(hostile.branching), "control flow"),
     "an operator that does not exist": (
         hostile.graph(lambda p: p.graph.node[0].__setattr__("op_type", "Evil")),
         "cannot be loaded by ONNX Runtime",
     ),
     "a graph with NaN": (hostile.graph(hostile.not_finite), "not finite"),
-    "half a graph": (lambda folder, forms: hostile.cut("onnx", "model.onnx")(folder, forms) / "model.onnx", "cut off"),
+    "half a graph": (
+        lambda folder, forms: hostile.cut("onnx", "model.onnx")(folder, forms) / "model.onnx",
+        "truncated",
+    ),
     "no metadata": (hostile.graph(lambda p: p.ClearField("metadata_props")), "not an export of mfer_lightning"),
     "metadata of another number of classes": (hostile.notes(class_names=["a", "b"]), "do not fit the model"),
     "metadata with a page for a class name": (
@@ -136,11 +139,11 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "metadata of a newer format": (hostile.notes(format=7), "Install a newer"),
     "metadata of an absurd size": (hostile.notes(size=10**9), "do not describe a model"),
     "metadata of the wrong kind": (hostile.notes(preprocess=[1]), "do not describe a model"),
-    "a graph without softmax": (hostile.graph(hostile.without_softmax), "its answers are no probabilities"),
+    "a graph without softmax": (hostile.graph(hostile.without_softmax), "its answers are not probabilities"),
     "a graph that fills the memory": (hostile.graph(hostile.memory_bomb), "failed on 1 faces"),
 }
 
-#: Runs in a process of its own, since memory is measured: loads each file, and says what came of it and its peak.
+#: Runs in a separate process, since memory is measured: loads each file, and says what came of it and its peak.
 PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
@@ -217,7 +220,7 @@ def test_a_picture_of_2_500_000_000_pixels_is_refused_by_its_header(outcomes: di
 
 
 def test_a_network_cannot_compute_tables_larger_than_its_weights_allow() -> None:
-    # Swin's position indices are no weights: a window of 64 needs few numbers in the file and hundreds of megabytes.
+    # Swin's position indices are not weights: a window of 64 needs few numbers in the file and hundreds of megabytes.
     greedy = {
         "name": "swin_tiny_patch4_window7_224",
         "options": {

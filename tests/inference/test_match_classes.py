@@ -1,4 +1,4 @@
-"""Classes of a model and a dataset meet by name; nothing is left out unasked."""
+"""Classes of a model and a dataset are matched by name; nothing is left out silently."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_orders_of_the_same_classes_are_permuted() -> None:
 
 
 def test_an_eight_class_model_meets_seven_classes_only_when_told_to_drop_contempt() -> None:
-    with pytest.raises(UserError, match=r"the model alone has contempt.*drop=\[contempt\]"):
+    with pytest.raises(UserError, match=r"only the model has contempt.*drop=\[contempt\]"):
         match_classes(CLASS_ORDERS["ferplus"], CLASS_ORDERS["rafdb"])
     match = match_classes(CLASS_ORDERS["ferplus"], CLASS_ORDERS["rafdb"], ["Contempt"])
     assert [CLASS_ORDERS["ferplus"][c] for c in match.columns] == list(CLASS_ORDERS["rafdb"])
@@ -26,7 +26,7 @@ def test_an_eight_class_model_meets_seven_classes_only_when_told_to_drop_contemp
 
 
 def test_faces_that_a_seven_class_model_cannot_name_are_left_out_only_when_asked() -> None:
-    with pytest.raises(UserError, match="the dataset alone has contempt"):
+    with pytest.raises(UserError, match="only the dataset has contempt"):
         match_classes(CLASS_ORDERS["affectnet7"], CLASS_ORDERS["affectnet8"])
     match = match_classes(CLASS_ORDERS["affectnet7"], CLASS_ORDERS["affectnet8"], ["contempt"])
     assert match.to_common.tolist() == [0, 1, 2, 3, 4, 5, 6, -1]

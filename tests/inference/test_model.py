@@ -1,4 +1,4 @@
-"""Loading a trained model: what it computes, and what it refuses."""
+"""Loading a trained model: outputs and rejected files."""
 
 from __future__ import annotations
 
@@ -108,8 +108,11 @@ def test_a_folder_of_runs_is_told_from_a_run(save: Callable[..., Path], tmp_path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"config": {"loss": {"_target_": "os.system"}}}, "names `os.system`, which it may not"),
-        ({"config": {"a": [{"b": {"_target_": "subprocess.run"}}]}}, "names `subprocess.run`, which it may not"),
+        ({"config": {"loss": {"_target_": "os.system"}}}, "names `os.system`, which is not allowed: only names"),
+        (
+            {"config": {"a": [{"b": {"_target_": "subprocess.run"}}]}},
+            "names `subprocess.run`, which is not allowed: only names",
+        ),
         ({"format": 99}, "Install a newer mfer_lightning"),
         ({"format": "1"}, "Install a newer mfer_lightning"),
         ({"class_names": ["anger"]}, "1 class names, network"),

@@ -1,4 +1,4 @@
-"""The ONNX file and its predictor: the checkpoint's own answers, whatever the batch, the size and the kind of input."""
+"""The ONNX file and its predictor: the outputs of the checkpoint for all batch sizes, image sizes and input types."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_checkpoint_safetensors_and_onnx_give_the_same_probabilities(
     forms: Forms, model: OnnxModel, faces: np.ndarray
 ) -> None:
     expected = torch_probabilities(forms.model, faces)
-    assert np.ptp(expected[:, 0]) > 0.05  # the faces are told apart, so that agreeing means something
+    assert np.ptp(expected[:, 0]) > 0.05  # the outputs differ between faces, so agreement is meaningful
     np.testing.assert_allclose(
         torch_probabilities(FERModel.from_pretrained(forms.safetensors), faces), expected, atol=1e-6
     )

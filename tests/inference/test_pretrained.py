@@ -1,4 +1,4 @@
-"""Exports in the Hugging Face layout: what is in them, what comes back, and when nothing is written."""
+"""Exports in the Hugging Face layout: content, reading back, and errors."""
 
 from __future__ import annotations
 
@@ -183,9 +183,9 @@ def test_what_is_no_export_is_never_replaced(forms: Forms, tmp_path: Path) -> No
     (tmp_path / "run" / "config.json").touch()
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     for name, words in (
-        ("mine", "other things than an export"),
+        ("mine", "contains files other than an export"),
         ("file", "is a file"),
-        ("run", "other things"),
+        ("run", "files other than an export"),
         ("link", "is a link"),
     ):
         with pytest.raises(UserError, match=words):

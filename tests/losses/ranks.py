@@ -33,7 +33,7 @@ N, INPUT, D, K = 8, 5, 6, 3
 
 
 class Model(nn.Module):
-    """Network, two heads and objective in one module, as the training module holds them."""
+    """Network, two heads and objective in one module, as in the training module."""
 
     def __init__(self, objective):
         super().__init__()
@@ -84,7 +84,7 @@ def gradients(rank, world_size):
     soft = torch.rand(N, K, generator=generator).softmax(1)
     rows = slice(rank * N // world_size, (rank + 1) * N // world_size)
     affect = torch.rand(N, 2, generator=torch.Generator().manual_seed(3)) * 2 - 1
-    affect[[0, 1, 2, 5], [0, 0, 1, 1]] = torch.nan  # the first rank knows less
+    affect[[0, 1, 2, 5], [0, 0, 1, 1]] = torch.nan  # the first rank has fewer known values
     found = {}
     torch.manual_seed(1)
     for name, objective in objectives().items():

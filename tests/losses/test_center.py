@@ -1,4 +1,4 @@
-"""Center loss and what all losses with centres share."""
+"""Center loss and common behaviour of all losses with centres."""
 
 from __future__ import annotations
 

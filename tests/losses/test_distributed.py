@@ -45,7 +45,7 @@ def test_gradients_of_network_heads_and_centres_are_those_of_one_rank(found, nam
 
 
 def test_a_pair_loss_that_does_not_gather_is_another_loss(found):
-    """As its docstring says: this is what the test above would look like if it could not fail."""
+    """Gathered gradients are sums over ranks, so the test above can fail."""
     one, two = found
     name = "supcon_local"
     differences = [(two[0]["gradients"][name][p] - g).abs().max() for p, g in one[name].items()]

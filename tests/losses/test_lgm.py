@@ -83,7 +83,7 @@ def test_variances_start_at_one_so_diagonal_starts_as_identity(data):
 
 
 def test_the_floor_bounds_a_collapsed_class():
-    """All features on their centre: the likelihood wants variance 0, where log|Lambda| has no lower bound."""
+    """With all features at their centre, the likelihood drives the variance to 0, where log|Lambda| is unbounded."""
     floor, weight = 0.01, 0.1
     loss = LGMLoss(2, D, covariance="diagonal", likelihood_weight=weight, variance_floor=floor)
     target = torch.eye(2).repeat(4, 1)
@@ -95,7 +95,7 @@ def test_the_floor_bounds_a_collapsed_class():
         optimizer.step()
     bound = weight * 0.5 * math.log(floor)
     assert value.item() >= bound
-    assert floor <= loss.variance.min().item() < 1.05 * floor  # it went as far as it may
+    assert floor <= loss.variance.min().item() < 1.05 * floor  # it reached the floor
     # What happens without a floor: the same features, a smaller variance, and the bound is broken.
     free = lgm_loss(target @ loss.centers, target, loss.centers, torch.full((2, D), 1e-12), likelihood_weight=weight)
     assert free["total"].item() < 2 * bound

@@ -1,4 +1,4 @@
-"""The objective: what is summed, what is refused."""
+"""The objective: summed terms and errors."""
 
 from __future__ import annotations
 

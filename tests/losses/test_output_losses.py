@@ -102,7 +102,7 @@ def test_an_objective_adds_them_with_their_weights_in_training_and_evaluation(da
 
 
 def test_names_that_an_objective_has_itself_are_refused():
-    with pytest.raises(ValueError, match="names of their own, but got 'total'"):
+    with pytest.raises(ValueError, match="names that are not in use, but got 'total'"):
         Objective(CrossEntropy(), terms={"total": PartitionLoss()})
 
 

@@ -1,4 +1,4 @@
-"""What every loss must do: right gradients, finite numbers, no notion of the order of a batch."""
+"""Requirements for every loss: correct gradients, finite values, independence of the batch order."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ N, K, FACES = 8, 3, 30
 
 
 class Training(nn.Module):
-    """Network and method in one module, as the training module holds them."""
+    """Network and method in one module, as in the training module."""
 
     def __init__(self, network: MFER, method: Method) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Training(nn.Module):
 
 
 class Scaled(nn.Module):
-    """A teacher that prepares faces by scaling them."""
+    """A teacher whose preprocessing scales the faces."""
 
     def __init__(self, network: MFER) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Scaled(nn.Module):
 
 
 def methods(width: int) -> dict[str, Method]:
-    """Every method that one rank and two compute alike."""
+    """All methods whose results must be equal on one and on two ranks."""
     return {
         "baseline": Baseline(),
         "scn": SCN(width, FACES, rank_margin=0.9),

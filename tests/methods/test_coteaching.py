@@ -1,4 +1,4 @@
-"""Co-teaching against a naive reference in float64, and its choice of faces seen to act."""
+"""Co-teaching against a naive reference in float64, and the effect of its selection."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_rank_without_a_chosen_face_takes_part_and_adds_nothing(
 
 
 def test_wrong_labels_are_left_out(step: Step) -> None:
-    """Two networks that have begun to see the classes drop most faces with a wrong label, and learn the others."""
+    """Two networks that have learned something drop most faces with a wrong label, and learn the others."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(3)
     true = torch.arange(60) % 3

@@ -1,4 +1,4 @@
-"""Distillation against a naive reference in float64, and its teachers seen to be left alone."""
+"""Distillation against a naive reference in float64; teachers are not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``docs/methods.md`` names every method, its options and its recipes; the recipes build what they say."""
+"""``docs/methods.md`` names every method, its options and its recipes, which build as documented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EAC against a naive reference in float64, and its consistency seen to act."""
+"""EAC against a naive reference in float64, and the effect of its consistency loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RUL against a naive reference in float64, and its uncertainty seen to act."""
+"""RUL against a naive reference in float64, and the effect of its uncertainty."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def standardised(rows: list[list[float]]) -> list[list[float]]:
 
 
 def naive_uncertainty(method: RUL, feature: Tensor, draw: Tensor) -> list[float]:
-    """The branch, number by number."""
+    """The branch in plain loops."""
     rows = standardised(feature.tolist())
     kept = [[x / (1 - method.dropout) if u >= method.dropout else 0.0 for x, u in zip(*pair, strict=True)]
             for pair in zip(rows, draw.tolist(), strict=True)]  # fmt: skip
@@ -116,7 +116,7 @@ class TestPairs:
 
 
 def test_the_branch_learns_to_give_weight_to_the_face_that_is_hard_to_recognise() -> None:
-    """Face 0 has a weak feature beside a strong one: only with more weight is it seen in the mixture."""
+    """Face 0 has a weak feature next to a strong one: it is visible in the mixture only with more weight."""
     torch.manual_seed(0)
     method, partner = RUL(2, width=8, dropout=0.0), torch.tensor([1, 0])
     feature, kept = torch.tensor([[0.2, 0.0], [0.0, 2.0]]), torch.ones(2, 2, dtype=torch.bool)
@@ -156,7 +156,7 @@ def test_losses_on_further_outputs_see_each_face_with_its_own_label(
     network: MFER, step: Step, batch: dict[str, Tensor]
 ) -> None:
     class Affine(nn.Module):
-        """A network with a `pooled` that tells the faces apart."""
+        """A network whose `pooled` differs between faces."""
 
         def forward(self, image: Tensor) -> dict[str, object]:
             return {**network(image), "pooled": image.mean((2, 3))}

@@ -1,4 +1,4 @@
-"""SCN against a naive reference in float64, and its relabelling seen to act."""
+"""SCN against a naive reference in float64, and the effect of its relabelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of convolutions share: shapes, and values with gradients."""
+"""Shared parts of the convolution tests: shapes, and values with gradients."""
 
 from __future__ import annotations
 

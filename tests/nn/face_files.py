@@ -174,7 +174,7 @@ def parameters(shapes: Mapping[str, Sequence[int]]) -> int:
 
 
 def random_file(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """Give every tensor numbers of its own; variances are positive."""
+    """Give every tensor its own numbers; variances are positive."""
     generator = torch.Generator().manual_seed(0)
     found: dict[str, Any] = {}
     for name, shape in shapes.items():

@@ -1,4 +1,4 @@
-"""LoRA: only the adapter, the attention, the final norm and the heads learn; a checkpoint loads without the package."""
+"""LoRA: which weights are trained, and checkpoints that load without the package."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_mistakes_are_one_sentence(options: dict, message: str) -> None:
 
 def test_a_second_adapter_is_refused() -> None:
     network = adapted()
-    with pytest.raises(UserError, match="has an adapter already"):
+    with pytest.raises(UserError, match="already has an adapter"):
         add_adapter(network, "lora")
 
 

@@ -1,4 +1,4 @@
-"""Backbone families: each builds, trains a step and predicts at a small size; what cannot carry attention says so."""
+"""Backbone families: each builds, trains a step and predicts at a small size; unsupported attention gives an error."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_family_trains_a_step_and_predicts(backbone, side):
         logits = model(x)["logits"]
         alone = model(x[:1])["logits"]
     assert torch.isfinite(logits).all()
-    torch.testing.assert_close(alone, logits[:1], rtol=1e-3, atol=1e-4)  # nobody else in the batch matters
+    torch.testing.assert_close(alone, logits[:1], rtol=1e-3, atol=1e-4)  # the rest of the batch does not matter
 
 
 def test_stages_are_the_last_four_resolutions():
@@ -77,10 +77,10 @@ def test_stages_are_the_last_four_resolutions():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("hrnet_w18_small", "it passes on a list of 3 parts, not one map"),
-        ("levit_128s", r"has stages 1 to 3; attention cannot stand after 4: use attention.stages=\[2,3\]"),
+        ("hrnet_w18_small", "its output is a list of 3 parts, not one map"),
+        ("levit_128s", r"has stages 1 to 3; attention cannot be placed after 4: use attention.stages=\[2,3\]"),
         ("twins_svt_small", "it is not called in one pass"),
-        ("nest_tiny", "has stages 1 to 3; attention cannot stand after 4"),
+        ("nest_tiny", "has stages 1 to 3; attention cannot be placed after 4"),
         ("crossvit_tiny_240", "does not end in a feature map but in a list of 2 parts"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Gradient checkpointing changes memory and nothing else."""
+"""Gradient checkpointing changes only the memory use."""
 
 from __future__ import annotations
 

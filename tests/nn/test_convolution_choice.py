@@ -1,4 +1,4 @@
-"""Which way a dense convolution is computed, as a table."""
+"""The chosen way of a dense convolution, as a table."""
 
 from __future__ import annotations
 

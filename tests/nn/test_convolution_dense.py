@@ -1,4 +1,4 @@
-"""The dense convolution equals torch's own in every way, dtype and memory format; torch's machinery works around it."""
+"""The dense convolution equals torch's in all dtypes and memory formats, and works with torch's other features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DAN: the paper's size, its formula written out again, and the authors' files."""
+"""DAN: the paper's size, an independent formula, and the authors' files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DDAMFN: the paper's size, its formula written out again, and the authors' files."""
+"""DDAMFN: the paper's size, an independent formula, and the authors' files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def small(heads: int = 2) -> DDAMFN:
 
 
 def public(network: DDAMFN) -> dict[str, Tensor]:
-    """Return random tensors under the public names, with the modules that the authors' network never calls."""
+    """Return random tensors under the public names, including modules that the authors' network never calls."""
     names = network.public_names()
     state = {names[name]: torch.rand_like(value.float()) for name, value in network.state_dict().items()}
     for module in network.public_left_out():
@@ -44,7 +44,7 @@ def test_it_has_the_published_size() -> None:
 
 
 class Again:
-    """The network written out a second time over the authors' names."""
+    """A second implementation with the authors' names."""
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         self.weights = weights

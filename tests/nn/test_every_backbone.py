@@ -1,4 +1,4 @@
-"""Backbones of the documented table: each is built, trained a step, evaluated, reloaded and exported, or is refused."""
+"""Backbones of the documented table: each is built, trained, evaluated, reloaded and exported, or rejected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "tools"))
 import backbone_table  # noqa: E402
 
-#: Side of the images where 64 pixels is too small for the model, or no multiple of its patches.
+#: Side of the images if 64 pixels is too small for the model, or not a multiple of its patches.
 SIZES = {
     "vit_small_patch14_dinov2": 56,
     "vit_base_patch14_dinov2": 56,
@@ -46,7 +46,7 @@ _BY_DEPTH = ("efficientvit_m", "shvit", "levit")
 
 
 def fewer_blocks(name: str) -> dict[str, object]:
-    """Constructor options for fewer blocks: the table has each network built at its full depth."""
+    """Constructor options for fewer blocks; in the table each network has its full depth."""
     if name.startswith("hiera"):
         return {"stages": [1, 1, 1, 1]}
     for prefixes, options in (
@@ -60,7 +60,7 @@ def fewer_blocks(name: str) -> dict[str, object]:
     return {}
 
 
-#: Models of fewer than four stages.
+#: Models with fewer than four stages.
 STAGES = {
     "nest_tiny": [2, 3],
     "levit_128s": [2, 3],
@@ -68,14 +68,14 @@ STAGES = {
     "shvit_s1": [2, 3],
     "volo_d1_224": [1, 2],
 }
-#: Refused with attention, and why; without it they are tried like the others.
+#: Rejected with attention, with the reason; without attention they are tested like the others.
 WITHOUT_ATTENTION = {
-    "hrnet_w18": "it passes on a list of 3 parts",
+    "hrnet_w18": "its output is a list of 3 parts",
     "twins_svt_small": "it is not called in one pass",
     "mvitv2_tiny": "it is not called in one pass",
 }
 REFUSED = {"crossvit_tiny_240": "does not end in a feature map but in a list of 2 parts"}
-#: ONNX cannot express them, and what the export says.
+#: Not supported by ONNX, with the message of the export.
 NO_ONNX: dict[str, str] = {}
 
 

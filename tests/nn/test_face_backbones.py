@@ -1,4 +1,4 @@
-"""Face networks: the published sizes, maps for the attention, and everything that the other backbones can do."""
+"""Face networks: the published sizes, maps for the attention, and all features of the other backbones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TINY = {
 
 
 def but_slow(names: Iterable[str], *quick: str) -> list[Any]:
-    """All names; those of the quick suite as they are, the others marked."""
+    """All names; those not in the quick suite are marked."""
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
@@ -154,7 +154,12 @@ def test_stages_can_be_left_out_as_in_poster():
         ("mobilefacenet", {"scale": 0.5}, "positive integer, but got 0.5"),
         ("iresnet50", {"depths": "abc"}, "a whole number for each of one to four stages, but got abc"),
         ("ir50_evolve", {"depths": [1.5, 1]}, r"a whole number .* but got \[1.5, 1\]"),
-        ("ir50_adaface", {"widths": [0, 8, 8, 8]}, r"got \(3, 4, 14, 3\) and \[0, 8, 8, 8\]. Legal are .* in mfer_li"),
+        (
+            "ir50_adaface",
+            {"widths": [0, 8, 8, 8]},
+            r"got \(3, 4, 14, 3\) and \[0, 8, 8, 8\]. Legal options are "
+            r".* in mfer_li",
+        ),
         ("mobilefacenet", {"depths": ["a", 1, 2]}, "three positive integers"),
         ("mixedfeaturenet", {"depths": ["a", 1, 2]}, r"three positive integers, but got \['a', 1, 2\]"),
         ("mixedfeaturenet", {"depths": 4}, "three positive integers, but got 4"),

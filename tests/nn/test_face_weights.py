@@ -1,4 +1,4 @@
-"""Public files of face networks: every tensor finds its place, and what is no such file is refused."""
+"""Public files of face networks: every tensor finds its place, and other files are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mfer_lightning.nn.weights.nearest_backbone import nearest_backbone
 
 SMALL = ([1, 1, 2, 1], [4, 8, 8, 16])
 SHAPE = {"depths": SMALL[0], "widths": SMALL[1]}
-#: Layout -> backbone, its options, the file's tensors, its colours, first names of what is left out.
+#: Layout -> backbone, its options, the file's tensors, its channel order, first names of left-out tensors.
 LAYOUTS = {
     "InsightFace": ("iresnet50", SHAPE, files.insightface(*SMALL), "RGB", ("fc", "features")),
     "face.evoLVe": ("ir50_evolve", SHAPE, files.ir(False, True, *SMALL), "RGB", ("output_layer.3", "output_layer.4")),
@@ -37,7 +37,7 @@ LAYOUTS = {
     ),
 }
 
-#: Those of the quick suite: names as they are, and names that are translated.
+#: Layouts in the quick suite: with original names, and with converted names.
 QUICK = ("InsightFace", "POSTER V2")
 
 
@@ -139,7 +139,7 @@ def test_classes_that_old_lightning_names_are_not_imported(tmp_path, monkeypatch
             adaface_checkpoint(path, callbacks={named: {"best_model_score": torch.tensor(0.9)}})
         assert name.encode() in path.read_bytes()
         if refused:
-            with pytest.raises(UserError, match=r"it was refused.*callbacks\.other\.ModelCheckpoint"):
+            with pytest.raises(UserError, match=r"it was rejected.*callbacks\.other\.ModelCheckpoint"):
                 load_weights(network("ir50_adaface", SHAPE), path)
         else:
             assert load_weights(network("ir50_adaface", SHAPE), path).layout == "AdaFace checkpoint"
@@ -249,8 +249,8 @@ def test_a_hostile_pickle_is_refused_in_one_sentence_and_not_executed(tmp_path, 
     torch.save(content, tmp_path / "face.pth")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(UserError, match="it was refused") as refusal:
+        with pytest.raises(UserError, match="it was rejected") as refusal:
             load_weights(network("ir50_adaface", SHAPE), tmp_path / "face.pth")
     assert len(re.findall(r"[.:] [A-Z]|\n", str(refusal.value))) == 0
     with pytest.warns(UserWarning, match="executed"):
-        pickle.loads(pickle.dumps(Hostile()))  # the trap was real
+        pickle.loads(pickle.dumps(Hostile()))  # the pickle is really malicious

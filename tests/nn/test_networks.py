@@ -1,4 +1,4 @@
-"""What every network must do, whatever it is: outputs, classifier, description, gradients, bfloat16."""
+"""Requirements for every network: outputs, classifier, description, gradients, bfloat16."""
 
 from __future__ import annotations
 
@@ -111,11 +111,11 @@ class TestBackboneOfPeers:
     def test_needs_a_map(self, network: type[DAN | DDAMFN]) -> None:
         without: dict[str, Any] = {"name": "vit_tiny_patch16_224", "pool": "token"}
         with pytest.raises(
-            UserError, match=rf"{network.__name__} attends to the last map of its backbone, and 'vit_tiny_patch16_224'"
+            UserError, match=rf"{network.__name__} attends to the last map of its backbone, but 'vit_tiny_patch16_224'"
         ):
             network(backbone=without, image_size=32)
 
     @pytest.mark.parametrize("backbone", [None, 3, {"options": {}}, {"name": None}])
     def test_needs_a_name(self, network: type[DAN | DDAMFN], backbone: Any) -> None:
-        with pytest.raises(UserError, match="Say which backbone you want by its name"):
+        with pytest.raises(UserError, match="Give the backbone by its name"):
             network(backbone=backbone)

@@ -1,4 +1,4 @@
-"""POSTER V2: the paper's size, its formula written out again, and the authors' files."""
+"""POSTER V2: the paper's size, an independent formula, and the authors' files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def small(**options: object) -> POSTER2:
 
 
 def public(network: POSTER2) -> dict[str, Tensor]:
-    """Return random tensors under the public names, with the modules that the authors' network never calls."""
+    """Return random tensors under the public names, including modules that the authors' network never calls."""
     names = network.public_names()
     state = {names[name]: torch.rand_like(value.float()) for name, value in network.state_dict().items()}
     unused = {name if name.endswith("index") else f"{name}.weight" for name in network.public_left_out()}
@@ -122,7 +122,7 @@ def test_the_landmark_network_keeps_its_weights_unless_told_otherwise() -> None:
     ("options", "message"),
     [
         ({"depths": (1, 2)}, "`depths` must be three positive integers"),
-        ({"heads": (3, 4, 2)}, r"`widths` \[64, 128, 16\] must be multiples of `heads` \[3, 4, 2\]"),
+        ({"heads": (3, 4, 2)}, r"`widths` \[64, 128, 16\] must be multiples of the corresponding `heads` \[3, 4, 2\]"),
         ({"embed_dim": 12}, "`embed_dim` must be a positive multiple of 8"),
         ({"inner_size": 100}, "`inner_size` must be a positive multiple of 16"),
     ],

@@ -1,4 +1,4 @@
-"""Preprocessing: against plain arithmetic and PIL, on what it refuses, and on its journey in a checkpoint."""
+"""Preprocessing: against a plain implementation and PIL, errors, and storage in a checkpoint."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_damaged_config_is_a_users_mistake():
         ({"size": 0}, "`size` to be a positive integer or None, but got 0"),
         ({"size": "224"}, "`size` to be a positive integer"),
         ({"mean": "imagnet"}, "`mean` to be three numbers or one of"),
-        ({"mean": (123.7, 116.3, 103.5)}, r"`mean` to be three numbers in 0..1 \(not in 0..255\)"),
+        ({"mean": (123.7, 116.3, 103.5)}, r"`mean` to be three numbers in 0..1 \(not 0..255\)"),
         ({"std": (1, 1)}, "`std` to be three numbers"),
         ({"std": (1, 1, 0)}, "`std` to hold numbers above 0"),
         ({"interpolation": "nearest"}, r"`interpolation` to be one of \('bilinear', 'bicubic'\)"),

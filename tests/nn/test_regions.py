@@ -1,4 +1,4 @@
-"""Regional compilation: which blocks are compiled, how many graphs that takes, and that results stay what they are."""
+"""Regional compilation: which blocks are compiled, the number of graphs, and unchanged results."""
 
 from __future__ import annotations
 

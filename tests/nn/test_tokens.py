@@ -1,4 +1,4 @@
-"""Transformers: tokens as maps, pooling, image sizes, and position embeddings of files of another size."""
+"""Transformers: tokens as maps, pooling, image sizes, and position embeddings from files with another size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfer_lightning.optim import parameter_groups
 TINY = {"depth": 4, "embed_dim": 24, "num_heads": 2}
 VIT = {"name": "vit_tiny_patch16_224", "options": TINY}
 DEPTHWISE = {"name": "ds_depthwise", "kernel_size": 3}
-#: Small enough to be built in a moment: Hiera, whose tokens are ordered by mask units.
+#: A small Hiera, whose tokens are ordered by mask units.
 HIERA = {"name": "hiera_tiny_224", "options": {"embed_dim": 16, "num_heads": 1, "stages": [1, 1, 1, 1]}}
 
 
@@ -80,7 +80,7 @@ def test_the_last_map_of_hiera_is_a_view_of_its_tokens_and_nothing_is_reordered(
     assert found.data_ptr() == kept[0].data_ptr()
     last = int(network.backbone.stages[-1].module.rpartition(".")[2])
     assert torch.equal(found, model.reroll(kept[0], last).permute(0, 3, 1, 2))
-    assert network.backbone.stages[2].order is not None  # the attention in front of it still needs the order
+    assert network.backbone.stages[2].order is not None  # the attention before it still needs the order
 
 
 def test_pooling_takes_the_mean_the_class_token_or_the_models_own() -> None:
@@ -112,7 +112,7 @@ def test_pooling_that_makes_no_sense_is_refused(backbone: dict, attention: objec
 
 
 def test_a_network_without_a_size_takes_any_and_one_with_a_size_says_which() -> None:
-    """DINOv2 is made for 518 pixels, Swin V2 for 256."""
+    """DINOv2's default size is 518 pixels, Swin V2's 256."""
     dinov2 = {"name": "vit_small_patch14_dinov2", "options": TINY}
     swin = {
         "name": "swinv2_tiny_window8_256",

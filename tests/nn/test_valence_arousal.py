@@ -1,4 +1,4 @@
-"""The head of valence and arousal: off by default, within [-1, 1], and no obstacle to older files."""
+"""The head of valence and arousal: off by default, within [-1, 1], and compatible with older files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights: every layout arrives whole, everything else is refused and leaves the network as it was."""
+"""Weights: every layout loads completely, everything else is rejected and leaves the network unchanged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def image(side: int = 64) -> Tensor:
 
 
 def released(model: MFER, heads: bool = True) -> dict[str, Tensor]:
-    """Write the network down in the released layout, by a list of its own (not by the package's renaming)."""
+    """Convert the network to the released layout, with an independent list of names."""
     theirs: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
         parts = name.split(".")
@@ -102,7 +102,7 @@ def test_released_weights_without_heads_are_loaded_with_a_warning_or_refused(tmp
     with pytest.raises(UserError, match=r"holds no heads.*cannot classify"):
         load_released_weights(target, released(source, heads=False), require_heads=True)
     assert all(torch.equal(before[name], t) for name, t in target.state_dict().items())
-    with pytest.warns(UserWarning, match="its logits mean nothing"):
+    with pytest.warns(UserWarning, match="its logits are meaningless"):
         load_released_weights(target, released(source, heads=False))
     torch.testing.assert_close(source(image())["feature"], target(image())["feature"])
     load_released_weights(target, released(source), require_heads=True)
@@ -261,14 +261,14 @@ def test_another_architecture_is_refused(tmp_path):
     with pytest.raises(UserError, match="layout is none of released MFER, Meta ConvNeXt, timm 'convnext_tiny'"):
         load_weights(network(), tmp_path / "resnet.pth")
     torch.save(released(network()), tmp_path / "mfer.pth")
-    with pytest.raises(UserError, match=r"are a ConvNeXt's, the backbone is 'resnet18'"):
+    with pytest.raises(UserError, match=r"are those of a ConvNeXt, but the backbone is 'resnet18'"):
         load_weights(MFER({"name": "resnet18"}, attention="none"), tmp_path / "mfer.pth")
     with pytest.raises(UserError, match="not in the layout of the released MFER code"):
         load_released_weights(network(), tmp_path / "resnet.pth")
 
 
 class Trap:
-    """A pickle that leaves a trace when something executes it."""
+    """A pickle that creates a file when it is executed."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -286,15 +286,15 @@ def test_a_hostile_file_is_refused_and_not_executed(tmp_path, how):
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content))
-    with pytest.raises(UserError, match="was refused"):
+    with pytest.raises(UserError, match="was rejected"):
         load_weights(network(), path)
     assert not trace.exists()
     torch.load(path, weights_only=False) if how == "torch" else pickle.loads(path.read_bytes())
-    assert trace.exists()  # the trap was real
+    assert trace.exists()  # the pickle is really malicious
 
 
 class Big:
-    """A pickle that takes memory by a constructor that torch takes for harmless."""
+    """A pickle that allocates memory through a constructor that torch allows."""
 
     def __reduce__(self) -> tuple[object, tuple[int]]:
         return bytearray, (4_000_000_000,)
@@ -305,7 +305,7 @@ def test_a_file_cannot_take_more_memory_than_it_has(tmp_path, monkeypatch, today
     read = torch.load
     monkeypatch.setattr("mfer_lightning.nn.weights.read.torch.load", lambda *a, **k: pytest.fail("it was loaded"))
     torch.save({"w": torch.ones(3), "x": Big()}, tmp_path / "big.pth", _use_new_zipfile_serialization=today)
-    with pytest.raises(UserError, match=r"it was refused.*bytearray"):
+    with pytest.raises(UserError, match=r"it was rejected.*bytearray"):
         load_weights(network(), tmp_path / "big.pth")
     monkeypatch.setattr("mfer_lightning.nn.weights.read.torch.load", read)
     repeated = {"w": torch.ones(1).expand(10**11)}
@@ -352,7 +352,7 @@ def test_a_truncated_file_is_a_readable_message(tmp_path):
     torch.save(released(network()), tmp_path / "whole.pth")
     whole = (tmp_path / "whole.pth").read_bytes()
     (tmp_path / "half.pth").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"half\.pth.*cut off"):
+    with pytest.raises(UserError, match=r"half\.pth.*truncated"):
         load_weights(network(), tmp_path / "half.pth")
 
 
@@ -363,7 +363,7 @@ def test_numbers_that_are_no_weights_are_refused_and_nothing_is_loaded(tmp_path)
     for wrong, message in (
         (torch.full_like(state[name], float("nan")), "numbers that are not finite"),
         (torch.full_like(state[name], float("inf")), "numbers that are not finite"),
-        (state[name].to(torch.int8), "holds int8 numbers, which are no weights"),
+        (state[name].to(torch.int8), "holds int8 numbers, which are not weights"),
     ):
         torch.save({**state, name: wrong}, tmp_path / "x.pth")
         with pytest.raises(UserError, match=message):
@@ -381,7 +381,11 @@ def test_files_without_weights_are_refused(tmp_path):
 def test_a_missing_file_says_what_is_legal():
     with pytest.raises(UserError, match=r"weights=imagnet: there is no such file.*did you mean 'imagenet'"):
         load_weights(network(), "imagnet")
-    with pytest.raises(UserError, match=r"weights=x\.pth: there is no such file\. Legal are none, .*\.ckpt file\.$"):
+    with pytest.raises(
+        UserError,
+        match=r"weights=x\.pth: there is no such file\. The value must be none, "
+        r".*\.ckpt file\.$",
+    ):
         load_weights(network(), "x.pth")
 
 

@@ -1,4 +1,4 @@
-"""Every optimizer that timm and torch list trains a network over real parameter groups, or is refused for a reason."""
+"""Every optimizer of timm and torch trains a network with real parameter groups, or is rejected with a reason."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import nn
 from mfer_lightning.optim import build_optimizer, optimizer_for, parameter_groups, unused_options
 from mfer_lightning.optim.optimizers import TORCH
 
-#: Name -> words of the reason why it cannot be used here.
+#: Name -> text of the reason why it is not supported.
 REFUSED = {
     "adahessian": "second derivatives",
-    "LBFGS": "many times a step",
+    "LBFGS": "many times per step",
     "SparseAdam": "sparse gradients",
     "Muon": "use muon",
     **{name: "CUDA required" for name in list_optimizers() if name.startswith(("bnb", "fused"))},
 }
 
-#: Optimizers that conf/optimizer names, beside SAM around them.
+#: Optimizers in conf/optimizer, besides SAM.
 NAMED = ("adamw", "sgd", "lion", "muon", "lamb", "adan", "nadamw")
 
 ALL = [*list_optimizers(), *TORCH]
@@ -107,7 +107,7 @@ def test_what_cannot_train_is_refused_for_a_reason(name):
         optimizer_for(network, objective, {"name": name, "lr": 1e-3})
 
 
-#: Rprop has no decay. ASGD has a decay of its own beside it, ``lambd``, for every weight.
+#: Rprop has no decay. ASGD has an additional decay, ``lambd``, for every weight.
 DECAYING = [n for n in ALL if n not in REFUSED and n not in ("ASGD", "Rprop")]
 
 

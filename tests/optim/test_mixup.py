@@ -1,7 +1,7 @@
-"""Mixup: what the image says was mixed is what the target says.
+"""Mixup: images and targets are mixed in the same proportions.
 
-Each image is filled with its own number, coded as one channel a sample; the mean over pixels of a mixed image is then
-the share of each sample in it, whether images were blended or boxes were pasted.
+Each image is filled with its own number, coded as one channel per sample; the mean over pixels of a mixed image is then
+the proportion of each sample in it, whether images were blended or boxes were pasted.
 """
 # ruff: noqa: NPY002 (timm draws from NumPy's global stream, which is what is tested)
 

@@ -90,7 +90,7 @@ def test_a_sam_step_is_what_the_paper_says(adaptive):
 
 
 def test_sam_returns_exactly_to_where_it_was():
-    """With a learning rate of 0 nothing moves, not even by rounding; also where the second pass fails."""
+    """With a learning rate of 0 nothing changes, not even by rounding, even if the second pass fails."""
     w = nn.Parameter(torch.randn(100) * 1e3)
     before = w.detach().clone()
     optimizer = SAM(SGD([w], lr=0.0), rho=1e-3)

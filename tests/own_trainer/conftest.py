@@ -1,4 +1,4 @@
-"""A datamodule, a module and a Trainer, all tiny, as a user's script makes them."""
+"""A tiny datamodule, module and Trainer, created as in a user's script."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Make = Callable[..., FERModule]
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    """A module lets denormal numbers count as zero; other tests must not notice."""
+    """Restore the handling of denormal numbers, which modules flush to zero."""
     yield
     torch.set_flush_denormal(False)
 
@@ -33,7 +33,7 @@ def faces() -> FacsDataModule:
 
 
 def facs(**options: Any) -> FacsDataModule:
-    """61 validation faces: two ranks, and batches of 16, do not divide them."""
+    """61 validation faces: not divisible by two ranks or batches of 16."""
     sizes = {"train_size": 64, "val_size": 61, "test_size": 25, "size": 32}
     return FacsDataModule(**{**sizes, "batch_size": 16, "augment": "none", **options})
 

@@ -22,12 +22,12 @@ from mfer_lightning.losses import CrossEntropy, DSFLoss, Objective
 from mfer_lightning.nn import Preprocess
 
 BACKBONE = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}}
-#: Two ranks, and batches of 6, do not divide the 13 test faces.
+#: The 13 test faces are not divisible by two ranks or batches of 6.
 SIZES = {"train_size": 32, "val_size": 8, "test_size": 13, "size": 32}
 
 
 class Gradients(L.Callback):
-    """Keep the gradients of the first step, as the optimiser sees them."""
+    """Record the gradients of the first step, as passed to the optimiser."""
 
     def __init__(self) -> None:
         self.found: dict[str, Tensor] = {}
@@ -43,7 +43,7 @@ def found_by(world_size: int, device: str, folder: Path) -> dict[str, Any]:
     Args:
         world_size: 1 or 2; of two ranks each is a machine of one device, so that they may share the device.
         device: ``"cpu"`` or ``"cuda"``.
-        folder: for the drawn faces.
+        folder: folder for the drawn faces.
     """
     L.seed_everything(0, verbose=False)
     torch.backends.cudnn.allow_tf32 = False

@@ -1,4 +1,4 @@
-"""A plain Trainer with what docs/own_trainer.md lists gives the figures of the command, to the last digit."""
+"""A plain Trainer with the parts listed in docs/own_trainer.md gives exactly the results of the command."""
 
 from __future__ import annotations
 

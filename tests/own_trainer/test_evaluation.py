@@ -1,4 +1,4 @@
-"""Validate, test and predict in any order, with figures that one loop over the faces confirms."""
+"""Validate, test and predict in any order, with metrics confirmed by a loop over the faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``FERModule.load_from_checkpoint``: checkpoints of any Trainer and of the command line, as data alone."""
+"""``FERModule.load_from_checkpoint``: checkpoints of any Trainer and of the command line, read only as data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OLD = sorted(FILES.glob("**/best.ckpt"))
 
 
 class Plain(nn.Module):
-    """A network of the user's own, which no checkpoint describes."""
+    """A user-defined network, which no checkpoint describes."""
 
     def __init__(self, num_classes: int = 8) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Plain(nn.Module):
 
 
 class Further(FERModule):
-    """A module with an argument of its own."""
+    """A module with an additional argument."""
 
     def __init__(self, *args: object, width: int = 1, **options: object) -> None:
         super().__init__(*args, **options)
@@ -46,7 +46,7 @@ class Further(FERModule):
 
 @pytest.fixture
 def saved(make, faces, trainer, tmp_path):
-    """A function that trains a module and gives its checkpoint."""
+    """Return a function that trains a module and returns its checkpoint."""
 
     def train(module, datamodule=faces, **options):
         best = ModelCheckpoint(tmp_path / "checkpoints", monitor="val/accuracy", mode="max")
@@ -106,7 +106,7 @@ def test_what_a_checkpoint_does_not_describe_is_asked_for(make, saved):
     assert torch.equal(loaded.network.layer.weight, torch.load(path)["state_dict"]["network.layer.weight"])
 
     class Mine(CrossEntropy):
-        """Keeps an argument under another name."""
+        """Stores an argument under another name."""
 
         def __init__(self, strength: float = 2.0) -> None:
             super().__init__()
@@ -156,7 +156,7 @@ def test_nothing_of_a_checkpoint_is_executed(make, saved, tmp_path):
     torch.save({**checkpoint, "evil": Evil()}, tmp_path / "pickled.ckpt")
     with pytest.raises(UserError, match="could run code"):
         FERModule.load_from_checkpoint(tmp_path / "pickled.ckpt")
-    with pytest.raises(UserError, match="read as data alone"):
+    with pytest.raises(UserError, match="read only as data"):
         FERModule.load_from_checkpoint(path, weights_only=False)
     assert not (tmp_path / "executed").exists()
 

@@ -1,4 +1,4 @@
-"""What module and datamodule must agree on when they meet in a Trainer, and what the module learns there."""
+"""What module and datamodule must agree on in a Trainer, and the metadata that the module stores."""
 
 from __future__ import annotations
 
@@ -99,10 +99,10 @@ def test_an_alignment_is_stored_where_it_is_known_and_never_invented(make, train
 
     aligned(folder, "ferplus-48@1")
     module.metadata.pop("data_hash")
-    with pytest.raises(UserError, match="align them alike"):
+    with pytest.raises(UserError, match="align both the same way"):
         trainer().fit(module, datamodule=FolderDataModule(folder, batch_size=8, size=32))
     module.metadata.clear()
-    with pytest.raises(UserError, match="leave Preprocess"):
+    with pytest.raises(UserError, match="leave out Preprocess"):
         trainer().fit(module, datamodule=FolderDataModule(folder, batch_size=8, size=32))
 
 
@@ -145,7 +145,7 @@ def test_what_a_datamodule_says_of_itself(folder, faces):
     own.setup()
     assert own.class_names == ("happiness", "anger")
     assert own.hparams.root == str(folder)
-    assert "augment" not in own.hparams  # a function is no plain value
+    assert "augment" not in own.hparams  # a function is not a plain value
 
 
 def test_public_names_are_listed():

@@ -1,4 +1,4 @@
-"""Two gloo ranks that share a device, the CPU or one GPU, train and predict what one rank does."""
+"""Two gloo ranks that share a device, the CPU or one GPU, give the same training and predictions as one rank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loaders without their datamodule, and a user's own: what does not fit is refused in a sentence."""
+"""Loaders without their datamodule, and user-defined loaders: mismatches give one message."""
 
 from __future__ import annotations
 

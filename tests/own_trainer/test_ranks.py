@@ -1,4 +1,4 @@
-"""Two processes with either setting of ``use_distributed_sampler`` say what one process says."""
+"""Two processes with either setting of ``use_distributed_sampler`` give the results of one process."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_two_processes_say_what_one_says(tmp_path):
         for name, value in {**one, **one["after"]}.items():
             if isinstance(value, float):
                 assert {**two, **two["after"]}[name] == pytest.approx(value, rel=1e-4), name
-    assert "give it the datamodule itself" in together["refused"]
+    assert "pass the datamodule itself" in together["refused"]
 
 
 def test_lightning_leaves_our_samplers_alone(faces):

@@ -1,4 +1,4 @@
-"""Valence and arousal in a plain Trainer: logged, predicted, kept in checkpoints, and refused where there are none."""
+"""Valence and arousal in a plain Trainer: logged, predicted, stored in checkpoints, and rejected if there are none."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_network_without_their_head_is_refused(make):
 
 
 class OwnFaces(Dataset):
-    """A user's own dataset, with values known for every other face."""
+    """A user-defined dataset, with values known for every other face."""
 
     def __init__(self, named: bool = True) -> None:
         self.named = named

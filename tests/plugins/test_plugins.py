@@ -1,4 +1,4 @@
-"""A dataset, a loss, a backbone and an augmentation of the user's own: the files that docs/extending.md shows."""
+"""A user's dataset, loss, backbone and augmentation: the files shown in docs/extending.md."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import read_model
 from mfer_lightning.sweeps.identity import config_hash
 
-#: Each test has a copy of the files, and timm notices.
+#: timm warns, since each test has a copy of the files.
 pytestmark = pytest.mark.filterwarnings("ignore:Overwriting tiny_net:UserWarning")
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 FILES = dict(re.findall(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S))
 
-#: What all commands here say: the user's folder of choices and the user's package.
+#: Options of all commands here: the user's folder of choices and the user's package.
 MINE = ("--config-dir", "my_conf", "plugins=[my_lab]")
 
-#: A run of a second.
+#: A run that takes a second.
 OPTIONS = (
     *("dataset=moods", "loss=spread", "backbone=tiny_net", "augment=dim", "attention.kernel_size=3"),
     *("preprocess.size=32", "dataset.size=32", "trainer.max_epochs=1", "loader.batch_size=8", "loader.num_workers=0"),
@@ -42,7 +42,7 @@ OPTIONS = (
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Path]:
-    """A working directory with the files of the page and some faces."""
+    """A working directory with the files of the docs page and some faces."""
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -71,7 +71,7 @@ def test_valence_and_arousal_cannot_be_learned_from_a_dataset_without_them(
 ) -> None:
     assert mfer(*MINE, *OPTIONS, "valence_arousal=ccc") == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "has no valence and arousal, so that they cannot be learned from it: use valence_arousal=none" in said
+    assert "has no valence and arousal, so they cannot be learned: use valence_arousal=none" in said
 
 
 def test_the_page_shows_every_file() -> None:

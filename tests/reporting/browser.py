@@ -1,4 +1,4 @@
-"""A real browser, asked what it makes of a page.
+"""Open a page in a real browser and inspect it.
 
 The page is shown in a frame: a browser without a screen makes no window narrower than 500 pixels, but a frame is as
 wide as it is told to be, and all that a page can ask of its width is answered by the frame.
@@ -21,7 +21,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr", "--v=0")
 
-#: Stands around a page and writes down what the page tells it.
+#: Encloses the page and records its messages.
 FRAME = """<!DOCTYPE html><meta charset="utf-8">
 <style>body {{ margin: 0 }} iframe {{ border: 0; display: block }}</style>
 <pre id="probe" hidden></pre>
@@ -29,7 +29,7 @@ FRAME = """<!DOCTYPE html><meta charset="utf-8">
 <iframe src="{address}" style="width: {width}px; height: {height}px"></iframe>
 """
 
-#: Stands in the page, presses headings and looks around.
+#: Script in the page that clicks headings and inspects the result.
 PROBE = """<script>
 const root = document.documentElement;
 const found = { width: innerWidth, overflow: root.scrollWidth - root.clientWidth };
@@ -67,7 +67,7 @@ def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def probe(page: Path, width: int, folder: Path) -> dict[str, Any]:
-    """Open a page at a width, press headings of its table of methods, and say what was seen and complained of."""
+    """Open a page at a width, click headings of its table of methods, and return observations and errors."""
     copy = folder / f"probed-{width}.html"
     copy.write_text(page.read_text().replace("</body>", PROBE))
     frame = _frame(copy, width, 900, folder)
@@ -80,7 +80,7 @@ def probe(page: Path, width: int, folder: Path) -> dict[str, Any]:
 
 
 def screenshot(page: Path, width: int, height: int, target: Path) -> None:
-    """Take a picture of a page, as wide as asked for or 500 pixels at the least, the rest of which is white."""
+    """Take a screenshot of a page with the given width, padded with white to at least 500 pixels."""
     frame = _frame(page, width, height, target.parent)
     chromium(f"--window-size={max(width, 500)},{height}", f"--screenshot={target}", frame.as_uri())
 

@@ -13,7 +13,7 @@ ACCURACY = {"none": 0.6, "ds": 0.75}
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep's folder, not to be changed."""
+    """A sweep's folder; read only."""
     folder = tmp_path_factory.mktemp("study") / "ablation"
     for loss in ("ce", "dsf"):
         for attention, accuracy in ACCURACY.items():

@@ -1,4 +1,4 @@
-"""Runs that were never trained: predictions of a known quality in folders of the real layout."""
+"""Artificial runs: predictions of known quality in folders with the real layout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION
 from mfer_lightning.inference.predict_split import write_features
 
-#: A configuration with the nodes that a real one has.
+#: A configuration with the nodes of a real one.
 CONFIG: Mapping[str, Any] = {
     "paths": {"data": "data", "runs": "runs", "cache": None},
     "dataset": {"name": "rafdb", "root": "data/raf-db", "label_noise": 0.0},
@@ -33,7 +33,7 @@ CONFIG: Mapping[str, Any] = {
     "track_test": False,
 }
 MEMORY: Mapping[str, Any] = {"peak_memory_bytes": 10**9}
-#: What comes with the choice of a loss.
+#: Options that follow from the choice of a loss.
 LOSSES: Mapping[str, Mapping[str, Any]] = {
     "ce": {"name": "ce", "feature": None, "feature_weight": 0.0},
     "dsf": {"name": "dsf", "feature": {"temperature": 0.25}, "feature_weight": 0.3},
@@ -58,7 +58,7 @@ def write_run(
     features: bool = True,
     track_test: bool = False,
 ) -> Path:
-    """Write a finished run whose predictions are right with the given probability, face by face.
+    """Write a finished run whose predictions are correct with the given probability per face.
 
     Which faces are hard is the same for every run, as in reality; ``shift`` draws other faces. ``changes`` are dotted
     names of the configuration.
@@ -115,12 +115,12 @@ def write_run(
 
 
 def hash_of(*parts: object) -> int:
-    """A number that is the same in every process, unlike ``hash``."""
+    """Return a hash that is the same in every process, unlike ``hash``."""
     return int.from_bytes("/".join(map(str, parts)).encode()[-12:], "big")
 
 
 def predictions(names: Sequence[str], n: int, accuracy: float, seed: int, shift: int = 0) -> Predictions:
-    """Predictions that are right for the easy faces, for the others by chance of the seed."""
+    """Predictions that are correct for easy faces, and random for the others."""
     k = len(names)
     hardness = np.random.default_rng(1000 + shift).random(n)
     rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""The studies' own scripts, run in this process: one of its own would import torch for each."""
+"""Run the scripts of the studies in this process, since new processes would import torch each time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
 @dataclass(frozen=True)
 class Said:
-    """What a script left: its exit code and what it printed."""
+    """Exit code and output of a script."""
 
     code: int
     out: str

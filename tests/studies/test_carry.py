@@ -1,4 +1,4 @@
-"""A study goes on on another machine: its finished runs are kept, restored, and taken for finished there."""
+"""A study continues on another machine: its finished runs are archived and restored, and count as finished there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_kept_runs_are_finished_elsewhere_and_kept_again_as_they_were(tmp_path: 
     assert "kept 2, as they were before 0" in first.out, first.err
     second = script(CARRY, "keep", study, here)
     assert "kept 1, as they were before 2" in second.out
-    assert f"left out: {runs[3]} has not ended" in second.out
+    assert f"left out: {runs[3]} is not finished" in second.out
     assert "restored 3, there already 0" in script(CARRY, "restore", study, there).out
     assert [is_finished(there / run.name) for run in runs] == [True, True, True, False]
     before = archived(study)

@@ -1,4 +1,4 @@
-"""What the ablation's document says of the heads' confidence is read off the kept predictions."""
+"""The confidence numbers of the ablation page come from the archived predictions."""
 
 from __future__ import annotations
 

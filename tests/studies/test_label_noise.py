@@ -1,4 +1,4 @@
-"""The numbers of the pages on label noise come from these scripts: they print what the pages say."""
+"""The numbers on the pages about label noise are printed by these scripts."""
 
 from __future__ import annotations
 

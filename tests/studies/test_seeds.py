@@ -1,4 +1,4 @@
-"""The ablation's number of seeds: read off the registered pilot alone, on the held-out tenth."""
+"""The ablation's number of seeds is computed only from the registered pilot, on the held-out tenth."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_anything_but_the_registered_pilot_is_a_sentence(pilot: Path, tmp_path: 
     assert "There is no folder" in script(SEEDS, tmp_path / "nowhere").err
     assert "The pilot has `plain` with seeds [1001, 1002, 1003], but got []." in script(SEEDS).err
     (pilot / "ferplus-ce-ds-s1002" / "result.json").unlink()
-    assert "ferplus-ce-ds-s1002 has not ended" in script(SEEDS, pilot).err
+    assert "ferplus-ce-ds-s1002 is not finished" in script(SEEDS, pilot).err
     shutil.rmtree(pilot / "ferplus-ce-ds-s1002")
     assert "The pilot has `full` with seeds [1001, 1002, 1003], but got [1001, 1003]." in script(SEEDS, pilot).err
     assert "Traceback" not in script(SEEDS, pilot).err

@@ -1,4 +1,4 @@
-"""A run is named by what it is, and never touches a finished one."""
+"""Runs are named by their configuration, and never change a finished run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job of a sweep leaves nothing to the next one, and its ranks are started as this one job."""
+"""A job of a sweep leaves nothing behind for the next one, and its ranks run only this job."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _count_with_a_worker() -> int:
 
 @pytest.mark.slow
 def test_a_job_that_joblib_started_reads_its_faces_by_processes_of_its_own() -> None:
-    """joblib sets its own way of starting processes in its workers, and a DataLoader's cannot be started in it."""
+    """joblib sets a start method in its workers that a DataLoader cannot use."""
     joblib = pytest.importorskip("joblib")
     assert joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(_count_with_a_worker)() for _ in range(2)) == [4, 4]
 

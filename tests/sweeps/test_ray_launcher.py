@@ -1,4 +1,4 @@
-"""What is known of a sweep under Ray without starting it: options, shares of a machine, messages."""
+"""A sweep under Ray without starting Ray: options, resources per job, messages."""
 
 from __future__ import annotations
 
@@ -138,9 +138,9 @@ def test_a_job_that_was_stopped_by_force_is_recorded_as_failed(tmp_path: Path, m
     monkeypatch.setattr(ray_launcher, "ray_started", lambda *_: nullcontext())
     for name in ("_check", "_needed", "_as_ray_has_it", "_stop"):
         monkeypatch.setattr(jobs, name, lambda: None)
-    for number, status in enumerate(("running", "done")):  # the second ended before it was told of the signal
+    for number, status in enumerate(("running", "done")):  # the second ended before it received the signal
         JobRecord(number, (f"seed={number}",), status, str(tmp_path), host="here").write(tmp_path)
-    for number in (0, 1, 2):  # the third had not begun
+    for number in (0, 1, 2):  # the third had not started
         jobs._running[str(number)] = JobRecord(number, (f"seed={number}",), "failed", str(tmp_path))
     with pytest.raises(SystemExit), jobs.opened():
         raise SystemExit(143)
@@ -168,7 +168,7 @@ def test_options_that_ray_does_not_know_are_refused() -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     jobs = Jobs({})
     jobs._needs = {"num_gpus": 0, "num_cpus": 1, "bogus": 1}
-    with pytest.raises(UserError, match=r"ray.remote is not what Ray takes: .*bogus"):
+    with pytest.raises(UserError, match=r"ray.remote was rejected by Ray: .*bogus"):
         jobs._as_ray_has_it()
 
 

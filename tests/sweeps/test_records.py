@@ -1,4 +1,4 @@
-"""What jobs leave behind, and which axes a sweep varies."""
+"""Records of jobs, and the axes that a sweep varies."""
 
 from __future__ import annotations
 

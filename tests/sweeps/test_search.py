@@ -1,4 +1,4 @@
-"""Searches: the space, several processes on one study, trials that are given up early."""
+"""Searches: the space, several processes on one study, pruned trials."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_a_trial_of_another_process_is_left_alone_and_one_whose_process_is_gone_
 
 def test_a_study_that_was_begun_otherwise_is_not_gone_on_with(tmp_path: Path) -> None:
     study = open_study(Study(storage(tmp_path), "s", "maximize", wanted=5, seed=None))
-    with pytest.raises(UserError, match=r"direction=minimize: the study s in .* was begun with maximize"):
+    with pytest.raises(UserError, match=r"direction=minimize: the study s in .* was started with maximize"):
         open_study(Study(storage(tmp_path), "s", "minimize", wanted=5, seed=None))
     assert suggest(study.ask(), "loss", optuna.distributions.CategoricalDistribution(["ce", "dsf"])) in ("ce", "dsf")
-    with pytest.raises(UserError, match="loss: the study's trials so far had other choices"):
+    with pytest.raises(UserError, match="loss: earlier trials of the study had other choices"):
         suggest(study.ask(), "loss", optuna.distributions.CategoricalDistribution(["ce", "dsf", "lgm"]))
 
 
@@ -79,7 +79,7 @@ class Here:
 
 
 class Beside(Here):
-    """A launcher that says when a job has ended: of those that run, the last."""
+    """A launcher that reports jobs as they end: the last running one first."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

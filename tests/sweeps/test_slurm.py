@@ -1,4 +1,4 @@
-"""What of a SLURM job's variables is believed."""
+"""Which variables of a SLURM job are used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""W&B writes to the test's own folders, and never to anybody's account."""
+"""W&B writes to folders of the test, and never to an account."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfer_lightning.cli import main
 
 @contextmanager
 def nobody(home: Path) -> Iterator[None]:
-    """No key, no network, and W&B's caches in a folder of their own."""
+    """No key, no network, and W&B's caches in their own folder."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_ENTITY"):
             patch.delenv(name, raising=False)
@@ -26,7 +26,7 @@ def nobody(home: Path) -> Iterator[None]:
 
 @pytest.fixture
 def wandb_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of W&B's own, for as long as a test lasts."""
+    """A temporary folder for W&B."""
     home = tmp_path_factory.mktemp("wandb-home")
     with nobody(home):
         yield home
@@ -34,7 +34,7 @@ def wandb_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def ablation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep of two losses, one of which has no feature loss, logged offline and not to be changed."""
+    """A sweep of two losses, one of which has no feature loss, logged offline; read only."""
     folder = tmp_path_factory.mktemp("ablation")
     options = (f"paths.runs={folder}/runs", f"paths.cache={folder}/cache", "name=ablation", "logger=wandb")
     with nobody(folder / "home"):

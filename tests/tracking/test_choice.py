@@ -1,4 +1,4 @@
-"""Which loggers a configuration names, and whose options are whose, in every form that was ever stored."""
+"""The loggers of a configuration and their options, in every format that was ever stored."""
 
 from __future__ import annotations
 
@@ -59,21 +59,24 @@ def test_several_loggers_are_built_in_their_order(tmp_path: Path) -> None:
     ("overrides", "words"),
     [
         (["logger=[wandb,tensorboard]", "logger.images=false"], "logger.wandb.images=False or logger.tensorboard.im"),
-        (["logger=wandb", "logger.name=pilot"], "A name of the run itself is logger.wandb.name"),
-        (["logger.name=wandb"], "chosen by logger=wandb"),
+        (["logger=wandb", "logger.name=pilot"], "The name of the run is set by logger.wandb.name"),
+        (["logger.name=wandb"], "choose a logger with logger=wandb"),
         (["logger=[wandb,wnadb]"], "Did you mean 'wandb'"),
         (["logger=wandb", "logger.taggs=[a]"], r"no option `taggs`: did you mean 'tags'.*It takes .*entity, .*group"),
         (["logger=wandb", "logger.tags=a"], "logger.wandb.tags=a"),
         (["logger=wandb", "logger.log_model=some"], "logger.wandb.log_model=some: input should be"),
-        (["logger=wandb", "logger.settings={}"], "what W&B stores and prints is settled here"),
-        (["logger=wandb", "logger.wandb.id=x"], "kept in the run's folder"),
+        (["logger=wandb", "logger.settings={}"], "the package sets what W&B stores and prints"),
+        (["logger=wandb", "logger.wandb.id=x"], "stored in the run's folder"),
         (["logger.colour=red"], "logger=csv has no options"),
-        (["+logger.x._target_=os.system"], "names `os.system`, which it may not"),
-        (["+logger.x._target_=lightning.pytorch.loggers.logger.rank_zero_experiment"], "which it may not"),
+        (["+logger.x._target_=os.system"], "names `os.system`, which is not allowed: only names"),
+        (
+            ["+logger.x._target_=lightning.pytorch.loggers.logger.rank_zero_experiment"],
+            "which is not allowed: only names",
+        ),
         (["+logger.x._target_=lightning.pytorch.loggers.rank_zero_only"], "no such public class"),
         (["+logger.x._target_=lightning.pytorch.loggers._CSV"], "no such public class"),
-        (["+logger.x._target_=mfer_lightning.losses.DSFLoss"], "is not a logger"),
-        (["+logger.x._target_=lightning.pytorch.callbacks.Timer"], "which it may not"),
+        (["+logger.x._target_=mfer_lightning.losses.DSFLoss"], "is not a Lightning logger"),
+        (["+logger.x._target_=lightning.pytorch.callbacks.Timer"], "which is not allowed: only names"),
     ],
 )
 def test_a_mistake_is_one_message(overrides: list[str], words: str) -> None:

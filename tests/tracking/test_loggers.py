@@ -1,4 +1,4 @@
-"""`logger=` names what is built; nothing is started and nothing written by building it."""
+"""`logger=` chooses loggers; building them starts and writes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`logger=mlflow` and `logger=comet` without a network: what the run left is read back."""
+"""`logger=mlflow` and `logger=comet` without a network: the data of a run are read back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfer_lightning.tracking.loggers import check_loggers
 
 
 def interrupted_once(mfer: Mfer, monkeypatch: pytest.MonkeyPatch, *options: str) -> None:  # noqa: F811
-    """A run that Ctrl-C ends in its second epoch, and that the same command finishes."""
+    """A run stopped by Ctrl-C in its second epoch, and finished by the same command."""
 
     def interrupt(self: FERModule) -> None:
         if self.current_epoch == 1:
@@ -72,7 +72,7 @@ def test_a_server_that_cannot_be_reached_stops_no_training(
         monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
     assert mfer(*FEW, "logger=mlflow", "logger.tracking_uri=http://127.0.0.1:9") == 0
     assert (only_run(tmp_path / "runs") / "result.json").is_file()
-    assert capsys.readouterr().out.count("MLflow failed, and the run goes on without it") == 1
+    assert capsys.readouterr().out.count("MLflow failed, and the run continues without it") == 1
 
 
 def messages(archive: Path) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def test_comet_s_archives_hold_curves_and_figures_under_one_key(
     ("logger", "module", "option", "words"),
     [
         ("mlflow", "mlflow", "run_nam", "no option `run_nam`: did you mean 'run_name'"),
-        ("mlflow", "mlflow", "run_id", "kept in the run's folder"),
+        ("mlflow", "mlflow", "run_id", "stored in the run's folder"),
         ("comet", "comet_ml", "api_key", "set COMET_API_KEY"),
         ("comet", "comet_ml", "projct", "no option `projct`: did you mean 'project'"),
     ],

@@ -1,4 +1,4 @@
-"""However a run ends, W&B is told how, and the next job of a sweep starts a run of its own."""
+"""W&B gets the outcome of a run, and the next job of a sweep starts its own run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfer_lightning.tracking.wandb_run import RunWandbLogger
 
 
 class Told:
-    """A W&B run that remembers what it was told."""
+    """A W&B run that records its calls."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}

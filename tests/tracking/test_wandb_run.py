@@ -1,4 +1,4 @@
-"""`logger=wandb` without a key: the offline folder, read back, holds everything that a run is known by."""
+"""`logger=wandb` without a key: the offline folder contains all data of the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mfer_lightning.tracking.wandb_run import ID_FILE, RunWandbLogger, read_id
 
 @pytest.fixture(scope="module")
 def run(ablation: Path) -> Path:
-    """A finished run of a sweep called `ablation`."""
+    """A finished run of a sweep named `ablation`."""
     (run,) = [folder for folder in ablation.iterdir() if "-dsf-s3-" in folder.name]
     return run
 
@@ -145,7 +145,7 @@ def test_neither_code_nor_a_patch_of_somebody_s_repository_is_stored(logged: Off
 def test_an_interrupted_run_is_killed_at_wandb_and_goes_on_under_its_id_without_faces_or_test_curves(
     tmp_path: Path, wandb_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # not where W&B's process was started: the folder must be found all the same
+    monkeypatch.chdir(tmp_path)  # not where W&B's process was started: the folder must be found anyway
     options = ("logger=wandb", "logger.images=false", "logger.checkpoints=false", "track_test=true")
     options = (*FACS, *options, "evaluation.embedding_points=0")
 

@@ -1,6 +1,6 @@
-"""`docs/wandb_sweep.yaml`: what W&B's agent makes of its command is a command line that trains under the agent's run.
+"""`docs/wandb_sweep.yaml`: W&B's agent expands its command to a command line that trains under the agent's run.
 
-The agent's own code reads the file and expands the command; the server that draws the values was never reached.
+The agent's code reads the file and expands the command; the server that draws the values is not used.
 """
 
 from __future__ import annotations

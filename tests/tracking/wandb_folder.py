@@ -1,4 +1,4 @@
-"""Reads back what an offline W&B run wrote: the records of its `.wandb` file, and its files.
+"""Read the data of an offline W&B run: the records of its `.wandb` file, and its files.
 
 The file is a LevelDB log (blocks of 32 KiB; each piece with checksum, length and kind) behind a header of 7 bytes; its
 records are W&B's own protocol buffers.
@@ -39,7 +39,7 @@ class OfflineRun:
 
     @property
     def keys(self) -> set[str]:
-        """Every name in history or summary; of media the name they were logged under."""
+        """All names in history or summary; for media, the logged names."""
         return {key for row in [*self.history, self.summary] for key in row}
 
     def table(self, key: str) -> tuple[list[str], list[list[Any]]]:
@@ -48,7 +48,7 @@ class OfflineRun:
         return content["columns"], content["data"]
 
     def media(self, key: str) -> dict[str, Any]:
-        """What the history says of a table or picture."""
+        """The history entry of a table or image."""
         return next(row[key] for row in reversed(self.history) if key in row)
 
 
@@ -87,7 +87,7 @@ def records(data: bytes) -> Iterator[proto.Record]:
     at, parts = HEADER, b""
     while at + PIECE.size <= len(data):
         left = BLOCK - at % BLOCK
-        if left < PIECE.size:  # the rest of a block that no piece fits in
+        if left < PIECE.size:  # the end of a block, too small for a piece
             at += left
             continue
         _, length, kind = PIECE.unpack_from(data, at)

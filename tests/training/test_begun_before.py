@@ -1,4 +1,4 @@
-"""What an earlier version began goes on with its values, and is never mixed with today's."""
+"""Runs started by an earlier version continue with its values, and are never mixed with today's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMER = {**TODAY, "attention": {k: v for k, v in TODAY["attention"].items() if 
 
 
 def begun(parent: Path, config: dict[str, Any], *, finished: bool = False, epochs: int = 1) -> Path:
-    """A run's folder as it is while it trains, or afterwards."""
+    """A run's folder during or after training."""
     folder = parent / run_name(config)
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))

@@ -1,4 +1,4 @@
-"""Callbacks by name: Lightning's, ours and a plugin's, with their own arguments; and what is refused."""
+"""Callbacks by name: Lightning's, ours and a plugin's, with their own arguments; and rejected ones."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_a_sweep_over_callbacks_names_each_run(mfer: Mfer, tmp_path: Path) -> No
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A package of the user's with a callback."""
+    """A user's package with a callback."""
     (tmp_path / "my_callbacks.py").write_text(
         "from pathlib import Path\n"
         "from lightning.pytorch.callbacks import Callback\n"
@@ -273,7 +273,7 @@ def test_the_callbacks_of_a_checkpoint_are_never_built(
     assert mfer("evaluate", f"checkpoint={path}", "output=again") == 0
     path = stored(_target_="os.system", command=f"touch {tmp_path / 'touched'}")
     assert mfer("evaluate", f"checkpoint={path}", "output=again") == 2
-    assert "names `os.system`, which it may not" in capsys.readouterr().err
+    assert "names `os.system`, which is not allowed: only names" in capsys.readouterr().err
     assert not built
     assert not (tmp_path / "touched").exists()
 

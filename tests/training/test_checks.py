@@ -1,4 +1,4 @@
-"""Values that cannot work are refused before anything is built."""
+"""Values that cannot work are rejected before anything is built."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def config() -> dict:
 
 
 def check_all(config: dict) -> None:
-    """Ask the tables of values and combinations, and the classes that the options belong to."""
+    """Run the checks of values and combinations, and of the classes of the options."""
     check_config(config)
     build_on_trial(config)
 
@@ -97,8 +97,8 @@ def test_valence_and_arousal_without_a_loss_are_said_to_do_nothing() -> None:
     config = composed("valence_arousal=ccc", "valence_arousal.loss=null", "valence_arousal.weight=3")
     notes = {note for note in idle_options(config) if note.startswith("valence_arousal")}
     assert notes == {
-        "valence_arousal.weight=3.0 does nothing without valence_arousal.loss",
-        "valence_arousal=ccc does nothing with valence_arousal.loss=null",
+        "valence_arousal.weight=3.0 has no effect without valence_arousal.loss",
+        "valence_arousal=ccc has no effect with valence_arousal.loss=null",
     }
     assert not [note for note in idle_options(composed()) if note.startswith("valence_arousal")]
 

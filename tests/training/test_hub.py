@@ -1,4 +1,4 @@
-"""``weights=imagenet`` without a network: refused before any work, and nothing is left."""
+"""``weights=imagenet`` without a network: rejected before any work, leaving no files."""
 
 from __future__ import annotations
 

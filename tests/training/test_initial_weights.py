@@ -1,4 +1,4 @@
-"""The order of the colours follows the weights, is asked for where nobody knows it, and is stored with the model."""
+"""The channel order follows the weights, must be given if unknown, and is stored with the model."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_an_order_that_there_is_not_is_refused_with_the_legal_ones(value):
     with pytest.raises(UserError) as refusal:
         check_values(config)
     said = str(refusal.value)
-    assert said.startswith(f"preprocess.colour={value.upper()}: legal are RGB and BGR, the order of the channels")
+    assert said.startswith(f"preprocess.colour={value.upper()}: the value must be RGB or BGR, the channel order")
     assert "weights.colour=" in said
 
 

@@ -1,4 +1,4 @@
-"""Metrics of torchmetrics by name: built, refused, logged, in the result, and used to select and to stop."""
+"""Metrics of torchmetrics by name: built, rejected, logged, reported, and used for selection and early stopping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimisers and schedules from the command line's configuration: composed, checked and built on trial."""
+"""Optimisers and schedules from the command line's configuration: composed, checked and built in a trial."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_sam_goes_around_any_of_them() -> None:
         (("optimizer.name=lion", "optimizer.clip_threshold=1"), ("lion has no option `clip_threshold`", "betas")),
         (("optimizer.name=adafactor", "optimizer.clip_threshold=x"), ("optimizer.clip_threshold=x", "a number")),
         (("optimizer=adan", "optimizer.betas=[0.9,0.99]"), ("betas", "three numbers")),
-        (("optimizer.name=LBFGS",), ("optimizer.name=LBFGS", "many times a step")),
+        (("optimizer.name=LBFGS",), ("optimizer.name=LBFGS", "many times per step")),
         (("optimizer.name=adahessian", "optimizer.sam_rho=0.05"), ("optimizer.name=adahessian", "second derivatives")),
         (("optimizer.name=Muon",), ("optimizer.name=Muon", "use muon")),
         (("scheduler.gama=0.9",), ("scheduler", "no option `gama`", "gamma")),
@@ -98,8 +98,8 @@ def test_what_is_wrong_is_named_before_any_data_are_read(overrides: tuple[str, .
 def test_what_does_nothing_is_named() -> None:
     config = composed("optimizer=lion", "optimizer.eps=1e-8", "scheduler=wsd", "scheduler.power=2")
     assert {
-        "optimizer.eps=1e-08 does nothing with lion",
-        "scheduler.power=2 does nothing with scheduler=wsd",
+        "optimizer.eps=1e-08 has no effect with lion",
+        "scheduler.power=2 has no effect with scheduler=wsd",
     } <= set(idle_options(config))
 
 

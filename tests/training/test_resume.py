@@ -1,4 +1,4 @@
-"""What an unfinished run says of the epochs that it has."""
+"""What is known about the epochs of an unfinished run."""
 
 from __future__ import annotations
 

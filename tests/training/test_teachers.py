@@ -1,4 +1,4 @@
-"""Teachers answer in the pupil's order of classes, after their own preprocessing, or are refused."""
+"""Teachers predict in the student's class order, after their own preprocessing, or are rejected."""
 
 from __future__ import annotations
 
@@ -57,12 +57,16 @@ def test_the_cost_of_a_teacher_is_that_at_its_own_size(tmp_path: Path) -> None:
 
 class TestRefusals:
     def test_of_other_classes(self, export: Path) -> None:
-        with pytest.raises(UserError, match=r"cannot teach here: The classes differ: the model alone has anger") as e:
+        with pytest.raises(
+            UserError,
+            match=r"cannot be a teacher here: The classes differ: only the "
+            r"model has anger",
+        ) as e:
             load_teachers(config(export), ("sadness", "happiness", "fear"), None)
         assert "drop=" not in str(e.value)
 
     def test_of_another_alignment(self, export: Path) -> None:
-        with pytest.raises(UserError, match="aligned to arcface-1, and these are aligned to mfer-1"):
+        with pytest.raises(UserError, match="aligned to arcface-1, but these are aligned to mfer-1"):
             load_teachers(config(export), CLASSES, "mfer-1")
 
     def test_of_a_changed_file(self, export: Path, tmp_path: Path) -> None:

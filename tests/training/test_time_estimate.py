@@ -1,4 +1,4 @@
-"""A training of hours on a CPU: how many, and what would make them fewer."""
+"""The estimate for a training of hours on a CPU, and advice to shorten it."""
 
 from __future__ import annotations
 

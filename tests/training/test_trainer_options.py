@@ -1,4 +1,4 @@
-"""The Trainer's arguments under Lightning's names: every one is an option that works, or refused with its reason."""
+"""The Trainer's arguments under Lightning's names: each is a working option, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from mfer_lightning.training.build_trainer import build_trainer
 LIGHTNING = inspect.signature(L.Trainer.__init__).parameters
 OPTION = {f.name: f.default for f in fields(Trainer)}
 
-#: Defaults of ours that are not Lightning's. None is Lightning's way to say "as it finds best".
+#: Our defaults that differ from Lightning's, where None means automatic.
 OWN_DEFAULTS = {
     "devices": 1,  # one process, unless more are asked for
     "precision": "auto",  # None is float32
@@ -78,7 +78,7 @@ def test_a_refused_argument_is_answered_with_its_reason(
 ) -> None:
     for prefix in ("", "+"):
         assert mfer(f"{prefix}trainer.{name}=1") == 2
-        assert f"`trainer.{name}` is no option here: {REFUSED[name]}" in capsys.readouterr().err
+        assert f"`trainer.{name}` is not an option here: {REFUSED[name]}" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 
@@ -237,7 +237,7 @@ def test_a_configuration_of_an_earlier_version_is_an_experiment_file_of_this_one
 
 
 def train_whole_and_cut(mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *options: str, at: int) -> Path:
-    """Train a run, and the same one cut off before an epoch and continued; return the first after comparing them."""
+    """Compare an uninterrupted run with one interrupted before an epoch and resumed; return the first."""
     begin = FERModule.on_train_epoch_start
 
     def interrupt(self: FERModule) -> None:
@@ -263,7 +263,7 @@ def train_whole_and_cut(mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_training_of_steps_ends_validated_and_resumes_to_the_same_weights(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """Five steps, two an epoch: three epochs, the last of one step."""
+    """Five steps with two per epoch: three epochs, the last with one step."""
     length = ("trainer.max_epochs=null", "trainer.max_steps=5", "scheduler=cosine")
     run = train_whole_and_cut(mfer, tmp_path, monkeypatch, *QUICK, *length, at=2)
     found = rows(run)
@@ -386,7 +386,7 @@ def test_a_number_of_batches_goes_through_and_nothing_is_kept(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer(*QUICK, "trainer.fast_dev_run=2") == 0
-    assert "Training and validation went through. Nothing was kept." in capsys.readouterr().out
+    assert "Training and validation were processed. Nothing was kept." in capsys.readouterr().out
     assert not list((tmp_path / "runs").glob("*"))
 
 

@@ -1,4 +1,4 @@
-"""`evaluate` gives the figures of the command line, of a run, a file or a network in memory."""
+"""`evaluate` gives the results of the command line for a run, a file or a network in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mfer_lightning.training.build import assemble, build_datamodule, build_netw
 
 @pytest.fixture
 def parts(few_run: Path) -> tuple[FERModule, FaceDataModule]:  # noqa: F811
-    """The module of the run, as after its training, and its faces, not read yet."""
+    """The trained module of the run, and its datamodule, not set up yet."""
     run = Run(few_run)
     datamodule = build_datamodule(run.config)
     names = run.model.class_names
@@ -97,9 +97,9 @@ def test_what_contradicts_is_refused(few_run: Path, here: Path, parts: tuple[FER
     module, datamodule = parts
     with pytest.raises(UserError, match="does not say which dataset"):
         evaluate(module)
-    with pytest.raises(UserError, match="either a datamodule or a dataset by name"):
+    with pytest.raises(UserError, match="either a datamodule or the options of a dataset by name"):
         evaluate(module, datamodule, dataset_name="facs")
-    with pytest.raises(UserError, match="suite=robustness draws pictures"):
+    with pytest.raises(UserError, match="suite=robustness draws figures"):
         evaluate(module, datamodule, suite="robustness")
     with pytest.raises(UserError, match="split=tset"):
         evaluate(module, datamodule, "tset")

@@ -1,4 +1,4 @@
-"""`predict`, `export` and `report` write what the command line writes, and return what they found."""
+"""`predict`, `export` and `report` write the same files as the command line, and return the results."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_pictures_in_memory_leave_no_files(photos: Path, few_run: Path, here: Pa
         f.probabilities for f in model.predict(photos, aligned=True).faces
     ]
     assert [path.name for path in here.iterdir()] == ["photos"]
-    with pytest.raises(UserError, match="Pictures in memory"):
+    with pytest.raises(UserError, match="Nothing is written for pictures in memory"):
         predict(pictures, model, "somewhere", aligned=True)
 
 
@@ -63,5 +63,5 @@ def test_a_run_is_exported_and_reported_on(few_run: Path, here: Path) -> None:  
     assert found.page == Path("python/report.html")
     assert (here / "python" / "report.md").read_text() == (here / "shell" / "report.md").read_text()
     assert "python/report.html" in repr(found)
-    with pytest.raises(UserError, match="Say which runs"):
+    with pytest.raises(UserError, match="Name the runs"):
         report([])

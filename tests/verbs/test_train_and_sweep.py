@@ -1,4 +1,4 @@
-"""`train` and `sweep` give what the command line gives, and leave the caller's process as it was."""
+"""`train` and `sweep` give the results of the command line, and do not change the caller's process."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_caller_s_process_is_left_as_it_was(here: Path) -> None:
     [
         (["loss=dff"], "Did you mean 'dsf'"),
         (["loss=ce,dsf"], r"several values are a sweep.*in Python: sweep"),
-        (["-m", "loss=ce,dsf"], r"-m has no meaning in Python: sweep\(\[...\]\)"),
+        (["-m", "loss=ce,dsf"], r"-m is not supported in Python: use sweep\(\[...\]\)"),
         (["optimizer.lr=-1"], "optimizer.lr=-1.0"),
         (["sweep=optuna"], r"use sweep\(\[...\]\)"),
         ([*FEW, "debug=fast_dev_run"], "Nothing was kept"),
@@ -99,7 +99,7 @@ def test_a_run_that_is_none_says_so(here: Path) -> None:
     with pytest.raises(UserError, match="There is no run"):
         Run(here / "nowhere")
     (here / "begun").mkdir()
-    with pytest.raises(UserError, match="has not ended"):
+    with pytest.raises(UserError, match="is not finished"):
         _ = Run(here / "begun").result
     assert repr(Run(here / "begun")).endswith("no result)")
 

@@ -84,7 +84,7 @@ def align_photo(photo: Photo, aligner: Aligner, settings: Mapping[str, Any], out
     if not found:
         return [{"photo": photo.name, "status": NO_FACE, "faces": 0}]
     if len(found) > 1 and settings["faces"] == "skip":
-        return [{"photo": photo.name, "status": SEVERAL, "faces": len(found), "message": "skipped, as asked"}]
+        return [{"photo": photo.name, "status": SEVERAL, "faces": len(found), "message": "skipped (faces=skip)"}]
     rows = []
     for number, face in enumerate(aligner.align_detections(image, found)):
         target = photo.target if number == 0 else f"{photo.target.removesuffix('_aligned')}_{number + 1}_aligned"

@@ -10,7 +10,7 @@ from pathlib import Path
 from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
 from mfer_lightning.errors import UserError
 
-#: Beginning of a URL: letters, a colon and a slash; Windows drives have a single letter.
+#: Start of a URL: letters, a colon and a slash; Windows drives have a single letter.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
@@ -62,7 +62,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
     else:
         raise UserError(f"source={source}: there is no such file or folder.")
     if not files:
-        raise UserError(f"source={source} holds no photos ({', '.join(IMAGE_SUFFIXES)}).")
+        raise UserError(f"source={source} contains no photos ({', '.join(IMAGE_SUFFIXES)}).")
     names = [f.relative_to(root).as_posix() for f in files]
     stems = Counter(name.rpartition(".")[0] or name for name in names)
     photos = []
@@ -92,7 +92,7 @@ def refuse_address(source: str | Path) -> None:
     """
     if _ADDRESS.match(str(source)) and not Path(source).exists():
         raise UserError(
-            f"source={source} is an address, and nothing is fetched: download it yourself, then name the file."
+            f"source={source} is a URL, and nothing is downloaded: download it yourself, then name the file."
         )
 
 

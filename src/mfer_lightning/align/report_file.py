@@ -36,7 +36,7 @@ class Report:
         changed = changed_settings(folder / "alignment.json", settings)
         if changed:
             words = ", ".join(f"{key} was {before}, now {settings[key]}" for key, before in changed.items())
-            raise UserError(f"{folder} was begun with other settings ({words}). Choose another output folder.")
+            raise UserError(f"{folder} was started with other settings ({words}). Choose another output folder.")
         drop_partial_line(self.path)
 
     def rows(self) -> list[dict[str, str]]:
@@ -69,5 +69,5 @@ class Report:
                 writer.writerows(rows)
         except OSError as error:
             raise UserError(
-                f"Cannot write {self.path}: {error.strerror or error}. Free some space, then go on."
+                f"Cannot write {self.path}: {error.strerror or error}. Free some space and give the same command again."
             ) from error

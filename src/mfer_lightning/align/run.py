@@ -79,7 +79,7 @@ def align(
     photos = list_photos(source, output)
     aligner = build_aligner(settings)  # before anything is written, so that an illegal setting leaves no folder behind
     folder = Path(output).expanduser()
-    # an option that came later: folders of before go on without it
+    # added in a later version: without it, folders of earlier versions can be continued
     looked = {"second_look": True} if second_look else {}
     report = Report(folder, {**aligner.to_config(), **chosen, **looked})
     if retry:
@@ -87,7 +87,7 @@ def align(
     before = report.done()
     left = [photo for photo in photos if photo.name not in before]
     if before:
-        print(f"{len(photos) - len(left):,} of {len(photos):,} photos were done before.")
+        print(f"{len(photos) - len(left):,} of {len(photos):,} photos were already done.")
     with progress_bar() as bar:
         task = bar.add_task("align", total=len(left))
         for rows in align_photos(left, settings, folder, workers):

@@ -60,10 +60,10 @@ def describe_alignment(
     known = template is not None
     nearest = get_template(template or "face-evolve-112")
     note = (
-        f"the faces of {dataset} come aligned in a way of their own; the template {nearest.name} is near"
+        f"the faces of {dataset} have their own alignment; the template {nearest.name} is close to it"
         if known
-        else f"nothing says how the faces of {dataset or 'the training set'} were aligned; the template "
-        f"{nearest.name} is assumed (train on faces made by mfer align, and it is known)"
+        else f"the alignment of the faces of {dataset or 'the training set'} is not recorded; the template "
+        f"{nearest.name} is assumed (mfer align records it)"
     )
     return {
         "origin": APPROXIMATION if known else ASSUMED,
@@ -94,7 +94,7 @@ def build_stored_aligner(
     try:
         height = int(alignment["height"])
         if not 8 <= height <= _LARGEST:
-            raise ValueError(f"its crops are {height} pixels high, and 8 to {_LARGEST} are possible")
+            raise ValueError(f"its crops are {height} pixels high, but 8 to {_LARGEST} are possible")
         chosen = dict(detector or {})
         own = dict(alignment["detector"])
         options = {**own, **chosen} if chosen.get("name", own.get("name")) == own.get("name") else chosen
@@ -110,4 +110,4 @@ def build_stored_aligner(
             detector_name=name,
         )
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"The alignment that the model carries cannot be used: {error}.") from error
+        raise UserError(f"The alignment stored with the model cannot be used: {error}.") from error

@@ -59,7 +59,8 @@ def map_in_processes(
                 yield from sent.popleft().result()
     except BrokenProcessPool as error:
         raise UserError(
-            "A worker process died (out of memory?). What is done is kept: the same command goes on; use fewer workers."
+            "A worker process died (out of memory?). Finished work is kept: give the same command again with "
+            "fewer workers."
         ) from error
 
 

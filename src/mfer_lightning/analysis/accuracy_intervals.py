@@ -1,4 +1,4 @@
-"""Compute accuracies, drops and means with confidence intervals from right and wrong predictions of the same faces."""
+"""Compute accuracies, drops and means, with confidence intervals, from correct and wrong predictions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfer_lightning.evaluation.share_interval import share_interval
 
 Right = NDArray[np.bool_]
 
-#: Draws of the bootstrap.
+#: Number of bootstrap samples.
 RESAMPLES = 2000
 
 
@@ -21,8 +21,8 @@ def point(right: Right, label: NDArray[np.int64], groups: NDArray[np.integer] | 
     """Compute accuracy with its 95% interval, and mean-class accuracy over the classes that are present.
 
     Args:
-        right: (N,) whether each face was predicted rightly; at least one.
-        label: (N,) its class.
+        right: (N,) whether each face was predicted correctly; at least one face.
+        label: (N,) class of each face.
         groups: (N,) photo or person of each, see :func:`mfer_lightning.evaluation.share_interval.share_interval`.
     """
     low, high = share_interval(right, label, groups)
@@ -37,18 +37,18 @@ def point(right: Right, label: NDArray[np.int64], groups: NDArray[np.integer] | 
 
 
 def drop(before: Right, after: Right, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Compute how much accuracy was lost on the same faces, with its interval.
+    """Compute the drop in accuracy on the same faces, with its interval.
 
     The interval is that of Agresti and Min (2005) for paired proportions: a Wald interval with half a face added to
     each of the four cells.
 
     Args:
-        before: (N,) whether each face was right before.
-        after: (N,) and after.
+        before: (N,) whether each face was predicted correctly before.
+        after: (N,) the same after the change.
         confidence: nominal coverage.
 
     Returns:
-        The drop (below 0: a gain), and both ends of its interval.
+        The drop (negative for a gain), and the limits of its interval.
 
     Example:
         >>> before, after = np.array([True] * 90 + [False] * 10), np.array([True] * 80 + [False] * 20)
@@ -65,17 +65,18 @@ def drop(before: Right, after: Right, confidence: float = 0.95) -> tuple[float, 
 
 
 def mean_accuracy(clean: Right, changed: Sequence[Right], seed: int = 0) -> dict[str, Any]:
-    """Compute the mean accuracy over changes, and its share of the clean accuracy.
+    """Compute the mean accuracy over changes, and its ratio to the clean accuracy.
 
-    Intervals are percentiles of a bootstrap over faces; each drawn face contributes its predictions under every change.
+    Intervals are percentiles of a bootstrap over faces; each resampled face contributes its predictions under all
+    changes.
 
     Args:
-        clean: (N,) whether each face was right as it is.
-        changed: one (N,) a change, at least one.
-        seed: of the bootstrap.
+        clean: (N,) whether each unchanged face was predicted correctly.
+        changed: one (N,) array per change, at least one.
+        seed: seed of the bootstrap.
 
     Returns:
-        ``accuracy`` and ``relative`` (None where nothing clean was right), each as ``value``, ``low``, ``high``.
+        ``accuracy`` and ``relative`` (None if the clean accuracy is 0), each as ``value``, ``low``, ``high``.
     """
     per_face = np.mean(np.stack(changed), axis=0)
     pair = np.stack([per_face, clean.astype(np.float64)], axis=1)

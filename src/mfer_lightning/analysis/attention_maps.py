@@ -1,4 +1,4 @@
-"""Read the weights of DS attention modules: how each channel weighs the positions of a map."""
+"""Read the weights of DS attention modules: how each channel weights the positions of a map."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AttentionMaps:
     """The weights of one attention module.
 
     Args:
-        stage: the stage of the backbone that it follows, from 1.
+        stage: the backbone stage that it follows, from 1.
         weights: (B,C,H,W) float32; each channel sums to 1 over the positions of a face.
     """
 
@@ -33,24 +33,24 @@ class AttentionMaps:
     def most_active(self, count: int) -> NDArray[np.int64]:
         """Return for each face the ``count`` channels with the most uneven weights, (B, count), the most uneven first.
 
-        Measured by the sum of squares: 1 where one position has all weight, 1/(H*W) where all are equal.
+        Measured by the sum of squares: 1 if one position has all the weight, 1/(H*W) if all are equal.
         """
         uneven = (self.weights.astype(np.float64) ** 2).sum(axis=(2, 3))
         return np.asarray(np.argsort(-uneven, axis=1, kind="stable")[:, :count])
 
 
 def attention_maps(model: FERModel, faces: Tensor, batch_size: int = 32) -> list[AttentionMaps]:
-    """Read the weights of every DS attention module while faces pass through.
+    """Read the weights of every DS attention module for a batch of faces.
 
-    Hooks catch the modules' inputs and compute the weights again, so that the normal path stores nothing for this.
+    Hooks recompute the weights from the modules' inputs, so that normal forward passes store nothing for this.
 
     Args:
         model: a loaded model; it is not changed.
         faces: uint8 (B,3,H,W), RGB.
-        batch_size: faces at a time.
+        batch_size: faces per batch.
 
     Returns:
-        One entry a module, in the order of the stages; none where the network has no such attention.
+        One entry per module, in the order of the stages; empty if the network has no such attention.
     """
     modules = _modules(model.network)
     kept: dict[int, list[NDArray[np.float32]]] = {stage: [] for stage in modules}
@@ -73,7 +73,7 @@ def attention_maps(model: FERModel, faces: Tensor, batch_size: int = 32) -> list
 
 
 def _modules(network: nn.Module) -> dict[int, DSAttention]:
-    """Find the attention modules by the number of the stage that they stand after."""
+    """Return the attention modules by the number of the stage that they follow."""
     backbone = getattr(network, "backbone", None)
     found: dict[int, DSAttention] = {}
     for number, stage in enumerate(getattr(backbone, "stages", ()), start=1):

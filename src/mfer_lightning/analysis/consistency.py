@@ -1,4 +1,4 @@
-"""Test what must not change a prediction: mirroring the face, and the rest of the batch."""
+"""Test whether predictions depend on mirroring or on the rest of the batch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mfer_lightning.analysis.forward_passes import Passes
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.views import ONE_VIEW
 
-#: Largest allowed difference of logits, as a share of the largest logit, since other batch sizes use other kernels:
+#: Largest allowed difference of logits, relative to the largest logit, since kernels depend on the batch size:
 #: on CPUs, and on devices that may round products to ten bits (TF32).
 TOLERANCE, TOLERANCE_ELSEWHERE = 1e-3, 1e-2
 
-#: Faces that are predicted one by one.
+#: Number of faces to predict one by one.
 ALONE = 64
 
 
 def flip_consistency(passes: Passes) -> dict[str, Any]:
-    """Compare the predictions of faces and of their mirror images, each without averaging.
+    """Compare the predictions for faces and for their mirror images, without averaging.
 
     Returns:
-        ``n``, ``equal`` (share of equal predictions, with Wilson's ``low`` and ``high``), ``total_variation`` (mean
-        over faces of half the sum of the probabilities' absolute differences, 0 to 1).
+        ``n``, ``equal`` (proportion of equal predictions, with Wilson's ``low`` and ``high``), ``total_variation``
+        (mean over faces of half the sum of the probabilities' absolute differences, 0 to 1).
     """
     plain = passes.logits("plain", None, ONE_VIEW) if passes.subject.views.count > 1 else passes.logits("clean")
     mirrored = passes.logits("mirror", mirror, ONE_VIEW)
@@ -50,8 +50,8 @@ def batch_invariance(passes: Passes, seed: int = 0) -> dict[str, Any]:
 
     Returns:
         ``passes`` (bool), ``tolerance``, and for ``shuffled`` and ``alone`` each: ``n``, ``largest_difference`` (of
-        logits, as a share of the largest logit), ``changed`` (predictions that are another class); ``suspects``: names
-        of modules that keep no statistics of the training, and so take those of the batch.
+        logits, relative to the largest logit), ``changed`` (predictions of another class); ``suspects``: names of
+        modules that keep no running statistics and therefore use those of the batch.
     """
     subject = passes.subject
     clean = passes.logits("clean")
@@ -70,7 +70,7 @@ def batch_invariance(passes: Passes, seed: int = 0) -> dict[str, Any]:
 
 
 def batch_statistics(network: nn.Module) -> list[str]:
-    """Name the modules that normalise with the statistics of the batch, even in evaluation mode."""
+    """Return the names of modules that normalise with batch statistics even in evaluation mode."""
     return [
         name
         for name, module in network.named_modules()

@@ -1,7 +1,7 @@
 """Corrupt faces for the robustness suite: each change is a function of the face, an amount and random numbers.
 
-Written with OpenCV and NumPy. albumentations has many of these changes, but with integer radii and kernels, too coarse
-for faces of 48 pixels, and with a random state that would have to be reset for each face.
+Written with OpenCV and NumPy. albumentations has many of these changes, but with integer radii and kernels, which are
+too coarse for faces of 48 pixels, and with a random state that would have to be reset for each face.
 :mod:`mfer_lightning.analysis.severities` defines the amounts.
 """
 
@@ -24,16 +24,16 @@ Rng = np.random.Generator
 
 
 class Change:
-    """One change of one amount: the same for a face in every process and for all models.
+    """One kind of change by one amount: the same for a face in every process and for all models.
 
-    The random numbers of a face depend on (seed, row, kind), not on the amount: a curve over severities shows one noise
-    growing, and two models see the same faces.
+    The random numbers of a face depend on (seed, row, kind), not on the amount: over the severities of a curve the same
+    noise grows, and two models see the same faces.
 
     Args:
         kind: a name of :data:`CHANGES`.
-        amount: in the kind's own unit (:data:`~mfer_lightning.analysis.severities.TABLES`).
-        seed: which random numbers.
-        border: how a moved crop is filled beyond the picture, as in alignment: black, edge or mirror.
+        amount: in the unit of the kind (:data:`~mfer_lightning.analysis.severities.TABLES`).
+        seed: seed of the random numbers.
+        border: how to fill a moved crop beyond the image, as in alignment: black, edge or mirror.
 
     Raises:
         ValueError: for unknown names.
@@ -68,28 +68,28 @@ class Change:
 
 
 def gaussian_noise(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Add normal noise of a standard deviation, where white is 1."""
+    """Add normal noise with a standard deviation on a scale where white is 1."""
     return _bytes(face + 255 * amount * rng.standard_normal(face.shape, dtype=np.float32))
 
 
 def shot_noise(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Count photons, of which white has ``amount``."""
+    """Add photon noise, with ``amount`` photons at white."""
     return _bytes(rng.poisson(face / 255 * amount) / amount * 255)
 
 
 def impulse_noise(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Make a share of the values black or white."""
+    """Set a fraction of the values to black or white."""
     hit = rng.random(face.shape)
     return np.asarray(np.where(hit < amount, np.where(hit < amount / 2, 0, 255), face), dtype=np.uint8)
 
 
 def defocus_blur(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Average over a disk of a radius in pixels, which need not be whole."""
+    """Average over a disk with a radius in pixels, not necessarily an integer."""
     return _filtered(face, _disk(amount))
 
 
 def motion_blur(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Average along a straight line of a length in pixels, through the middle, of a random direction."""
+    """Average along a centred straight line with a length in pixels and a random direction."""
     return _filtered(face, _line(amount, float(rng.uniform(0, np.pi))))
 
 
@@ -105,26 +105,26 @@ def zoom_blur(face: Face, amount: float, rng: Rng, border: str) -> Face:
 
 
 def brightness(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Add to the value (of hue, saturation, value), where white is 1; below 0 to take away."""
+    """Add to the value (of hue, saturation, value), on a scale where white is 1; negative to darken."""
     value = face.max(axis=2, keepdims=True) / 255
     changed = np.clip(value + amount, 0, 1)
-    # black has no hue: it becomes grey
+    # black has no hue and becomes grey
     return _bytes(np.where(value > 0, face * (changed / np.maximum(value, 1 / 255)), 255 * changed))
 
 
 def darkness(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Take away from the value."""
+    """Subtract from the value."""
     return brightness(face, -amount, rng, border)
 
 
 def contrast(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Scale the distance of every channel's values from their mean."""
+    """Scale the distance of each channel's values from their mean."""
     mean = face.mean(axis=(0, 1), keepdims=True)
     return _bytes((face - mean) * amount + mean)
 
 
 def jpeg(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Compress as JPEG of a quality."""
+    """Compress as JPEG with a quality."""
     _, encoded = cv2.imencode(".jpg", face[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, round(amount)])
     decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     assert decoded is not None
@@ -132,16 +132,16 @@ def jpeg(face: Face, amount: float, rng: Rng, border: str) -> Face:
 
 
 def pixelate(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Shrink the side to a share by averaging, and grow it back in squares."""
+    """Shrink to a fraction of the side by averaging, and enlarge again with nearest neighbours."""
     height, width = face.shape[:2]
     small = (max(1, int(width * amount)), max(1, int(height * amount)))
     shrunk = cv2.resize(face, small, interpolation=cv2.INTER_AREA)
-    # OpenCV's plain nearest neighbour measures from the pixels' corners, which would also move the face
+    # OpenCV's plain nearest neighbour measures from the corners of pixels, which would also shift the face
     return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
 
 
 def resolution(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Shrink the shorter side to ``amount`` pixels by averaging, and grow it back smoothly."""
+    """Shrink the shorter side to ``amount`` pixels by averaging, and enlarge again smoothly."""
     height, width = face.shape[:2]
     share = amount / min(height, width)
     if share >= 1:
@@ -152,7 +152,7 @@ def resolution(face: Face, amount: float, rng: Rng, border: str) -> Face:
 
 
 def shift(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Move the face by a share of the side, in a random direction."""
+    """Shift the face by a fraction of the side, in a random direction."""
     height, width = face.shape[:2]
     angle = rng.uniform(0, 2 * np.pi)
     matrix = np.array([[1.0, 0, amount * width * np.cos(angle)], [0, 1.0, amount * height * np.sin(angle)]])
@@ -160,14 +160,14 @@ def shift(face: Face, amount: float, rng: Rng, border: str) -> Face:
 
 
 def rotation(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Turn the face by degrees, either way."""
+    """Rotate the face by an angle in degrees, in either direction."""
     height, width = face.shape[:2]
     turn = np.deg2rad(amount) * (1 if rng.random() < 0.5 else -1)
     return warp(face, _about_the_middle(height, width, 1.0, float(turn)), width, height, border)
 
 
 def scale(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Make the face larger or smaller about the middle."""
+    """Scale the face about the centre."""
     height, width = face.shape[:2]
     return warp(face, _about_the_middle(height, width, amount), width, height, border)
 
@@ -176,7 +176,7 @@ _FUNCTIONS = (
     *(gaussian_noise, shot_noise, impulse_noise, defocus_blur, motion_blur, zoom_blur),
     *(brightness, darkness, contrast, jpeg, pixelate, resolution, shift, rotation),
 )
-#: Every change by name. A change's random numbers depend on its place in this table.
+#: All changes by name. The random numbers of a change depend on its position in this table.
 CHANGES: Mapping[str, Callable[[Face, float, Rng, str], Face]] = MappingProxyType(
     {function.__name__: function for function in _FUNCTIONS} | {"larger": scale, "smaller": scale}
 )
@@ -204,13 +204,13 @@ def _about_the_middle(height: int, width: int, zoom: float, turn: float = 0.0) -
     return np.array([[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]])
 
 
-#: Samples a side within each pixel of a kernel, so that radii and lengths need not be whole.
+#: Samples per side within each pixel of a kernel, so that radii and lengths need not be integers.
 _FINE = 16
 
 
 @lru_cache(maxsize=64)
 def _disk(radius: float) -> NDArray[np.float64]:
-    """Return a disk kernel. A radius of up to 0.5 fits into one pixel and blurs nothing."""
+    """Return a disk kernel. A radius of up to 0.5 fits into one pixel and has no effect."""
     half = int(np.ceil(radius))
     places = (np.arange((2 * half + 1) * _FINE) + 0.5) / _FINE - half - 0.5
     inside = (places[:, None] ** 2 + places[None, :] ** 2 <= max(radius, 1e-6) ** 2).astype(np.float64)
@@ -221,7 +221,7 @@ def _disk(radius: float) -> NDArray[np.float64]:
 
 
 def _line(length: float, angle: float) -> NDArray[np.float64]:
-    """Return the kernel of a line one pixel wide; its points are split between the nearest pixels."""
+    """Return the kernel of a line one pixel wide; its points are distributed over the nearest pixels."""
     half = int(np.ceil(length / 2)) + 1
     kernel = np.zeros((2 * half + 1, 2 * half + 1))
     steps = max(2, round(length * _FINE))

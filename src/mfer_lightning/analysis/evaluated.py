@@ -1,4 +1,4 @@
-"""What an evaluation returns: the figures as a mapping, the predictions they were made of, and the folder, if any."""
+"""The return value of an evaluation: the results as a mapping, their predictions, and the folder, if any."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Evaluated(Mapping[str, Any]):
 
     Args:
         result: the content of ``result.json`` (or ``evaluation.json``, ``robustness.json``, ``explain.json``).
-        folder: where it was written; None: nowhere.
-        predictions: the table that the figures were made of; None for the suites robustness and explain.
+        folder: where it was written; None if it was not.
+        predictions: the table of predictions; None for the suites robustness and explain.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Evaluated(Mapping[str, Any]):
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """The figures over all faces: accuracy, mean-class accuracy, ..."""
+        """The metrics over all faces: accuracy, mean-class accuracy, ..."""
         return dict(self.result["metrics"])
 
     @property

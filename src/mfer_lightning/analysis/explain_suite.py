@@ -26,25 +26,25 @@ from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.tracking.provenance import versions
 
-#: How faces are chosen, with the words of titles.
-CHOICES = {"mistakes": "surest mistakes", "surest": "surest of the right predictions", "sample": "stratified sample"}
+#: Ways to choose faces, with their descriptions for titles.
+CHOICES = {"mistakes": "surest mistakes", "surest": "surest correct predictions", "sample": "stratified sample"}
 
-#: Faces in the figure of attention weights, which has a row for each.
+#: Maximum number of faces in the figure of attention weights, one per row.
 ATTENTION_FACES = 8
 
 
 @dataclass(frozen=True)
 class Options:
-    """Which faces are explained, and how: the options ``explain.*``.
+    """Which faces to explain, and how: the options ``explain.*``.
 
     Args:
-        choice: of :data:`CHOICES`.
-        rows: chosen faces instead, by their rows of the index.
+        choice: one of :data:`CHOICES`.
+        rows: the faces to explain instead of a choice, by their rows of the index.
         count: number of faces.
-        target: whose evidence is shown: ``"predicted"``, ``"true"``, or an emotion.
-        stage: after which stage of the backbone; None: the deepest whose map has 4 positions a side.
-        method: of :data:`~mfer_lightning.analysis.gradcam.METHODS`.
-        channels: attention channels shown for each face.
+        target: the class to explain: ``"predicted"``, ``"true"``, or an emotion.
+        stage: the backbone stage to explain; None: the deepest whose map has at least 4 positions per side.
+        method: one of :data:`~mfer_lightning.analysis.gradcam.METHODS`.
+        channels: number of attention channels to show for each face.
     """
 
     choice: str = "mistakes"
@@ -65,31 +65,31 @@ class Options:
         check_choice("explain.method", self.method, METHODS)
         for option, value, least, most in (("count", self.count, 1, 200), ("channels", self.channels, 0, 12)):
             if not least <= value <= most:
-                raise UserError(f"explain.{option}={value}: the value must lie between {least} and {most}.")
+                raise UserError(f"explain.{option}={value}: the value must be from {least} to {most}.")
         if self.rows is not None and not 1 <= len(self.rows) <= 200:
             raise UserError(f"explain.rows names {len(self.rows)} faces: give 1 to 200 numbers, or null.")
         require_package()
 
     @property
     def words(self) -> str:
-        """Which faces these are, in words."""
+        """A description of the faces."""
         return CHOICES[self.choice] if self.rows is None else "chosen faces"
 
 
 def explain_model(subject: ModelOnSplit, folder: Path, options: Options) -> dict[str, Any]:
-    """Draw where a model looks; write and print the results.
+    """Draw saliency maps of a model; write and print the results.
 
     Args:
         subject: the model and the faces.
-        folder: of the results: ``maps.npz``, ``figures/gradcam.png``, with attention ``figures/attention.png``, and
-            ``explain.json``, written last.
-        options: which faces, and how.
+        folder: folder of the results: ``maps.npz``, ``figures/gradcam.png``, with attention ``figures/attention.png``,
+            and ``explain.json``, written last.
+        options: which faces to explain, and how.
 
     Returns:
         The content of ``explain.json``.
 
     Raises:
-        UserError: where there are no such faces, or the backbone has no maps.
+        UserError: if there are no such faces, or the backbone has no maps.
     """
     names = subject.match.names
     target = _target(options.target, names)
@@ -161,13 +161,13 @@ def explain_model(subject: ModelOnSplit, folder: Path, options: Options) -> dict
     write_json(folder / "explain.json", card)
     Console().print(f"\n{len(examples)} faces of {subject.protocol}, split {subject.split}: {options.words}.")
     if not attention:
-        Console().print("The network has no DS attention, so there are no weights of it to show.")
+        Console().print("The network has no DS attention, so there are no attention weights to show.")
     print_places(folder, Console())
     return card
 
 
 def _target(name: str, names: Sequence[str]) -> int:
-    """Return the class whose evidence is shown for every face; -1 where it differs from face to face."""
+    """Return the class to explain for all faces; -1 if it differs between faces."""
     if name in ("predicted", "true"):
         return -1
     if canonical(name) not in names:
@@ -176,7 +176,7 @@ def _target(name: str, names: Sequence[str]) -> int:
 
 
 def _choose(subject: ModelOnSplit, options: Options) -> tuple[ModelOnSplit, NDArray[np.float32]]:
-    """Choose the faces, and return them in the order in which they are shown, with their logits."""
+    """Choose the faces, and return them in display order, with their logits."""
     datamodule, split = subject.datamodule, subject.split
     subject.require_faces()
     chosen = subject.positions
@@ -186,13 +186,13 @@ def _choose(subject: ModelOnSplit, options: Options) -> tuple[ModelOnSplit, NDAr
         unknown = [row for row in options.rows if row not in position]
         if unknown:
             raise UserError(
-                f"explain.rows: {unknown[0]} is no face of the {split} split. Rows are the numbers in the column index "
+                f"explain.rows: {unknown[0]} is not in the {split} split. Rows are the numbers in the column index "
                 f"of predictions_{split}.csv, here {min(position)} to {max(position)}."
             )
         chosen = np.array([position[row] for row in dict.fromkeys(options.rows)])
     elif options.choice == "sample":
         sample = choose_faces(datamodule, split, subject.match, options.count)
-        # a sample is empty where there are fewer faces than would give each class one
+        # a sample is empty if there are fewer faces than would give each class one
         chosen = (sample if len(sample) else chosen)[: options.count]
     subject = replace(subject, positions=chosen)
     with progress_bar() as bar:
@@ -204,6 +204,6 @@ def _choose(subject: ModelOnSplit, options: Options) -> tuple[ModelOnSplit, NDAr
     p = softmax(logits.astype(np.float64), axis=1)
     best = surest(p, subject.label, options.count, right=options.choice == "surest")
     if not len(best):
-        what = "mistake to show: every prediction is right" if options.choice == "mistakes" else "right prediction"
-        raise UserError(f"There is no {what}. Say explain.choice=sample for a stratified sample.")
+        what = "mistake to show: every prediction is correct" if options.choice == "mistakes" else "correct prediction"
+        raise UserError(f"There is no {what}. Use explain.choice=sample for a stratified sample.")
     return replace(subject, positions=chosen[best]), logits[best]

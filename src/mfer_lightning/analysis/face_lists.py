@@ -1,4 +1,4 @@
-"""Measure accuracy on subsets of faces that a user lists by file name, e.g. occluded or turned ones."""
+"""Measure accuracy on subsets of faces listed by file name, e.g. occluded or turned ones."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mfer_lightning.evaluation.predictions import Predictions
 
 
 def read_lists(files: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Read the lists of a command line.
+    """Read the lists given on the command line.
 
     Args:
         files: name -> file.
 
     Returns:
-        Name -> its file names.
+        Name -> file names.
 
     Raises:
-        UserError: where one is not a file, or :func:`read_names` refuses it.
+        UserError: if one is not a file, or :func:`read_names` rejects it.
     """
     for name, path in files.items():
         if not isinstance(path, str) or not path:
@@ -46,18 +46,18 @@ def list_figures(
     label: NDArray[np.int64],
     groups: NDArray[np.int64] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Compute the accuracy on the faces of each list, and on all others.
+    """Compute the accuracy on the faces of each list, and on all other faces.
 
     Args:
-        lists: matched.
+        lists: the matched lists.
         rows: (N,) rows of the index that were measured.
-        right: (N,) whether each was predicted rightly.
-        label: (N,) its class.
-        groups: (N,) photo or person of each, or None.
+        right: (N,) whether each face was predicted correctly.
+        label: (N,) class of each face.
+        groups: (N,) photo or person of each face, or None.
 
     Returns:
-        Name of a list -> plain numbers: what matched, ``said`` in words, and the points ``subset`` and ``rest`` (None
-        without a rest).
+        Name of a list -> plain values: what matched, a description ``said``, and the accuracies ``subset`` and ``rest``
+        (None if there are no other faces).
     """
 
     def measured(faces: NDArray[np.bool_]) -> dict[str, Any]:
@@ -81,12 +81,12 @@ def list_figures(
 def measure_lists(
     lists: Sequence[FaceList], table: Predictions, result: dict[str, Any], groups: NDArray[np.int64] | None = None
 ) -> None:
-    """Add the accuracy on lists of faces and on their rests to an evaluation; nothing without lists.
+    """Add the accuracy on lists of faces, and on the other faces, to an evaluation; do nothing without lists.
 
     Args:
-        lists: matched with the labelled faces of the table, by its ``index``.
-        table: the predictions; faces without a label take no part.
-        result: gets ``lists``, and in ``notes`` a sentence a list: what matched and what did not.
+        lists: to be matched with the labelled faces of the table, by its ``index``.
+        table: the predictions; faces without a label are ignored.
+        result: extended by ``lists``, and in ``notes`` by one sentence per list on what matched.
         groups: (N,) photo or person of each face of the table, or None.
     """
     if lists:

@@ -1,4 +1,4 @@
-"""Predict the same faces under one change after another; finished passes are kept until their suite is finished."""
+"""Predict the same faces under a series of changes; finished passes are kept until the suite is finished."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from mfer_lightning.views import Views
 
 
 class Passes:
-    """Predictions of the same faces under one change after another.
+    """Predictions of the same faces under a series of changes.
 
     Args:
         subject: the model and the faces.
-        folder: where finished passes are kept. Those of an interrupted suite with the same faces and weights are used
-            again, others removed. None: nothing is kept.
+        folder: where finished passes are kept. Those of an interrupted suite with the same faces and weights are
+            reused,
+            others are removed. None: nothing is kept.
         definition: what else a kept pass depends on (version, seed, border).
         progress: called with a pass's name and the number of faces done since the last call.
     """
@@ -49,9 +50,9 @@ class Passes:
         """Return the logits (N,K) over the common classes of all faces under a change.
 
         Args:
-            name: of the pass, used as a file name.
-            change: applied to the faces; None: nothing.
-            views: what is averaged for each face; None: the subject's.
+            name: name of the pass, used as a file name.
+            change: change applied to the faces; None for no change.
+            views: views averaged for each face; None: the subject's.
         """
         if self.folder is None:
             return self.run(name, self.subject.positions, change, views)
@@ -69,7 +70,7 @@ class Passes:
     def run(
         self, name: str, positions: NDArray[np.int64], change: Change | None = None, views: Views | None = None
     ) -> NDArray[np.float32]:
-        """Like :meth:`logits`, for any faces of the split in any order; rows are returned sorted, nothing is kept."""
+        """Like :meth:`logits`, for any faces of the split in any order; rows are returned sorted, and not kept."""
         subject = self.subject
         outputs = predict_split(
             subject.model,
@@ -83,7 +84,7 @@ class Passes:
         return outputs.logits[:, subject.match.columns]
 
     def finish(self) -> None:
-        """Remove what was kept."""
+        """Remove the kept passes."""
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -23,7 +23,7 @@ from mfer_lightning.nn.backbones.attended import TokenMap
 #: Our names -> the package's classes.
 METHODS = {"gradcam": "GradCAM", "hirescam": "HiResCAM", "layercam": "LayerCAM"}
 
-#: A map with fewer positions a side shows no location; the stage before it is used.
+#: A map with fewer positions per side shows no location; the stage before it is used.
 LEAST_SIDE = 4
 
 
@@ -36,26 +36,26 @@ def explain(
     method: str = "gradcam",
     batch_size: int = 16,
 ) -> NDArray[np.float32]:
-    """Compute for each face a map of the regions that support a class.
+    """Compute a map of the regions that support a class, for each face.
 
-    Each map is scaled to its own maximum: it shows where, not how much. Without any support for the class it is 0
-    everywhere.
+    Each map is scaled to its own maximum: it shows where, not how much. It is 0 everywhere if nothing supports the
+    class.
 
     Args:
         model: a loaded model; it is not changed.
         faces: uint8 (B,3,H,W), RGB, on any device.
         classes: (B,) class of each face, as an index into the model's ``class_names``; None: the predicted one.
-        stage: after which stage of the backbone (from 1), its attention included; None: see :func:`default_stage`.
+        stage: the backbone stage to explain (from 1), including its attention; None: see :func:`default_stage`.
         method: ``"gradcam"``; ``"hirescam"`` (Draelos and Carin 2020) or ``"layercam"`` (Jiang et al. 2021), which
-            weigh each position separately.
-        batch_size: faces at a time; memory as in training.
+            weight each position separately.
+        batch_size: faces per batch; memory use is as in training.
 
     Returns:
-        float32 (B,H,W) within 0..1, of the faces' own size.
+        float32 (B,H,W) within 0..1, of the size of the faces.
 
     Raises:
         ValueError: for arguments outside their range.
-        UserError: where the package grad-cam is missing, or timm lists no stages for the backbone.
+        UserError: if the package grad-cam is missing, or timm lists no stages for the backbone.
     """
     if faces.dim() != 4 or faces.dtype != torch.uint8:
         raise ValueError(
@@ -92,20 +92,20 @@ def activation_maps(
     """Compute the maps of a network from its normalised input.
 
     Args:
-        network: in evaluation mode; maps (B,3,H,W) to a dict with ``logits`` (B,K).
-        pixels: normalised (B,3,H,W).
+        network: the network in evaluation mode; maps (B,3,H,W) to a dict with ``logits`` (B,K).
+        pixels: normalised images (B,3,H,W).
         layer: the module whose output is explained.
-        layout: of that output, ``"NCHW"``, ``"NHWC"``, or how its tokens make a map.
-        classes: (B,); None: the predicted ones.
+        layout: layout of that output: ``"NCHW"``, ``"NHWC"``, or the arrangement of its tokens as a map.
+        classes: (B,) the classes to explain; None: the predicted ones.
         method: a name of :data:`METHODS`.
 
     Returns:
-        float32 (B,H,W) within 0..1, of the input's size.
+        float32 (B,H,W) within 0..1, of the size of the input.
     """
     library, target = require_package()
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(pixels.device.type, enabled=False):
-        pixels = pixels.clone()  # one made under inference mode could not be differentiated
-        # The gradient is asked of the input, since the weights of a loaded model are frozen.
+        pixels = pixels.clone()  # a tensor created in inference mode cannot be differentiated
+        # The gradient is requested for the input, since the weights of a loaded model are frozen.
         with getattr(library, METHODS[method])(_Logits(network), [layer], _to_channels_first(layout)) as cam:
             cam.compute_input_gradient = True
             wanted = None if classes is None else [target(k) for k in classes]
@@ -114,18 +114,18 @@ def activation_maps(
 
 
 def _to_channels_first(layout: str | TokenMap) -> Callable[[Tensor], Tensor] | None:
-    """Return what makes (B,C,H,W) of a layer's output; None: it is so already."""
+    """Return a function that converts a layer's output to (B,C,H,W); None if it has this layout."""
     if isinstance(layout, TokenMap):
         return lambda output: layout(output).permute(0, 3, 1, 2)
     return (lambda output: output.permute(0, 3, 1, 2)) if layout == "NHWC" else None
 
 
 def target_layer(model: FERModel, stage: int) -> tuple[nn.Module, str | TokenMap]:
-    """Find the module that ends a stage, attention included, and the layout of its map, or how its tokens make one.
+    """Find the last module of a stage, including attention, and the layout of its map or tokens.
 
     Args:
         model: the model.
-        stage: number from 1, as :func:`stage_of` gives it.
+        stage: number from 1, as returned by :func:`stage_of`.
     """
     backbone = model.network.backbone
     found = backbone.stages[stage - 1]
@@ -142,8 +142,8 @@ def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
         stage: number from 1; None: :func:`default_stage`.
 
     Raises:
-        ValueError: where there is no such stage.
-        UserError: where the backbone has no stages.
+        ValueError: if there is no such stage.
+        UserError: if the backbone has no stages.
     """
     stages = model.network.backbone.stages
     if not stages:
@@ -167,7 +167,7 @@ def default_stage(reductions: Sequence[int], side: int) -> int:
 
     Args:
         reductions: image side divided by map side, of each stage.
-        side: of the network's input in pixels.
+        side: side of the network's input in pixels.
 
     Example:
         >>> default_stage([4, 8, 16, 32], 224), default_stage([4, 8, 16, 32], 64), default_stage([4, 8, 16, 32], 8)
@@ -179,7 +179,7 @@ def default_stage(reductions: Sequence[int], side: int) -> int:
 
 
 class _Logits(nn.Module):
-    """Wrap the network as the package expects it: images in, logits out."""
+    """Wrap the network as the package grad-cam expects it: images in, logits out."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -191,10 +191,10 @@ class _Logits(nn.Module):
 
 
 def require_package() -> tuple[Any, Callable[[int], Any]]:
-    """Import grad-cam and its class of targets; called early, before anything takes time.
+    """Import grad-cam and its target class; called early, before any slow work.
 
     Raises:
-        UserError: where it is not installed.
+        UserError: if it is not installed.
     """
     try:
         import pytorch_grad_cam

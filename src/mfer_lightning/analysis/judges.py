@@ -1,7 +1,7 @@
-"""Let trained networks judge training faces that they never saw.
+"""Let trained networks judge training faces that they were not trained on.
 
-A network knows what it was trained on: its checkpoint holds the dataset's configuration and a hash of faces, labels and
-splits. The faces are read again by that configuration, and the hash tells whether they are the same as then.
+A checkpoint records what it was trained on: the dataset's configuration and a hash of faces, labels and splits. The
+faces are read again with that configuration, and the hash shows whether they are still the same.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from mfer_lightning.inference.model import FERModel, choose_device, read_model, 
 from mfer_lightning.inference.predict_split import predict_split
 from mfer_lightning.views import Views
 
-#: Options of a dataset that leave faces and labels as they are, or whose difference makes the folds.
+#: Options of a dataset that do not change faces and labels, or that differ between folds.
 _FREE = ("hold_out", "root", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory", "augment")
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What networks say of the faces of a training set, each face judged by networks that never saw it.
+    """Predictions for the faces of a training set, each face judged by networks that were not trained on it.
 
     Args:
-        datamodule: with the whole training set, in the order of its rows.
+        datamodule: the dataset with the whole training set, in the order of its rows.
         rows: (N,) int64 rows of the index.
         probabilities: (N,K) float64, the mean over a face's judges.
-        judges: (N,) int64 how many networks judged each face, at least 1.
-        checkpoints: their files.
-        config: the dataset's configuration, without a part held out.
+        judges: (N,) int64 number of networks that judged each face, at least 1.
+        checkpoints: files of the networks.
+        config: the dataset's configuration, without a held-out part.
     """
 
     datamodule: FaceDataModule
@@ -62,25 +62,25 @@ def judge_training_set(
     loader: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] = lambda words: None,
 ) -> Judged:
-    """Predict each face of a training set by those networks that were not trained on it.
+    """Predict each face of a training set with the networks that were not trained on it.
 
-    Faces that share a photo or a person with a network's training faces count as seen by it.
+    Faces that share a photo or a person with a network's training faces count as seen.
 
     Args:
         checkpoints: runs, checkpoints, or folders of runs (a sweep), trained on parts of one training set
             (``dataset.hold_out=1/3`` and so on).
         device: ``"auto"``, or a torch device.
-        data: the data root; None: where the data were.
+        data: the data root; None: that of the training.
         cache: folder of decoded images.
         loader: ``eval_batch_size`` and ``num_workers``.
-        progress: gets a line a network, before it predicts.
+        progress: called with one line per network, before it predicts.
 
     Raises:
-        UserError: where a network does not say what it was trained on, the files have changed since, the networks were
+        UserError: if a checkpoint does not record its training data, the files have changed since, the networks were
             trained on different datasets or labels, or a face was seen by all of them.
     """
     found = {file.resolve(): file for where in checkpoints for file in run_checkpoints(where)}
-    files = list(found.values())  # one that is named twice judges once
+    files = list(found.values())  # a network given twice judges once
     sizes = {"num_workers": 2, **(loader or {})}
     if sizes.get("eval_batch_size") is None:
         sizes["eval_batch_size"] = usual_batch(choose_device(device))
@@ -94,8 +94,9 @@ def judge_training_set(
         seen = open_dataset(config, sizes, cache)
         if seen.data_hash != model.metadata.get("data_hash"):
             raise UserError(
-                f"{file} was trained on other faces or labels than {seen.root} gives now, so which of them it saw is "
-                "not known: put the files and lists of its training back, or train it anew."
+                f"{file} was trained on other faces or labels than {seen.root} now contains, so the faces that "
+                "it saw are "
+                "unknown: restore the files and lists of its training, or train it again."
             )
         _refuse_seen_before(model, file, seen)
         if whole is None:
@@ -123,8 +124,8 @@ def judge_training_set(
 
 
 _HOW = (
-    "noise=audit needs networks that never saw the faces they judge. Train one for each part of the training set, "
-    "mfer -m ... dataset.hold_out=1/3,2/3,3/3 name=parts, and name them all: checkpoint=runs/parts."
+    "noise=audit needs networks that were not trained on the faces they judge. Train one per part of the training set, "
+    "mfer -m ... dataset.hold_out=1/3,2/3,3/3 name=parts, and give them all: checkpoint=runs/parts."
 )
 
 
@@ -132,7 +133,7 @@ def run_checkpoints(where: str | PathLike[str]) -> list[Path]:
     """Find the selected checkpoint of a run, or of each finished run in a folder (a sweep).
 
     Raises:
-        UserError: where there is none.
+        UserError: if there is none.
     """
     folder = Path(where).expanduser()
     runs = sorted(path.parent for path in folder.glob("*/checkpoints")) if folder.is_dir() else []
@@ -140,14 +141,16 @@ def run_checkpoints(where: str | PathLike[str]) -> list[Path]:
         return [checkpoint_path(where)]
     for run in runs:
         if not (run / "result.json").is_file():
-            raise UserError(f"The run {run} has not ended. Continue it (the same command), or move it elsewhere.")
+            raise UserError(f"The run {run} is not finished. Resume it with the same command, or move it elsewhere.")
     return [checkpoint_path(run) for run in runs]
 
 
 def _trained_on(model: FERModel, file: Path, data: str | None) -> dict[str, Any]:
     stored = stored_config(model.metadata)
     if stored is None or "dataset" not in stored or not model.metadata.get("data_hash"):
-        raise UserError(f"{file} does not say which faces it was trained on, so it cannot judge labels. Train a run.")
+        raise UserError(
+            f"{file} does not record which faces it was trained on, so it cannot judge labels. Train a run."
+        )
     return dataset_config(None, [], stored, data)
 
 
@@ -156,12 +159,12 @@ def _compare(first: Mapping[str, Any], config: Mapping[str, Any], a: Path, b: Pa
         if key not in _FREE and first.get(key) != config.get(key):
             raise UserError(
                 f"{b} was trained with dataset.{key}={config.get(key)} and {a} with {first.get(key)}: networks that "
-                "judge labels together are trained on parts of one training set."
+                "judge labels together must be trained on parts of one training set."
             )
 
 
 def _unseen(whole: FaceDataModule, seen: FaceDataModule) -> NDArray[np.int64]:
-    """Return positions in the training split of the whole of faces that share nothing with those of a network."""
+    """Return the positions of training faces that share no photo or person with a network's training faces."""
     rows, trained = whole.splits.train.rows, seen.splits.train.rows
     fresh = ~np.isin(rows, trained)
     if whole.index.group is not None:
@@ -176,15 +179,15 @@ def _refuse_unjudged(whole: FaceDataModule, judges: NDArray[np.int64], files: Se
     face = whole.index.path[whole.splits.train.rows[seen[0]]]
     by = f"{files[0]} was" if len(files) == 1 else f"all {len(files)} networks were"
     raise UserError(
-        f"{by} trained on {len(seen):,} of the {len(judges):,} faces to be judged, such as {face}, and would repeat "
+        f"{by} trained on {len(seen):,} of the {len(judges):,} faces to judge, such as {face}, and would repeat "
         f"their labels. {_HOW.partition('. ')[2]}"
     )
 
 
 def _refuse_seen_before(model: FERModel, file: Path, seen: FaceDataModule) -> None:
-    """Refuse a network that began from, or was taught by, one that was trained on more of the same faces.
+    """Reject a network initialised from, or taught by, a model that was trained on more of the same faces.
 
-    The networks that those began from, or were taught by, count as well.
+    The models that those were initialised from or taught by count as well.
     """
     info = find_dataset(seen.dataset)
     same = {seen.dataset, *(() if info is None else info.shares_faces_with)}
@@ -196,19 +199,19 @@ def _refuse_seen_before(model: FERModel, file: Path, seen: FaceDataModule) -> No
         known.add(path)
         if find_bundled(path) is None and not Path(path).expanduser().exists():
             print(
-                f"Note: {file} {what} {path}, which is gone: whether that saw the judged faces is not known.",
+                f"Note: {file} {what} {path}, which no longer exists: it may have seen the judged faces.",
                 flush=True,
             )
             continue
         described: Mapping[str, Any] = {}
-        with suppress(UserError):  # not a model of ours
+        with suppress(UserError):  # not a model of this package
             described = read_model(path, "cpu", verify=False).metadata
         if str(described.get("protocol")).partition("@")[0] in same and (
             described.get("data_hash") != model.metadata.get("data_hash")
         ):
             raise UserError(
-                f"{file} {what} {path}, which was trained on other faces of {seen.dataset}, perhaps on those to be "
-                "judged. Train it without, or with weights and teachers that saw the same part."
+                f"{file} {what} {path}, which was trained on other faces of {seen.dataset}, perhaps on those to "
+                "judge. Train it without that model, or with weights and teachers that saw the same part."
             )
         left += _forebears(described)
 

@@ -1,4 +1,4 @@
-"""Evaluate a network that is in memory, and leave it as it was."""
+"""Evaluate a network in memory, without changing it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mfer_lightning.inference.model import FERModel, choose_device
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.module import FERModule
 
-#: What can be evaluated without a file.
+#: Types that can be evaluated without a file.
 InMemory = FERModule | FERModel | Predictor
 
 
 @contextmanager
 def as_model(given: str | PathLike[str] | InMemory, device: str) -> Iterator[str | PathLike[str] | FERModel]:
-    """Give a block the model of something in memory, in evaluation mode on a device; paths are handed on.
+    """Yield the model of an object in memory, in evaluation mode on a device; paths are returned unchanged.
 
     Args:
-        given: a module of ours, a loaded model, or a path.
+        given: a ``FERModule``, a loaded model, or a path.
         device: ``"auto"``, or a torch device.
 
     Raises:
-        UserError: for a predictor whose network is not at hand (an ONNX file).
+        UserError: for a predictor without a torch network (an ONNX file).
     """
     if not isinstance(given, (FERModule, FERModel, Predictor)):
         yield given
@@ -48,5 +48,5 @@ def _loaded(given: FERModel | Predictor) -> FERModel:
     if isinstance(given, FERModel):
         return given
     if not isinstance(given.classifier, TorchClassifier):
-        raise UserError("A model of an ONNX file cannot be evaluated here: evaluate the checkpoint that it came from.")
+        raise UserError("An ONNX model cannot be evaluated: evaluate the checkpoint that it was exported from.")
     return given.classifier.model

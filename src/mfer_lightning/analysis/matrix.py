@@ -1,4 +1,4 @@
-"""Hold the accuracies of models on datasets, say what keeps them from being compared, and write them."""
+"""Store and write the accuracies of models on datasets, with the reasons why some are not comparable."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from mfer_lightning.files import atomic_path, write_json
 
 @dataclass(frozen=True)
 class Cell:
-    """What one model does on one dataset.
+    """The result of one model on one dataset.
 
     Args:
         model: the model's name.
         dataset: the dataset's name, with its options.
-        protocol: under which the faces were chosen, marked where classes are left out.
-        trained_on: the protocol that the model was trained under, if it is known.
-        faces: how many were measured; 0 where the pair could not be measured.
-        classes: how many classes the figures are over.
-        left_out: the classes that only one side has.
+        protocol: the protocol of the faces, marked if classes are left out.
+        trained_on: the protocol of the model's training, if known.
+        faces: number of faces measured; 0 if the pair could not be measured.
+        classes: number of common classes.
+        left_out: classes that only the model or only the dataset has.
         accuracy: overall, 0 to 1.
         low: lower end of its 95% interval.
         high: upper end.
         mean_class_accuracy: mean of the classes' recalls.
-        alignment: where the model's training faces and these faces were aligned differently, a sentence; else empty.
-        folder: of the whole evaluation.
+        alignment: a sentence if the model's training faces and these faces were aligned differently; else empty.
+        folder: folder of the whole evaluation.
         error: why the pair could not be measured; else empty.
-        at_home: whether the model was trained on this dataset, with the options that change its faces.
+        at_home: whether the model was trained on this dataset, with the same options that change its faces.
     """
 
     model: str
@@ -57,7 +57,7 @@ class Matrix:
     Args:
         models: M names.
         datasets: D names.
-        split: the split that was measured.
+        split: the measured split.
         cells: M * D, the datasets of the first model first.
     """
 
@@ -76,7 +76,7 @@ class Matrix:
         return tuple(cell for cell in self.cells if cell.error)
 
     def notes(self) -> list[str]:
-        """Say what keeps cells from being compared: classes left out, other alignments, and pairs that failed."""
+        """List the reasons why cells are not comparable: classes left out, other alignments, and failed pairs."""
         found: dict[str, list[str]] = {}
         for cell in self.cells:
             pair = f"{cell.model} on {cell.dataset}"
@@ -103,7 +103,7 @@ class Matrix:
         }
 
     def write(self, folder: str | Path) -> Path:
-        """Write ``matrix.csv``, one line a pair, ``matrix.json``, and the heat map ``figures/matrix.png``.
+        """Write ``matrix.csv``, one line per pair, ``matrix.json``, and the heat map ``figures/matrix.png``.
 
         Returns:
             The folder.

@@ -20,7 +20,7 @@ from mfer_lightning.progress import status
 from mfer_lightning.reporting.terminal.matrix import print_matrix
 from mfer_lightning.views import check_shift
 
-#: Options of ``mfer evaluate`` that belong to one model on one dataset, with the value that leaves them out.
+#: Options of ``mfer evaluate`` that apply to one model on one dataset, with their neutral values.
 _OF_ONE: Mapping[str, Any] = {"predictions": None, "suite": "standard", "calibrate": False, "lists": {}}
 
 
@@ -42,27 +42,27 @@ def evaluate_matrix(
         checkpoint: one or several runs, checkpoints or exports.
         datasets: names of datasets, or mappings with a name and options.
         split: ``"test"``, ``"val"`` or ``"train"``.
-        output: folder of the matrix; None: ``matrix-<hash>`` in ``runs``, the same for the same models and datasets.
+        output: folder of the matrix; None: ``matrix-<hash>`` in ``runs``, with a hash of the models and datasets.
         runs: folder of runs.
-        plugins: packages of yours that the models were trained with; importing them executes their code.
-        robustness: of the suite of that name, which is not made here.
-        explain: likewise.
-        **options: of :func:`~mfer_lightning.analysis.transfer_matrix.measure_matrix`.
+        plugins: your own packages that the models were trained with; importing them executes their code.
+        robustness: options of that suite, which does not apply to a matrix.
+        explain: options of that suite, which does not apply to a matrix.
+        **options: options of :func:`~mfer_lightning.analysis.transfer_matrix.measure_matrix`.
 
     Returns:
         The matrix.
 
     Raises:
-        UserError: for illegal options, or where a model or a dataset cannot be opened.
+        UserError: for illegal options, or if a model or a dataset cannot be opened.
     """
     for name, usual in _OF_ONE.items():
         if options.pop(name, usual) != usual:
-            raise UserError(f"{name} does not go with datasets=[...]: it is for one model on one dataset.")
+            raise UserError(f"{name} cannot be combined with datasets=[...]: it is for one model on one dataset.")
     check_choice("split", split, SPLITS)
     check_shift(options.get("shift"))
     named = [checkpoint] if isinstance(checkpoint, (str, PathLike)) else list(checkpoint or [])
     if not named:
-        raise UserError("Say which models to measure on datasets=[...]: checkpoint=[<run>,<run>] or checkpoint=<run>.")
+        raise UserError("Name the models to measure on datasets=[...]: checkpoint=[<run>,<run>] or checkpoint=<run>.")
     folder = Path(output or Path(runs) / _name(named, datasets, split)).expanduser()
     if is_training(folder):
         raise UserError(f"output={output} is a run's own folder: choose another for the matrix.")

@@ -1,4 +1,4 @@
-"""Open a model together with the split of a dataset that it is evaluated on."""
+"""Open a model and the split of a dataset to evaluate it on."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from mfer_lightning.inference.predict_split import SplitName
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.views import ONE_VIEW, Views
 
-#: Options of a dataset that do not change its faces, or that the protocol's name contains already.
+#: Options of a dataset that do not change its faces, or that are part of the protocol's name.
 OTHERWISE_SAME = ("protocol", "root", "name", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory")
 
 
 @dataclass(frozen=True, eq=False)
 class ModelOnSplit:
-    """A model and the faces that it is evaluated on.
+    """A model and the faces to evaluate it on.
 
     Args:
         model: the model.
-        datamodule: has read its labels.
-        split: of the datamodule.
-        match: from the model's logits and the dataset's labels to the common classes.
-        positions: (N,) the faces within the split, sorted by row of the index.
-        views: what is averaged for each face.
+        datamodule: the dataset, with its labels read.
+        split: a split of the datamodule.
+        match: mapping of the model's logits and the dataset's labels to the common classes.
+        positions: (N,) positions of the faces within the split, sorted by row of the index.
+        views: views averaged for each face.
         dataset: the dataset's configuration.
-        options: options of the dataset that were given with the evaluation and change its faces, in words.
+        options: the given options of the dataset that change its faces, as text.
     """
 
     model: FERModel
@@ -70,19 +70,20 @@ class ModelOnSplit:
 
     @property
     def groups(self) -> NDArray[np.int64] | None:
-        """(N,) photo or person of each face; None where the dataset has no groups."""
+        """(N,) photo or person of each face; None if the dataset has no groups."""
         group = self.datamodule.index.group
         return None if group is None else group[self.rows]
 
     @property
     def protocol(self) -> str:
-        """The protocol's name, marked where classes are left out."""
+        """The protocol's name, marked if classes are left out."""
         return f"{self.datamodule.protocol.name}{self.match.mark}"
 
     def describe(self) -> dict[str, Any]:
         """Return the entries of a result that describe the faces: dataset, protocol, split, evaluation set."""
         usual = self.datamodule.protocol.describe(self.split)
-        options = " ".join(word for word in self.options.split() if not word.startswith("fold="))  # said already
+        # in the protocol's name
+        options = " ".join(word for word in self.options.split() if not word.startswith("fold="))
         return {
             "dataset": self.dataset.get("name", self.datamodule.dataset),
             "protocol": self.protocol,
@@ -103,7 +104,7 @@ class ModelOnSplit:
         }
 
     def identity(self) -> str:
-        """Hash the weights, the faces and how they are predicted: equal hashes mean equal figures."""
+        """Hash the weights, the faces and the prediction settings: equal hashes mean equal results."""
         digest = hashlib.sha256()
         for name, tensor in self.model.network.state_dict().items():
             digest.update(name.encode())
@@ -116,26 +117,26 @@ class ModelOnSplit:
         return digest.hexdigest()
 
     def require_faces(self) -> None:
-        """Check that there is a face to evaluate.
+        """Check that there are faces to evaluate.
 
         Raises:
-            UserError: where the split is empty, or all its faces belong to dropped classes.
+            UserError: if the split is empty, or all its faces belong to dropped classes.
         """
         if len(self.positions) == 0:
             self.datamodule.predict_dataloader(self.split)  # explains an empty split
             raise UserError(f"drop leaves no face of the {self.split} split.")
 
     def remarks(self) -> list[str]:
-        """Warn of faces that the model was trained or selected on, and name the classes that are left out."""
+        """Warn about faces that the model was trained or selected on, and list the classes that are left out."""
         notes = self._seen_before()
         if self.model.precision != "32-true":
             notes.append(
-                f"predicted in {self.model.precision}, not in float32: probabilities differ by up to a hundredth or so"
+                f"predicted in {self.model.precision}, not in float32: probabilities differ by up to about 0.01"
             )
         if self.match.dropped:
             lost = int((self.match.to_common[self.datamodule.splits[self.split].label] < 0).sum())
             names = ", ".join(self.match.dropped)
-            notes.append(f"left out as asked: {names} ({lost:,} faces; a view of {len(self.match.names)} classes)")
+            notes.append(f"left out by drop: {names} ({lost:,} faces; a view of {len(self.match.names)} classes)")
         return notes
 
     def _seen_before(self) -> list[str]:
@@ -144,9 +145,9 @@ class ModelOnSplit:
         if origin is None or origin.dataset != protocol.dataset:
             return []
         if self.split == "train":
-            return ["the model was trained on these faces: this is no figure of how it does on others"]
+            return ["the model was trained on these faces: this does not measure how it performs on others"]
         if protocol.name == trained_on and self.split == "val" and not protocol.cuts_partition:
-            return []  # held out from training, and known to be the split of the selection
+            return []  # not trained on, and known as the split of the selection
         if origin.cuts_partition:
             trained = (stored_config(self.model.metadata) or {}).get("dataset") or {}
             origin = origin.at_fold(trained.get("fold"))
@@ -156,9 +157,9 @@ class ModelOnSplit:
         partitions = set(np.unique(index.partition[self.datamodule.splits[self.split].rows]).tolist())
         notes = []
         if partitions & set(origin.train):
-            notes.append(f"{trained_on}, which the model was trained under, trains on faces of this split")
+            notes.append(f"the model was trained under {trained_on}, which trains on faces of this split")
         if origin.val in partitions:
-            notes.append(f"{trained_on}, which the model was trained under, selects its epoch on faces of this split")
+            notes.append(f"the model was trained under {trained_on}, which selects its epoch on faces of this split")
         return notes
 
 
@@ -180,20 +181,20 @@ def open_model_on_split(
     cache: str | None = None,
     loader: Mapping[str, Any] | None = None,
 ) -> ModelOnSplit:
-    """Load a model and read the labels of the faces that it is evaluated on.
+    """Load a model and read the labels of the faces to evaluate it on.
 
     Args:
         checkpoint: a run's folder, a checkpoint, an export, or a loaded model, which stays on its device.
-        split: which faces.
-        datamodule: the faces; None: of the dataset below.
+        split: the split.
+        datamodule: the dataset; None: the one named below.
         dataset_name: a choice of ``conf/dataset``; None: the dataset that the model was trained on.
-        dataset_options: ``dataset.<option>=<value>``, which win.
+        dataset_options: ``dataset.<option>=<value>``, which take precedence.
         drop: classes to leave out.
-        flip: average with the mirrored face; None: as the checkpoint says.
-        shift: average with four shifted copies; None: as the checkpoint says.
+        flip: average with the mirrored face; None: as stored in the checkpoint.
+        shift: average with four shifted copies; None: as stored in the checkpoint.
         device: ``"auto"``, or a torch device.
-        precision: of the forward passes, see :func:`~mfer_lightning.inference.arithmetic.choose_precision`; None:
-            float32, and a loaded model's own.
+        precision: precision of the forward passes, see :func:`~mfer_lightning.inference.arithmetic.choose_precision`;
+            None: float32, and a loaded model's own.
         compile: compile the network, see :func:`~mfer_lightning.inference.compilation.compile_model`.
         verify: compare the weights with the checksums in their file.
         data: the data root; None: the stored one, or the default.
@@ -201,10 +202,12 @@ def open_model_on_split(
         loader: ``eval_batch_size`` and ``num_workers``.
 
     Raises:
-        UserError: where the model or the dataset cannot be opened, or their classes differ.
+        UserError: if the model or the dataset cannot be opened, or their classes differ.
     """
     if datamodule is not None and (dataset_name or dataset_options or data or cache):
-        raise UserError("Give either a datamodule or a dataset by name (dataset_name, dataset_options, data, cache).")
+        raise UserError(
+            "Give either a datamodule or the options of a dataset by name (dataset_name, dataset_options, data, cache)."
+        )
     check_compile(compile)
     check_precision("32-true" if precision is None else precision)
     keep_freed_memory()
@@ -212,7 +215,7 @@ def open_model_on_split(
     model = checkpoint if isinstance(checkpoint, FERModel) else read_model(checkpoint, device, verify=verify)
     chosen = model.precision if precision is None else choose_precision(precision, model.device)
     if loaded and (chosen != model.precision or check_compile(compile) is True):
-        model = copy.deepcopy(model)  # the caller's stays as it is
+        model = copy.deepcopy(model)  # do not change the caller's model
     set_precision(model, chosen)
     sizes = {"num_workers": 2, **(loader or {})}
     if sizes.get("eval_batch_size") is None:
@@ -238,9 +241,9 @@ def choose_faces(
     """Choose the faces of a split to evaluate: all of the common classes, or a stratified sample of them.
 
     Args:
-        datamodule: has read its labels.
-        split: which.
-        match: faces of dropped classes are left out.
+        datamodule: the dataset, with its labels read.
+        split: the split.
+        match: the common classes; faces of dropped classes are left out.
         limit: approximate number of faces; the choice depends only on their names. None: all.
 
     Returns:
@@ -256,17 +259,19 @@ def choose_faces(
 
 
 def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str = "") -> Path:
-    """Return the default folder of an evaluation's results: the same evaluation finds it again.
+    """Return the default folder of an evaluation's results, the same for equal evaluations.
 
     Args:
-        subject: what is evaluated.
+        subject: the model and the faces.
         runs: folder for the results of checkpoints that belong to no run.
         suffix: added to the folder's name.
     """
     source = subject.model.source
-    assert source is not None  # a model in memory is not written of, unless it is said where
+    assert source is not None  # results of a model in memory are written only to an explicit folder
     run = run_folder(source)
     name = f"{subject.protocol}-{subject.split}"
+    if subject.protocol.startswith("folder@"):  # "folder" can be any faces: keep the results of different folders apart
+        name += f"-{subject.datamodule.data_hash[:8]}"
     if run is None:
         parent = Path(runs).expanduser() / f"evaluate-{source.stem}"
     else:
@@ -280,11 +285,11 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
 
 
 def options_in_words(options: Sequence[str], *, faces_only: bool = True) -> str:
-    """Name the options of a dataset.
+    """Format the options of a dataset.
 
     Args:
         options: ``dataset.<option>=<value>``.
-        faces_only: leave out those that do not change its faces, and those that the protocol's name contains already.
+        faces_only: leave out options that do not change its faces or are part of the protocol's name.
 
     Example:
         >>> options_in_words(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])

@@ -1,4 +1,4 @@
-"""Audit the labels of a training set: list suspected wrong ones, and measure the list where the truth is known."""
+"""Audit the labels of a training set: list suspected wrong ones, and rate the list if the true labels are known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mfer_lightning.files import atomic_path, make_folder, write_json
 from mfer_lightning.progress import status
 from mfer_lightning.reporting.terminal.noise_audit import print_noise_audit
 
-#: The list of suspects.
+#: File name of the list of suspects.
 TABLE = "suspects.csv"
 
 
@@ -36,13 +36,13 @@ class NoiseAudit:
     """Suspected wrong labels of a training set.
 
     Args:
-        judged: the faces and what networks that never saw them say.
-        noise: what confident learning makes of it, by position among the judged faces.
+        judged: the faces, with predictions of networks that were not trained on them.
+        noise: the estimates of confident learning, by position among the judged faces.
         given: (N,) int64 labels in the dataset.
-        truth: (N,) int64 labels before some were flipped on purpose; None where none were.
-        votes: (N,K) int64 annotators' votes by class; None where the dataset has none.
-        folder: where it is written.
-        least_margin: by which a suspect's given label is less probable than another.
+        truth: (N,) int64 labels before some were flipped on purpose; None if none were.
+        votes: (N,K) int64 annotators' votes by class; None if the dataset has none.
+        folder: folder of the results.
+        least_margin: minimum difference between a suspect's most probable class and its given label.
     """
 
     judged: Judged
@@ -99,7 +99,7 @@ class NoiseAudit:
         return found
 
     def _votes(self) -> dict[str, Any]:
-        """Say how the annotators voted: mean shares for the given and the suggested label."""
+        """Describe the annotators' votes: mean proportions for the given and the suggested label."""
         assert self.votes is not None
         total = np.maximum(self.votes.sum(axis=1), 1)
         rows = np.arange(len(self.given))
@@ -118,14 +118,14 @@ class NoiseAudit:
     def write(self, faces: int = 12) -> Path:
         """Write the list, the networks' predictions, the estimates and two figures.
 
-        ``suspects.csv`` holds one suspect a line, the most suspect first: ``path``, ``label`` (suggested), ``given``,
-        ``self_confidence``, ``margin``, ``rank``; ``true`` where labels were flipped on purpose; ``votes_given`` and
-        ``votes_label`` where annotators voted. ``dataset.exclude=`` and ``dataset.relabel=`` take it as it is.
+        ``suspects.csv`` holds one suspect per line, the most suspect first: ``path``, ``label`` (suggested), ``given``,
+        ``self_confidence``, ``margin``, ``rank``; ``true`` if labels were flipped on purpose; ``votes_given`` and
+        ``votes_label`` if annotators voted. ``dataset.exclude=`` and ``dataset.relabel=`` accept this file.
         ``predictions_train.csv`` is the table of predictions of all judged faces, ``noise.json`` has the estimates,
         ``figures/suspects.png`` shows the most suspect faces of each label, ``figures/noise_matrix.png`` the matrix.
 
         Args:
-            faces: of each given label in the contact sheet.
+            faces: faces per given label in the contact sheet.
 
         Returns:
             The folder.
@@ -146,12 +146,12 @@ class NoiseAudit:
         if len(self.noise.ranked):
             plot_suspects(self._suspects(faces), sheet, f"{self.judged.datamodule.protocol.name}: most suspect labels")
         else:
-            sheet.unlink(missing_ok=True)  # of an earlier audit
+            sheet.unlink(missing_ok=True)  # from an earlier audit
         write_json(self.folder / "noise.json", self.to_dict())
         return self.folder
 
     def predictions(self) -> Predictions:
-        """Return the table of what the networks say of all judged faces; logits are logarithms of probabilities."""
+        """Return the table of predictions for all judged faces; logits are logarithms of probabilities."""
         index = self.judged.datamodule.index
         return Predictions(
             index=self.judged.rows,
@@ -206,18 +206,18 @@ def audit_labels(
     Args:
         checkpoints: runs, checkpoints or folders of runs that were trained on parts of the training set
             (``dataset.hold_out=1/3``, ``2/3``, ``3/3``).
-        output: folder; None: ``noise-<protocol>-<hash>`` in ``runs``, the same for the same networks.
+        output: folder; None: ``noise-<protocol>-<hash>`` in ``runs``, with a hash of the networks.
         runs: folder of runs.
-        faces: of each given label in the contact sheet.
-        margin: list only faces whose given label is less probable than another by this much at least.
+        faces: faces per given label in the contact sheet.
+        margin: list only faces whose given label is less probable than another class by at least this much.
         show: whether to print a summary.
-        **options: of :func:`~mfer_lightning.analysis.judges.judge_training_set`.
+        **options: options of :func:`~mfer_lightning.analysis.judges.judge_training_set`.
 
     Returns:
-        The audit, which has been written.
+        The audit, after writing it.
 
     Raises:
-        UserError: for a margin outside of [0, 1), where the folder is not for it, and as
+        UserError: if the margin is outside [0, 1) or the folder is unsuitable, and as in
             :func:`~mfer_lightning.analysis.judges.judge_training_set`.
     """
     if not 0 <= margin < 1:
@@ -231,7 +231,7 @@ def audit_labels(
     audit = audit_judged(judged, folder.expanduser(), margin)
     root = judged.datamodule.index.root
     if root.is_dir() and audit.folder.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{audit.folder} lies in the dataset's folder, {root}, which stays as it is: say output=.")
+        raise UserError(f"{audit.folder} is inside the dataset's folder, {root}, which must not change: use output=.")
     audit.write(faces)
     if show:
         print_noise_audit(audit.to_dict(), audit.folder)
@@ -249,7 +249,7 @@ def audit_judged(judged: Judged, folder: Path, margin: float = 0.0) -> NoiseAudi
     datamodule, index = judged.datamodule, judged.datamodule.index
     given = datamodule.splits.labels(len(index))[judged.rows]
     truth: NDArray[np.int64] | None = None
-    if datamodule.label_noise:  # of labels that a table changed alone it is not known which ones are right
+    if datamodule.label_noise:  # if only a table changed labels, it is unknown which ones are right
         clean = make_splits(index, datamodule.protocol, datamodule.target, needed=())
         truth = clean.labels(len(index))[judged.rows]
     votes: NDArray[np.int64] | None = None

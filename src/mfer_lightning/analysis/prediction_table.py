@@ -1,4 +1,4 @@
-"""``mfer evaluate predictions=...``: recompute all figures from a table of predictions, without model and images."""
+"""``mfer evaluate predictions=...``: recompute all results from a table of predictions, without model and images."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ def evaluate_predictions(
     drop: Sequence[str] = (),
     calibrate: bool = False,
 ) -> Evaluated:
-    """Evaluate a ``predictions_<split>.csv`` or ``.csv.xz``; write and print the figures.
+    """Evaluate a ``predictions_<split>.csv`` or ``.csv.xz``; write and print the results.
 
     Args:
         predictions: the table.
-        folder: of the results; None: beside the table.
+        folder: folder of the results; None: that of the table.
         lists: file names of subsets to measure, see :mod:`mfer_lightning.analysis.face_lists`.
         drop: classes to leave out.
-        calibrate: fit one temperature on the predictions of val beside the table.
+        calibrate: fit one temperature on the predictions on val in the same folder.
 
     Returns:
-        The figures; in the folder of the results are ``evaluation.json`` and pictures.
+        The results, which are also written to ``evaluation.json``, with figures.
 
     Raises:
-        UserError: where the file is not such a table.
+        UserError: if the file is not such a table.
     """
     path = Path(predictions).expanduser()
     table = Predictions.from_csv(path)
     match = match_classes(table.class_names, table.class_names, drop)
     names, paths, groups = table.class_names, table.path.tolist(), _groups_beside(path, table.index)
-    table = _view(replace(table, index=np.arange(len(table))), match)  # rows of this table
+    table = _view(replace(table, index=np.arange(len(table))), match)  # numbered by the rows of this table
     if not (table.label >= 0).any():
         left = f" once {', '.join(match.dropped)} is left out" if match.dropped else ""
         raise UserError(f"{path}: no face has a label{left}, so there is nothing to measure.")
@@ -77,7 +77,7 @@ def evaluate_predictions(
 
 
 def _groups_beside(path: Path, index: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Read which faces of a table share a photo or a person from the features beside it; None where they do not say."""
+    """Read from the features next to a table which faces share a photo or a person; None if unknown."""
     features = path.with_name(f"{table_name(path).replace('predictions_', 'features_', 1)}.npz")
     try:
         with np.load(features, allow_pickle=False) as stored:
@@ -89,9 +89,9 @@ def _groups_beside(path: Path, index: NDArray[np.int64]) -> NDArray[np.int64] | 
 
 
 def _intervals_of_its_run(path: Path) -> dict[str, Any] | None:
-    """Return the intervals of the result beside a table that was made of this very table; None where there is none.
+    """Return the intervals of the result computed from this table, in the same folder; None if there is none.
 
-    So the figure is the run's own also where it does not say which faces share a photo or a person.
+    The intervals are then those of the run, even if it is unknown which faces share a photo or a person.
     """
     try:
         result = read_result(path.with_name(RESULT))

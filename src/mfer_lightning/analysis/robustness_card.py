@@ -1,4 +1,4 @@
-"""Measure a model's accuracy on the same faces under one change after another: the robustness card."""
+"""Measure a model's accuracy on the same faces under a series of changes: the robustness card."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from mfer_lightning.data.labels.face_lists import FaceList
 #: Group of the curves over resolution.
 RESOLUTION = "resolution"
 
-#: Everything that the suite measures, by name.
+#: All changes of the suite, by name.
 KINDS = (*CORRUPTIONS, RESOLUTION, *MISALIGNMENTS)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One change of one amount.
+    """One kind of change at one severity.
 
     Args:
         kind: name of the change.
         group: noise, blur, light, digital, resolution or crop.
         severity: from 1.
-        amount: in the kind's own unit.
-        unit: in words.
+        amount: in the unit of the kind.
+        unit: name of the unit.
     """
 
     kind: str
@@ -46,10 +46,10 @@ class Condition:
 
 
 def conditions(side: int, kinds: Sequence[str] | None = None) -> list[Condition]:
-    """List the conditions for faces of a size, each kind by growing severity.
+    """List the conditions for faces of a size, each kind by increasing severity.
 
     Args:
-        side: of the stored faces in pixels. Resolutions that are not lower are left out.
+        side: side of the stored faces in pixels. Resolutions that are not lower are left out.
         kinds: names of changes, and ``"resolution"``; None: all.
 
     Raises:
@@ -88,16 +88,16 @@ def measure_robustness(
 
     Args:
         passes: the faces and the model.
-        wanted: what to measure, see :func:`conditions`.
+        wanted: the conditions to measure, see :func:`conditions`.
         lists: subsets to compare with all other faces.
-        seed: of the changes' random numbers.
-        border: how moved crops are filled.
+        seed: seed of the changes' random numbers.
+        border: how to fill moved crops.
         check_batches: test whether predictions depend on the batch.
 
     Returns:
         Plain numbers, dicts and lists: ``suite_version``, ``clean``, ``curves``, ``summary``, ``flip``, ``batch``,
-        ``lists``. Accuracies have 95% intervals as those of a result, drops those of Agresti and Min, means a
-        bootstrap's over faces.
+        ``lists``. Accuracies have the same 95% intervals as in a result, drops those of Agresti and Min, and means
+        those of a bootstrap over faces.
     """
     label, groups = passes.subject.label, passes.subject.groups
     clean = passes.logits("clean").argmax(axis=1) == label

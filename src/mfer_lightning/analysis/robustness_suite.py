@@ -44,7 +44,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     check_choice("robustness.border", options["border"], BORDERS)
     for kind in options["kinds"] or ():
         if kind not in KINDS:
-            raise UserError(f"robustness.kinds: {kind} is no change of the suite: {nearest(kind, KINDS)}")
+            raise UserError(f"robustness.kinds: {kind} is not part of the suite: {nearest(kind, KINDS)}")
 
 
 def evaluate_robustness(
@@ -64,19 +64,19 @@ def evaluate_robustness(
 
     Args:
         subject: the model and the faces.
-        folder: of the results: ``robustness.csv``, ``figures/``, and ``robustness.json``, written last.
+        folder: folder of the results: ``robustness.csv``, ``figures/``, and ``robustness.json``, written last.
         lists: file names of subsets to measure, see :mod:`mfer_lightning.analysis.face_lists`.
-        limit: a stratified sample of about so many faces; None: all.
+        limit: use a stratified sample of about this many faces; None: all.
         kinds: changes of the suite by name; None: all.
         batch: check that predictions do not depend on the rest of the batch.
-        border: what a moved crop shows beyond the picture: black, edge, mirror.
-        seed: of the changes' random numbers.
+        border: how to fill a moved crop beyond the image: black, edge, mirror.
+        seed: seed of the changes' random numbers.
 
     Returns:
         The card.
 
     Raises:
-        UserError: where there are no faces to evaluate, or a list names none of them.
+        UserError: if there are no faces to evaluate, or a list contains none of them.
     """
     datamodule, split, whole = subject.datamodule, subject.split, len(subject.positions)
     subject = replace(subject, positions=choose_faces(datamodule, split, subject.match, limit))
@@ -86,7 +86,7 @@ def evaluate_robustness(
     first: np.ndarray = batch_of_one["image"][0].permute(1, 2, 0).numpy().copy()
     wanted = conditions(min(first.shape[:2]), kinds)
 
-    # the hash of the data is of its labels: options of the dataset make other pictures of the same faces
+    # the data hash covers only labels: options of the dataset may change the images of the same faces
     pictures = {name: value for name, value in sorted(subject.dataset.items()) if name != "root"}
     with progress_bar() as bar:
         total = len(subject.positions) * (len(wanted) + 2 + (subject.views.count > 1) + bool(batch))
@@ -139,7 +139,7 @@ def evaluate_robustness(
 
 
 def _write_csv(card: Mapping[str, Any], path: Path) -> None:
-    """Write every accuracy of a card as one row: the clean one, the curves' points, the lists and their rests."""
+    """Write every accuracy of a card as one row: clean, points of the curves, lists and their complements."""
     rows: list[dict[str, Any]] = [{"kind": "clean", **card["clean"]}]
     for kind, curve in card["curves"].items():
         facts = {"kind": kind, "group": curve["group"], "unit": curve["unit"]}

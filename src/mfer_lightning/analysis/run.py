@@ -49,47 +49,47 @@ def evaluate(
 
     Args:
         checkpoint: a run, a run's folder, a checkpoint or an export, whose results are written and printed; or a
-            :class:`~mfer_lightning.module.FERModule` or loaded model in memory, of which nothing is written unless
+            :class:`~mfer_lightning.module.FERModule` or loaded model in memory, for which nothing is written unless
             ``output`` is given.
-        datamodule: the faces; None: those of the dataset that the model was trained on, or of ``dataset_name``.
+        datamodule: the dataset; None: ``dataset_name``, or the one that the model was trained on.
         split: ``"test"``, ``"val"`` or ``"train"``.
-        predictions: instead of a model, a ``predictions_*.csv``.
+        predictions: a ``predictions_*.csv`` instead of a model.
         suite: ``"standard"`` (every metric), ``"robustness"`` (under changes) or ``"explain"`` (Grad-CAM).
         output: folder of the results; None: ``evaluations/`` in the run's folder, or nowhere (see ``checkpoint``).
         drop: classes to leave out.
         calibrate: fit one temperature on val and report calibration before and after.
-        lists: name -> file of file names, subsets to measure.
+        lists: name -> file of file names: subsets to measure.
         embedding_points: faces in the t-SNE figure.
         robustness: options of :func:`~mfer_lightning.analysis.robustness_suite.evaluate_robustness`.
         explain: options of the explain suite, see :class:`~mfer_lightning.analysis.explain_suite.Options`.
         runs: folder for the results of checkpoints that belong to no run.
         device: ``"auto"``, or a torch device.
-        plugins: packages of yours that the model was trained with; importing them executes their code.
+        plugins: your own packages that the model was trained with; importing them executes their code.
         **opening: ``dataset_name``, ``flip``, ``loader``, ``precision``, ``compile``, ... of
             :func:`~mfer_lightning.analysis.model_on_split.open_model_on_split`.
 
     Returns:
-        The result: a mapping with ``metrics``, ``intervals``, ``per_class``, ...; ``.predictions`` is their table.
+        The result: a mapping with ``metrics``, ``intervals``, ``per_class``, ...; ``.predictions`` is the table.
 
     Raises:
-        UserError: for illegal options, or where the model or the data cannot be used.
+        UserError: for illegal options, or if the model or the data cannot be used.
     """
     if checkpoint is not None and predictions is not None:
-        raise UserError("Give one of the two, checkpoint=... or predictions=...: a model or a table is evaluated.")
+        raise UserError("Give either checkpoint=... or predictions=..., not both.")
     if checkpoint is None and predictions is None:
         raise UserError(
-            "Say what to evaluate: checkpoint=<a run's folder or a .ckpt file>, or predictions=<predictions_*.csv>."
+            "Nothing to evaluate: give checkpoint=<a run's folder or a .ckpt file>, or predictions=<predictions_*.csv>."
         )
     check_choice("split", split, SPLITS)
     check_choice("suite", suite, SUITES)
     if lists and suite == "explain":
-        raise UserError(f"lists.{next(iter(lists))} has no meaning for suite={suite}: leave one of them out.")
+        raise UserError(f"lists.{next(iter(lists))} does not apply to suite={suite}: leave out one of them.")
     check_shift(opening.get("shift"))
     if calibrate and suite != "standard":
         raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
     rounded = None if opening.get("precision") in (None, "32-true") else opening["precision"]
     if rounded is not None and suite == "explain":
-        raise UserError(f"precision={rounded}: suite=explain computes gradients, in float32: leave precision out.")
+        raise UserError(f"precision={rounded}: suite=explain computes gradients in float32: leave out precision.")
     if predictions is not None:
         usual = {"dataset_name": None, "flip": None, "shift": None, "suite": "standard", "split": "test"}
         usual["precision"] = None
@@ -101,7 +101,7 @@ def evaluate(
     if folder is not None and is_training(folder):
         raise UserError(
             f"output={output} is a run's own folder, whose results would be overwritten: choose another, or "
-            "leave output out, and they go into the run's evaluations/."
+            "leave out output to write into the run's evaluations/."
         )
     names = read_lists(lists or {})
     if predictions is not None:
@@ -113,7 +113,7 @@ def evaluate(
     elif suite == "explain":
         explained.check()
     if suite == "explain":
-        opening["compile"] = False  # hooks and gradients go through the plain network
+        opening["compile"] = False  # hooks and gradients need the uncompiled network
     with plugins_loaded(plugins), as_model(checkpoint, device) as model:
         subject = open_model_on_split(model, split, datamodule=datamodule, drop=drop, device=device, **opening)
         if folder is None and not isinstance(model, FERModel):
@@ -122,7 +122,7 @@ def evaluate(
             further: dict[str, Any] = {"calibrate": calibrate, "embedding_points": embedding_points}
             return evaluate_model(subject, folder, lists=names, **further)
         if folder is None:
-            raise UserError(f"suite={suite} draws pictures: give output=<folder> for those of a model in memory.")
+            raise UserError(f"suite={suite} draws figures: for a model in memory, give output=<folder>.")
         if suite == "robustness":
             card = robustness_suite.evaluate_robustness(subject, folder, lists=names, **(robustness or {}))
         else:

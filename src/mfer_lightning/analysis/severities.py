@@ -1,11 +1,11 @@
 """Define the robustness suite: the amount of each change at each severity.
 
 Tables come from Hendrycks and Dietterich (ICLR 2019, arXiv 1903.12261; the published parameters of CIFAR-10-C at 32
-pixels and ImageNet-C at 224; code Apache 2.0, of which nothing is here but these numbers). Between the two sizes the
-logarithm of the side interpolates; outside of them the nearer table holds, and lengths in pixels grow with the side.
+pixels and ImageNet-C at 224; code Apache 2.0, of which only these numbers are used). Between the two sizes, amounts are
+interpolated by the logarithm of the side; beyond them the nearer table applies, and lengths in pixels scale with it.
 Ours: ``darkness`` (inverted brightness), ``motion_blur`` (lengths of a uniform motion; the original's is
 ImageMagick's), and everything about the crop. Left out: weather, which does not affect faces indoors, and
-glass blur and elastic transforms, which move the features of a face and so may change the expression itself.
+glass blur and elastic transforms, which move the features of a face and may thus change the expression itself.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-#: Increased when the meaning changes: figures of different versions cannot be compared.
+#: Increased when the definition changes: results of different versions are not comparable.
 VERSION = 1
 
-#: Severities of every kind of change except low resolution.
+#: Number of severities of every kind of change except low resolution.
 SEVERITIES = (1, 2, 3, 4, 5)
 
 _SMALL, _LARGE = 32, 224
@@ -30,10 +30,10 @@ class Table:
 
     Args:
         group: ``"noise"``, ``"blur"``, ``"light"``, ``"digital"`` (together the corruptions) or ``"crop"``.
-        small: amounts at 32 pixels, one a severity.
+        small: amounts at 32 pixels, one per severity.
         large: amounts at 224 pixels.
-        unit: what an amount is, in words.
-        pixels: whether it is a length in pixels.
+        unit: name of the unit.
+        pixels: whether the amount is a length in pixels.
     """
 
     group: str
@@ -76,7 +76,7 @@ _TABLES = {
 #: Every change with severities, by name.
 TABLES: Mapping[str, Table] = MappingProxyType(_TABLES)
 
-#: Sides in pixels that faces are shrunk to (and grown back from), the mildest first.
+#: Sides in pixels to which faces are shrunk (and enlarged again), the mildest first.
 RESOLUTIONS = (112, 64, 48, 32, 24, 16)
 
 CORRUPTIONS = tuple(name for name, table in TABLES.items() if table.group != "crop")

@@ -1,4 +1,4 @@
-"""``mfer evaluate suite=standard``: predictions, every metric and ``result.json``, as at the end of a training."""
+"""``mfer evaluate suite=standard``: predictions, all metrics and ``result.json``, as at the end of training."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ def evaluate_model(
 
     Args:
         subject: the model and the faces.
-        folder: of the results: the table of predictions, features, figures, and ``result.json``, written last.
+        folder: folder of the results: the table of predictions, features, figures, and ``result.json``, written last.
             None: nothing is written or printed.
         lists: file names of subsets to measure, see :mod:`mfer_lightning.analysis.face_lists`.
         calibrate: fit one temperature on val and report calibration before and after.
-        embedding_points: faces in the t-SNE figure; 0: no figure.
-        show: print the results, and a progress bar; nothing is printed without a folder.
+        embedding_points: number of faces in the t-SNE figure; 0: no figure.
+        show: print the results and a progress bar; nothing is printed without a folder.
 
     Returns:
         The result.
 
     Raises:
-        UserError: where there are no faces to evaluate, or a list names none of them.
+        UserError: if there are no faces to evaluate, or a list contains none of them.
     """
     split, index = subject.split, subject.datamodule.index
-    matched = match_lists(lists or {}, index.path.tolist(), subject.rows)  # before the predictions, which take a while
+    matched = match_lists(lists or {}, index.path.tolist(), subject.rows)  # before the slow predictions
     started = time.perf_counter()
     quiet = folder is None or not show
     outputs = _predict(subject, split, quiet=quiet)
@@ -140,7 +140,7 @@ def _result(subject: ModelOnSplit, table: Predictions, seconds: float) -> dict[s
 
 
 def _validation_table(subject: ModelOnSplit, *, quiet: bool) -> Predictions:
-    """Predict val, on which a temperature is fitted."""
+    """Predict val, to fit a temperature."""
     datamodule = subject.datamodule
     if len(datamodule.splits.val) == 0:
         raise UserError(f"calibrate=true needs a val split to fit on, and {datamodule.protocol.name} has none.")

@@ -1,7 +1,7 @@
 """Measure several models on several datasets: one accuracy with its interval for each pair.
 
-Classes are matched by name. A class that only one side has is left out of that pair, and the pair says so: its figure
-is over fewer classes than the others and is not comparable with them.
+Classes are matched by name. A class that only one side has is left out of that pair, with a note: its accuracy is over
+fewer classes than the others and not comparable with them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from mfer_lightning.inference.dataset import dataset_config, open_dataset, store
 from mfer_lightning.inference.model import FERModel, choose_device, read_model, usual_batch
 from mfer_lightning.inference.predict_split import SplitName
 
-#: Options of a dataset that change its training set alone.
+#: Options of a dataset that change only its training set.
 _TRAINING = ("target", "augment", "label_noise", "label_noise_seed", "relabel", "exclude", "hold_out", "trust_labels")
 
 #: A dataset of a matrix: a choice of ``conf/dataset``, or one with options as ``{"name": "facs", "difficulty": 0.8}``.
@@ -58,31 +58,32 @@ def measure_matrix(
     embedding_points: int = 0,
     progress: Callable[[str], None] = lambda words: None,
 ) -> Matrix:
-    """Evaluate each model on each dataset. Each pair's whole evaluation is written where ``mfer evaluate`` writes it.
+    """Evaluate each model on each dataset. The full results of a pair are written where ``mfer evaluate`` writes them.
 
     Args:
         checkpoints: M runs, checkpoints or exports.
         datasets: D datasets.
         split: ``"test"``, ``"val"`` or ``"train"``.
-        drop: classes to leave out everywhere, beside those that only one side has.
+        drop: classes to leave out everywhere, in addition to those that only one side has.
         runs: folder for the results of checkpoints that belong to no run.
         device: ``"auto"``, or a torch device.
         verify: compare the weights with the checksums in their files.
         data: the data root.
         cache: folder of decoded images.
         loader: ``eval_batch_size`` and ``num_workers``.
-        flip: average with the mirrored face; None: as each checkpoint says.
-        shift: average with shifted copies; None: as each checkpoint says.
-        precision: of the forward passes, as in :func:`~mfer_lightning.analysis.model_on_split.open_model_on_split`.
-        compile: compile each network, likewise.
-        embedding_points: faces in each t-SNE figure.
-        progress: gets a line a pair, before it is measured.
+        flip: average with the mirrored face; None: as stored in each checkpoint.
+        shift: average with shifted copies; None: as stored in each checkpoint.
+        precision: precision of the forward passes, as in
+            :func:`~mfer_lightning.analysis.model_on_split.open_model_on_split`.
+        compile: compile each network, as in the same function.
+        embedding_points: number of faces in each t-SNE figure.
+        progress: called with one line per pair, before it is measured.
 
     Returns:
         The matrix. A pair that cannot be measured holds the reason.
 
     Raises:
-        UserError: where a model or a dataset cannot be opened, or one is named twice.
+        UserError: if a model or a dataset cannot be opened, or one is named twice.
     """
     sizes = {"num_workers": 2, **(loader or {})}
     if sizes.get("eval_batch_size") is None:
@@ -169,7 +170,7 @@ def _once(name: str, seen: Mapping[str, Any], option: str) -> str:
 
 
 def _short_names(paths: Sequence[str]) -> list[str]:
-    """Name models by the last part of their path that tells them apart.
+    """Name models by the last distinguishing part of their path.
 
     Example:
         >>> _short_names(["runs/a/checkpoints/best.ckpt", "runs/b", "exports/c/"])
@@ -196,7 +197,7 @@ def _at_home(model: FERModel, config: Mapping[str, Any]) -> bool:
 
 
 def _alignment(model: FERModel, subject: ModelOnSplit) -> str:
-    """Say where the faces are aligned otherwise than those that the model was trained on."""
+    """Return a sentence if the faces and the model's training faces are aligned differently."""
     told = model.metadata.get("alignment")
     own = told.get("template") if isinstance(told, Mapping) else model.preprocess.to_config().get("alignment")
     datamodule = subject.datamodule

@@ -1,1 +1,1 @@
-"""Measure speed: each figure as a ratio to a plain baseline in the same run, and to what the machine can do."""
+"""Measure speed, as ratios to a plain baseline in the same run and to the limits of the machine."""

@@ -1,4 +1,4 @@
-"""What the device can do: matrix products, and copies."""
+"""Measure the limits of a device: matrix products and copies."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import torch.nn.functional as F
 from mfer_lightning.benchmark.device import Device
 from mfer_lightning.benchmark.timing import Sample, interleaved
 
-#: (rows, in, out) of the matrix products that make up most of MFER-Base at 224 pixels, batch 8: for the CPU.
+#: (rows, in, out) of the matrix products that dominate MFER-Base at 224 pixels with batch size 8, for the CPU.
 SHAPES = ((1568, 512, 2048), (1568, 2048, 512), (6272, 256, 1024), (2048, 2048, 2048))
-#: Side of the square product that a GPU is measured with.
+#: Side of the square matrix product for GPUs.
 GPU_SIDE = 8192
-#: Size of the copy, more than any cache holds.
+#: Size of the copy, larger than any cache.
 MEGABYTES = 256
-#: Measurements of each, of which the best is taken.
+#: Number of measurements, of which the best is taken.
 REPEATS = 8
 
 
 def gemm_rates(dtype: torch.dtype, shapes: Sequence[tuple[int, int, int]], device: Device) -> Sample:
-    """Arithmetic of the quickest matrix product in 10^9 operations a second (a multiply-add counts as two).
+    """Return the rate of the fastest matrix product in 10^9 operations per second (a multiply-add counts as two).
 
     Args:
-        dtype: of the factors.
-        shapes: rows, inner and columns of the products.
-        device: where.
+        dtype: type of the factors.
+        shapes: rows, inner dimension and columns of the products.
+        device: device to measure.
 
     Returns:
-        By the clock, and by processor time: the rate of one core, independent of other processes.
+        By wall-clock time, and by processor time: the rate of one core, independent of other processes.
     """
     found = []
     with torch.inference_mode():
@@ -42,7 +42,7 @@ def gemm_rates(dtype: torch.dtype, shapes: Sequence[tuple[int, int, int]], devic
 
 
 def copy_rate(device: Device) -> float:
-    """Bytes read and written by a copy of a block that no cache holds, in 10^9 a second."""
+    """Return the bytes read and written by a copy larger than any cache, in 10^9 per second."""
     source = torch.zeros(MEGABYTES * 2**18, device=device.type)
     target = torch.empty_like(source).zero_()
     return _rates(lambda: target.copy_(source), 2e-9 * source.nbytes, device).wall
@@ -52,12 +52,12 @@ def measure(device: Device, side: int | None = None) -> dict[str, float]:
     """Measure the rates of a device.
 
     Args:
-        device: which.
-        side: of the square product; None: 8192 on a GPU, the products of :data:`SHAPES` on the CPU.
+        device: device to measure.
+        side: side of the square product; None: 8192 on a GPU, the products of :data:`SHAPES` on the CPU.
 
     Returns:
-        ``gemm_float32``, ``gemm_bfloat16`` and, of a GPU, ``gemm_tf32`` (GFLOP/s), and ``copy`` (GB/s). Of the CPU the
-        same with ``_core`` behind, of one core, in GFLOP a second of processor time.
+        ``gemm_float32``, ``gemm_bfloat16`` and, for a GPU, ``gemm_tf32`` (GFLOP/s), and ``copy`` (GB/s). For the CPU
+        also the same with suffix ``_core``: GFLOP per second of processor time of one core.
     """
     square = side or (None if device.is_cpu else GPU_SIDE)
     shapes = SHAPES if square is None else ((square, square, square),)
@@ -73,6 +73,6 @@ def measure(device: Device, side: int | None = None) -> dict[str, float]:
 
 
 def _rates(work: Callable[[], object], amount: float, device: Device) -> Sample:
-    """Amount a second at the best: the least affected by other load."""
+    """Return the best rate, which is least affected by other load."""
     (samples,) = interleaved({"": work}, REPEATS, synchronise=device.synchronise).values()
     return Sample(*(amount / np.maximum(np.min(samples, axis=0), 1e-9)).tolist())

@@ -1,7 +1,7 @@
-"""Every way to compute the convolutions of MFER-Base, timed: whether the network takes the quickest one.
+"""Time every way to compute the convolutions of MFER-Base, to check that the network uses the fastest.
 
-The choice is that of :mod:`mfer_lightning.nn.convolution.choice`. The arithmetic is counted densely, padding included,
-for all ways: two operations a multiply-add.
+:mod:`mfer_lightning.nn.convolution.choice` makes the choice. Operations are counted densely for all ways, including
+padding, with two operations per multiply-add.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from mfer_lightning.benchmark.timing import Sample, interleaved, median
 from mfer_lightning.nn.convolution import Shape, choose, convolve_taps, depthwise_weight_gradient
 from mfer_lightning.nn.convolution.dense import convolve_forward, input_gradient, weight_gradient
 
-#: Ways to compute one thing.
+#: Name -> function, for the ways to compute the same result.
 Works = dict[str, Callable[[], object]]
 
 KERNEL = 7
-#: Channels and side of the maps that attention's dense convolutions see at 224 pixels.
+#: Channels and side of the inputs of attention's dense convolutions at 224 pixels.
 DENSE = ((512, 14), (1024, 7))
-#: The same of depthwise convolutions within the backbone.
+#: The same for depthwise convolutions in the backbone.
 DEPTHWISE = ((128, 56), (256, 28), (512, 14), (1024, 7))
 
 
 def measure_convolutions(
     device: Device, batch: int, bfloat16: bool, repeats: int, ceiling: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Time each way of the dense convolutions' forward pass and gradients, and of the depthwise weight gradient.
+    """Time each way to compute the dense convolutions' forward pass and gradients, and the depthwise weight gradient.
 
     Args:
-        device: where.
-        batch: maps.
-        bfloat16: or float32.
-        repeats: measurements of each; medians are reported.
+        device: device to measure.
+        batch: batch size.
+        bfloat16: compute in bfloat16, else in float32.
+        repeats: number of measurements; medians are reported.
         ceiling: see :func:`~mfer_lightning.benchmark.ceiling.measure`.
 
     Returns:
-        A row a way: map, computation, way, whether it is what the network takes, milliseconds (on the CPU those of
-        processor time, too), GFLOP/s and share of the GEMM rate. Rows ``forward and both gradients`` sum up what is
-        taken.
+        One row per way: map, computation, way, whether the network uses it, milliseconds (on the CPU also of processor
+        time), GFLOP/s and fraction of the GEMM rate. Rows ``forward and both gradients`` sum up the ways that are
+        used.
     """
     dtype = torch.bfloat16 if bfloat16 else torch.float32
     rate = ceiling["gemm_bfloat16" if bfloat16 else "gemm_float32"]

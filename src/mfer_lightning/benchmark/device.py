@@ -1,4 +1,4 @@
-"""The device that is measured: defaults, arithmetic, synchronisation and memory of the CPU and of a GPU."""
+"""The device to measure: defaults, precision, synchronisation and memory of the CPU and of a GPU."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import torch
 from mfer_lightning.errors import UserError
 from mfer_lightning.memory import peak_memory_bytes
 
-#: float32, float32 whose products round factors to TF32 (NVIDIA since Ampere), bfloat16 by autocast.
+#: float32; float32 with factors of products rounded to TF32 (NVIDIA since Ampere); bfloat16 by autocast.
 ARITHMETIC = ("float32", "tf32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Device:
-    """The CPU or one NVIDIA GPU, and how it is measured unless the user says otherwise.
+    """The CPU or one NVIDIA GPU, with the default settings of a measurement.
 
     Args:
         type: ``"cpu"`` or ``"cuda"``.
-        accelerator: Lightning's name of it.
-        calls: in one measurement: on a GPU several, so that one is prepared while another is computed.
-        batches: faces a step.
-        baselines: arithmetic of the plain baseline.
-        workers: processes that read.
-        steps: of ``end_to_end`` at the most.
+        accelerator: Lightning's name of the device.
+        calls: calls per measurement; several on a GPU, so that one is prepared while another is computed.
+        batches: faces per step.
+        baselines: precisions of the plain baseline.
+        workers: numbers of loader workers.
+        steps: maximum number of steps of ``end_to_end``.
     """
 
     type: str
@@ -46,27 +46,27 @@ class Device:
 
     @property
     def arithmetic(self) -> tuple[str, ...]:
-        """What it computes in."""
+        """The torch device."""
         return ("float32", "bfloat16") if self.is_cpu else ARITHMETIC
 
     def synchronise(self) -> None:
-        """Wait until everything that was asked of the device is done; on the CPU it always is."""
+        """Wait until the device has finished all work; on the CPU it always has."""
         if not self.is_cpu:
             torch.cuda.synchronize()
 
     def autocast(self, bfloat16: bool) -> AbstractContextManager[object]:
-        """Compute in bfloat16 within the block, or not."""
+        """Enable or disable bfloat16 autocast within the block."""
         return torch.autocast(self.type, torch.bfloat16, enabled=bfloat16)
 
     @contextmanager
     def computing_in(self, name: str) -> Iterator[None]:
-        """Set the arithmetic within the block, or in calls of the function that this decorates.
+        """Set the precision within the block or the decorated function.
 
         Args:
             name: one of :data:`ARITHMETIC`.
         """
         precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-        if name != "bfloat16":  # torch's default rounds factors of convolutions, and not those of products
+        if name != "bfloat16":  # torch's default rounds the factors of convolutions, but not those of matrix products
             torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
             torch.backends.cudnn.allow_tf32 = name == "tf32"
         try:
@@ -77,11 +77,11 @@ class Device:
             torch.backends.cudnn.allow_tf32 = convolutions
 
     def peak_bytes(self) -> int:
-        """Most memory in use so far: of this process, or of the GPU by torch's tensors."""
+        """Return the peak memory so far: of this process, or of torch's tensors on the GPU."""
         return (peak_memory_bytes() or 0) if self.is_cpu else int(torch.cuda.max_memory_allocated())
 
     def free(self) -> None:
-        """Give back what Python and torch hold without need."""
+        """Free memory that Python and torch hold without need."""
         gc.collect()
         if not self.is_cpu:
             torch.cuda.empty_cache()
@@ -96,10 +96,10 @@ def find_device(name: str) -> Device:
     """Resolve the option ``device``.
 
     Args:
-        name: ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU where there is one.
+        name: ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU if there is one.
 
     Raises:
-        UserError: for another name, or where PyTorch finds no GPU.
+        UserError: for another name, or if PyTorch finds no GPU.
     """
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"device={name}: choose auto, cpu or cuda.")
@@ -107,6 +107,6 @@ def find_device(name: str) -> Device:
     if name == "cuda" and not available:
         raise UserError(
             "device=cuda: PyTorch finds no NVIDIA GPU here. Check `nvidia-smi` and that this PyTorch is built for "
-            "CUDA, or say device=cpu."
+            "CUDA, or use device=cpu."
         )
     return GPU if available and name != "cpu" else CPU

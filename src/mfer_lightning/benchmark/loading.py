@@ -1,4 +1,4 @@
-"""Files to normalised batches: our loader against torchvision's usual one."""
+"""Compare our data loader with torchvision's usual one: from files to normalised batches."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.nn import Preprocess
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-#: Faces that differ; the others are copies, since drawing a face takes longer than anything that is measured.
+#: Number of distinct faces; the others are copies, since drawing a face takes longer than anything measured here.
 DISTINCT = 512
 
 
 def write_faces(root: Path, count: int, side: int, suffix: str = ".jpg") -> None:
-    """Write synthetic faces as datasets have them: a folder a partition, a folder a class, square files."""
+    """Write synthetic faces as square files in the usual layout: folders of partitions, then of classes."""
     faces = FacsGenerator(size=side, seed=0)
     for partition, share in (("train", count), ("val", 80)):
         distinct = min(share, DISTINCT)
@@ -36,7 +36,7 @@ def write_faces(root: Path, count: int, side: int, suffix: str = ".jpg") -> None
 
 
 def their_loader(root: Path, batch: int, workers: int, size: int) -> DataLoader[Any]:
-    """Torchvision's usual loader; one epoch an iteration."""
+    """Return torchvision's usual loader; each iteration is one epoch."""
     steps = [transforms.Resize((size, size)), transforms.RandomHorizontalFlip()]
     steps += [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     folder = datasets.ImageFolder(str(root / "train"), transforms.Compose(steps))
@@ -44,7 +44,7 @@ def their_loader(root: Path, batch: int, workers: int, size: int) -> DataLoader[
 
 
 def our_loader(root: Path, cache: Path, batch: int, workers: int, side: int) -> DataLoader[Any]:
-    """This project's loader of the same faces."""
+    """Return this project's loader for the same faces."""
     datamodule = FolderDataModule(
         root, augment="paper", batch_size=batch, num_workers=workers, size=side, cache_dir=cache
     )
@@ -55,9 +55,9 @@ def our_loader(root: Path, cache: Path, batch: int, workers: int, side: int) -> 
 def measure_loader(
     folder: Path, faces: int, workers: tuple[int, ...], repeats: int, device: Device, *, stored: int = 100
 ) -> list[dict[str, Any]]:
-    """Compare faces a second of both loaders, normalised to 224 pixels on the device, with each number of workers.
+    """Compare faces per second of both loaders, normalised to 224 pixels on the device, with each number of workers.
 
-    Ours sends faces to the device as they are stored and resizes them there, as ``mfer train`` does.
+    Ours transfers faces to the device at their stored size and resizes them there, as ``mfer train`` does.
     """
     root, batch = folder / "faces", min(64, faces)
     write_faces(root, faces, side=stored)

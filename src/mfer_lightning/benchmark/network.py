@@ -1,4 +1,4 @@
-"""Training step and forward pass of the paper's network, ours against the plain baseline, and against the device."""
+"""Time training steps and forward passes of the paper's network, relative to the plain baseline and the device."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def measure_training(work: Work, repeats: int, ceiling: Mapping[str, float]) -> 
     """Time training steps, in turn.
 
     Args:
-        work: what is measured.
-        repeats: measurements of each variant.
+        work: the workload.
+        repeats: number of measurements of each variant.
         ceiling: see :func:`~mfer_lightning.benchmark.ceiling.measure`.
 
     Returns:
@@ -38,7 +38,7 @@ def measure_training(work: Work, repeats: int, ceiling: Mapping[str, float]) -> 
     naive, ours = build(work)
     pixels, target = normalised(work)
     adamw = torch.optim.AdamW(naive.train().parameters(), lr=1e-5, weight_decay=0.05)
-    # autocast around the backward pass as well does nothing there
+    # autocast has no effect on the backward pass
     works = _baselines(work, lambda: naive_step(naive, adamw, pixels, target))
     networks = {"ours": ours}
     if work.compile:
@@ -50,16 +50,16 @@ def measure_training(work: Work, repeats: int, ceiling: Mapping[str, float]) -> 
 
 
 def measure_inference(work: Work, repeats: int, ceiling: Mapping[str, float]) -> dict[str, Any]:
-    """Time forward passes, in turn, and compare what they say.
+    """Time forward passes, in turn, and compare their outputs.
 
     Args:
-        work: what is measured.
-        repeats: measurements of each variant.
+        work: the workload.
+        repeats: number of measurements of each variant.
         ceiling: see :func:`~mfer_lightning.benchmark.ceiling.measure`.
 
     Returns:
-        The table of :func:`compare`, and the largest differences of the logits, in float32 and as measured, over the
-        largest logit.
+        The table of :func:`compare`, and the largest differences of the logits, in float32 and as measured, relative to
+        the largest logit.
     """
     naive, ours = build(work)
     naive.eval()
@@ -85,7 +85,7 @@ def measure_inference(work: Work, repeats: int, ceiling: Mapping[str, float]) ->
 
 
 def variant(baseline: str) -> str:
-    """Name of the plain baseline in some arithmetic.
+    """Return the name of the plain baseline in a precision.
 
     Example:
         >>> variant("float32"), variant("bfloat16")
@@ -105,16 +105,16 @@ def compare(
 
     Args:
         works: :func:`variant` of each baseline, ``ours`` and perhaps ``ours_compiled`` -> one call.
-        repeats: measurements of each.
-        operations: of one call, in 10^9.
-        work: what is measured.
+        repeats: number of measurements of each.
+        operations: operations per call, in 10^9.
+        work: the workload.
         ceiling: see :func:`~mfer_lightning.benchmark.ceiling.measure`.
 
     Returns:
-        Seconds, faces and operations a second and share of the ceiling by variant; ``ratio``, how many times quicker
-        ours is than the first baseline, and ``ratios`` to each of several. On the CPU shares and ratio in processor
-        time, too. With ``compile`` the seconds of each variant's first call, in which compilation happens. Variants
-        that do not fit the device's memory are named by ``out_of_memory`` and are in no table.
+        Seconds, faces and operations per second and fraction of the ceiling by variant; ``ratio``, how many times
+        faster ours is than the first baseline, and ``ratios`` to each of several. On the CPU, fractions and ratio also
+        in processor time. With ``compile``, the seconds of each variant's first call, which includes compilation.
+        Variants that do not fit into the device's memory are listed in ``out_of_memory`` and left out of the tables.
 
     Raises:
         UserError: if ours does not fit.
@@ -127,14 +127,14 @@ def compare(
             fitting[name] = call
             first_call[name] = round(time.perf_counter() - began, 2)
     if "ours" not in fitting:
-        raise UserError(f"batch={work.batch}: the device's memory does not hold a step. Use a smaller batch.")
+        raise UserError(f"batch={work.batch}: a step does not fit into the device's memory. Use a smaller batch.")
     samples = interleaved(fitting, repeats, device.calls, device.synchronise)
     taken = {name: median(found) for name, found in samples.items()}
     of_baselines = {variant(name): name for name in work.baselines}
     ours = "bfloat16" if work.bfloat16 else "float32"
 
     def share(clock: str, of: str = "") -> dict[str, float]:
-        """Operations a second over those of matrix products in the same arithmetic."""
+        """Return operations per second relative to matrix products in the same precision."""
         peak = {name: ceiling[f"gemm_{of_baselines.get(name, ours)}{of}"] for name in taken}
         return {name: round(operations / getattr(taken[name], clock) / peak[name], 3) for name in taken}
 
@@ -174,7 +174,7 @@ def _fits(call: Callable[[], object], work: Work) -> bool:
         fits = False
     else:
         fits = True
-    if not fits:  # only here is the error, with all that its frames hold, gone
+    if not fits:  # only here has the error released the memory held by its frames
         work.where.free()
     return fits
 

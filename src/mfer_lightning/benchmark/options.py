@@ -1,4 +1,4 @@
-"""Resolve the options of ``mfer benchmark`` that name what is measured: parts, baselines, batch sizes."""
+"""Resolve the options of ``mfer benchmark`` that select what to measure: parts, baselines, batch sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from mfer_lightning.benchmark.device import ARITHMETIC, Device
 from mfer_lightning.errors import UserError, nearest
 
-#: Parts in the order in which they run, and those with which a GPU has nothing to do.
+#: Parts in the order in which they run, and those that do not use a GPU.
 PARTS = (
     "train",
     "inference",
@@ -29,13 +29,13 @@ def chosen_parts(given: Any, device: Device) -> list[str]:
 
     Args:
         given: ``"all"``, a name or a list of names.
-        device: where they are measured.
+        device: device to measure.
 
     Returns:
         Names in the order in which they run.
 
     Raises:
-        UserError: for a name that is no part, or that is not measured on this device.
+        UserError: for an unknown part, or one that is not measured on this device.
 
     Example:
         >>> from mfer_lightning.benchmark.device import GPU
@@ -52,7 +52,7 @@ def chosen_parts(given: Any, device: Device) -> list[str]:
 
 
 def left_out(parts: Iterable[str]) -> list[str]:
-    """Names of the parts that are not among these."""
+    """Return the names of all other parts."""
     return [name for name in PARTS if name not in set(parts)]
 
 
@@ -61,16 +61,16 @@ def chosen_baselines(given: Any, device: Device) -> tuple[str, ...]:
 
     Args:
         given: ``"auto"``, a name or a list of names.
-        device: where they are measured.
+        device: device to measure.
 
     Raises:
-        UserError: if an arithmetic is unknown or not available on the device.
+        UserError: if a precision is unknown or not available on the device.
     """
     if given == "auto":
         return device.baselines
     chosen = _chosen("baselines", "arithmetic", given, ARITHMETIC)
     if "tf32" in chosen and device.is_cpu:
-        raise UserError("baselines=tf32: TF32 is arithmetic of NVIDIA GPUs. Choose float32 or bfloat16.")
+        raise UserError("baselines=tf32: TF32 exists only on NVIDIA GPUs. Choose float32 or bfloat16.")
     return tuple(chosen)
 
 
@@ -78,18 +78,18 @@ def chosen_batches(given: Any, device: Device) -> Sequence[int]:
     """Resolve the option ``batch``.
 
     Args:
-        given: ``"auto"``, a number of faces a step or a list of numbers.
-        device: where they are measured.
+        given: ``"auto"``, a number of faces per step or a list of numbers.
+        device: device to measure.
 
     Raises:
-        UserError: for what is no such number.
+        UserError: if a value is not such a number.
     """
     batches: Sequence[Any] = device.batches if given == "auto" else _listed(given)
     for batch in batches:
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise UserError(f"batch={given}: choose auto, a number of at least 1, or a list of such numbers.")
     if not batches:
-        raise UserError("batch=[]: name at least one number of faces a step, or batch=auto.")
+        raise UserError("batch=[]: name at least one number of faces per step, or batch=auto.")
     return batches
 
 
@@ -98,7 +98,7 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _chosen(option: str, what: str, given: Any, known: Iterable[str], hint: str = "") -> list[str]:
-    """Names that the user gave, in the order of those that are known."""
+    """Return the given names, in the order of the known ones."""
     wanted = _listed(given)
     for name in wanted:
         if name not in known:

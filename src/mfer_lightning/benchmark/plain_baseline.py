@@ -1,10 +1,10 @@
-"""The plain baseline: MFER as one would first write it, and a bare training loop.
+"""The plain baseline: a straightforward implementation of MFER, and a bare training loop.
 
 Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
-Float32, default memory format, a map turned to tokens and back in each attention, torch's AdamW as it comes. timm's
-ConvNeXt is the backbone (a plain ResNet for the small model), so the baseline is no straw man: it differs from the
-package in what the package does about speed, and in nothing that changes results. It shares no module with
-:mod:`mfer_lightning.nn`; weights go over by :func:`same_weights`.
+Float32, default memory format, maps reshaped to tokens and back in each attention, torch's AdamW with its defaults.
+timm's ConvNeXt is the backbone (a plain ResNet for the small model), so the baseline is a fair one: it lacks only the
+package's optimisations for speed, and computes the same results. It shares no module with :mod:`mfer_lightning.nn`;
+:func:`same_weights` copies the weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 
 class NaiveAttention(nn.Module):
-    """DS attention through reshapes: (B,C,H,W) in and out."""
+    """DS attention with reshapes: (B,C,H,W) in and out."""
 
     def __init__(self, width: int, kernel_size: int = 7) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class NaiveAttention(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh the positions of a map."""
+        """Weight the positions of a map."""
         batch, width, height, breadth = x.shape
         tokens = x.flatten(2).transpose(1, 2)
         key = self.key(tokens) * tokens
@@ -48,7 +48,7 @@ class NaiveHead(nn.Module):
         self.fc1, self.fc2 = nn.Linear(width, width), nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The first n channels of (B,D) to (B,K)."""
+        """Map the first n channels of (B,D) to (B,K)."""
         return self.fc2(F.gelu(self.fc1(x[:, : self.width])))  # type: ignore[no-any-return]
 
 
@@ -63,20 +63,20 @@ class NaiveNetwork(nn.Module):
         self.heads = nn.ModuleList(NaiveHead(width * share // 4, num_classes) for share in (2, 3, 4))
 
     def maps(self, x: Tensor) -> Tensor:
-        """Normalised images (B,3,S,S) to maps (B,D,H,W)."""
+        """Map normalised images (B,3,S,S) to feature maps (B,D,H,W)."""
         return self.trunk.forward_features(x)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Normalised images (B,3,S,S) to the heads' logits."""
+        """Map normalised images (B,3,S,S) to the heads' logits."""
         feature = self.norm(self.maps(x).mean((2, 3)))
         return tuple(head(feature) for head in self.heads)
 
 
 class NaiveMFER(NaiveNetwork):
-    """The paper's network: a ConvNeXt of timm with attention after the last two stages.
+    """The paper's network: timm's ConvNeXt with attention after the last two stages.
 
     Args:
-        name: a ConvNeXt of timm.
+        name: name of a ConvNeXt in timm.
         num_classes: K.
         options: further arguments of its constructor.
     """
@@ -88,7 +88,7 @@ class NaiveMFER(NaiveNetwork):
         self.attentions = nn.ModuleDict({str(i): NaiveAttention(widths[i]) for i in (2, 3)})
 
     def maps(self, x: Tensor) -> Tensor:
-        """Normalised images (B,3,S,S) to maps (B,D,H,W)."""
+        """Map normalised images (B,3,S,S) to feature maps (B,D,H,W)."""
         x = self.trunk.stem(x)
         for i, stage in enumerate(self.trunk.stages):
             x = stage(x)
@@ -107,7 +107,7 @@ class NaiveResNet(NaiveNetwork):
 
 
 def naive_step(network: nn.Module, optimizer: torch.optim.Optimizer, image: Tensor, target: Tensor) -> None:
-    """One step: the sum of the heads' cross-entropies, gradients clipped to norm 1, AdamW."""
+    """Do one step: the sum of the heads' cross-entropies, gradients clipped to norm 1, AdamW."""
     optimizer.zero_grad()
     loss = torch.stack([F.cross_entropy(logits, target, label_smoothing=0.1) for logits in network(image)]).sum()
     loss.backward()
@@ -116,7 +116,7 @@ def naive_step(network: nn.Module, optimizer: torch.optim.Optimizer, image: Tens
 
 
 def same_weights(naive: NaiveMFER, ours: nn.Module) -> None:
-    """Copy the weights of our MFER into the baseline, every one accounted for.
+    """Copy all weights of our MFER into the baseline.
 
     Args:
         naive: the baseline.

@@ -1,4 +1,4 @@
-"""What is measured from outside, in processes of their own: start-up, memory, and one rank against two."""
+"""Measurements in separate processes: start-up, memory, and one rank against two."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from typing import Any
 from mfer_lightning.benchmark.timing import interleaved, median
 from mfer_lightning.benchmark.workload import Work, bare_step
 
-#: A run as short as can be, on the default dataset.
+#: The shortest possible run, on the default dataset.
 SHORT = ("logger=csv", "trainer.max_epochs=1", "trainer.limit_val_batches=1", "evaluation.embedding_points=0")
 
-#: Runs the command line up to the end of the first training step.
+#: Program that runs the command line up to the end of the first training step.
 _FIRST_STEP = """
 import os, sys
 from mfer_lightning.cli import main
@@ -35,9 +35,9 @@ main(sys.argv[1:])
 
 
 def measure_startup(repeats: int) -> dict[str, Any]:
-    """Seconds to the end of ``mfer --help``, and from the command to the end of the first step of ``mfer train``.
+    """Return the seconds of ``mfer --help``, and of ``mfer train`` up to the end of the first step.
 
-    The first step is that of the embedded dataset with 512 faces, whose cache is built beforehand.
+    The training uses the built-in dataset with 512 faces, whose cache is built beforehand.
     """
     with tempfile.TemporaryDirectory() as folder:
         train = ["train", "dataset.train_size=512", "dataset.val_size=64", "dataset.test_size=64", *SHORT]
@@ -50,13 +50,14 @@ def measure_startup(repeats: int) -> dict[str, Any]:
 
 
 def measure_memory(work: Work) -> dict[str, Any]:
-    """Peak memory in GB of a process that trains, with and without gradient checkpointing.
+    """Return the peak memory in GB of a training process, with and without gradient checkpointing.
 
-    Of the CPU it is the process's, of a GPU what torch's tensors occupy there.
+    On the CPU it is that of the process, on a GPU that of torch's tensors.
     """
     table: dict[str, Any] = {}
     for name in ("plain", "checkpointing"):
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own:  # each its own, since peaks do not fall
+        # a new process each time, since peaks do not decrease
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own:
             before, peak = own.submit(peak_of_steps, work, name == "checkpointing").result()
         table[name] = {"peak_gb": round(peak / 1e9, 2), "of_the_steps_gb": round((peak - before) / 1e9, 2)}
     ratio = round(table["plain"]["peak_gb"] / max(table["checkpointing"]["peak_gb"], 1e-3), 3)
@@ -64,7 +65,7 @@ def measure_memory(work: Work) -> dict[str, Any]:
 
 
 def peak_of_steps(work: Work, checkpointing: bool) -> tuple[int, int]:
-    """Train for two steps and say how many bytes were used: at the most before the steps, and over all."""
+    """Train for two steps and return the peak number of bytes before the steps and overall."""
     step = bare_step(work, checkpointing)
     before = work.where.peak_bytes()
     for _ in range(2):
@@ -74,14 +75,14 @@ def peak_of_steps(work: Work, checkpointing: bool) -> tuple[int, int]:
 
 
 def measure_ranks(threads: int, repeats: int, batch: int) -> dict[str, Any]:
-    """Compare one rank of ``threads`` threads with that many ranks of one thread, at the same faces a step.
+    """Compare one rank with ``threads`` threads with that many ranks of one thread, at the same batch size.
 
-    Faces a second are those of the last epoch in ``metrics.csv``: the first one pays for starting.
+    The faces per second are those of the last epoch in ``metrics.csv``, since the first one includes the start.
 
     Args:
-        threads: of the one rank, and number of ranks of one thread.
-        repeats: measurements of each, in turn.
-        batch: faces a step over all ranks; an epoch has 16 steps.
+        threads: threads of the one rank, and number of single-threaded ranks.
+        repeats: number of measurements of each, in turn.
+        batch: faces per step over all ranks; an epoch has 16 steps.
     """
     common = [f"dataset.train_size={16 * batch}", "dataset.val_size=64", "dataset.test_size=64"]
     common += [*SHORT, "trainer.max_epochs=2", f"loader.batch_size={batch}", "resume=never"]

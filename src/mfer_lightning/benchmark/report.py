@@ -1,4 +1,4 @@
-"""What was measured, and on what; and how it is shown."""
+"""Describe the machine, and print the measurements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from mfer_lightning.tracking.provenance import hardware, versions
 
-#: Heads of columns, where the name of the figure is too long for one.
+#: Column headings, for values with names that are too long.
 _HEADS = {
     "faces_per_second": "faces/s",
     "gflops_per_second": "GFLOP/s",
@@ -21,12 +21,12 @@ _HEADS = {
     "processor_seconds": "processor s",
     "share_of_gemm_ceiling": "of GEMM",
     "share_of_gemm_ceiling_of_a_core": "of GEMM, by core",
-    "ratios": "ours quicker by",
+    "ratios": "ours faster by",
 }
 
 
 def environment(threads: int) -> dict[str, Any]:
-    """Describe the machine, the libraries and how busy the machine was beforehand."""
+    """Describe the machine, the libraries and the load before the measurements."""
     return {
         "hardware": hardware(),
         "versions": versions(),
@@ -40,8 +40,8 @@ def show(title: str, values: Any) -> None:
 
     Args:
         title: its name.
-        values: names and figures, or a list of them. Rows of figures alone become one table. Of other values, figures
-            that are given by variant become a column each, and the others a list.
+        values: a mapping of names to values, or a list of mappings. Rows of numbers only become one table. Of other
+            values, those given by variant become columns, and the rest a list.
     """
     rows = values if isinstance(values, list) else [values]
     if len(rows) > 1 and not any(isinstance(value, Mapping) for row in rows for value in row.values()):
@@ -58,7 +58,7 @@ def show(title: str, values: Any) -> None:
 
 
 def by_variant(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Pick the figures that are given for the same variants as ``seconds`` or ``faces_per_second``, at least in part.
+    """Pick the values that are given by variant, for some of the variants of ``seconds`` or ``faces_per_second``.
 
     Example:
         >>> by_variant({"batch": 8, "seconds": {"naive": 2.0, "ours": 1.0}, "ratios": {"naive": 2.0}, "x": {"y": 1}})

@@ -1,4 +1,4 @@
-"""The small model end to end against a naive loop: files in, updated weights out. On the CPU."""
+"""Compare the small model with a naive loop end to end, from files to updated weights, on the CPU."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SIZE, BATCH = 48, 128
 
 
 def measure_small(folder: Path, faces: int, workers: int, repeats: int, bfloat16: bool) -> dict[str, Any]:
-    """Train the small model for epochs of both loops in turn: files in, updated weights out.
+    """Train the small model with both loops in turn, from files to updated weights.
 
-    The naive loop decodes 48-pixel PNGs each time, and trains in float32 without more ado. Ours also waits for its
-    data as ``mfer train`` does; the share of time that it waits is measured.
+    The naive loop decodes 48-pixel PNGs each time, and trains in float32. Ours waits for its data as ``mfer train``
+    does; the fraction of time that it waits is measured.
     """
     root = folder / "small"
     write_faces(root, faces, side=SIZE, suffix=".png")

@@ -1,4 +1,4 @@
-"""Timing things against one another on a machine that has other work as well."""
+"""Compare timings on a machine with other load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Sample(NamedTuple):
-    """One measurement: seconds by the clock, and seconds of processor time over all threads of this process."""
+    """One measurement: wall-clock seconds, and seconds of processor time over all threads of this process."""
 
     wall: float
     cpu: float
@@ -20,9 +20,9 @@ def once(work: Callable[[], object], calls: int = 1, synchronise: Callable[[], N
     """Time one call.
 
     Args:
-        work: what to time.
-        calls: that many are made one after another, and the mean is returned.
-        synchronise: waits until what was asked of a device is done.
+        work: the function to time.
+        calls: number of consecutive calls, of which the mean is returned.
+        synchronise: waits until the device has finished its work.
     """
     synchronise()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -38,13 +38,13 @@ def interleaved(
     calls: int = 1,
     synchronise: Callable[[], None] = lambda: None,
 ) -> dict[str, list[Sample]]:
-    """Time several things in turn (A, B, A, B, ...), so that all of them see the same machine.
+    """Time several functions in turn (A, B, A, B, ...), so that all are measured under the same load.
 
     Args:
-        works: name -> what to time; called once beforehand, which is not counted.
-        repeats: measurements of each.
-        calls: in each measurement, which is their mean.
-        synchronise: waits until what was asked of a device is done.
+        works: name -> function to time; each is called once beforehand, which is not counted.
+        repeats: number of measurements of each.
+        calls: calls per measurement, which is their mean.
+        synchronise: waits until the device has finished its work.
 
     Returns:
         Name -> its measurements, in order.
@@ -64,12 +64,12 @@ def interleaved(
 
 
 def median(samples: Sequence[Sample]) -> Sample:
-    """Median of the wall times, and median of the processor times."""
+    """Return the median of the wall-clock times, and the median of the processor times."""
     return Sample(*np.median(samples, axis=0).tolist())
 
 
 def rates(samples: Mapping[str, Sequence[Sample]], amount: float, digits: int = 1) -> dict[str, float]:
-    """Amount a second by the clock, from the median of each.
+    """Return amounts per second of wall-clock time, from the medians.
 
     Example:
         >>> rates({"ours": [Sample(2.0, 4.0)]}, amount=64)
@@ -79,7 +79,7 @@ def rates(samples: Mapping[str, Sequence[Sample]], amount: float, digits: int = 
 
 
 def speedup(baseline: Sequence[Sample], ours: Sequence[Sample]) -> Sample:
-    """How many times quicker: the median over repeats of the ratio of neighbours in time, by either clock.
+    """Return the speed-up by either clock: the median over repeats of the ratio of consecutive measurements.
 
     Example:
         >>> speedup([Sample(2.0, 4.0), Sample(4.0, 4.0)], [Sample(1.0, 2.0), Sample(2.0, 2.0)])

@@ -1,4 +1,4 @@
-"""A run of ``mfer train``, timed from within, against bare steps: end to end, and what the framework adds."""
+"""Compare ``mfer train`` with a bare training loop: end to end, and the overhead of the framework."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from mfer_lightning.optim import optimizer_for, schedule_for
 from mfer_lightning.training.build import build_datamodule, build_module
 from mfer_lightning.training.build_trainer import build_trainer, precision
 
-#: Steps at the start of an epoch that are not measured, at the least.
+#: Minimum number of steps at the start of an epoch that are not measured.
 SKIPPED = 2
-#: Batches that each worker reads ahead (see ``FaceDataModule``): those of the start would flatter the loader.
+#: Batches that each worker reads ahead (see ``FaceDataModule``), which would make the loader look faster.
 AHEAD = 4
-#: Faces a step of the embedded dataset's network: near 50 ms a step on two cores.
+#: Batch size for the network of the built-in dataset: about 50 ms per step on two cores.
 BATCH = 32
 
 
 def measure_end_to_end(folder: Path, work: Work, workers: int, steps: int, repeats: int, stored: int) -> dict[str, Any]:
-    """Time steps of ``mfer train``, loader, callbacks and all, and the same number of bare steps, in turn.
+    """Time steps of ``mfer train``, including loader and callbacks, and the same number of bare steps, in turn.
 
     Args:
-        folder: for faces and runs.
-        work: what is measured; ``baselines`` and ``compile`` do not matter here.
-        workers: processes that read.
-        steps: timed in each repeat.
-        repeats: of both.
+        folder: folder for faces and runs.
+        work: the workload; ``baselines`` and ``compile`` are ignored.
+        workers: number of loader workers.
+        steps: steps timed in each repeat.
+        repeats: number of repeats of both.
         stored: side of the files in pixels.
 
     Returns:
-        Faces a second of both, and the share of the bare step's that ``mfer train`` reaches.
+        Faces per second of both, and the ratio of ``mfer train`` to the bare steps.
     """
     skipped = SKIPPED + AHEAD * workers
     write_faces(folder / "faces", work.batch * (skipped + steps + 1), side=stored)
@@ -85,16 +85,17 @@ def _end_to_end_config(folder: Path, work: Work, workers: int, stored: int) -> d
 def measure_overhead(folder: Path, steps: int, repeats: int) -> dict[str, Any]:
     """Compare the two loops, in turn, over the same network and the same faces.
 
-    The bare loop reads the same loader and does what a step needs: preprocessing, forward pass, loss, backward pass,
-    clipping, optimiser, schedule. All of Lightning, our callbacks, the running means and metrics.csv are the framework.
+    The bare loop uses the same loader and does the necessary work of a step: preprocessing, forward pass, loss,
+    backward pass, clipping, optimiser, schedule. Lightning, our callbacks, the running means and metrics.csv count as
+    framework.
 
     Args:
-        folder: for the runs' files.
-        steps: measured in each repeat.
+        folder: folder for the runs' files.
+        steps: steps measured in each repeat.
         repeats: of both.
 
     Returns:
-        Milliseconds a step of both, and what the framework adds in percent: by the clock and in processor time.
+        Milliseconds per step of both, and the overhead in percent, in wall-clock and in processor time.
     """
     overrides = [f"dataset.train_size={BATCH * (steps + SKIPPED + 2)}", "dataset.val_size=32", "dataset.test_size=32"]
     overrides += [f"loader.batch_size={BATCH}", "loader.num_workers=0", "trainer.max_epochs=1", "logger=csv"]
@@ -103,7 +104,7 @@ def measure_overhead(folder: Path, steps: int, repeats: int) -> dict[str, Any]:
     samples: dict[str, list[Sample]] = {"bare": [], "framework": []}
     for repeat in range(repeats + 1):
         bare, framework = _bare_loop(config, steps), _timed_fit(config, folder / str(repeat), steps, CPU)
-        if repeat:  # the first time warms caches up
+        if repeat:  # the first repeat warms up the caches
             samples["bare"].append(bare)
             samples["framework"].append(framework)
     ratio = speedup(samples["framework"], samples["bare"])
@@ -157,26 +158,26 @@ class _Clock(Callback):
 
 
 def _build_run(config: Mapping[str, Any]) -> tuple[FERModule, FaceDataModule]:
-    """Build module and faces of a run, ready for the training."""
+    """Build module and data of a run, ready for training."""
     datamodule = build_datamodule(config)
     datamodule.setup("fit")
     return build_module(config, datamodule, {}), datamodule
 
 
 def _timed_fit(config: Mapping[str, Any], folder: Path, steps: int, device: Device, skipped: int = SKIPPED) -> Sample:
-    """Train for an epoch with the trainer that ``mfer train`` builds, and time some of its steps.
+    """Train for one epoch with the trainer that ``mfer train`` builds, and time some of its steps.
 
     Args:
         config: composed configuration of ``mfer train``; an epoch has more than ``skipped + steps`` batches.
-        folder: for the run's files.
-        steps: that are timed.
-        device: which the trainer uses.
-        skipped: steps before the first that is timed.
+        folder: folder for the run's files.
+        steps: number of steps to time.
+        device: device of the trainer.
+        skipped: number of steps before the first timed one.
 
     Returns:
-        Mean of these steps.
+        The mean of the timed steps.
     """
-    for name in ("lightning.pytorch", "lightning.fabric", "mfer_lightning"):  # the table is what is to be seen
+    for name in ("lightning.pytorch", "lightning.fabric", "mfer_lightning"):  # only the table should be printed
         logging.getLogger(name).setLevel(logging.ERROR)
     module, datamodule = _build_run(config)
     trainer: Any = build_trainer(config, folder, datamodule.protocol.monitor, History(folder / "metrics.csv"))

@@ -1,4 +1,4 @@
-"""What the network's parts are measured with: both networks, faces, and a step of training."""
+"""The workload for measuring the networks: both networks, faces, and a training step."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ CLASSES = 7
 
 @dataclass(frozen=True)
 class Work:
-    """What is measured.
+    """The workload.
 
     Args:
-        backbone: a ConvNeXt of timm.
-        options: of its constructor.
+        backbone: name of a ConvNeXt in timm.
+        options: arguments of its constructor.
         size: side of a face in pixels.
-        batch: faces a step.
+        batch: faces per step.
         bfloat16: whether ours computes in bfloat16 (else float32).
         device: ``"cpu"`` or ``"cuda"``.
-        baselines: arithmetic of the plain baseline, see :data:`.device.ARITHMETIC`.
-        compile: whether ours is measured under ``torch.compile`` as well.
+        baselines: precisions of the plain baseline, see :data:`.device.ARITHMETIC`.
+        compile: whether to measure ours with ``torch.compile`` as well.
     """
 
     backbone: str
@@ -49,7 +49,7 @@ class Work:
 
 
 def our_network(work: Work) -> MFER:
-    """Build our network, on the device that is torch's default."""
+    """Build our network, on torch's default device."""
     return MFER({"name": work.backbone, "options": dict(work.options), "drop_path_rate": 0.25}, CLASSES)
 
 
@@ -61,7 +61,7 @@ def build(work: Work) -> tuple[NaiveMFER, MFER]:
 
 
 def faces(work: Work) -> tuple[Tensor, Tensor]:
-    """Make uint8 faces of random pixels, and labels, on the device: content does not affect speed."""
+    """Create uint8 faces with random pixels, and labels, on the device: the content does not affect speed."""
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (work.batch, 3, work.size, work.size), generator=generator, dtype=torch.uint8)
     label = torch.randint(0, CLASSES, (work.batch,), generator=generator)
@@ -69,13 +69,13 @@ def faces(work: Work) -> tuple[Tensor, Tensor]:
 
 
 def normalised(work: Work) -> tuple[Tensor, Tensor]:
-    """Make the same faces as a network gets them, and its targets."""
+    """Create preprocessed faces, and targets."""
     image, label = faces(work)
     return Preprocess(size=work.size).to(work.device)(image), nn.functional.one_hot(label, CLASSES).float()
 
 
 def our_step(network: nn.Module, work: Work) -> Callable[[Tensor, Tensor], None]:
-    """Return one step of training as ``mfer train`` makes it, without Lightning: see the part ``overhead``."""
+    """Return a training step as in ``mfer train``, but without Lightning: see the part ``overhead``."""
     network.to(memory_format=torch.channels_last).train()
     objective = Objective(CrossEntropy(label_smoothing=0.1))
     optimizer = build_optimizer(parameter_groups(network, objective, lr=1e-5, weight_decay=0.05), lr=1e-5)
@@ -92,7 +92,7 @@ def our_step(network: nn.Module, work: Work) -> Callable[[Tensor, Tensor], None]
 
 
 def bare_step(work: Work, checkpointing: bool = False) -> Callable[[], None]:
-    """Return a step of training of our network, on the same faces each time."""
+    """Return a training step of our network, on the same faces each time."""
     network = our_network(work)
     network.backbone.set_checkpointing(checkpointing)
     step = our_step(network.to(work.device), work)

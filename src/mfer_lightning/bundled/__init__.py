@@ -1,1 +1,1 @@
-"""The trained models that come inside the package: one folder a version, and an index of their checksums."""
+"""The trained models in the package: one folder per version, and an index of their checksums."""

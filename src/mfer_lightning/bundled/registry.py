@@ -1,7 +1,7 @@
-"""Find the models that come with the package by name and version, and check their files. No torch here.
+"""Find the bundled models by name and version, and check their files. Does not import torch.
 
-Each is a folder beside this file, ``<name>-v<version>``, that ``mfer export half=true`` wrote, with the ``result.json``
-of its training run. ``index.json`` holds the SHA-256 of every file, and the name that is meant where none is given;
+Each is a folder next to this file, ``<name>-v<version>``, written by ``mfer export half=true``, with the
+``result.json`` of its training run. ``index.json`` holds the SHA-256 of every file and the default model's name;
 ``docs/tools/bundle_model.py`` writes both.
 """
 
@@ -21,19 +21,19 @@ from mfer_lightning.files import sha256_of
 FOLDER = Path(__file__).resolve().parent
 INDEX = "index.json"
 
-#: Name of a model, and its version where one is given.
+#: Name of a model, and optionally its version.
 _NAME = re.compile(r"([a-z][a-z0-9_]*)(?:-v([1-9]\d*))?")
 
 
 @dataclass(frozen=True)
 class BundledModel:
-    """One version of a model that comes with the package.
+    """One version of a bundled model.
 
     Args:
         name: without version, e.g. ``"ferplus"``.
         version: from 1.
         folder: of the export.
-        sha256: file -> the SHA-256 that the index holds.
+        sha256: file -> its SHA-256 in the index.
     """
 
     name: str
@@ -43,14 +43,14 @@ class BundledModel:
 
     @property
     def full_name(self) -> str:
-        """Name and version, which always mean the same weights."""
+        """Name and version, which always refer to the same weights."""
         return f"{self.name}-v{self.version}"
 
     def checked(self) -> Path:
         """Return the folder after comparing its files with the index.
 
         Raises:
-            UserError: where one is missing or has changed.
+            UserError: if one is missing or has changed.
         """
         for file, expected in self.sha256.items():
             path = self.folder / file
@@ -58,7 +58,7 @@ class BundledModel:
                 state = "damaged" if path.is_file() else "missing"
                 raise UserError(
                     f"The bundled model {self.full_name} is {state}: {path} is not the file that was released. "
-                    "Install mfer_lightning again."
+                    "Reinstall mfer_lightning."
                 )
         return self.folder
 
@@ -66,16 +66,16 @@ class BundledModel:
         """Read the content of its ``config.json``, without checking or loading the weights.
 
         Raises:
-            UserError: where it cannot be read.
+            UserError: if it cannot be read.
         """
         return _read(self.folder / "config.json")
 
 
 def bundled_models() -> list[BundledModel]:
-    """List the models, the one that is used by default first, then by name; of each the newest version first.
+    """List the models: the default one first, then by name, newest version first.
 
     Raises:
-        UserError: where the index is damaged.
+        UserError: if the index is damaged.
     """
     index = _index()
     found = []
@@ -86,13 +86,13 @@ def bundled_models() -> list[BundledModel]:
 
 
 def find_bundled(name: str) -> BundledModel | None:
-    """Find a model by name and version, or by its plain name, which means the newest version.
+    """Find a model by name and version, or by its name alone, which means the newest version.
 
     Args:
-        name: what a user wrote, e.g. ``"ferplus"`` or ``"ferplus-v1"``, or a path.
+        name: as given by the user, e.g. ``"ferplus"`` or ``"ferplus-v1"``, or a path.
 
     Returns:
-        The model; None where none is called so.
+        The model; None if there is none of that name.
     """
     if not _NAME.fullmatch(name):
         return None
@@ -101,25 +101,25 @@ def find_bundled(name: str) -> BundledModel | None:
 
 
 def with_version(name: str) -> str:
-    """Write a bundled model's plain name with its version, which names the same weights in later releases as well.
+    """Add the version to a bundled model's name, so that it refers to the same weights in later releases.
 
-    Paths, which win over names, and whatever else is no bundled name are returned as they are.
+    Paths, which take precedence over names, and anything else that is not a bundled name are returned unchanged.
     """
     model = None if Path(name).expanduser().exists() else find_bundled(name)
     return name if model is None else model.full_name
 
 
 def default_model() -> BundledModel:
-    """Return the model that is used where none is named.
+    """Return the default model.
 
     Raises:
-        UserError: where this installation has none.
+        UserError: if this installation has none.
     """
     models = bundled_models()
     if not models:
         raise UserError(
-            "No trained model comes with this version of mfer_lightning: name one with checkpoint=<a run's folder, a "
-            ".ckpt file or an exported folder>. mfer train makes one."
+            "This version of mfer_lightning has no bundled model: name one with checkpoint=<a run's folder, a "
+            ".ckpt file or an exported folder>. mfer train creates one."
         )
     return models[0]
 
@@ -136,12 +136,12 @@ def is_full_name(name: str) -> bool:
 
 
 def is_bundled(path: Path) -> bool:
-    """Whether a path is a model's folder in the package, into which nothing is written."""
+    """Whether a path is the folder of a bundled model, which is read-only."""
     return path.parent == FOLDER
 
 
 def names_in_words() -> str:
-    """Say which names may be given; empty where there is no bundled model."""
+    """Return a sentence with the legal names; empty if there is no bundled model."""
     names = [model.full_name for model in bundled_models()]
     return f"Bundled models: {', '.join(names)}." if names else ""
 
@@ -149,7 +149,7 @@ def names_in_words() -> str:
 def _split(name: str) -> tuple[str, int | None]:
     found = _NAME.fullmatch(name)
     if found is None:
-        raise _damaged(f"{name!r} is no name of a model")
+        raise _damaged(f"{name!r} is not a model name")
     return found[1], int(found[2]) if found[2] else None
 
 
@@ -170,9 +170,9 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _damaged(str(error), path.name) from error
     if not isinstance(found, dict):
-        raise _damaged("it is no mapping", path.name)
+        raise _damaged("it is not a mapping", path.name)
     return found
 
 
 def _damaged(why: str, file: str = INDEX) -> UserError:
-    return UserError(f"{file} of the bundled models is damaged ({why}). Install mfer_lightning again.")
+    return UserError(f"{file} of the bundled models is damaged ({why}). Reinstall mfer_lightning.")

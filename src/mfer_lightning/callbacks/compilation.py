@@ -75,7 +75,7 @@ class CompileNetwork(Callback):
     def _say(self, trainer: L.Trainer, what: str, seconds: int) -> None:
         if trainer.is_global_zero:
             print(
-                f"Compiling {what} at the first steps: about {seconds} s, once; later runs find the results in "
+                f"Compiling {what} in the first steps takes about {seconds} s, once; later runs reuse the results in "
                 f"{os.environ['TORCHINDUCTOR_CACHE_DIR']}.",
                 flush=True,
             )

@@ -42,6 +42,4 @@ class PruneTrial(Callback):
         figure = float(trainer.callback_metrics[self.monitor])
         stop = self.report(epoch, figure) if trainer.is_global_zero else False
         if trainer.strategy.broadcast(stop) and epoch + 1 != trainer.max_epochs:
-            raise TrialPrunedError(
-                f"Given up after epoch {epoch + 1}: {self.monitor} {figure:.4f} is behind the study."
-            )
+            raise TrialPrunedError(f"Pruned after epoch {epoch + 1}: {self.monitor} {figure:.4f} is behind the study.")

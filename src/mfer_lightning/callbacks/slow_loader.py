@@ -16,12 +16,12 @@ from mfer_lightning.errors import check_number
 
 #: Batches to ignore at the start of each epoch: workers start, files are read from disk, blocks compile.
 SKIPPED = 20
-#: Batches over which the share is measured.
+#: Number of batches over which the waiting time is measured.
 COUNTED = 100
 
 
 class SlowLoader(Callback):
-    """Measure the share of training time spent waiting for the next batch; if it is large, report it once.
+    """Measure the fraction of training time spent waiting for the next batch; if it is large, report it once.
 
     Waiting is the time from the end of one step to the start of the next. The loader fills its queue while the device
     computes, so there is hardly any waiting if the device is the bottleneck. Measuring does not synchronise with the
@@ -29,7 +29,7 @@ class SlowLoader(Callback):
     are ignored.
 
     Args:
-        share: share of the time from which a message is printed, 0 < share <= 1.
+        share: minimum fraction of waiting time for a message, 0 < share <= 1.
 
     Attributes:
         waited: seconds of waiting, over the measured batches.
@@ -131,16 +131,16 @@ def advice(facts: Mapping[str, Any]) -> list[str]:
         >>> for way in advice(known):
         ...     print(way)
         Use more workers: loader.num_workers=15 (now 4)
-        Store pictures at the size that the network sees: dataset.size=224 (now 448)
+        Store images at the size of the network's input: dataset.size=224 (now 448)
     """
     workers, cores, stored, used = facts["workers"], facts["cores"], facts["stored"], facts["used"]
     ways = []
     if not facts["cached"]:
-        ways.append("Decode each picture once: dataset.cache=memmap")
+        ways.append("Decode each image once: dataset.cache=memmap")
     if workers is not None and workers < cores - 1:
         ways.append(f"Use more workers: loader.num_workers={cores - 1} (now {workers})")
     if stored and used and stored > used:
-        ways.append(f"Store pictures at the size that the network sees: dataset.size={used} (now {stored})")
+        ways.append(f"Store images at the size of the network's input: dataset.size={used} (now {stored})")
     if facts["augments"]:
         ways.append("Augment less, e.g. augment=paper, which only mirrors")
-    return ways or ["All cores read already: a machine with more or faster cores would train faster"]
+    return ways or ["All cores are already in use: a machine with more or faster cores would train faster"]

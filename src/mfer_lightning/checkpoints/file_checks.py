@@ -49,13 +49,16 @@ def check_plain(value: Any, source: Path) -> None:
         item, depth = waiting.pop()
         left -= 1
         if left < 0 or depth > _DEEPEST or (isinstance(item, str) and len(item) > _LONGEST_TEXT):
-            raise UserError(f"{source} does not describe a model: its description is too long or nested too deeply.")
+            raise UserError(
+                f"{source} does not describe a model: its description is too long or nested too "
+                "deeply. Use another file."
+            )
         if isinstance(item, Mapping):
             waiting += [(part, depth + 1) for pair in item.items() for part in pair]
         elif isinstance(item, (list, tuple)):
             waiting += [(part, depth + 1) for part in item]
         elif item is not None and not isinstance(item, (str, bool, int, float)):
-            raise UserError(f"{source} does not describe a model: it holds a {type(item).__name__}.")
+            raise UserError(f"{source} does not describe a model: it contains a {type(item).__name__}.")
 
 
 def check_numbers(config: Mapping[str, Any], source: Path, key: str = "network") -> None:
@@ -146,11 +149,11 @@ def check_weights(weights: Mapping[str, Any], source: Path) -> None:
     """
     for name, value in weights.items():
         if not isinstance(value, Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
-            raise UserError(f"{source} holds something else than a plain tensor as the weight {str(name)[:80]!r}.")
+            raise UserError(f"{source} does not have a plain tensor as the weight {str(name)[:80]!r}.")
         if value.is_quantized or value.is_complex():
             raise UserError(f"{source}: the weight {str(name)[:80]!r} is {value.dtype}, which no network of ours has.")
         if not is_stored_whole(value):
-            raise UserError(f"{source}: the weight {str(name)[:80]!r} claims to be larger than what is stored of it.")
+            raise UserError(f"{source}: the weight {str(name)[:80]!r} claims to be larger than its stored data.")
     total = sum(value.numel() * value.element_size() for value in weights.values())
     if total > _MOST_WEIGHT_BYTES:
         raise UserError(f"{source} has {total:,} bytes of weights; more than {_MOST_WEIGHT_BYTES:,} are not loaded.")
@@ -164,7 +167,7 @@ def check_finite(weights: Mapping[str, Tensor], source: Path) -> None:
     """
     for name, value in weights.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise UserError(f"{source} holds weights that are not finite ({name}): its training has diverged.")
+            raise UserError(f"{source} contains weights that are not finite ({name}): its training diverged.")
 
 
 def check_class_names(names: Any, source: Path) -> None:
@@ -179,8 +182,8 @@ def check_class_names(names: Any, source: Path) -> None:
     )
     if not whole or len(set(names)) != len(names):
         raise UserError(
-            f"{source} does not describe a model: its class names are {excerpt(names)} (legal are different "
-            "printable ones, no formulas)."
+            f"{source} does not describe a model: its class names are {excerpt(names)} (they must be distinct "
+            "and printable, and not formulas)."
         )
 
 

@@ -28,13 +28,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise UserError(f"No checkpoint at {path}. A run keeps them in <run>/checkpoints/: best.ckpt and last.ckpt.")
+        raise UserError(f"No checkpoint at {path}. Runs store them in <run>/checkpoints/: best.ckpt and last.ckpt.")
     check_archive(path)
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         raise UserError(
-            f"{path} cannot be read as a checkpoint: it is damaged, or holds objects other than tensors and plain "
+            f"{path} cannot be read as a checkpoint: it is damaged, or contains objects other than tensors and plain "
             f"values, which are never loaded because they could execute code ({type(error).__name__})."
         ) from error
     parts = checkpoint if isinstance(checkpoint, dict) else {}

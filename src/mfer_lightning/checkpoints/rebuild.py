@@ -44,7 +44,7 @@ def check_description(description: Mapping[str, Any], source: Path) -> None:
         raise UserError(f"{source} does not describe a model: it lacks {', '.join(missing)}.")
     if type(description["format"]) is not int or description["format"] > NEWEST_FORMAT:
         raise UserError(
-            f"{source} is of format {excerpt(description['format'])}; this version reads up to {NEWEST_FORMAT}. "
+            f"{source} has format {excerpt(description['format'])}; this version reads up to {NEWEST_FORMAT}. "
             "Install a newer mfer_lightning."
         )
     for stored in ("config", "datamodule"):

@@ -35,7 +35,7 @@ def _print_summary(report: Report) -> int:
     counts = Counter(row["status"] for row in photos.values())
     several = sum(int(row["faces"]) > 1 for row in photos.values())
     words = ", ".join(f"{n:,} {status}" for status, n in counts.most_common())
-    print(f"{len(photos):,} photos: {words}. {several:,} show several faces.")
+    print(f"{len(photos):,} photos: {words}. {several:,} contain several faces.")
     for row in [r for r in photos.values() if r["message"]][:5]:
         print(f"  {row['photo']}: {row['message']}")
     print(f"Faces:  {report.folder}\nReport: {report.path}")

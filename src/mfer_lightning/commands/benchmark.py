@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from mfer_lightning.benchmark.device import Device
     from mfer_lightning.benchmark.workload import Work
 
-#: Arithmetic of our network that is measured.
+#: Precisions in which our network is measured.
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
-#: Faces a step in ``ranks``: the embedded dataset's, and `mfer train`'s. Gradients to be sent do not grow with them.
+#: Faces per step in ``ranks``: those of the built-in dataset and of `mfer train`. The gradients to send do not grow
+#: with them.
 RANK_BATCHES = (64, 256)
 
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0.
     """
-    # `backbone=` would be read as a choice of conf/backbone, whose files are those of trainings
+    # `backbone=` would be read as a choice of conf/backbone, whose files are for training
     named = [f"backbone_name={a[9:]}" if a.startswith("backbone=") else a for a in arguments]
     return run_verb("benchmark", _benchmark, named)
 
@@ -63,7 +64,7 @@ def _benchmark(config: dict[str, Any]) -> int:
     works = _works(config, device)
     threads = config["threads"] or os.cpu_count() or 1
     torch.set_num_threads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes that are measured from outside
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes measured from outside
     keep_freed_memory()
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
@@ -83,7 +84,7 @@ def _benchmark(config: dict[str, Any]) -> int:
 
 
 def _works(config: dict[str, Any], device: Device) -> list[Work]:
-    """What is measured, a batch size each."""
+    """Return what to measure, one batch size each."""
     from mfer_lightning.benchmark.options import chosen_baselines, chosen_batches
     from mfer_lightning.benchmark.workload import Work
     from mfer_lightning.training.build_trainer import precision

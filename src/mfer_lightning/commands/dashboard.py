@@ -31,7 +31,7 @@ def _dashboard(config: dict[str, Any]) -> int:
     from mfer_lightning.sweeps.identity import setting_name
     from mfer_lightning.tracking.dashboards.runs import by_protocol, read_runs
 
-    runs = read_runs(folders, setting_name)  # first: a mistake is answered before W&B's packages are imported
+    runs = read_runs(folders, setting_name)  # first, so that mistakes are reported before W&B's packages are imported
     from mfer_lightning.files import write_json
     from mfer_lightning.reporting.study.contrast_plan import read_plan
     from mfer_lightning.reporting.verdicts import judge_plan
@@ -58,8 +58,8 @@ def _dashboard(config: dict[str, Any]) -> int:
     missing = [run.folder.name for run in runs if not run.at_wandb]
     if missing:
         print(
-            f"{len(missing)} of them were not logged to W&B (logger=csv or the like): the panels will lack them, the "
-            f"tables have them. E.g. {missing[0]}"
+            f"{len(missing)} of them were not logged to W&B (e.g. logger=csv): the panels will lack them, the "
+            f"tables include them. E.g. {missing[0]}"
         )
     print(f"Definition: {output}")
     if verdicts is not None:
@@ -83,7 +83,7 @@ def _dashboard(config: dict[str, Any]) -> int:
 
 
 def _logged_under(runs: Sequence[Any], what: str) -> str | None:
-    """Entity or project of the runs, where they agree on one."""
+    """Return the entity or project of the runs if they all have the same."""
     from mfer_lightning.tracking.choice import chosen_loggers
 
     found = {chosen_loggers(run.config["logger"])["wandb"].get(what) for run in runs if run.at_wandb}

@@ -1,4 +1,4 @@
-"""``mfer data``: examine the copy of a dataset that training with the same options would use."""
+"""``mfer data``: check the copy of a dataset that training with the same options would use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfer_lightning.files import make_folder
 
 IMAGES = ("all", "sample", "none")
 
-#: Options of a training that an audit takes as well: where files are, and how they are read.
+#: Options of ``mfer train`` that an audit accepts too: where files are, and how they are read.
 _WHERE = ("paths.", "loader.eval_batch_size", "loader.num_workers")
 
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line after the verb.
 
     Returns:
-        Exit code: 0 healthy, 1 usable with warnings, 2 unusable; 1 also where one of several is not healthy (``-m``).
+        Exit code: 0 healthy, 1 usable with warnings, 2 unusable. With ``-m``, 1 if any of several is not healthy.
     """
     words = ["json=true" if a == "--json" else a for a in arguments]
     own = {f.name for f in fields(verb_schema("data"))}
@@ -46,9 +46,9 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
     check_least("preview", config["preview"], 0)
     if config["shared"] == "":
         raise UserError("shared= has no value: name a folder for the lists, or leave the option out.")
-    shared = None if config["shared"] in (None, "none") else Path(config["shared"]).expanduser()  # none: as of a sheet
+    shared = None if config["shared"] in (None, "none") else Path(config["shared"]).expanduser()  # none: no lists
     if shared is not None and config["images"] != "all":
-        raise UserError(f"shared={shared} needs every image read: leave images={config['images']} out.")
+        raise UserError(f"shared={shared} reads every image: leave images={config['images']} out.")
     sheet = config["sheet"]
     if sheet not in (None, "none") and Path(sheet).suffix.lower() != ".png":
         raise UserError(f"sheet={sheet}: the contact sheet is a .png file.")
@@ -108,12 +108,12 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
 
 
 def _audit(config: Mapping[str, Any], options: Sequence[str]) -> int:
-    """Look for wrong labels among the faces that the networks of ``checkpoint`` were trained on parts of."""
+    """Look for wrong labels in a training set, with networks that were each trained on a part of it."""
     check_choice("noise", config["noise"], ("audit",))
     check_least("faces", config["faces"], 1)
     for name, usual in {"images": "all", "sheet": None, "shared": None, "preview": 0}.items():
         if config[name] != usual:
-            raise UserError(f"{name}={config[name]} belongs to the examination of a dataset, not to noise=audit.")
+            raise UserError(f"{name}={config[name]} belongs to the dataset check, not to noise=audit.")
     for option in options:
         if not option.lstrip("+").startswith(_WHERE):
             raise UserError(
@@ -157,5 +157,5 @@ def _draw_preview(datamodule: Any, train: Mapping[str, Any], faces: int, path: P
 def _check_outside(option: str, folder: Path, root: Path) -> None:
     if root.is_dir() and folder.resolve().is_relative_to(root.resolve()):
         raise UserError(
-            f"{option}={folder} lies in the dataset's folder, {root}, which stays as it is: choose another."
+            f"{option}={folder} is inside the dataset's folder, {root}, which must not change: choose another."
         )

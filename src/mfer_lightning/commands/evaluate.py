@@ -45,7 +45,9 @@ def _matrix(config: dict[str, Any], options: Sequence[str]) -> int:
     given = {"dataset": config.pop("dataset_name"), **{option.partition("=")[0]: True for option in options}}
     for name, value in given.items():
         if value is not None:
-            raise UserError(f"{name} does not go with datasets=[...]: name each dataset there, with its options.")
+            raise UserError(
+                f"{name} cannot be combined with datasets=[...]: name each dataset there, with its options."
+            )
     further = {**config.pop("paths"), **config.pop("evaluation")}
     return int(bool(evaluate_matrix(**config, **further).failed))
 
@@ -53,7 +55,7 @@ def _matrix(config: dict[str, Any], options: Sequence[str]) -> int:
 def split_dataset_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Take the options of the dataset (``dataset.<option>=...``) out of a command line.
 
-    Which options are legal depends on the dataset, which may be named only in the checkpoint: so they are composed
+    Which options are legal depends on the dataset, which may be named only in the checkpoint, so they are composed
     later. ``dataset=<name>`` becomes ``dataset_name=<name>``: Hydra would read it as the choice of a group, whose
     files also choose a backbone and more, for training.
 

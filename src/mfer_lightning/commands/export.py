@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _export(config: dict[str, Any]) -> None:
     if config["checkpoint"] is None:
-        raise UserError("Say what to export: checkpoint=<a run's folder or a .ckpt file>.")
+        raise UserError("Nothing to export: give checkpoint=<a run's folder or a .ckpt file>.")
     from mfer_lightning.inference.export.run import export
 
     paths = config.pop("paths")
@@ -34,6 +34,8 @@ def _export(config: dict[str, Any]) -> None:
         print(f"{written_as} against the checkpoint in float32:")
         for line in [c.sentence for c in written.comparisons] + ([written.remark] if written.remark else []):
             print(f"  {line}")
+    for sentence in written.calibrated:
+        print(sentence)
     print(f"Written: {written.folder}")
     for path in sorted(written.folder.iterdir()):
         print(f"  {path.name:<18} {path.stat().st_size:>13,} bytes")

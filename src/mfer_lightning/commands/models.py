@@ -1,4 +1,4 @@
-"""Run ``mfer models``: list the trained models that are here, with their figures. No torch."""
+"""Run ``mfer models``: list the trained models with their results. Does not import torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> int:
         Exit code: 0.
     """
     words = ["json=true" if a == "--json" else a for a in arguments]
-    # `dataset=` would be read as a choice of conf/dataset, whose files are those of trainings
+    # `dataset=` would be read as a choice of conf/dataset, whose files are for training
     return run_verb("models", _models, [f"trained_on={a[8:]}" if a.startswith("dataset=") else a for a in words])
 
 
@@ -31,5 +31,5 @@ def _models(config: dict[str, Any]) -> int:
     if config["json"]:
         print(json.dumps([model.to_dict() for model in found], indent=2, ensure_ascii=False))
     else:
-        print_models(found)
+        print_models(found, trained_on=config["trained_on"])
     return 0

@@ -24,10 +24,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def overrides(arguments: Sequence[str]) -> list[str]:
-    """Write what stands on the command line without ``source=`` as the source.
+    """Use a positional argument as the source.
 
     Raises:
-        UserError: where there are several.
+        UserError: if there are several.
 
     Example:
         >>> overrides(["photo.jpg", "annotate=true"])
@@ -39,7 +39,7 @@ def overrides(arguments: Sequence[str]) -> list[str]:
     if len(sources) > 1:
         raise UserError(
             f"mfer predict takes one source, and {len(sources)} are given ({', '.join(sources[:3])}, ...): name a "
-            "folder, or quote a pattern so that the shell leaves it as it is: mfer predict 'photos/*.jpg'"
+            "folder, or quote a pattern so that the shell does not expand it: mfer predict 'photos/*.jpg'"
         )
     return [f"source={quoted(named[0])}", *rest] if named else rest
 

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def overrides(arguments: Sequence[str]) -> list[str]:
-    """Write folders on the command line as ``runs=[...]``.
+    """Convert folders on the command line to ``runs=[...]``.
 
     Example:
         >>> overrides(["runs/a", "metric=accuracy"])

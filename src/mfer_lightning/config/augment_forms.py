@@ -70,7 +70,7 @@ def with_transforms(node: Mapping[str, Any]) -> dict[str, Any]:
     given = {k: v for k, v in node.items() if k != "name"}
     options = {k: v for k, v in given.items() if _is_older(k, v)}
     if len(options) == len(given) and name not in presets():
-        raise UserError(f"augment={name} is no augmentation: {nearest(str(name), presets())}")
+        raise UserError(f"augment={name} is not an augmentation: {nearest(str(name), presets())}")
     steps = {k: None if k in options else v for k, v in given.items()}
     if len(options) == len(given):
         steps = dict(presets()[name])
@@ -97,7 +97,7 @@ def _is_older(key: str, value: Any) -> bool:
 
 def _check_transform(key: str, value: Any, others: list[str]) -> None:
     if not isinstance(value, Mapping):
-        raise UserError(f"augment.{key} is no option of the augmentation: {nearest(key, [*others, *FLAT, _MORE])}")
+        raise UserError(f"augment.{key} is not an option of the augmentation: {nearest(key, [*others, *FLAT, _MORE])}")
     if key == _MORE:
         example = f", e.g. augment.{others[0]}.p=0.1. Here they are {', '.join(others)}." if others else "."
         raise UserError(

@@ -14,7 +14,7 @@ from mfer_lightning.config.yaml_options import Option
 
 #: Where a configuration stores them.
 CHOICES = "choices"
-#: A group of recipes that set options of other groups: it has no options of its own, and no name besides its choice.
+#: A group of recipes that set options of other groups. It has no options of its own.
 RECIPE = "experiment"
 #: The groups that belong to ``network=mfer`` and to no other network.
 PARTS = ("backbone", "attention", "head")

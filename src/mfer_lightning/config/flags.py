@@ -16,8 +16,8 @@ VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info"
 #: Unsupported flags of Hydra, and what to use instead.
 REFUSED_FLAGS = {
     "--experimental-rerun": "loads pickled files, which can execute code; it is not supported here. "
-    "config.yaml in a run's folder holds what it was.",
-    **dict.fromkeys(("--config-path", "-cp"), "would leave our files out: --config-dir <folder> adds yours to them."),
+    "config.yaml in a run's folder holds its configuration.",
+    **dict.fromkeys(("--config-path", "-cp"), "would hide our files: --config-dir <folder> adds yours."),
 }
 
 #: Legal values of a flag, if there are only a few.
@@ -119,8 +119,8 @@ def primary_config(flags: Sequence[str], verb: str) -> str:
     name = name.removesuffix(".yaml")
     if name != verb and not any((Path(folder) / f"{name}.yaml").is_file() for folder in config_dirs(words)):
         raise UserError(
-            f"--config-name {name}: there is no {name}.yaml in a folder of --config-dir. Write one that begins with "
-            f"`defaults: [{verb}, _self_]` and say --config-dir <its folder>, or make it a recipe: "
+            f"--config-name {name}: there is no {name}.yaml in a folder of --config-dir. Write one that starts with "
+            f"`defaults: [{verb}, _self_]` and add --config-dir <its folder>, or make it a recipe: "
             f"<folder>/experiment/{name}.yaml and experiment={name}."
         )
     return name

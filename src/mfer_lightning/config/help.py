@@ -21,7 +21,7 @@ from mfer_lightning.config.yaml_options import Option, read_config_file
 
 #: How to read the help of a verb with groups.
 _CHOICES_SHOWN = (
-    "A default in [brackets] is brought by that choice. Name your choices to see their options: "
+    "The choice in [brackets] sets that default. Name your choices to see their options: "
     "mfer train dataset=rafdb optimizer=sgd --help"
 )
 
@@ -35,7 +35,7 @@ def terminal_width() -> int:
 
 
 def wrapped(head: str, text: str, width: int) -> list[str]:
-    """Wrap a text next to its head, with continuation lines aligned.
+    """Wrap a text to the right of its head, with continuation lines aligned.
 
     Example:
         >>> wrapped("  seed=0  ", "fixes initial weights", 24)
@@ -87,7 +87,7 @@ def verb_help(verb: str, summary: str, chosen: Mapping[str, str] | None = None, 
         ]
     lines += [
         "",
-        *wrapped("-m  ", "once for each of several values, separated by commas. Other flags: mfer --help", width),
+        *wrapped("-m  ", "run once for each of several values, separated by commas. Other flags: mfer --help", width),
     ]
     return "\n".join([*lines, "", "Examples:", *(f"  {example}" for example in examples)])
 
@@ -97,7 +97,7 @@ def _head(verb: str) -> tuple[str, str, list[str]]:
     head = primary_file(verb).head
     examples = [line.strip() for line in head if re.match(r"\s+mfer\b", line)]
     words = " ".join(line for line in head if line.strip() not in (*examples, "Examples:"))
-    found = re.match(r"The control panel of `mfer \w+`[^.(]*( \(docs/[\w.]+\))?\. *", words)
+    found = re.match(r"Options of `mfer \w+`[^.(]*( \(docs/[\w.]+\))?\. *", words)
     return (found[1] or "", words[found.end() :], examples) if found else ("", words, examples)
 
 

@@ -21,7 +21,7 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
 
     Args:
         key: dotted name that was given, e.g. ``"batch_size"``.
-        legal: names that would have been accepted instead.
+        legal: names that are accepted.
         verb: verb of the options.
         overrides: the command line, if known: its value is repeated in the hint.
         schema: dataclass of the verb's options, which may have more than the configuration files.
@@ -99,7 +99,7 @@ def hint(key: str, value: str, names: Mapping[str, bool], verb: str) -> str:
 
 
 def _without_first_nodes(key: str, names: Mapping[str, bool]) -> str:
-    """Return the option that a dotted name is with a node too many in front of it; empty where it is none."""
+    """Return the option that remains without the first node of a dotted name; empty if there is none."""
     inner = key.partition(".")[2]
     while "." in inner:
         if names.get(inner) or inner in {option for option, _ in BY_NAME.values()}:
@@ -111,7 +111,7 @@ def _without_first_nodes(key: str, names: Mapping[str, bool]) -> str:
 def _other_choices(key: str) -> str:
     """Name the choices of its group that have an option, e.g. ``"network=dan, dan_64px, ddamfn and others"``.
 
-    Empty where none has it.
+    Empty if none has it.
 
     Example:
         >>> _other_choices("method.alpha")

@@ -28,7 +28,7 @@ def config_dir() -> Path:
     for folder in (package / "conf", package.parents[1] / "conf"):
         if (folder / "train.yaml").is_file():
             return folder
-    raise UserError(f"The configuration files are missing: looked for conf/train.yaml beside {package}. Reinstall.")
+    raise UserError(f"The configuration files are missing: looked for conf/train.yaml next to {package}. Reinstall.")
 
 
 def config_dirs(arguments: Sequence[str]) -> list[str]:

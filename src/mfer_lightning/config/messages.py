@@ -11,6 +11,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from mfer_lightning.config.damaged_files import explain_file
 from mfer_lightning.config.hints import hint, more_by_name, no_option, option_names, sentence
 from mfer_lightning.config.location import choices, groups
 from mfer_lightning.config.options import RECIPES
@@ -75,7 +76,7 @@ def explain(error: BaseException, schema: type = Train, overrides: Sequence[str]
         )
     twice = re.match(r"Multiple values for (\S+)\. To override", str(error).strip())
     if twice:
-        return f"{twice[1]} has a choice already: write {twice[1]}=..., without a + before it."
+        return f"{twice[1]} already has a choice: write {twice[1]}=..., without a + before it."
     if isinstance(error, MissingConfigException):
         return _missing_choice(error)
     if isinstance(error, OverrideParseException):
@@ -88,7 +89,7 @@ def explain(error: BaseException, schema: type = Train, overrides: Sequence[str]
         return _unknown_override(str(error), schema, overrides)
     if isinstance(error, HydraException):
         return _first_line(str(error))
-    return None
+    return explain_file(error)
 
 
 def _first_line(text: str) -> str:
@@ -136,19 +137,19 @@ def _unparsable(error: OverrideParseException) -> str:
         )
     key, _, value = text.partition("=")
     if value and not re.fullmatch(r"[+~]*[A-Za-z_][\w./@-]*", key, re.ASCII):
-        return f"`{key}` is no name of an option: options are written key=value, e.g. loss=dsf. See mfer --help."
+        return f"`{key}` is not an option: options are written key=value, e.g. loss=dsf. See mfer --help."
     return (
-        f"`{text}` cannot be understood: options are written key=value. Quote a value that holds spaces, commas, "
+        f"`{text}` cannot be understood: options are written key=value. Quote a value that contains spaces, commas, "
         "brackets, = signs or letters beyond ASCII, e.g. 'paths.data=\"/my data\"'."
     )
 
 
 def _not_a_node(key: str, value: str, schema: type) -> str:
-    """Return the message for a value given to a node, which has options of its own."""
+    """Return the message for a value given to a node, which has its own options."""
     names = option_names(_verb(schema), schema)
     inner = [name for name in names if name.startswith(f"{key}.")]
     meant = hint(key, value, names, _verb(schema)) or "set one of them."
-    return f"{key}={value}: `{key}` is no single option, it has {', '.join(inner)}: {meant}"
+    return f"{key}={value}: `{key}` is not a single option, it has {', '.join(inner)}: {meant}"
 
 
 def _unknown_override(text: str, schema: type, overrides: Sequence[str]) -> str:
@@ -178,7 +179,7 @@ def _bad_value(error: OmegaConfBaseException, schema: type, overrides: Sequence[
     first = _first_line(str(error.msg if getattr(error, "msg", None) else error))
     if "not in" in first and isinstance(parent, DictConfig):
         if str(key).startswith("trainer.") and (leaf := str(getattr(error, "key", key))) in REFUSED:
-            return f"`{key}` is no option here: {REFUSED[leaf]}"
+            return f"`{key}` is not an option here: {REFUSED[leaf]}"
         return no_option(str(key), [str(k) for k in parent if k != "hydra"], _verb(schema), overrides, schema)
     found = re.search(r"Value '([^']*)' of type '\w+' could not be converted to (\w+)", first)
     if found:
@@ -192,11 +193,11 @@ def _bad_value(error: OmegaConfBaseException, schema: type, overrides: Sequence[
             value = _given(first)
             return f"{key}{value}: the value must be {kind}."
     if "does not support deletion" in first:
-        return f"`{key}` cannot be taken away with ~: leave it out for its default, or give a value."
+        return f"`{key}` cannot be removed with ~: leave it out for its default, or give a value."
     if absent := re.search(r"Environment variable '([^']*)' not found", first):
         return f"{key}: the environment variable {absent[1]} is not set. Set it, or write the value itself."
     if absent := re.search(r"Interpolation key '([^']*)' not found", first):
-        return f"{key}: ${{{absent[1]}}} stands for the option {absent[1]}, and there is none of that name."
+        return f"{key}: ${{{absent[1]}}} refers to the option {absent[1]}, which does not exist."
     if "Missing mandatory value" in first:
         return f"`{key}` has no value: set {key}=..."
     return f"{key}: {first}" if key else first

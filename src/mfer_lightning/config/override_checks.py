@@ -11,16 +11,16 @@ from mfer_lightning.config.usual_names import TRAIN
 from mfer_lightning.errors import UserError
 
 _PLACE = (
-    "a run's folder is named by its configuration, so that the same command finds it again: paths.runs=<folder> says "
-    "where runs go, name=<folder> which of its folders"
+    "a run's folder is named by its configuration, so that the same command finds it: use paths.runs=<folder> for "
+    "the place of all runs, and name=<folder> for a subfolder"
 )
-_LOG = "the log of a run is log.txt in its folder; hydra.verbose=true makes it say more"
+_LOG = "the log of a run is log.txt in its folder; hydra.verbose=true adds detail"
 
 #: Option of Hydra -> why it is not supported, and what to use. ``hydra.sweep.dir`` and others work as in Hydra.
 REPLACED = {
     "hydra.run": _PLACE,
     "hydra.sweep.subdir": _PLACE,
-    "hydra.output_subdir": "config.yaml in the run's folder holds the configuration, result.json what became of it",
+    "hydra.output_subdir": "config.yaml in the run's folder holds the configuration, result.json the result",
     "hydra.job.chdir": "the working directory stays where it is, so that relative paths mean the same in every command",
     "hydra/job_logging": _LOG,
     "hydra.job_logging": _LOG,
@@ -50,9 +50,9 @@ def check_overrides(overrides: Sequence[str], verb: str) -> None:
         key, _, value = override.lstrip("+").partition("=")
         name = next((n for n in REPLACED if key == n or key.startswith(f"{n}.")), None)
         if verb != "train" and (key == "hydra.sweep.dir" or name in ("hydra.run", "hydra.sweep.subdir")):
-            raise UserError(f"{override}: not taken, since mfer {verb} has an option of its own for each of its files.")
+            raise UserError(f"{override} is not supported: mfer {verb} has its own option for each of its files.")
         if name is not None and value.strip(" \"'").lower() not in _HARMLESS:
-            raise UserError(f"{override}: not taken, since {REPLACED[name]}.")
+            raise UserError(f"{override} is not supported: {REPLACED[name]}.")
         if verb == "train":
             _check_single(key, value)
             node, _, leaf = key.partition(".")

@@ -54,7 +54,7 @@ def _import(name: str) -> None:
     if is_reserved(name):
         raise UserError(
             f"plugins=[{name}]: `{name.partition('.')[0]}` belongs to Python, to mfer_lightning or to one of its "
-            "libraries and cannot be a plugin. Give a package of your own."
+            "libraries and cannot be a plugin. Give your own package."
         )
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:

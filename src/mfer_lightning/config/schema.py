@@ -107,7 +107,7 @@ class ValenceArousal:
 
 @dataclass
 class Optimizer:
-    """Options of every optimiser; each uses those that it supports, and additional ones of its own."""
+    """Options common to all optimisers; each uses those that it supports and may have further ones."""
 
     name: str = MISSING
     lr: float = MISSING
@@ -125,7 +125,7 @@ class Optimizer:
 
 @dataclass
 class Scheduler:
-    """Options of every schedule; each uses those that it supports, and some have additional ones."""
+    """Options common to all schedules; each uses those that it supports and may have further ones."""
 
     name: str = MISSING
     warmup_epochs: float = 0.0
@@ -273,10 +273,10 @@ def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "", verb: 
     kinds = {f.name: f.default_factory for f in fields(schema)}
     gone = next((name for name in kinds if name not in config and prefix + name not in OPTIONS), None)
     if gone is not None:
-        raise UserError(f"`{prefix}{gone}` cannot be taken away with ~: leave it out for its default, or give a value.")
+        raise UserError(f"`{prefix}{gone}` cannot be removed with ~: leave it out for its default, or give a value.")
     for name, value in config.items():
         if prefix == "trainer." and name in REFUSED:
-            raise UserError(f"`trainer.{name}` is no option here: {REFUSED[name]}")
+            raise UserError(f"`trainer.{name}` is not an option here: {REFUSED[name]}")
         if name not in kinds:
             raise UserError(no_option(f"{prefix}{name}", kinds, verb))
         if is_dataclass(kinds[name]) and kinds[name] not in OPEN and isinstance(value, Mapping):

@@ -67,17 +67,17 @@ OURS = ("channels_last", "compile", "checkpointing", "accumulate", "clip")
 #: Arguments of Lightning that are not options, and why.
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
-        "logger": "loggers are a group of their own, logger=wandb or logger=tensorboard.",
-        "callbacks": "callbacks are a group of their own, e.g. callbacks=[lr_monitor,device_stats].",
-        "plugins": "arithmetic, processes and the writing of checkpoints follow from trainer.precision and "
-        "trainer.strategy; packages of yours are named by plugins=[my_lab].",
-        "default_root_dir": "everything of a run goes into its own folder, in paths.runs=<folder>.",
-        "enable_checkpointing": "a run is continued and evaluated from its checkpoints. debug=fast_dev_run keeps none.",
-        "use_distributed_sampler": "the samplers here know the processes, and count each face of an evaluation once.",
-        "limit_test_batches": "a result counts every face of its split. debug=smoke shortens the training alone.",
-        "limit_predict_batches": "a result counts every face of its split. debug=smoke shortens the training alone.",
-        "barebones": "it turns off checkpoints, from which a run is continued and evaluated. To measure speed, use "
+        "logger": "loggers are a separate group, logger=wandb or logger=tensorboard.",
+        "callbacks": "callbacks are a separate group, e.g. callbacks=[lr_monitor,device_stats].",
+        "plugins": "trainer.precision and trainer.strategy choose Lightning's plugins; your own packages are "
+        "named by plugins=[my_lab].",
+        "default_root_dir": "each run writes into its own folder inside paths.runs=<folder>.",
+        "enable_checkpointing": "runs are resumed and evaluated from their checkpoints. debug=fast_dev_run keeps none.",
+        "use_distributed_sampler": "the samplers are already distributed, and evaluation counts each face once.",
+        "limit_test_batches": "a result counts every face of its split. debug=smoke shortens only the training.",
+        "limit_predict_batches": "a result counts every face of its split. debug=smoke shortens only the training.",
+        "barebones": "it turns off checkpoints, which resuming and evaluation need. To measure speed, use "
         "mfer benchmark.",
-        "model_registry": "checkpoints are uploaded by logger=wandb, or by you from the run's folder.",
+        "model_registry": "logger=wandb uploads checkpoints; otherwise upload them from the run's folder.",
     }
 )

@@ -43,11 +43,13 @@ def read_alignment(index: FaceIndex) -> tuple[dict[str, Any] | None, list[str]]:
     settings = _load(chosen)
     notes = []
     if found.get(None):
-        notes.append(f"{found[None]:,} faces have no {NAME} beside them: they are taken to be aligned as the others")
+        notes.append(
+            f"{found[None]:,} faces have no {NAME} in their folder: the same alignment as for the others is assumed"
+        )
     different = [f for f in files if any(_load(f).get(key) != settings.get(key) for key in _SAME)]
     if different:
         faces = sum(found[f] for f in different)
-        notes.append(f"{faces:,} faces were aligned in another way than the others ({different[0]}): align them anew")
+        notes.append(f"{faces:,} faces were aligned differently from the others ({different[0]}): align them again")
     return settings, notes
 
 
@@ -65,5 +67,5 @@ def _load(file: Path) -> dict[str, Any]:
         settings = json.loads(file.read_text(encoding="utf-8"))
         int(settings["height"]), str(settings["template"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged: make the faces anew with mfer align, or delete the file.") from error
+        raise UserError(f"{file} is damaged: align the faces again with mfer align, or delete the file.") from error
     return dict(settings)

@@ -124,12 +124,12 @@ def _labels(file: Path, class_names: Sequence[str]) -> Mapping[int, list[str]]:
         k = classes.get(canonical(text))
         if k is None:
             raise UserError(
-                f"dataset.relabel: {file.name}, line {table.lines[row]}: {text!r} is no class: "
+                f"dataset.relabel: {file.name}, line {table.lines[row]}: {text!r} is not a class: "
                 f"{nearest(text, class_names)}"
             )
         by_class.setdefault(k, []).append(name)
     if not by_class:
-        raise UserError(f"dataset.relabel: {file} lists no faces. Leave the option out, or name faces in it.")
+        raise UserError(f"dataset.relabel: {file} lists no faces. Leave out the option, or list faces in the file.")
     return by_class
 
 

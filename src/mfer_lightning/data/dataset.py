@@ -108,7 +108,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         seed: random seed of augmentation and sampled targets.
         draw_target: sample one class from each target distribution at every visit (the ``probability`` rule); label and
             one-hot target are those of the sampled class.
-        affect: (N,2) float32 valence and arousal of all rows of the index, NaN where unknown; None if the dataset has
+        affect: (N,2) float32 valence and arousal of all rows of the index, NaN if unknown; None if the dataset has
             none.
     """
 
@@ -149,7 +149,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
 
         Returns:
             ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,), and if the
-            dataset has them ``valence_arousal`` float32 (B,2), NaN where unknown.
+            dataset has them ``valence_arousal`` float32 (B,2), NaN if unknown.
         """
         pairs = np.asarray([(0, key) if isinstance(key, (int, np.integer)) else key for key in keys], dtype=np.int64)
         epoch, position = pairs[:, 0], pairs[:, 1]

@@ -36,12 +36,12 @@ def split_by_subject(group: NDArray[np.int64], protocol: Protocol) -> tuple[NDAr
     if count < 3 or len(subjects) < count:
         least = 3 if protocol.folds == "loso" else max(count, 3)
         raise UserError(
-            f"{protocol.name} needs at least {least} subjects to train on some, select on others and test on a third "
-            f"part, and the files hold {len(subjects)}. Unpack the rest of the dataset, or choose another protocol."
+            f"{protocol.name} needs at least {least} subjects for training, selection and test, "
+            f"but the files contain {len(subjects)}. Unpack the rest of the dataset, or choose another protocol."
         )
     if not 0 <= protocol.fold < count:
         raise UserError(
-            f"dataset.fold={protocol.fold} is none of the {count} folds of {protocol.name}: say 0 to {count - 1}."
+            f"dataset.fold={protocol.fold} is not one of the {count} folds of {protocol.name}: use 0 to {count - 1}."
         )
     fold = place % count
     held = max(1, round(protocol.holdout_fraction * count))

@@ -71,7 +71,7 @@ def parts(
         group: (N,); a group counts as its rarest class.
 
     Returns:
-        (N,) the part of each face, from 0. Some are empty where there are fewer groups than parts.
+        (N,) the part of each face, from 0. Some are empty if there are fewer groups than parts.
 
     Raises:
         ValueError: for fewer than two parts.

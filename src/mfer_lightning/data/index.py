@@ -33,7 +33,7 @@ class FaceIndex:
         group: (N,) int64; faces that must stay in one split (one photo, one person) share a value. None: no groups.
         box: (N,4) int64 face boxes x, y, width, height in pixels of the image, or None if images are faces already.
         attributes: further columns of length N (``gender``, ``age``, ``skin``, ...), for results by subgroup;
-            ``valence`` and ``arousal``, float32 within [-1, 1] and NaN where unknown, are also included in batches.
+            ``valence`` and ``arousal``, float32 within [-1, 1] and NaN if unknown, are also included in batches.
         notes: information about the files for the user, as sentences; not part of the fingerprint.
 
     Raises:
@@ -93,7 +93,7 @@ class FaceIndex:
 
     @property
     def valence_arousal(self) -> NDArray[np.float32] | None:
-        """(N,2) float32 valence and arousal, NaN where unknown; None if the dataset has no such attributes.
+        """(N,2) float32 valence and arousal, NaN if unknown; None if the dataset has no such attributes.
 
         Values outside [-1, 1] are unknown, such as AffectNet's -2 in any table.
         """

@@ -140,10 +140,10 @@ class Protocol:
         if fold is None:
             return self
         if self.folds is None:
-            raise UserError(f"dataset.fold={fold}: {self.name} has no folds, so leave the option out.")
+            raise UserError(f"dataset.fold={fold}: {self.name} has no folds, so leave out the option.")
         if fold < 0 or (self.folds != "loso" and fold >= self.folds):
-            last = "the number of subjects less one" if self.folds == "loso" else self.folds - 1
-            raise UserError(f"dataset.fold={fold} is none of the folds of {self.name}: say 0 to {last}.")
+            last = "the number of subjects minus one" if self.folds == "loso" else self.folds - 1
+            raise UserError(f"dataset.fold={fold} is not one of the folds of {self.name}: use 0 to {last}.")
         return replace(self, fold=fold)
 
     def with_classes(self, class_names: tuple[str, ...]) -> Protocol:

@@ -103,12 +103,12 @@ def apply_rule(index: FaceIndex, rule: str) -> Targets:
     legal = legal_rules(index)
     if rule not in legal:
         if rule in TARGET_RULES:
-            why = "has labels and no votes" if index.votes is None else "has votes and no labels"
+            why = "has labels but no votes" if index.votes is None else "has votes but no labels"
             raise UserError(
                 f"dataset.target={rule} is not possible: {index.dataset} ({index.layout}) {why}. "
                 f"Possible: {', '.join(legal)}."
             )
-        raise UserError(f"dataset.target={rule} is no target rule: {nearest(rule, legal)}")
+        raise UserError(f"dataset.target={rule} is not a target rule: {nearest(rule, legal)}")
     if "label" in legal and rule in ("label", "majority"):
         return targets_from_labels(index.label, len(index.class_names))
     if index.mixture is not None and rule in ("crossentropy", "probability"):
@@ -219,7 +219,7 @@ def _with_its_group(mask: NDArray[np.bool_], index: FaceIndex) -> NDArray[np.boo
 
 
 def one_hot(targets: Targets) -> NDArray[np.float32]:
-    """Return one-hot rows of the labels, 0 where there is none."""
+    """Return one-hot rows of the labels, 0 if there is none."""
     return targets_from_labels(targets.label, targets.target.shape[1]).target
 
 
@@ -268,7 +268,7 @@ def _explain_absent_test(index: FaceIndex, protocol: Protocol, notes: list[str])
             f"{protocol.name} cannot be measured: {index.root} has no {protocol.test} images, and the protocol "
             f"has no validation set of its own ({protocol.selection}). Add the test images, or use another protocol."
         )
-    notes.append("the test images are absent: figures are on val, on which the checkpoint was selected")
+    notes.append("the test images are missing: results are on val, on which the checkpoint was selected")
 
 
 def _empty(split: str, index: FaceIndex, protocol: Protocol, rule: str) -> UserError:

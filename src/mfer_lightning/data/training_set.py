@@ -121,18 +121,19 @@ def hold_out_part(split: Split, index: FaceIndex, part: str) -> Split:
         The faces of the other parts.
 
     Raises:
-        UserError: where this is no part, or nothing is left.
+        UserError: if this is not a part, or nothing is left.
     """
     found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", str(part))
     which, count = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= which <= count or count < 2:
-        raise UserError(f"dataset.hold_out={part} is no part: write 1/3 for the first of three, up to 3/3.")
+        raise UserError(f"dataset.hold_out={part} is not a part: write 1/3 for the first of three, up to 3/3.")
     group = None if index.group is None else index.group[split.rows]
     dealt = parts(split.label, [str(path) for path in index.path[split.rows]], count, _PARTS_SEED, group)
     kept = np.flatnonzero(dealt != which - 1)
     if len(kept) == 0 or len(kept) == len(split):
         raise UserError(
-            f"dataset.hold_out={part}: the {len(split):,} training faces cannot be cut into {count} parts. Use fewer."
+            f"dataset.hold_out={part}: the {len(split):,} training faces cannot be divided into {count} "
+            "parts. Use fewer."
         )
     return split.take(kept)
 
@@ -217,6 +218,6 @@ def fitting_batch(faces: int, batch_size: int, ranks: int, *, shrinks: bool, pro
     if faces < batch_size and not (shrinks and faces >= ranks):
         raise UserError(
             f"The training split of {protocol} has {faces} faces, fewer than loader.batch_size={batch_size}. "
-            "Use a smaller batch, or leave it out for all of them."
+            "Use a smaller batch, or leave it out to use all of them."
         )
     return faces // ranks * ranks if shrinks and ranks <= faces <= batch_size else batch_size

@@ -29,7 +29,7 @@ def check_workers(workers: int) -> None:
     most = max(32, 8 * cores)
     if workers > most:
         raise UserError(
-            f"loader.num_workers={workers}: each of them is a process of its own, and this machine has {cores} cores. "
+            f"loader.num_workers={workers}: each worker is a separate process, and this machine has {cores} cores. "
             f"The value must be at most {most}."
         )
 

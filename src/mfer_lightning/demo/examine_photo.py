@@ -1,4 +1,4 @@
-"""Predict one photo and collect everything that the page shows of it. No web here."""
+"""Predict one photo and collect everything that the page shows. Independent of the web framework."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from mfer_lightning.inference.results import Face, Prediction
 
 Pixels = NDArray[np.uint8]
 
-#: Aligned faces (B,H,W,3) and the class of each -> maps (B,H,W) within 0..1 of the regions that support it.
+#: Aligned faces (B,H,W,3) and their classes -> maps (B,H,W) within 0..1 of the regions that support the class.
 Explain = Callable[[Pixels, Sequence[int]], NDArray[np.float32]]
 
-#: Further faces are counted, not shown.
+#: Maximum number of faces to show; further ones are only counted.
 MOST_FACES = 12
 
-#: A face with fewer pixels a side counts as small.
+#: A face with fewer pixels per side counts as small.
 SMALL = 40
 
-#: A larger distance of the landmarks from the template's points (share of the crop's height) means a turned head.
+#: A larger distance of the landmarks from the template's points, relative to the crop's height, means a turned head.
 TURNED = 0.08
 
-#: A prediction is in doubt below this probability, or this close to the next.
+#: A prediction is doubtful below this probability, or this close to the second one.
 UNSURE, CLOSE = 0.5, 0.15
 
 
 @dataclass(frozen=True)
 class FaceView:
-    """One face as the page shows it.
+    """One face on the page.
 
     Args:
         face: the prediction, with the model's input.
-        overlay: (H,W,3) uint8 RGB, the input under the Grad-CAM map; None without one.
-        doubts: reasons for which this prediction may be wrong, in sentences.
+        overlay: (H,W,3) uint8 RGB, the input overlaid with the Grad-CAM map; None without a map.
+        doubts: reasons why this prediction may be wrong, in sentences.
     """
 
     face: Face
@@ -50,13 +50,13 @@ class FaceView:
 
 @dataclass(frozen=True)
 class Examination:
-    """A photo as the page shows it.
+    """A photo on the page.
 
     Args:
         photo: (H,W,3) uint8 RGB, upright; None if it could not be read.
         prediction: its faces, or why there are none.
-        faces: those that are shown, from the left.
-        notes: remarks on all of them.
+        faces: the faces to show, from the left.
+        notes: remarks that apply to all of them.
     """
 
     photo: Pixels | None
@@ -76,17 +76,17 @@ def examine(
     """Find, align and classify the faces of one photo.
 
     Args:
-        model: from :func:`mfer_lightning.load_model`.
+        model: a model from :func:`mfer_lightning.load_model`.
         photo: the file.
         aligned: the photo is one face, aligned as in training.
-        explain: computes the maps; None: no overlays.
-        max_pixels: larger photos are refused.
+        explain: function that computes the maps; None: no overlays.
+        max_pixels: larger photos are rejected.
 
     Returns:
-        What the page shows; for a file that cannot be read, the reason.
+        The content of the page; for an unreadable file, the reason.
     """
     picture = read_photo(Path(photo), max_pixels)
-    seen = picture.image  # the model releases it
+    seen = picture.image  # keep it, since the model releases it
     ((_, prediction, _),) = model.stream([picture], aligned=aligned, keep_aligned=True)
     shown = prediction.faces[:MOST_FACES]
     overlays = _overlays(model, shown, explain)
@@ -106,7 +106,7 @@ def _overlays(model: Predictor, faces: Sequence[Face], explain: Explain | None) 
 
 
 def overlay(face: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """Lay a map over a face: the larger its value, the more colour.
+    """Overlay a map on a face: the larger its value, the stronger the colour.
 
     Args:
         face: (H,W,3) RGB.
@@ -129,7 +129,7 @@ def overlay(face: Pixels, heat: NDArray[np.float32]) -> Pixels:
 
 
 def doubts(face: Face) -> tuple[str, ...]:
-    """Give reasons for which the prediction for a face may be wrong.
+    """Return reasons why the prediction for a face may be wrong.
 
     Example:
         >>> doubts(Face(0, {"fear": 0.45, "surprise": 0.4, "neutral": 0.15}))
@@ -154,5 +154,5 @@ def doubts(face: Face) -> tuple[str, ...]:
     if face.residual is not None and face.residual > TURNED:
         said.append("The head is turned or tilted away: faces like this were rare in training.")
     if face.confidence is not None and face.confidence < 0.9:
-        said.append(f"The detector itself is not sure that this is a face ({face.confidence:.0%}).")
+        said.append(f"The detector is not sure that this is a face ({face.confidence:.0%}).")
     return tuple(said)

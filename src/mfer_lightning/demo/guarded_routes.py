@@ -1,8 +1,8 @@
-"""Answer the routes that the page needs and no others, and give each upload a folder of its own.
+"""Serve only the routes that the page needs, and store each upload in a separate folder.
 
-Gradio's server has routes for things that this page does not do: fetching web addresses, recordings, run histories,
-a proxy. None of them may be used by those who reach the page. Gradio also stores equal files from two people at one
-path, where the first answer would delete the second person's upload.
+Gradio's server has routes that this page does not need: fetching URLs, recordings, run histories, a proxy. They are
+blocked. Gradio also stores equal files from two users at one path, so the first answer would delete the second user's
+upload.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 _API = "/gradio_api"
 _UPLOAD, _FILE = f"{_API}/upload", f"{_API}/file="
 
-#: What a browser or Gradio's client asks for: the page, its scripts, uploads, and the one function.
+#: Routes used by a browser or Gradio's client: the page, its scripts, uploads, and the one function.
 _ROUTES = re.compile(
     r"/|/(config|info|theme\.css|favicon\.ico|manifest\.json|robots\.txt)/?|/(static|assets|svelte)/.*|"
     rf"{_API}/((info|app_id|startup-events|theme\.css|upload|upload_progress|cancel|reset|queue/(join|data|status))/?"
     r"|(heartbeat|call|run|api)/[\w/.-]+)"
 )
 
-#: Bytes that a request may have beyond those of its file, and of a request without one.
+#: Maximum bytes of a request in addition to its file, and of a request without a file.
 _MORE = 1 << 20
 
 _current: ContextVar[str | None] = ContextVar("mfer_demo_upload", default=None)
 
 
 class UploadFolder(PathLike[str]):
-    """Where Gradio stores uploads: within a request of an upload, a new folder that nobody can guess.
+    """Path where Gradio stores uploads: a new folder with an unguessable name for each upload request.
 
     Args:
         folder: the folder of all uploads.
@@ -60,13 +60,13 @@ class UploadFolder(PathLike[str]):
 class GuardedRoutes:
     """ASGI middleware in front of Gradio's application.
 
-    A request that is none of the page's is answered with 404, one that is too large with 413. An upload that breaks off
-    or is refused leaves no file.
+    Requests for other routes are answered with 404, requests that are too large with 413. An upload that is interrupted
+    or rejected leaves no file.
 
     Args:
         app: Gradio's application.
         folder: the folder of all uploads.
-        most_bytes: largest upload.
+        most_bytes: maximum size of an upload.
     """
 
     def __init__(self, app: Application, folder: Path, most_bytes: int = MOST_BYTES) -> None:
@@ -79,7 +79,7 @@ class GuardedRoutes:
         elif scope["type"] != "http":
             await send({"type": "websocket.close"})
         elif not self._is_ours(str(scope["path"])):
-            await _answer(send, 404, "This page has no such address.")
+            await _answer(send, 404, "This page has no such route.")
         else:
             await self._guarded(scope, receive, send)
 
@@ -105,9 +105,7 @@ class GuardedRoutes:
         async def noted(message: Message) -> None:
             nonlocal status
             if "status" in message:
-                status = (
-                    413 if taken > most else message["status"]
-                )  # FastAPI has its own answer to what `counted` raises
+                status = 413 if taken > most else message["status"]  # FastAPI answers the exception of `counted` itself
                 message = {**message, "status": status}
             await send(message)
 
@@ -125,7 +123,7 @@ class GuardedRoutes:
 
 
 class _TooLargeError(Exception):
-    """More bytes than are taken."""
+    """The request has too many bytes."""
 
 
 async def _answer(send: Send, status: int, words: str) -> None:

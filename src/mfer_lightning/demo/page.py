@@ -1,4 +1,4 @@
-"""Build the page with Gradio: one input, one result, nothing loaded from the network, nothing stored."""
+"""Build the page with Gradio: one input and one result, without network access or storage."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from mfer_lightning.demo.temporary_uploads import forget
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.predictor import Predictor
 
-HINT = "<p style='opacity:.75'>Drop a photo on the left, or take one. It stays on this machine and is not kept.</p>"
+HINT = "<p style='opacity:.75'>Drop a photo on the left, or take one. It stays on this machine and is not stored.</p>"
 
 
 def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixels: int) -> Any:
     """Build the page.
 
     Args:
-        model: from :func:`mfer_lightning.load_model`.
-        folder: where the server stores uploads for a moment (:mod:`mfer_lightning.demo.temporary_uploads`).
-        explain: computes Grad-CAM maps; None: no overlays are offered.
+        model: a model from :func:`mfer_lightning.load_model`.
+        folder: where the server stores uploads temporarily (:mod:`mfer_lightning.demo.temporary_uploads`).
+        explain: function that computes Grad-CAM maps; None: no overlays are offered.
         max_pixels: larger photos are refused.
 
     Returns:
-        ``gradio.Blocks``, to be launched.
+        ``gradio.Blocks``, ready to launch.
 
     Raises:
         UserError: if Gradio is not installed.
@@ -42,7 +42,7 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
             forget(photo, folder)
         return gr.update(value=None), card_page(found)
 
-    fonts = ["system-ui", "sans-serif"]  # Gradio's own would be fetched from the network
+    fonts = ["system-ui", "sans-serif"]  # Gradio's default fonts would be fetched from the network
     theme = gr.themes.Base(primary_hue="blue", font=fonts, font_mono=["ui-monospace", "monospace"])
     with gr.Blocks(title="MFER: facial expressions", analytics_enabled=False, delete_cache=(60, 60)) as page:
         # no Markdown: a class name could load a picture from the network
@@ -50,16 +50,16 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 photo = gr.Image(label="Photo", sources=["upload", "webcam", "clipboard"], type="filepath", height=280)
-                photo.preprocess = _path  # our own reader checks the file, within its bounds
+                photo.preprocess = _path  # our own reader checks the file, with limits
                 photo.async_move_resource_to_block_cache = _uploaded  # which fetches addresses by default
-                aligned = gr.Checkbox(False, label="It is one face, aligned already")
+                aligned = gr.Checkbox(False, label="The photo is one aligned face")
                 overlay = gr.Checkbox(
-                    explain is not None, label="Show what speaks for the emotion", visible=explain is not None
+                    explain is not None, label="Show what supports the prediction", visible=explain is not None
                 )
                 clear = gr.Button("Clear")
             with gr.Column(scale=2, min_width=320):
                 result = gr.HTML(HINT, elem_id="result")
-        # `input` events are a person's: an upload, a camera's picture, a paste, not the reset below
+        # `input` events come from the user: an upload, a camera picture, a paste; not from the reset below
         photo.input(show, [photo, aligned, overlay], [photo, result], api_name="examine", concurrency_limit=1)
         clear.click(lambda: (None, HINT), None, [photo, result], api_name=False)
     page.mfer_theme = theme
@@ -71,16 +71,16 @@ def _path(payload: Any) -> str | None:
 
 
 async def _uploaded(path: str | Path | None) -> str | None:
-    """Use an upload in place. Gradio has checked that it is an upload or an address; addresses are refused."""
+    """Use an upload in place. Gradio has checked that it is an upload or a URL; URLs are rejected."""
     if path is not None and "://" in str(path):
-        raise ValueError("Photos come from this machine: no address is asked for one.")
+        raise ValueError("Photos must be uploaded from this machine: URLs are not fetched.")
     return None if path is None else str(path)
 
 
 def _described(model: Predictor) -> str:
     trained = model.metadata.get("protocol") or model.metadata.get("dataset") or "unknown data"
     names = ", ".join(model.class_names)
-    return f"A model trained on {trained} tells {len(model.class_names)} expressions apart: {names}."
+    return f"A model trained on {trained} distinguishes {len(model.class_names)} expressions: {names}."
 
 
 def _gradio(folder: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Render the result for one photo as HTML, with embedded images: no image file is ever written."""
+"""Render the result for one photo as HTML, with embedded images, without writing image files."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Pixels = NDArray[np.uint8]
 #: Largest side of the photo, and side of aligned faces, in pixels.
 PHOTO_SIDE, FACE_SIDE = 900, 160
 
-#: Okabe and Ito's blue, visible with any colour vision.
+#: Okabe and Ito's blue, visible with any type of colour vision.
 ACCENT = "#0072B2"
 
 CAVEAT = (
-    "These are shares that the model gives to the way a face looks, learned from labels that people gave to photos. "
-    "They do not say what somebody feels. People show the same feeling differently, annotators disagree, and models "
-    "do worse on people and situations that their training photos lacked. Decide nothing about a person by them."
+    "These probabilities describe how a face looks, learned from labels that people gave to photos. They do not show "
+    "what somebody feels. People express the same feeling differently, annotators disagree, and models perform worse "
+    "on people and situations that are rare in their training photos. Do not base decisions about a person on them."
 )
 
 
 def card_page(found: Examination) -> str:
-    """Render an examination: the photo with its faces marked, a card a face, and remarks.
+    """Render an examination: the photo with its faces marked, one card per face, and remarks.
 
     Args:
-        found: of :func:`mfer_lightning.demo.examine_photo.examine`.
+        found: the result of :func:`mfer_lightning.demo.examine_photo.examine`.
 
     Returns:
         One HTML fragment with its own style, without scripts and links.
@@ -52,7 +52,7 @@ def card_page(found: Examination) -> str:
 
 
 def _marked(found: Examination, photo: Pixels) -> str:
-    """Shrink the photo and draw boxes and numbers of the faces."""
+    """Shrink the photo and draw the boxes and numbers of the faces."""
     image = Image.fromarray(photo)
     scale = min(1.0, PHOTO_SIDE / max(image.size))
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))

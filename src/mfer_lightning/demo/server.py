@@ -36,21 +36,21 @@ def serve(
     """Serve the page.
 
     Args:
-        model: from :func:`mfer_lightning.load_model`, or what that function loads; None: the default bundled model.
-        device: of a model that is loaded here.
-        uncertain: of a model that is loaded here, as for :func:`mfer_lightning.load_model`.
-        host: address to listen at.
+        model: a model from :func:`mfer_lightning.load_model`, or its argument; None: the default bundled model.
+        device: device of a model that is loaded here.
+        uncertain: threshold of a model that is loaded here, as for :func:`mfer_lightning.load_model`.
+        host: address to listen on.
         port: None: the first free one from 7860.
         explain: offer the Grad-CAM overlay.
-        max_pixels: larger photos are refused.
+        max_pixels: larger photos are rejected.
         open_browser: open the page in a browser.
-        block: wait until Ctrl-C; else return at once, while the page runs in threads of its own.
+        block: wait until Ctrl-C; otherwise return at once, while the page runs in separate threads.
 
     Returns:
         ``gradio.Blocks``; its ``local_url`` is the address.
 
     Raises:
-        UserError: for illegal options, where a package is missing, or where the address cannot be used.
+        UserError: for illegal options, a missing package, or an unavailable address.
     """
     if port is not None and not 1 <= port <= 65535:
         raise UserError(f"port={port}: the value must be from 1 to 65535, or null for the first free one.")
@@ -82,15 +82,15 @@ def serve(
     except OSError as error:
         where = f"{host}, port {port}" if port else host
         raise UserError(f"The page cannot be served at {where}: {error} Choose another with port=<number>.") from error
-    print(f"The page: {page.local_url}    (Ctrl-C ends it)", flush=True)
+    print(f"The page: {page.local_url}    (Ctrl-C stops it)", flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
-        print(f"It can be reached by everybody who reaches {host}: there is no password.", flush=True)
+        print(f"Everybody who can reach {host} can use it: there is no password.", flush=True)
     while block:
         try:
             time.sleep(3600)
         except KeyboardInterrupt:
             page.close()
-            print("Ended; nothing was kept.")
+            print("Stopped. Nothing was stored.")
             break
     return page
 

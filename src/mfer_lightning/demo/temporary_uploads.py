@@ -1,8 +1,8 @@
 """Delete uploads from the web server's temporary folder.
 
-The server writes an uploaded file before our code sees it. Therefore it gets a private folder. Each file is deleted
-as soon as it has been read, files that are never read (a broken upload, a closed browser) after two minutes, the folder
-when the page ends, and the folder of a killed page when the next one starts.
+The server writes an uploaded file before our code sees it, so it gets a private folder. Each file is deleted as soon
+as it has been read. Files that are never read (a broken upload, a closed browser) are deleted after two minutes, the
+folder when the page ends, and the folder of a killed page when the next one starts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 _PREFIX = "mfer-demo-"
 
-#: Larger uploads are refused before they are read.
+#: Larger uploads are rejected before they are read.
 MOST_BYTES = 32 * 1024 * 1024
 
 #: Seconds after which an unread upload is deleted, and between two checks.
@@ -26,7 +26,7 @@ PATIENCE, LOOK = 120.0, 15.0
 
 
 def private_folder() -> Path:
-    """Make the folder for uploads, which is deleted at the end of this process.
+    """Create the folder for uploads, which is deleted at the end of this process.
 
     Returns:
         A new folder with mode 0700.
@@ -40,7 +40,7 @@ def private_folder() -> Path:
 
 
 def forget(file: str | Path, folder: Path) -> None:
-    """Delete an upload and the folders that the server made for it; files outside of ``folder`` are left alone."""
+    """Delete an upload and the folders that the server created for it; files outside ``folder`` are not touched."""
     path = Path(file)
     if not path.resolve().is_relative_to(folder.resolve()):
         return
@@ -53,7 +53,7 @@ def forget(file: str | Path, folder: Path) -> None:
 
 
 def sweep(folder: Path, patience: float = PATIENCE) -> None:
-    """Delete files that were not written to for ``patience`` seconds, and empty folders of that age."""
+    """Delete files that were not modified for ``patience`` seconds, and empty folders of that age."""
     before = time.time() - patience
     for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
         with suppress(OSError):  # already deleted, or a folder that is not empty

@@ -31,10 +31,10 @@ def measure_ranking(
         ``wrong`` and ``faces``, counts; ``listed``: precision and recall of the list; ``precision_at``: of the first k;
         ``at_precision``: the longest beginning of the whole ranking that is right often enough, as one could cut it
         only with the truth at hand. Each share is a mapping with ``value``, ``low``, ``high`` (95%, Wilson),
-        ``right`` and ``of``; None where it is undefined.
+        ``right`` and ``of``; None if it is undefined.
 
     Raises:
-        ValueError: where ``listed`` is out of range.
+        ValueError: if ``listed`` is out of range.
 
     Example:
         >>> found = measure_ranking(np.array([True, True, False, True, False]), 3, lengths=(2,))

@@ -90,7 +90,7 @@ def doubt_class_order(
         if _believed(cycle, called, counts, share, faces):
             order[cycle] = called[cycle]
     moved = np.flatnonzero(order != np.arange(len(names)))
-    # nearly diagonal: a weak model has errors of its own that may look like a swap
+    # nearly diagonal: a weak model has its own errors that may look like a swap
     if not len(moved) or share[np.arange(len(names)), order][faces > 0].mean() < MIN_MEAN_SHARE:
         return None
     n = max(int(faces.sum()), 1)
@@ -98,13 +98,14 @@ def doubt_class_order(
     pairs = {names[k]: names[order[k]] for k in moved}
     said = ", ".join(f"{share[k, order[k]]:.0%} of {names[k]} is called {names[order[k]]}" for k in moved)
     what = (
-        f"the names of {' and '.join(pairs)} look swapped"
+        f"the names of {' and '.join(pairs)} seem to be swapped"
         if len(pairs) == 2
-        else f"the order of the classes {', '.join(pairs)} looks wrong"
+        else f"the order of the classes {', '.join(pairs)} seems to be wrong"
     )
     said = said[0].upper() + said[1:]
     message = (
-        f"Check the class order: {what}. {said}. Put right, accuracy would be {accuracy_if:.1%}, not {accuracy:.1%}. "
+        f"Check the class order: {what}. {said}. With the corrected order, accuracy would be {accuracy_if:.1%} "
+        f"instead of {accuracy:.1%}. "
         "Compare the names in the checkpoint with those of the dataset."
     )
     return ClassOrderDoubt(pairs, accuracy, accuracy_if, message)

@@ -22,10 +22,10 @@ class LabelNoise:
     """What confident learning finds in N labelled faces of K classes.
 
     Args:
-        thresholds: (K,) mean probability of each class among the faces given that label; NaN where no face is.
+        thresholds: (K,) mean probability of each class among the faces given that label; NaN if no face is.
         confident_joint: (K,K) int64 faces with given label i that are confidently of class j.
         joint: (K,K) its calibration: the estimated share of all faces with given label i and true label j.
-        suggested: (N,) int64 the class that each face is confidently of; the most probable class where there is none.
+        suggested: (N,) int64 the class that each face is confidently of; the most probable class if there is none.
         self_confidence: (N,) probability of the given label.
         margin: (N,) that less the largest probability of another class, from -1 (surely wrong) to 1.
         suspected: (N,) bool, whether a face is off the diagonal of the confident joint, by a margin large enough.
@@ -83,7 +83,7 @@ def find_label_noise(
         Estimates and ranking.
 
     Raises:
-        ValueError: where shapes disagree, a label is no class, or rows are no distributions.
+        ValueError: if shapes disagree, a label is not a class, or rows are not distributions.
 
     Example:
         >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.05, 0.95]])

@@ -66,7 +66,7 @@ def face_values(table: Predictions) -> dict[str, tuple[NDArray[np.float64], NDAr
 
     Returns:
         ``top2_accuracy``, ``nll``, ``brier``, and with votes ``kl_to_votes`` and ``cross_entropy_to_votes``; values are
-        0 where a face is not counted.
+        0 if a face is not counted.
     """
     n, everywhere = len(table), np.ones(len(table), dtype=bool)
     log_p = log_softmax(table.logits.astype(np.float64), axis=1)

@@ -44,15 +44,15 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def wilson_of_repeated(successes: ArrayLike, n: ArrayLike, times: int = 1) -> NDArray[np.float64]:
-    """Compute Wilson's intervals of proportions over samples that hold each face several times, once a seed.
+    """Compute Wilson's intervals of proportions over samples that contain each face several times, once per seed.
 
-    Networks of several seeds err on much the same faces, so that their joined answers are not independent: the interval
-    is that of the same proportion over the different faces.
+    Networks of several seeds make errors on similar faces, so their predictions are not independent: the interval is
+    that of the same proportion over distinct faces.
 
     Args:
         successes: (M,) numbers of successes.
         n: (M,) numbers of samples, at least 1 each.
-        times: how often each face is among them.
+        times: number of times each face is in the samples.
 
     Returns:
         (M,2) lower and upper bounds.

@@ -61,7 +61,7 @@ def keep_study(places: Sequence[str | Path], into: str | Path) -> Kept:
         name = _name(stored.folder, places)
         if name in origin:
             raise UserError(
-                f"{origin[name]} and {stored.folder} would both be kept as {name}: keep them one after the other, "
+                f"{origin[name]} and {stored.folder} would both be kept as {name}: keep them separately, "
                 "in two folders."
             )
         origin[name] = stored.folder
@@ -71,7 +71,7 @@ def keep_study(places: Sequence[str | Path], into: str | Path) -> Kept:
             left_out.append(LeftOut(stored.folder, str(error)))
     if not runs:
         reasons = "; ".join(f"{item.folder.name} {item.reason}" for item in left_out[:3])
-        raise UserError(f"{', '.join(map(str, places))}: no finished run whose numbers could be kept. {reasons}.")
+        raise UserError(f"{', '.join(map(str, places))}: no finished run to keep. {reasons}.")
     before = {run.name: run for run in read_archive(archive)} if archive.exists() else {}
     written = [name for name, run in runs.items() if name not in before or not run.equals(before[name])]
     if written:
@@ -90,7 +90,7 @@ def check_place(places: Sequence[str | Path], into: str | Path) -> None:
     for name in places:
         place = Path(name).expanduser().resolve()
         if folder.is_relative_to(place) or place.is_relative_to(folder):
-            raise UserError(f"keep={into} and the runs {name} lie in each other: choose a folder of its own.")
+            raise UserError(f"keep={into} and the runs {name} lie inside each other: choose a separate folder.")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"keep={into} is a file: choose a folder.")
 
@@ -124,15 +124,16 @@ def _kept(stored: StoredResult, name: str) -> ArchivedRun:
     try:
         texts = {RESULT: json.dumps(result, ensure_ascii=False, allow_nan=False)}
     except ValueError as error:
-        raise ValueError(f"has a result.json that is no JSON ({error})") from error
+        raise ValueError(f"has a result.json that is not JSON ({error})") from error
     metrics = _metrics(stored) if stored.trained else None
     texts |= {METRICS: metrics or "", "table of predictions": "\n".join(table.path.tolist())}
     for part, text in texts.items():
         folder = private_folder(text)
         if folder is not None:
             raise UserError(
-                f"Nothing was kept: the {part} of {stored.folder} names {folder}, somebody's own folder, and numbers "
-                "are kept to be shown. Write it otherwise there, or name the other runs."
+                f"Nothing was kept: the {part} of {stored.folder} contains the personal folder {folder}, but "
+                "kept numbers "
+                "are meant to be published. Change it there, or leave out this run."
             )
     return ArchivedRun(name, json.loads(texts[RESULT]), table, metrics)
 
@@ -143,7 +144,7 @@ def _metrics(stored: StoredResult) -> str:
     try:
         return (stored.folder / METRICS).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"has no {METRICS} that could be read ({error})") from error
+        raise ValueError(f"has no readable {METRICS} ({error})") from error
 
 
 def _table(stored: StoredResult, paths: PathRemover) -> Predictions:
@@ -165,6 +166,7 @@ def _relative(path: str, paths: PathRemover, folder: Path) -> str:
     if root and path.startswith((f"{root}/", f"{root}\\")):
         return path[len(root) + 1 :]
     raise UserError(
-        f"Nothing was kept: a table of {folder} names the face {path}, which does not lie in the dataset's folder "
-        f"({paths.root or 'not recorded'}), and numbers are kept to be shown. Make the column path relative to it."
+        f"Nothing was kept: a table of {folder} contains the face {path}, which is not in the dataset's folder "
+        f"({paths.root or 'not recorded'}), but kept numbers are meant to be published. Make the column path "
+        "relative to it."
     )

@@ -54,7 +54,10 @@ def read_curves(metrics: Metrics) -> dict[str, Curve]:
     """
     rows = read_rows(metrics)
     if rows and not any("epoch" in row for row in rows):
-        raise UserError(f"No column epoch among {', '.join(map(str, rows[0]))}: not the metrics of a training run.")
+        raise UserError(
+            f"No column epoch among {', '.join(map(str, rows[0]))}: these are not the metrics of a "
+            "training run. Give the metrics.csv of a run."
+        )
     curves: dict[str, dict[int, float]] = {}
     pending: dict[str, float] = {}
     for row in rows:

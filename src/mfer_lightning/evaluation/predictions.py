@@ -37,7 +37,7 @@ class Predictions:
         votes: (N,V) int64 annotators' votes, or None.
         vote_names: the V names of the vote columns (may include non-classes: ``unknown``, ``NF``).
         valence_arousal: (N,2) float32 predictions within [-1, 1], or None.
-        true_valence_arousal: (N,2) float32 within [-1, 1], NaN where unknown, or None.
+        true_valence_arousal: (N,2) float32 within [-1, 1], NaN if unknown, or None.
 
     Raises:
         ValueError: if columns differ in length or contain illegal values.

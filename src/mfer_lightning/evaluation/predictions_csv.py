@@ -102,7 +102,7 @@ def read_columns(path: str | Path, class_names: Sequence[str] | None = None) -> 
     order = np.argsort(index, kind="stable")
     repeated = np.zeros(len(index), dtype=bool)
     repeated[order[1:]] = index[order[1:]] == index[order[:-1]]
-    _refuse(path, "index", repeated, index, "each face stands in the table once")
+    _refuse(path, "index", repeated, index, "each face occurs once in the table")
     _refuse(path, "label", (label < -1) | (label >= len(names)), label, f"legal: -1 (no label) to {len(names) - 1}")
     logits = numbers([f"logit_{n}" for n in names]).astype(np.float32)
     target = numbers([f"t_{n}" for n in names]).astype(np.float32) if f"t_{names[0]}" in cells else None
@@ -162,13 +162,13 @@ def _read_rows(path: Path, expected: Sequence[str] | None) -> tuple[list[str], l
         rows = (row for row in csv.reader(io.StringIO(text, newline="")) if row)
         header = next(rows, None)
         if header is None:
-            raise UserError(f"The predictions {path} are empty, without even a header. Write them anew.")
+            raise UserError(f"The predictions {path} are empty, without even a header. Write them again.")
         _check_header(path, header, _class_order(header), expected)
         for number, row in enumerate(rows, start=2):
             if len(row) != len(header):
                 raise UserError(
-                    f"{path}, row {number}: {len(row)} columns where the header has {len(header)}. "
-                    "The file was cut or edited: write it anew."
+                    f"{path}, row {number}: {len(row)} columns, but the header has {len(header)}. "
+                    "The file was truncated or edited: write it again."
                 )
             table.append(row)
     except FileNotFoundError:
@@ -183,13 +183,13 @@ def _decompressed(path: Path) -> str:
     data = unpacker.decompress(path.read_bytes(), max_length=MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise UserError(
-            f"The predictions {path} unpack to more than {said_bytes(MOST_BYTES)}, the most that is read of a "
-            "compressed table. If that is what you expect, unpack the file yourself (unxz)."
+            f"The predictions {path} unpack to more than {said_bytes(MOST_BYTES)}, the limit for "
+            "compressed tables. If you expect this size, unpack the file yourself (unxz)."
         )
     if not unpacker.eof:
-        raise EOFError("it was cut: the compressed data have no end")
+        raise EOFError("it is truncated: the compressed data have no end")
     if unpacker.unused_data:
-        raise lzma.LZMAError("something follows the end of the compressed data")
+        raise lzma.LZMAError("there is more data after the end of the compressed data")
     return data.decode("utf-8-sig")
 
 
@@ -217,8 +217,8 @@ def _check_header(path: Path, header: list[str], names: tuple[str, ...], expecte
             )
     if expected is not None and tuple(expected) != names:
         raise UserError(
-            f"{path} has the class order {', '.join(names)}, but {', '.join(expected)} is wanted. "
-            "Nothing is mapped silently: read it without an order and remap by name."
+            f"{path} has the class order {', '.join(names)}, but {', '.join(expected)} was requested. "
+            "Read it without an order and remap by name."
         )
 
 
@@ -246,4 +246,4 @@ def _refuse(path: Path, column: str, bad: NDArray[np.bool_] | np.bool_, values: 
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         got = values[row].tolist()
-        raise UserError(f"{path}, row {row + 2}, column {column}: got {got!r}; {legal}. Write the file anew.")
+        raise UserError(f"{path}, row {row + 2}, column {column}: got {got!r}; {legal}. Write the file again.")

@@ -79,7 +79,7 @@ def risk_coverage(confidence: NDArray[np.floating], right: NDArray[np.bool_]) ->
         right: (N,) whether each prediction is right.
 
     Raises:
-        ValueError: where there are no faces, or shapes disagree.
+        ValueError: if there are no faces, or shapes disagree.
 
     Example:
         >>> curve = risk_coverage(np.array([0.9, 0.8, 0.8, 0.5]), np.array([True, True, False, False]))
@@ -112,7 +112,7 @@ def choose_threshold(confidence: NDArray[np.floating], right: NDArray[np.bool_],
         risk: largest share of wrong answers, within (0, 1).
 
     Returns:
-        The threshold, 0 where all predictions together keep to the risk; None where no threshold keeps to it.
+        The threshold, 0 if all predictions together keep to the risk; None if no threshold keeps to it.
 
     Raises:
         ValueError: for a risk outside of (0, 1), and as :func:`risk_coverage`.

@@ -51,7 +51,7 @@ def round_predictions(table: Predictions, figures: Mapping[str, float | None]) -
             return short
     changed = _changed_figures(lean, figures)
     if changed:
-        raise ValueError(f"has figures that its predictions do not give ({', '.join(changed)})")
+        raise ValueError(f"has metrics that do not follow from its predictions ({', '.join(changed)})")
     return lean
 
 

@@ -23,7 +23,7 @@ CONFIG = "config.yaml"
 METRICS = "metrics.csv"
 #: A result has a few dozen kilobytes; larger files were not written by us.
 MAX_BYTES = 20_000_000
-UNFINISHED = "has not ended: there is no result"
+UNFINISHED = "is not finished: there is no result"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class StoredResult:
         elif self.archived is None and (path := find_table(self.folder, split or self.result["split"])) is not None:
             files = self.result.get("files")
             if isinstance(files, Mapping) and sha256_of(path) != files.get(path.name, sha256_of(path)):
-                raise ValueError(f"has a {path.name} that is not the one it was written with: its SHA-256 differs")
+                raise ValueError(f"has a {path.name} that was changed: its SHA-256 differs")
             table, name = Predictions.from_csv(path), path.name
         else:
             raise ValueError(f"has no {name}")
@@ -159,7 +159,7 @@ def run_folders(runs: Any, one: str) -> list[str]:
         return [runs]
     if isinstance(runs, list) and runs and all(isinstance(folder, str) and folder for folder in runs):
         return list(runs)
-    raise UserError(f"Say which runs: {one}<a sweep, a run or a folder of runs>, or runs=[<folder>,<folder>].")
+    raise UserError(f"Name the runs: {one}<a sweep, a run or a folder of runs>, or runs=[<folder>,<folder>].")
 
 
 def is_place(name: str | Path) -> bool:
@@ -221,7 +221,9 @@ def read_result(path: Path) -> Result:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"has a result.json of {path.stat().st_size / 1e6:.0f} MB, which is no result of ours")
+            raise ValueError(
+                f"has a result.json of {path.stat().st_size / 1e6:.0f} MB, which is too large for a result"
+            )
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"has a result.json that cannot be opened ({error.strerror or error})") from error
@@ -241,11 +243,11 @@ def check_result(found: Any) -> Result:
     except (UnicodeError, RecursionError) as error:
         raise ValueError(f"has a damaged result.json ({short(error)})") from error
     if not isinstance(found, Mapping) or not {"schema_version", "protocol"} & set(found):
-        raise ValueError("has a result.json of another program")
+        raise ValueError("has a result.json written by another program")
     version = found.get("schema_version")
     if version != SCHEMA_VERSION:
         age = "an older" if isinstance(version, int) and version < SCHEMA_VERSION else "another"
-        raise ValueError(f"has a result of {age} schema ({version!r}; this version reads {SCHEMA_VERSION})")
+        raise ValueError(f"has a result with {age} schema ({version!r}; this version reads {SCHEMA_VERSION})")
     try:
         return validate_result(found)
     except (ValueError, TypeError, AttributeError) as error:
@@ -255,8 +257,8 @@ def check_result(found: Any) -> Result:
 def _check_origin(table: Predictions, result: Mapping[str, Any], name: str) -> None:
     """Reject a table that does not reproduce the result's confusion matrix."""
     if list(table.class_names) != list(result["class_names"]):
-        raise ValueError(f"has a {name} of other classes than its result")
+        raise ValueError(f"has a {name} with other classes than its result")
     known, k = table.select(table.label >= 0), len(table.class_names)
     counts = np.bincount(known.label * k + known.pred, minlength=k * k).reshape(k, k)
     if not np.array_equal(counts, np.asarray(result["confusion"])):
-        raise ValueError(f"has a {name} that its result was not made of")
+        raise ValueError(f"has a {name} that does not match its result")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, TypedDict, cast
 
 from mfer_lightning.emotions import canonical
+from mfer_lightning.errors import excerpt
 
 SCHEMA_VERSION = 1
 
@@ -101,6 +103,9 @@ class Result(Evaluation, Uncertainty):
     hardware: dict[str, Any]
 
 
+#: Figures between 0 and 1; those of classes are too.
+_SHARES = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy")
+_SHARE = (0.0, 1.0)
 _LIST = (list, tuple)
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "schema_version": int, "dataset": str, "protocol": str, "split": str, "evaluation_set": str,
@@ -152,13 +157,13 @@ def _disagreements(result: Mapping[str, Any]) -> list[str]:
     dataset, at, rule = result["protocol"].partition("@")
     if not (dataset and at and rule):
         problems.append(f"protocol is {result['protocol']!r}, expected <dataset>@<rule>")
-    if not names or len({canonical(str(name)) for name in names}) != len(names):
+    if not names or not all(isinstance(name, str) for name in names) or len(set(map(canonical, names))) != len(names):
         problems.append(f"class_names repeats a class or is empty: {names}")
     problems += [f"metrics.{name} is missing" for name in METRICS if name not in result["metrics"]]
     problems += [
-        f"metrics.{name} is {value!r}"
+        f"metrics.{name} is {excerpt(value)}"
         for name, value in result["metrics"].items()
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value != value)
+        if value is not None and not _is_number(value, *_SHARE if name in _SHARES else ())
     ]
     problems += _intervals(result)
     if list(result["per_class"]) != names:
@@ -170,13 +175,56 @@ def _disagreements(result: Mapping[str, Any]) -> list[str]:
             for figure in ClassFigures.__annotations__
             if figure not in figures
         ]
+        problems += [
+            f"per_class.{name}.{figure} is {excerpt(figures[figure])}"
+            for name, figures in result["per_class"].items()
+            for figure in ClassFigures.__annotations__
+            if figure in figures and not _is_class_figure(figure, figures[figure])
+        ]
     rows = [list(row) for row in result["confusion"]]
     if [len(row) for row in rows] != [len(names)] * len(names):
         problems.append(f"confusion is not {len(names)} x {len(names)}")
+    elif not all(_is_count(count) for row in rows for count in row):
+        problems.append("confusion is not made of whole numbers of faces")
     elif sum(map(sum, rows)) != result["n"]:
         problems.append(f"confusion sums to {sum(map(sum, rows))}, n is {result['n']}")
     problems += [f"selection.{key} is missing" for key in Selection.__annotations__ if key not in result["selection"]]
-    return problems
+    return problems + _odd_numbers(result)
+
+
+def _odd_numbers(result: Mapping[str, Any]) -> list[str]:
+    """Check what was selected and what it cost."""
+    selection = result["selection"]
+    legal: dict[str, Any] = {
+        "rule": str,
+        "monitor": (str, type(None)),
+        "split": (str, type(None)),
+        "epoch": (int, type(None)),
+    }
+    problems = [
+        f"selection.{key} is {excerpt(selection[key])}"
+        for key, types in legal.items()
+        if key in selection and not isinstance(selection[key], types)
+    ]
+    if selection.get("value") is not None and not _is_number(selection["value"]):
+        problems.append(f"selection.value is {excerpt(selection['value'])}")
+    return problems + [
+        f"cost.{name} is {excerpt(value)}"
+        for name, value in result["cost"].items()
+        if isinstance(value, (int, float)) and not _is_number(value)
+    ]
+
+
+def _is_number(value: Any, low: float = -sys.float_info.max, high: float = sys.float_info.max) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
+
+
+def _is_class_figure(name: str, value: Any) -> bool:
+    return _is_count(value) if name == "n" else value is None or _is_number(value, *_SHARE)
 
 
 def _intervals(result: Mapping[str, Any]) -> list[str]:

@@ -100,17 +100,17 @@ def read_archive(path: str | Path) -> list[ArchivedRun]:
         with zipfile.ZipFile(path) as file:
             size = sum(member.file_size for member in file.infolist())
             if size > MOST_BYTES:
-                raise ValueError(f"it unpacks to {said_bytes(size)}, and {said_bytes(MOST_BYTES)} is the most")
+                raise ValueError(f"it unpacks to {said_bytes(size)}, but the limit is {said_bytes(MOST_BYTES)}")
             index = _index(file)
             groups = [_read_faces(file, number, names) for number, names in enumerate(index["faces"])]
             return [_run(entry, groups) for entry in index["runs"]]
     except FileNotFoundError:
         raise UserError(f"There is no archive {path}.") from None
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"The archive {path} cannot be read: it is cut off or damaged ({short(error)}).") from error
+        raise UserError(f"The archive {path} cannot be read: it is truncated or damaged ({short(error)}).") from error
     except (KeyError, TypeError, AttributeError, IndexError) as error:  # something has an unexpected type
         raise UserError(
-            f"The archive {path} cannot be read: its content is not what mfer report keep= writes ({short(error)}). "
+            f"The archive {path} cannot be read: its content was not written by mfer report keep= ({short(error)}). "
             "Restore the file from version control."
         ) from error
     except (OSError, ValueError, MemoryError) as error:
@@ -157,12 +157,12 @@ def _index(file: zipfile.ZipFile) -> dict[str, Any]:
         raise ValueError("it is not a study's archive")
     if index.get("version") != VERSION:
         raise ValueError(
-            f"its format has version {index.get('version')!r}, and this program reads {VERSION}: update it"
+            f"its format has version {index.get('version')!r}, but this program reads {VERSION}: update it"
         )
     names = [PurePosixPath(entry["name"]) for entry in index["runs"]]
     for name in names:
         if not name.parts or name.is_absolute() or ".." in name.parts or "\\" in str(name) or names.count(name) > 1:
-            raise ValueError(f"it names a run {str(name)!r}, which is repeated or not a folder below the study")
+            raise ValueError(f"it names a run {str(name)!r}, which is repeated or not a folder inside the study")
     return index
 
 

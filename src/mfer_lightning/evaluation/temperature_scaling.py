@@ -41,14 +41,14 @@ def val_beside(path: Path, class_names: tuple[str, ...]) -> Predictions:
     """Read the predictions on val beside those of another split of the same run.
 
     Raises:
-        UserError: where there are none, or they have other classes or no labels.
+        UserError: if there are none, or they have other classes or no labels.
     """
     val = find_table(path.parent, "val")
     if val is None:
         raise UserError(
-            f"calibrate=true fits on val, and there is no {path.with_name('predictions_val.csv')} beside {path.name}."
+            f"calibrate=true fits on val, but there is no {path.with_name('predictions_val.csv')} next to {path.name}."
         )
     table = Predictions.from_csv(val, class_names)
     if not (table.label >= 0).any():
-        raise UserError(f"calibrate=true fits on val, and no row of {val} has a label.")
+        raise UserError(f"calibrate=true fits on val, but no row of {val} has a label.")
     return table

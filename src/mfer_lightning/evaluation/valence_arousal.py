@@ -97,6 +97,6 @@ def valence_arousal_figures(table: Predictions, notes: list[str]) -> dict[str, f
     unknown = np.isnan(table.true_valence_arousal).sum(axis=0).tolist()
     if any(unknown):
         counts = " and ".join(f"{of} of {n}" for of, n in zip(DIMENSIONS, unknown, strict=True) if n)
-        notes.append(f"Valence and arousal: {counts} of {len(table)} faces unknown, and left out of their figures.")
+        notes.append(f"Valence and arousal: {counts} of {len(table)} faces unknown and left out of these metrics.")
     figures = figures_of_sums(summands(table).sum(axis=0)[None])
     return {name: None if np.isnan(value[0]) else float(value[0]) for name, value in figures.items()}

@@ -1,1 +1,1 @@
-"""Draw figures: functions take data and a path and write a PNG; those of panels return SVG as well."""
+"""Draw figures: functions take data and a path and write a PNG; panel functions also return SVG."""

@@ -1,4 +1,4 @@
-"""Draw boxes and emotions into photos and frames."""
+"""Draw boxes and emotions on photos and frames."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from mfer_lightning.figures.label_places import Rectangle, best_place
 from mfer_lightning.figures.style import class_styles
 from mfer_lightning.files import atomic_path
 
-#: One mark: box x, y, width, height (None: the whole picture), what to call the face (may be empty), and emotion ->
+#: One mark: box x, y, width, height (None: the whole picture), name of the face (may be empty), and emotion ->
 #: probability in the order of the classes.
 Mark = tuple[tuple[float, float, float, float] | None, str, Mapping[str, float]]
 
-#: Height of the letters in pixels: the smallest that is easily read, and the smallest of all, for tiny pictures.
+#: Height of the letters in pixels: the smallest that is easy to read, and the minimum, for tiny pictures.
 _READABLE, _SMALLEST = 9, 6
 
 
 def annotate(image: NDArray[np.uint8], marks: Sequence[Mark], bars: int = 3) -> NDArray[np.uint8]:
-    """Draw marks into a copy of a picture.
+    """Draw marks on a copy of a picture.
 
-    Each face gets its box in the colour of its likeliest emotion, and a plate with the likeliest emotions as bars. The
-    plate is whole, and it stands beside the box where there is room that no other face or plate takes. Where there is
-    none, its letters become smaller, then only the likeliest emotion is left, and at last it covers a forehead.
+    Each face gets a box in the colour of its most probable emotion, and a label with the most probable emotions as
+    bars. The label is never cut off, and is placed next to the box where no other face or label is. If there is no such
+    place, its letters become smaller, then only the most probable emotion is shown, and finally it covers the forehead.
 
     Args:
         image: (H,W,3) uint8 RGB.
         marks: one per face.
-        bars: emotions on a plate.
+        bars: number of emotions on a label.
 
     Returns:
         (H,W,3) uint8 RGB.
@@ -63,7 +63,7 @@ def annotate(image: NDArray[np.uint8], marks: Sequence[Mark], bars: int = 3) -> 
 
 
 class _Layout:
-    """The text of a plate at one size of letters."""
+    """The text of a label at one size of letters."""
 
     def __init__(
         self, letters: int, name: str, top: Sequence[tuple[str, float]], least: float, shares: bool = True
@@ -90,7 +90,7 @@ class _Layout:
 
 
 def _readable(size: tuple[int, int], box: Rectangle, name: str, top: Sequence[tuple[str, float]]) -> Iterator[_Layout]:
-    """Yield plates from the one that is wished to the least: as wide as the face, narrower, smaller, one emotion."""
+    """Yield labels from the preferred one to the smallest: as wide as the face, narrower, smaller, one emotion."""
     wished = round(float(np.clip(box[2] / 7.5, max(_READABLE, min(size) / 80), max(_READABLE, min(size) / 22))))
     sizes = [wished]
     while sizes[-1] > _READABLE:
@@ -103,7 +103,7 @@ def _readable(size: tuple[int, int], box: Rectangle, name: str, top: Sequence[tu
 
 
 def _tiny(top: Sequence[tuple[str, float]]) -> Iterator[_Layout]:
-    """Yield plates for pictures in which no readable one fits."""
+    """Yield labels for pictures in which no readable one fits."""
     for shares in (True, False):
         yield from (_Layout(n, "", top[:1], 0, shares) for n in range(_READABLE - 1, _SMALLEST - 1, -1))
 
@@ -113,14 +113,14 @@ def _likeliest(shares: Mapping[str, float], most: int) -> list[tuple[str, float]
 
 
 def _within(box: tuple[float, float, float, float] | None, size: tuple[int, int]) -> Rectangle:
-    """Return the part of a box that lies in the picture, so that all of its sides are seen."""
+    """Clip a box to the picture, so that all its sides are visible."""
     x, y, width, height = box if box is not None else (0.0, 0.0, *map(float, size))
     left, upper = min(max(0.0, x), size[0] - 1.0), min(max(0.0, y), size[1] - 1.0)
     return left, upper, max(1.0, min(x + width, size[0]) - left), max(1.0, min(y + height, size[1]) - upper)
 
 
 def _tint(colour: str) -> tuple[int, int, int, int]:
-    """Make a bar's colour light enough for black letters."""
+    """Lighten a bar's colour enough for black letters."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return round((red + 255) / 2), round((green + 255) / 2), round((blue + 255) / 2), 235
 
@@ -131,12 +131,12 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def write_picture(path: str | Path, image: NDArray[np.uint8], quality: int = 92) -> None:
-    """Write an (H,W,3) RGB picture as a JPEG file, whole or not at all.
+    """Write an (H,W,3) RGB picture as a JPEG file atomically.
 
     Raises:
         UserError: if the file cannot be written.
     """
-    encoded = io.BytesIO()  # Pillow does not notice where the end of a file has no room on the disk
+    encoded = io.BytesIO()  # Pillow does not notice if the disk is too full for the end of a file
     Image.fromarray(image).save(encoded, format="JPEG", quality=quality)
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded.getvalue())

@@ -1,4 +1,4 @@
-"""Draw one face under every change of the robustness suite: what the severities of its curves look like."""
+"""Draw one face under every change of the robustness suite, to show what the severities look like."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.figures.style import bare, heading, new_figure
 
-#: Blocks of changes side by side.
+#: Number of blocks side by side.
 BLOCKS = 2
 
 
@@ -20,11 +20,11 @@ def plot_changes(
     path: str | Path,
     title: str = "One face under every change",
 ) -> None:
-    """Draw a face and its changed copies, one row a change by growing severity, in two blocks side by side.
+    """Draw a face and its changed copies, one row per change by increasing severity, in two blocks side by side.
 
     Args:
         face: (H,W,3) uint8 RGB.
-        changed: name of a change -> its faces, of the same size.
+        changed: name of a change -> its faces, all of the same size.
         path: PNG to write.
         title: heading.
 

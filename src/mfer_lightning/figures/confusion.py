@@ -15,21 +15,21 @@ from numpy.typing import ArrayLike, NDArray
 from mfer_lightning.figures.panel import WIDTH, draw_panel
 from mfer_lightning.figures.style import BLUE, INK, bare, new_figure
 
-#: With more classes, numbers in the cells would be unreadable: in the figure, and in a panel.
+#: Maximum number of classes with readable numbers in the cells, in the figure and in a panel.
 MOST_NUMBERS, MOST_SMALL_NUMBERS = 16, 10
-#: Opacity of a cell without and with the whole class in it; the colour bar shows the same on white.
+#: Opacity of cells of 0% and 100%; the colour bar shows the same on white.
 _FAINT, _FULL = 0.06, 1.0
 _SHADES = LinearSegmentedColormap.from_list("shares", [tuple(1 - _FAINT * (1 - np.array(to_rgb(BLUE)))), to_rgb(BLUE)])
 
 
 def draw_confusion(axes: Axes, confusion: ArrayLike, class_names: Sequence[str], *, small: bool) -> NDArray[np.int64]:
-    """Draw the share of each true class as shade and number, in the figure with the counts below it.
+    """Draw the proportion of each true class as shade and number, in the figure with the counts below it.
 
     Returns:
-        (K,K) the checked counts.
+        (K,K) the validated counts.
 
     Raises:
-        ValueError: if the matrix is not K x K or holds a negative number.
+        ValueError: if the matrix is not K x K or contains a negative number.
     """
     counts, k = np.asarray(confusion, dtype=np.int64), len(class_names)
     if counts.shape != (k, k):
@@ -63,16 +63,16 @@ def draw_confusion(axes: Axes, confusion: ArrayLike, class_names: Sequence[str],
 def plot_confusion(
     confusion: ArrayLike, class_names: Sequence[str], path: str | Path, title: str = "Confusion matrix"
 ) -> None:
-    """Draw a confusion matrix: shares of each true class as shade and figure, counts below them.
+    """Draw a confusion matrix: proportions of each true class as shade and number, with the counts below.
 
     Args:
-        confusion: (K,K) counts, rows the truth, columns the predictions.
+        confusion: (K,K) counts, with true classes as rows and predictions as columns.
         class_names: the K names.
         path: PNG to write.
         title: heading.
 
     Raises:
-        ValueError: if the matrix is not K x K or holds a negative number.
+        ValueError: if the matrix is not K x K or contains a negative number.
     """
     side = max(4.6, 1.8 + 0.72 * len(class_names))
     with new_figure(path, side + 0.9, side) as figure:
@@ -86,10 +86,10 @@ def plot_confusion(
 
 
 def confusion_panel(confusion: ArrayLike, class_names: Sequence[str], path: str | Path | None, title: str) -> str:
-    """Draw a confusion matrix as a panel: shares of each true class in per cent.
+    """Draw a confusion matrix as a panel: proportions of each true class in per cent.
 
     Args:
-        confusion: (K,K) counts, rows the truth, columns the predictions; those of several seeds may be summed.
+        confusion: (K,K) counts, with true classes as rows and predictions as columns; possibly summed over seeds.
         class_names: the K names.
         path: PNG to write, or None.
         title: heading.
@@ -98,7 +98,7 @@ def confusion_panel(confusion: ArrayLike, class_names: Sequence[str], path: str 
         The panel as SVG.
 
     Raises:
-        ValueError: if the matrix is not K x K or holds a negative number.
+        ValueError: if the matrix is not K x K or contains a negative number.
     """
     with draw_panel(path, WIDTH, title) as panel:
         draw_confusion(panel.axes, confusion, class_names, small=True)

@@ -1,4 +1,4 @@
-"""Draw a sheet of faces: some of each class, and those that look odd."""
+"""Draw a sheet of faces: some of each class, and suspicious ones."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def plot_contact_sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], 
     """Draw rows of faces with their names.
 
     Args:
-        rows: a name and (H,W,3) uint8 faces, each; rows may differ in length.
+        rows: name and (H,W,3) uint8 faces of each row; rows may differ in length.
         path: the PNG file to write.
-        title: above the sheet.
+        title: heading of the sheet.
 
     Raises:
-        ValueError: if there is no face at all.
+        ValueError: if there are no faces.
         UserError: if the file cannot be written.
     """
     columns = max((len(faces) for _, faces in rows), default=0)
@@ -34,7 +34,7 @@ def plot_contact_sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], 
     for i, (_, faces) in enumerate(rows):
         for j, face in enumerate(faces):
             canvas[i * SIDE : (i + 1) * SIDE, j * SIDE : (j + 1) * SIDE] = fit(face)
-    names = max(1.9, 0.12 * max(len(name) for name, _ in rows))  # inches; RAF-DB's compound classes have long ones
+    names = max(1.9, 0.12 * max(len(name) for name, _ in rows))  # inches; RAF-DB's compound classes have long names
     with new_figure(path, names + 0.55 * columns, 0.6 + 0.55 * len(rows)) as figure:
         axes = figure.subplots()
         axes.imshow(canvas, interpolation="nearest")
@@ -44,7 +44,7 @@ def plot_contact_sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], 
 
 
 def fit(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fit a picture into a square of the sheet without changing its shape."""
+    """Fit an image into a square of the sheet without changing its aspect ratio."""
     height, width = face.shape[:2]
     scale = SIDE / max(height, width)
     h, w = max(1, round(height * scale)), max(1, round(width * scale))

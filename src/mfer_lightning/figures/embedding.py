@@ -1,4 +1,4 @@
-"""Draw features in the plane by class (figures 3 and 4 of the paper, from one's own runs)."""
+"""Draw 2-D embeddings of features by class, like figures 3 and 4 of the paper."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ def draw_points(
     size: float,
     seed: int = 0,
 ) -> None:
-    """Draw points of the plane by colour and marker of their class; ``size`` is the area of a marker."""
+    """Draw points with the colour and marker of their class; ``size`` is the area of a marker."""
     styles = class_styles(class_names)
-    # shuffled blocks, so that no large class lies on top of the others, and the rare classes last, which would
-    # drown among them
+    # shuffled blocks, so that no large class covers the others, with the rare classes last, which would be covered
     count = np.bincount(label, minlength=len(class_names))
     rare = (count < count[count > 0].mean() / 2)[label]
     order = np.random.default_rng(seed).permutation(len(label))
@@ -43,7 +42,7 @@ def draw_points(
 
 
 def _add_legend(axes: Axes, names: Mapping[int, str], class_names: Sequence[str], size: float) -> None:
-    """Give the legend one entry per class; ``names`` are class numbers with their labels."""
+    """Add a legend with one entry per class; ``names`` are class numbers with their labels."""
     styles = class_styles(class_names)
     for k, name in names.items():
         colour, marker = styles[k]
@@ -61,10 +60,10 @@ def plot_embedding(
     title: str | None = None,
     plane: Plane | None = None,
 ) -> None:
-    """Draw features in the plane, coloured by their true class, with the measured compactness as the heading.
+    """Draw a 2-D embedding of features, coloured by their true class, with the measured compactness in the heading.
 
-    Spread, distance and their quotient are those of :mod:`mfer_lightning.evaluation.compactness`, measured on all
-    features given, not on the plane, which distorts both.
+    Spread, distance and their ratio are those of :mod:`mfer_lightning.evaluation.compactness`, measured on all given
+    features, not on the embedding, which distorts both.
 
     Args:
         features: (N,D), finite.
@@ -72,13 +71,13 @@ def plot_embedding(
         class_names: the K names.
         path: PNG to write.
         method: ``tsne`` or ``pca``.
-        max_points: draw at most so many, stratified by class; t-SNE takes 5.2 s for 1,500 on one core.
-        seed: of the choice of points and of the embedding.
-        title: heading; None names the method.
-        plane: t-SNE of these features, where it is known.
+        max_points: maximum number of points, stratified by class; t-SNE takes 5.2 s for 1,500 on one core.
+        seed: seed of the choice of points and of the embedding.
+        title: heading; None: the name of the method.
+        plane: t-SNE of these features, if already computed.
 
     Raises:
-        ValueError: if an argument lies outside its range.
+        ValueError: if an argument is out of range.
     """
     measured = compactness(features, label)
     if label.max() >= len(class_names):
@@ -117,15 +116,15 @@ def embedding_panel(
     title: str,
     below: str = "",
 ) -> str:
-    """Draw points of the plane by their true class as a panel.
+    """Draw points of a 2-D embedding by their true class as a panel.
 
     Args:
-        points: (N,2), of :func:`embed`.
+        points: (N,2), from :func:`embed`.
         label: (N,) index into ``class_names``.
         class_names: the K names.
         path: PNG to write, or None.
         title: heading.
-        below: a line under the drawing.
+        below: a line below the drawing.
 
     Returns:
         The panel as SVG.

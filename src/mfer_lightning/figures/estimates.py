@@ -1,4 +1,4 @@
-"""Draw estimates with their intervals below one another: methods, differences from a baseline, planned contrasts."""
+"""Draw a column of estimates with intervals: methods, differences from a baseline, planned contrasts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from mfer_lightning.figures.panel import AXIS, QUIET, draw_panel
 from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, PAPER
 
-#: Verdict -> colour and marker: told apart without colour, too.
+#: Verdict -> colour and marker, so that they are distinguishable without colour.
 VERDICT_STYLES = {"better": (BLUE, "^"), "worse": (ORANGE, "v"), "tie": (QUIET, "o"), "undecided": (QUIET, "D")}
-#: Letters that fit beside one another.
+#: Maximum number of letters per line.
 _LETTERS = 46
-#: How far a reference may stretch the axis.
+#: Maximum factor by which a reference may extend the axis.
 _WIDEST = 2.0
 
 
@@ -23,13 +23,13 @@ class Estimate:
     """One row.
 
     Args:
-        label: what is estimated; stands above the interval.
-        value: where the mark stands; None if there is nothing to show.
-        low: lower end of its interval, or None.
-        high: upper end, or None.
-        seeds: single values, drawn small.
-        verdict: how it compares: ``better``, ``worse``, ``tie`` or ``undecided``; empty for the baseline itself.
-        words: the verdict and what else there is to say; stands below the interval.
+        label: what is estimated; printed above the interval.
+        value: the estimate; None if there is nothing to show.
+        low: lower limit of its interval, or None.
+        high: upper limit, or None.
+        seeds: values of the seeds, drawn small.
+        verdict: ``better``, ``worse``, ``tie`` or ``undecided``; empty for the baseline.
+        words: the verdict and remarks; printed below the interval.
     """
 
     label: str
@@ -52,20 +52,20 @@ def estimates_panel(
     reference: tuple[float, str] | None = None,
     limits: tuple[float, float] | None = None,
 ) -> str:
-    """Draw each estimate as a mark with its interval, the values of its seeds as small dots.
+    """Draw each estimate as a mark with its interval, and the values of its seeds as small dots.
 
-    Lines are drawn beside the intervals alone, so that they strike no name through.
+    Lines are drawn only next to the intervals, so that they do not cross the names.
 
     Args:
-        rows: one per estimate, from the top.
+        rows: the estimates, from the top.
         path: PNG to write, or None.
         title: heading.
-        unit: what the axis measures.
-        differences: values are differences: draw a line at zero, and tell verdicts apart by colour and marker.
-        baseline: a dashed line there.
-        reference: a dotted line at a value, and what it is; where it lies so far out that intervals could not be read
-            beside it, the value in words.
-        limits: the ends of the axis, for panels that are compared; None: what the rows need.
+        unit: label of the axis.
+        differences: values are differences: draw a line at zero, and mark verdicts by colour and marker.
+        baseline: position of a dashed line.
+        reference: position and name of a dotted line; if it is so far away that intervals could not be read, its value
+            is printed instead.
+        limits: limits of the axis, for panels to be compared; None: derived from the rows.
 
     Returns:
         The panel as SVG.
@@ -130,7 +130,7 @@ def estimates_panel(
 
 
 def _limits(rows: Sequence[Estimate], lines: Sequence[float]) -> tuple[float, float]:
-    """Give the least and the largest of what is drawn, and a range that is not empty."""
+    """Return the smallest and the largest drawn value, as a non-empty range."""
     ends = [end for row in rows for end in (row.value, row.low, row.high, *row.seeds) if end is not None]
     low, high = min([*ends, *lines], default=0.0), max([*ends, *lines], default=0.0)
     return (low, high) if high > low else (low - 1, high + 1)

@@ -1,4 +1,4 @@
-"""Draw the faces with the most confident right and wrong predictions."""
+"""Draw the faces with the most confident correct and wrong predictions."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 
 from mfer_lightning.figures.style import BLUE, INK, ORANGE, bare, heading, new_figure, percent
 
-#: Faces side by side.
+#: Number of faces per row.
 COLUMNS = 8
 
 
 def surest(
     probabilities: NDArray[np.floating], label: NDArray[np.integer], count: int, right: bool
 ) -> NDArray[np.int64]:
-    """Choose the rows that a model was surest of, among those it had right or among those it had wrong.
+    """Choose the most confident rows among the correct or among the wrong predictions.
 
-    Of the right ones each class gives its share in turn, so that an easy class does not fill the picture; the wrong
-    ones are simply the surest, since which classes they are is what one wants to see.
+    Correct predictions are taken from the classes in turn, so that an easy class does not fill the figure. Wrong ones
+    are chosen by confidence alone, since their classes are of interest.
 
     Args:
         probabilities: (N,K).
         label: (N,) index into the classes; rows below 0 are left out.
-        count: how many at the most.
-        right: which ones.
+        count: maximum number of rows.
+        right: choose among the correct predictions, else among the wrong ones.
 
     Returns:
-        Row numbers, the surest first; fewer than ``count`` where there are no more.
+        Row numbers, the most confident first; possibly fewer than ``count``.
 
     Raises:
         ValueError: if the shapes disagree.
@@ -44,14 +44,14 @@ def surest(
     """
     if probabilities.ndim != 2 or label.shape != probabilities.shape[:1]:
         raise ValueError(
-            f"Expected argument `label` to be of shape {probabilities.shape[:1]}, one a row of `probabilities`, "
+            f"Expected argument `label` to be of shape {probabilities.shape[:1]}, one per row of `probabilities`, "
             f"but got {label.shape}."
         )
     said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
     rows = np.flatnonzero((label >= 0) & ((said == label) == right))
     rows = rows[np.argsort(-sure[rows], kind="stable")]
     if right:
-        place = np.zeros(len(rows), dtype=np.int64)  # 0 for the surest of each class, 1 for its second, ...
+        place = np.zeros(len(rows), dtype=np.int64)  # 0 for the most confident of each class, 1 for the second, ...
         for k in np.unique(label[rows]):
             of_class = label[rows] == k
             place[of_class] = np.arange(int(of_class.sum()))
@@ -68,7 +68,7 @@ def plot_example_grid(
     path: str | Path,
     title: str = "Surest predictions",
 ) -> None:
-    """Draw faces in two blocks, the right ones above the wrong ones, each with what was said of it.
+    """Draw faces in two blocks, correct predictions above wrong ones, each with its prediction.
 
     Args:
         faces: M uint8 images (H,W,3), RGB, of any sizes.
@@ -79,7 +79,7 @@ def plot_example_grid(
         title: heading.
 
     Raises:
-        ValueError: if there is no face, or the lengths disagree.
+        ValueError: if there are no faces, or the lengths disagree.
     """
     said = probabilities.argmax(axis=1)
     if not len(faces) == len(label) == len(said) or len(faces) == 0:

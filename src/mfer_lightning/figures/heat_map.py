@@ -1,4 +1,4 @@
-"""Draw a matrix of shares as a heat map: a figure, or a panel of a report."""
+"""Draw a matrix of proportions as a heat map: a figure, or a panel of a report."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from matplotlib.patches import Rectangle
 from mfer_lightning.figures.panel import draw_panel
 from mfer_lightning.figures.style import BLUE, INK, PAPER, bare, new_figure
 
-#: Opacity of a cell of 0% and of 100%.
+#: Opacity of cells of 0% and 100%.
 _FAINT, _FULL = 0.06, 1.0
-#: Columns of a panel below whose numbers there is room for a line of text.
+#: Maximum number of columns of a panel with room for a line of text below the numbers.
 _ROOMY = 4
 
 
@@ -28,16 +28,16 @@ def draw_heat_map(
     *,
     small: bool = False,
 ) -> None:
-    """Draw each share as shade and number, in per cent, with a line of text below it.
+    """Draw each proportion as shade and number, in per cent, with a line of text below it.
 
     Args:
-        axes: where.
-        values: (M,D) shares from 0 to 1; None: not measured, drawn as a dash.
+        axes: axes to draw on.
+        values: (M,D) proportions from 0 to 1; None: not measured, drawn as a dash.
         below: (M,D) texts below the numbers, such as intervals.
         rows: M names.
         columns: D names.
-        framed: (M,D) which cells get a frame; None: none.
-        small: whether letters are those of a panel.
+        framed: (M,D) which cells have a frame; None for no frames.
+        small: use the letter size of a panel.
 
     Raises:
         ValueError: if the shapes differ.
@@ -75,15 +75,15 @@ def plot_heat_map(
     framed: Sequence[Sequence[bool]] | None = None,
     caption: str = "",
 ) -> None:
-    """Draw a heat map into a file; arguments as :func:`draw_heat_map`.
+    """Draw a heat map to a file; arguments as for :func:`draw_heat_map`.
 
     Args:
-        values: (M,D) shares.
+        values: (M,D) proportions.
         below: (M,D) texts.
         rows: M names.
         columns: D names.
         path: PNG to write.
-        framed: (M,D) which cells get a frame.
+        framed: (M,D) which cells have a frame.
         caption: a line below the map.
     """
     names = max(len(line) for name in rows for line in _folded(name).split("\n"))
@@ -104,15 +104,15 @@ def heat_map_panel(
     framed: Sequence[Sequence[bool]] | None = None,
     title: str = "",
 ) -> str:
-    """Draw a heat map as a panel; arguments as :func:`draw_heat_map`.
+    """Draw a heat map as a panel; arguments as for :func:`draw_heat_map`.
 
     Args:
-        values: (M,D) shares.
-        below: (M,D) texts; left out where there are too many columns to read them.
+        values: (M,D) proportions.
+        below: (M,D) texts; left out if there are too many columns.
         rows: M names.
         columns: D names.
         path: PNG to write, or None.
-        framed: (M,D) which cells get a frame.
+        framed: (M,D) which cells have a frame.
         title: heading.
 
     Returns:
@@ -125,7 +125,7 @@ def heat_map_panel(
 
 
 def _folded(name: str, width: int = 22) -> str:
-    """Fold a name at spaces, hyphens and slashes into lines of about this width."""
+    """Wrap a name at spaces, hyphens and slashes into lines of about this width."""
     lines, line = [], ""
     for part in name.replace("-", "-\0").replace("/", "/\0").replace(" ", " \0").split("\0"):
         if line and len(line) + len(part.rstrip()) > width:

@@ -1,4 +1,4 @@
-"""Find a place for a face's label: whole, beside the face, and on no other face or label where that can be."""
+"""Find a place for a face's label: inside the picture, next to the face, and if possible without overlaps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 #: x, y, width, height in pixels.
 Rectangle = tuple[float, float, float, float]
 
-#: Share of a face's box, at its lower end, that holds the mouth.
+#: Fraction of a face's box, at its lower end, that contains the mouth.
 _MOUTH = 0.45
-#: A covered pixel of a mouth or of another label counts so many times a covered pixel of a face.
+#: Cost of a covered pixel of a mouth or another label, relative to one of a face.
 _WEIGHT = 4
 
 
@@ -23,15 +23,15 @@ def best_place(
     """Choose a size and a place for the label of a face.
 
     Args:
-        sizes: width and height of the label, the preferred first.
-        face: its box, within the picture.
-        picture: width and height.
-        faces: boxes of all faces, this one included.
-        labels: those that are placed already.
+        sizes: possible widths and heights of the label, the preferred first.
+        face: box of the face, within the picture.
+        picture: width and height of the picture.
+        faces: boxes of all faces, including this one.
+        labels: the labels placed so far.
 
     Returns:
-        Which size, and where: the first place that covers nothing, or else the one whose share of covered face is
-        least; None if no size fits into the picture.
+        Index of the size, and the box: the first place that covers nothing, or else the one that covers the smallest
+        part of a face; None if no size fits into the picture.
 
     Example:
         >>> best_place([(40, 20)], (10, 10, 40, 40), (100, 100), [(10, 10, 40, 40)], [])
@@ -58,7 +58,7 @@ def best_place(
 
 
 def _places(face: Rectangle, wide: int, tall: int, picture: tuple[int, int]) -> Iterator[tuple[float, float]]:
-    """Yield upper left corners: below, above, to the right, to the left, and at the ends of the face itself."""
+    """Yield upper left corners: below, above, right and left of the face, and at the ends of the face itself."""
     x, y, width, height = face
     columns = [_moved_in(at, picture[0] - wide) for at in (x, x + width - wide)]
     rows = [_moved_in(at, picture[1] - tall) for at in (y, y + height - tall)]

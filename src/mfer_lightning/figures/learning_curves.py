@@ -1,4 +1,4 @@
-"""Draw what a run measured over its epochs: the figure of one run, and a panel that compares methods."""
+"""Draw learning curves: a figure of one run, and a panel that compares methods."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mfer_lightning.evaluation.metrics_csv import Curve, Metrics, read_curves
 from mfer_lightning.figures.panel import draw_panel
 from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, PAPER, new_figure
 
-#: Shares, drawn in per cent; every other figure of ``train`` and ``val`` is a loss or a term of one.
+#: Proportions, drawn in per cent; all other metrics of ``train`` and ``val`` are losses or terms of a loss.
 _SHARES = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "acc", "f1")
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#7A7A7A", "#1A1A1A")
 _DASHES = ("-", "--", "-.", ":")
-#: Colour and dash of each method; more than these do not fit into one panel.
+#: Colour and dash of each method; a panel has room for no more than these.
 STYLES = tuple(zip(_COLOURS, _DASHES * 2, strict=True))
 
 
@@ -30,19 +30,20 @@ def plot_learning_curves(
     selected_epoch: int | None = None,
     title: str = "Learning curves",
 ) -> None:
-    """Draw the curves of a run in panels, losses, accuracies and the learning rate, and mark the selected epoch.
+    """Draw the losses, accuracies and learning rate of a run, and mark the selected epoch.
 
-    Epochs are counted from 1, as while training. Figures of the test set are not drawn, even where they were recorded:
-    nobody may choose an epoch by them.
+    Epochs are counted from 1, as during training. Test metrics are not drawn, even if they were recorded, because they
+    must not be used to choose an epoch.
 
     Args:
-        metrics: ``metrics.csv`` of a run, or its rows; names such as ``train/loss``, ``val/accuracy``, ``lr-AdamW``.
+        metrics: ``metrics.csv`` of a run, or its rows, with names such as ``train/loss``, ``val/accuracy``,
+            ``lr-AdamW``.
         path: PNG to write.
-        selected_epoch: the epoch whose checkpoint was chosen, counted from 0 as in the file; None marks nothing.
+        selected_epoch: the epoch of the selected checkpoint, counted from 0 as in the file; None for no mark.
         title: heading.
 
     Raises:
-        UserError: if the file cannot be read, or holds no curve.
+        UserError: if the file cannot be read, or contains no curve.
     """
     curves = read_curves(metrics)
     losses: dict[str, Curve] = {}
@@ -79,7 +80,7 @@ def _group(axes: Axes, what: str, group: dict[str, Curve], selected: int | None)
         split, _, kind = name.partition("/")
         if what == "learning rate":
             colour, dash = _COLOURS[number % len(_COLOURS)], _DASHES[number % len(_DASHES)]
-        else:  # colour says what, line style says where: validation is drawn full, training dashed
+        else:  # colour shows the metric, line style the split: validation solid, training dashed
             colour = _COLOURS[kinds.index(kind) % len(_COLOURS)]
             dash = "-" if split == "val" else "--"
         epochs, values = zip(*curve, strict=True)
@@ -96,13 +97,13 @@ def _group(axes: Axes, what: str, group: dict[str, Curve], selected: int | None)
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """The curves of a method's seeds, joined.
+    """Mean curve over the seeds of a method.
 
     Args:
-        label: of the method.
+        label: label of the method.
         epoch: (E,) epochs, ascending, counted from 0 as in ``metrics.csv``.
         mean: (E,) over the seeds that reached the epoch.
-        deviation: (E,) their sample standard deviation, 0 of a single seed.
+        deviation: (E,) their sample standard deviation, 0 for a single seed.
     """
 
     label: str
@@ -112,7 +113,7 @@ class Band:
 
 
 def band(label: str, curves: Sequence[Curve]) -> Band | None:
-    """Join the curves of several seeds; None without any.
+    """Average the curves of several seeds; None without any.
 
     Example:
         >>> found = band("ce", [[(0, 1.0), (1, 3.0)], [(0, 2.0)]])
@@ -138,21 +139,21 @@ def curves_panel(
     scale: float = 1.0,
     marks: Mapping[str, float] | None = None,
 ) -> str:
-    """Draw a curve per method as a panel: the mean over seeds, and a band of one standard deviation.
+    """Draw one curve per method as a panel: the mean over seeds, with a band of one standard deviation.
 
     Args:
-        bands: at least one, at most eight.
+        bands: the curves, at least one and at most eight.
         path: PNG to write, or None.
         title: heading.
-        unit: what the axis measures.
-        scale: factor on all values.
-        marks: label -> mean selected epoch, counted from 0, marked by a dot on its curve.
+        unit: label of the axis.
+        scale: factor for all values.
+        marks: label -> mean selected epoch, counted from 0, marked by a dot on the curve.
 
     Returns:
         The panel as SVG.
 
     Raises:
-        ValueError: if there are none or too many.
+        ValueError: if there are no curves, or too many.
     """
     if not 1 <= len(bands) <= len(STYLES):
         raise ValueError(f"Expected argument `bands` to hold 1 to {len(STYLES)} curves, but got {len(bands)}.")
@@ -172,7 +173,7 @@ def curves_panel(
 def _draw_curve(
     axes: Axes, epoch: ArrayLike, values: ArrayLike, colour: str, dash: str, label: str, chosen: float | None
 ) -> None:
-    """Draw a curve over epochs counted from 1, with a dot at the chosen one, which is counted from 0."""
+    """Draw a curve over epochs counted from 1, with a dot at the selected epoch, which is counted from 0."""
     x, y = np.asarray(epoch) + 1, np.asarray(values)
     axes.plot(x, y, color=colour, linestyle=dash, marker="o" if len(x) == 1 else None, label=label)
     if chosen is not None:

@@ -1,7 +1,7 @@
-"""Panels: small figures of one width that stand side by side on a wide page, and below one another on a telephone.
+"""Panels: small figures of equal width, shown side by side on a wide page and stacked on a phone.
 
-A panel is drawn once and written twice: as SVG whose colours are the page's own, so that it follows a dark page, and as
-PNG for other documents.
+A panel is drawn once and written twice: as SVG with the page's colours, which adapts to dark mode, and as PNG for other
+documents.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from matplotlib.figure import Figure
 
 from mfer_lightning.figures.style import INK, PANEL_STYLE, PAPER, STYLE, lay_out, write_png
 
-#: Inches; on a page 346 pixels, which fits the narrowest telephones.
+#: Inches; 346 pixels on a page, which fits the narrowest phones.
 WIDTH = 3.6
 
 QUIET = "#6b6b6b"
 AXIS = "#8c8c8c"
 GRID = "#e6e6e6"
 
-#: Colour in the drawing -> the page's custom property, lighter on a dark page. The colours are Okabe and Ito's.
+#: Colour in the drawing -> custom CSS property of the page, lighter in dark mode. The colours are Okabe and Ito's.
 PAGE_COLOURS = {
     INK: "--ink", PAPER: "--paper", QUIET: "--quiet", AXIS: "--axis", GRID: "--grid",
     "#0072b2": "--blue", "#d55e00": "--orange", "#009e73": "--green", "#cc79a7": "--pink",
@@ -40,7 +40,7 @@ PAGE_COLOURS = {
 
 @dataclass
 class Panel:
-    """A panel while it is drawn (``figure``, ``axes``) and afterwards (``svg``)."""
+    """A panel: ``figure`` and ``axes`` while it is drawn, ``svg`` afterwards."""
 
     figure: Figure
     axes: Axes
@@ -52,12 +52,12 @@ def draw_panel(path: str | Path | None, height: float, title: str) -> Iterator[P
     """Yield an empty panel that is written when the block ends.
 
     Args:
-        path: PNG to write, whole or not at all; None writes none.
+        path: PNG to write atomically; None for no file.
         height: inches.
         title: heading.
 
     Yields:
-        The panel; its ``svg`` is there after the block.
+        The panel; its ``svg`` is available after the block.
 
     Raises:
         UserError: if the file cannot be written.
@@ -68,7 +68,7 @@ def draw_panel(path: str | Path | None, height: float, title: str) -> Iterator[P
         FigureCanvasAgg(figure)
         panel = Panel(figure, figure.add_subplot(title=title))
         yield panel
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's font has them; in the PNG they are boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's font has these glyphs; the PNG shows boxes
         lay_out(figure)
         if path is not None:
             write_png(figure, path)
@@ -78,13 +78,13 @@ def draw_panel(path: str | Path | None, height: float, title: str) -> Iterator[P
 
 
 def themed(svg: str) -> str:
-    """Make an SVG file part of a page: the page's colours and font, names of its own, no background.
+    """Convert an SVG file for inclusion in a page: the page's colours and font, unique names, no background.
 
     Args:
-        svg: a file of matplotlib's.
+        svg: a file written by matplotlib.
 
     Returns:
-        The ``<svg>`` element, without width and height, so that it takes the width of its place.
+        The ``<svg>`` element, without width and height, so that it fills its container.
     """
     body = svg[svg.index("<svg") :]
     # a style would apply to the whole page

@@ -15,16 +15,16 @@ from mfer_lightning.figures.style import BLUE, INK, ORANGE, new_figure, percent,
 def plot_per_class(
     per_class: Mapping[str, Mapping[str, Any]], path: str | Path, title: str = "Recall of each class"
 ) -> None:
-    """Draw the classes' recalls as bars with 95% Wilson intervals, and their mean as a line.
+    """Draw the recall of each class as a bar with its 95% Wilson interval, and the mean as a line.
 
     Args:
-        per_class: class name -> figures with ``n`` and ``recall`` (None where the class has no samples), the
-            ``per_class`` of a result.
+        per_class: the ``per_class`` of a result: class name -> metrics with ``n`` and ``recall`` (None if the class has
+            no samples).
         path: PNG to write.
         title: heading.
 
     Raises:
-        ValueError: if there is no class.
+        ValueError: if there are no classes.
     """
     if not per_class:
         raise ValueError("Expected argument `per_class` to hold at least one class, but got none.")

@@ -1,4 +1,4 @@
-"""Map features to the plane by t-SNE or PCA: once at a run's end, and in a report for runs that have not done so."""
+"""Embed features in 2-D by t-SNE or PCA: at the end of a run, and in reports for runs without an embedding."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 METHODS = ("tsne", "pca")
-#: PCA comes before t-SNE: distances in more dimensions cost time and are mostly noise.
+#: Dimensions after the PCA before t-SNE: distances in more dimensions cost time and are mostly noise.
 _PCA_DIMENSIONS = 30
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """Faces in the plane.
+    """2-D embedding of faces.
 
     Args:
         points: (M,2) coordinates.
-        rows: (M,) which faces of a table of features.
+        rows: (M,) rows of the faces in a table of features.
     """
 
     points: NDArray[np.floating]
@@ -32,12 +32,12 @@ class Plane:
 
 
 def stratified_subset(label: NDArray[np.integer], limit: int, seed: int = 0) -> NDArray[np.int64]:
-    """Choose at most ``limit`` rows, each class with its share and with at least one.
+    """Choose at most ``limit`` rows, stratified by class, with at least one per class.
 
     Args:
         label: (N,) class of each row.
-        limit: how many rows at the most, at least the number of classes that occur.
-        seed: which rows.
+        limit: maximum number of rows, at least the number of classes that occur.
+        seed: seed of the choice.
 
     Returns:
         Row numbers, ascending.
@@ -55,11 +55,11 @@ def stratified_subset(label: NDArray[np.integer], limit: int, seed: int = 0) -> 
         return np.arange(n)
     classes, place, count = np.unique(label, return_inverse=True, return_counts=True)
     if limit < len(classes):
-        raise ValueError(f"Expected argument `limit` to be at least {len(classes)}, one a class, but got {limit}.")
+        raise ValueError(f"Expected argument `limit` to be at least {len(classes)}, one per class, but got {limit}.")
     share = count * (limit / n)
     quota = np.maximum(np.floor(share).astype(np.int64), 1)
-    # the rows that rounding left over go where most was cut off; too many (from the classes raised to one) are taken
-    # from the largest
+    # rows left over by rounding go to the largest remainders; excess rows (from classes raised to one) are taken
+    # # from the largest classes
     for k in np.argsort(quota - share, kind="stable")[: max(limit - int(quota.sum()), 0)]:
         quota[k] += 1
     while quota.sum() > limit:
@@ -70,13 +70,13 @@ def stratified_subset(label: NDArray[np.integer], limit: int, seed: int = 0) -> 
 
 
 def embed(features: NDArray[np.floating], method: str = "tsne", seed: int = 0) -> NDArray[np.float64]:
-    """Map features to the plane.
+    """Embed features in 2-D.
 
     Args:
         features: (N,D), finite, N at least 1.
-        method: ``tsne`` (neighbourhoods; distances between clusters mean little) or ``pca`` (linear; they mean what
-            they show), which fewer than 4 rows get in any case.
-        seed: of t-SNE and of the randomised PCA before it. t-SNE starts from the PCA, so little depends on it.
+        method: ``tsne`` (shows neighbourhoods; distances between clusters mean little) or ``pca`` (linear, so distances
+            are meaningful). Fewer than 4 rows always use PCA.
+        seed: seed of t-SNE and of the randomised PCA before it. t-SNE starts from the PCA, so it has little influence.
 
     Returns:
         (N,2) coordinates.
@@ -96,11 +96,11 @@ def embed(features: NDArray[np.floating], method: str = "tsne", seed: int = 0) -
     if f.shape[1] == 1:
         f = np.hstack([f, np.zeros_like(f)])
     if not np.ptp(f, axis=0).any():
-        return np.zeros((len(f), 2))  # a collapsed feature space is one point, and has no principal axes
+        return np.zeros((len(f), 2))  # a collapsed feature space is one point and has no principal axes
     if len(f) < 4:
-        method = "pca"  # no neighbourhoods to speak of
+        method = "pca"  # too few for neighbourhoods
     dimensions = 2 if method == "pca" else min(_PCA_DIMENSIONS, *f.shape)
-    with threadpool_limits(1):  # of a few hundred points, threads wait for one another more than they work
+    with threadpool_limits(1):  # for a few hundred points, threads wait for each other more than they compute
         reduced: NDArray[np.float64] = PCA(dimensions, random_state=seed).fit_transform(f)
         if method == "tsne":
             perplexity = min(30.0, (len(f) - 1) / 3)
@@ -109,16 +109,16 @@ def embed(features: NDArray[np.floating], method: str = "tsne", seed: int = 0) -
 
 
 def plane_of(features: NDArray[np.floating], label: NDArray[np.integer], points: int, seed: int = 0) -> Plane | None:
-    """Map a share of the faces to the plane by t-SNE, as a run does once for all figures.
+    """Embed a subset of the faces by t-SNE, once per run for all figures.
 
     Args:
         features: (N,D), finite.
         label: (N,) class of each face; those below 0 are left out.
-        points: how many faces at the most, stratified by class.
-        seed: of the choice of faces and of the embedding.
+        points: maximum number of faces, stratified by class.
+        seed: seed of the choice of faces and of the embedding.
 
     Returns:
-        The points; None for fewer of them than there are classes.
+        The points; None if ``points`` is below the number of classes.
     """
     known = np.flatnonzero(label >= 0)
     if points < len(np.unique(label[known])) or not len(known):
@@ -130,14 +130,14 @@ def plane_of(features: NDArray[np.floating], label: NDArray[np.integer], points:
 def embed_all(
     features: Sequence[NDArray[np.floating]], method: str = "tsne"
 ) -> Callable[[], list[NDArray[np.float64]]]:
-    """Begin to map several sets of features to the plane, each by itself, in a process a core where that pays.
+    """Start to embed several sets of features separately, in one process per core if that is worthwhile.
 
     Args:
-        features: (N,D) each.
+        features: arrays (N,D).
         method: ``tsne`` or ``pca``.
 
     Returns:
-        Waits for the coordinates and gives them: (N,2) each, what :func:`embed` gives.
+        A function that waits for the coordinates and returns them: arrays (N,2) as from :func:`embed`.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(cores, 8, len(features) // 2)  # starting a process takes as long as one embedding of 500 faces
@@ -158,10 +158,10 @@ def embed_all(
 
 
 def _elsewhere(features: Sequence[NDArray[np.floating]]) -> list[NDArray[np.float64]]:
-    """Map sets of features to the plane in a process of its own.
+    """Embed sets of features in a separate process.
 
-    It is started as a program: multiprocessing would import the caller's main module again, which runs a script that
-    has no ``if __name__ == "__main__"``.
+    It is started as a program, because multiprocessing would import the caller's main module again, which would run a
+    script without ``if __name__ == "__main__"``.
     """
     given = io.BytesIO()
     np.savez(given, *features)
@@ -175,7 +175,7 @@ def _elsewhere(features: Sequence[NDArray[np.floating]]) -> list[NDArray[np.floa
 
 
 def serve() -> None:
-    """Read features from standard input and write their t-SNE to standard output, as ``.npz`` both."""
+    """Read features from standard input and write their t-SNE to standard output, both as ``.npz``."""
     with np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False) as features:
         planes = [embed(features[name]) for name in features.files]
     written = io.BytesIO()

@@ -16,20 +16,20 @@ from mfer_lightning.figures.style import BLUE, INK, ORANGE, PAPER, new_figure, p
 
 
 def draw_reliability(axes: Axes, found: Reliability, least: float = 1.0, seeds: int = 1) -> float:
-    """Draw accuracy over confidence with 95% intervals, the diagonal, and the gaps between both.
+    """Draw accuracy over confidence with 95% intervals, the diagonal, and the gaps between them.
 
     Args:
-        axes: where to draw.
+        axes: axes to draw on.
         found: the bins.
-        least: a confidence that the axes must reach down to.
-        seeds: how often each face is among the samples; intervals count it once.
+        least: a confidence that the axes must include.
+        seeds: number of times each face is in the samples; intervals count it once.
 
     Returns:
-        The lower end of both axes.
+        The lower limit of both axes.
     """
     right = np.round(found.accuracy * found.count).astype(int)
     ends = wilson_of_repeated(right, found.count, seeds)
-    # nothing lies below the smallest confidence and accuracy: the room goes to where a confident model's samples are
+    # start at the smallest confidence or accuracy, to leave more room for the samples of a confident model
     lowest = min(least, found.confidence.min(), ends.min())
     low = float(np.clip(np.floor(10 * lowest) / 10, 0.0, 0.9))
     axes.plot([low, 1], [low, 1], color=INK, linewidth=1, linestyle="--", label="perfectly calibrated")
@@ -61,10 +61,10 @@ def plot_reliability(
         label: (N,) class of each sample.
         path: PNG to write.
         bins: number of bins, as for the calibration error in the heading.
-        title: heading, which the calibration error is added to.
+        title: heading, to which the calibration error is added.
 
     Raises:
-        ValueError: as :func:`mfer_lightning.evaluation.calibration.reliability`.
+        ValueError: as in :func:`mfer_lightning.evaluation.calibration.reliability`.
     """
     found = reliability(probabilities, label, bins)
     confidence = np.asarray(probabilities, dtype=np.float64).max(axis=1)
@@ -93,7 +93,7 @@ def reliability_panel(
     """Draw accuracy over confidence in bins of equal mass as a panel.
 
     Args:
-        probabilities: (N,K), rows summing to 1; those of several seeds may be joined.
+        probabilities: (N,K), rows summing to 1; possibly concatenated over seeds.
         label: (N,) class of each sample.
         path: PNG to write, or None.
         title: heading.
@@ -104,7 +104,7 @@ def reliability_panel(
         The panel as SVG.
 
     Raises:
-        ValueError: as :func:`mfer_lightning.evaluation.calibration.reliability`.
+        ValueError: as in :func:`mfer_lightning.evaluation.calibration.reliability`.
     """
     found = reliability(probabilities, label, bins)
     with draw_panel(path, 2.9, title) as panel:

@@ -1,4 +1,4 @@
-"""Draw the risk-coverage curve: how often answers are wrong where only the surer ones are given."""
+"""Draw the risk-coverage curve: the error rate if only the more confident predictions are accepted."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from mfer_lightning.evaluation.risk_coverage import RiskCoverage, risk_coverage
 from mfer_lightning.figures.panel import draw_panel
 from mfer_lightning.figures.style import BLUE, INK
 
-#: Points of the band of intervals.
+#: Number of points of the band of intervals.
 _POINTS = 60
-#: The curve begins with so many faces: the risk of fewer jumps with each of them.
+#: Number of faces at the start of the curve: with fewer, the risk jumps with each face.
 _FEWEST = 20
 
 
 def draw_risk_coverage(axes: Axes, curve: RiskCoverage, seeds: int = 1) -> None:
-    """Draw the share of wrong answers over the share of faces that are answered, with 95% intervals.
+    """Draw the proportion of wrong answers over the proportion of faces answered, with 95% intervals.
 
     Args:
-        axes: where to draw.
-        curve: of :func:`mfer_lightning.evaluation.risk_coverage.risk_coverage`.
-        seeds: how often each face is among the samples. Repetitions of a face are not independent: intervals count it
-            once.
+        axes: axes to draw on.
+        curve: result of :func:`mfer_lightning.evaluation.risk_coverage.risk_coverage`.
+        seeds: number of times each face is in the samples. Repetitions of a face are not independent: intervals count
+            it once.
     """
     first = min(int(np.searchsorted(curve.coverage, _FEWEST * seeds / curve.n)), len(curve.coverage) - 1)
     coverage, risk = curve.coverage[first:], curve.risk[first:]
@@ -49,17 +49,17 @@ def risk_coverage_panel(
     """Draw the curve as a panel.
 
     Args:
-        confidence: (N,) of the predicted classes; those of several seeds may be joined.
-        right: (N,) whether each prediction is right.
+        confidence: (N,) probabilities of the predicted classes; possibly concatenated over seeds.
+        right: (N,) whether each prediction is correct.
         path: PNG to write, or None.
         title: heading.
-        seeds: number of joined seeds.
+        seeds: number of seeds.
 
     Returns:
         The panel as SVG.
 
     Raises:
-        ValueError: as :func:`mfer_lightning.evaluation.risk_coverage.risk_coverage`.
+        ValueError: as in :func:`mfer_lightning.evaluation.risk_coverage.risk_coverage`.
     """
     with draw_panel(path, 2.6, title) as panel:
         draw_risk_coverage(panel.axes, risk_coverage(confidence, right), seeds)

@@ -1,4 +1,4 @@
-"""Draw a model's accuracy under growing changes, and on lists of hard faces."""
+"""Draw a model's accuracy under changes of increasing severity, and on lists of hard faces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, heading, new_figure, percent, share_axis
 
-#: Panels side by side.
+#: Number of panels per row.
 COLUMNS = 4
 
 _COLOURS = {
@@ -20,15 +20,16 @@ _COLOURS = {
 
 
 def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Robustness") -> None:
-    """Draw one panel a change: accuracy over its severities with 95% intervals, and the clean figure as a line.
+    """Draw one panel per change: accuracy over severities with 95% intervals, and the clean accuracy as a line.
 
     Args:
-        card: of :func:`mfer_lightning.analysis.robustness_card.measure_robustness`: ``clean``, ``curves``.
+        card: result of :func:`mfer_lightning.analysis.robustness_card.measure_robustness`, with ``clean`` and
+            ``curves``.
         path: PNG to write.
         title: heading.
 
     Raises:
-        ValueError: if there is no curve.
+        ValueError: if there are no curves.
     """
     curves = card["curves"]
     if not curves:
@@ -54,15 +55,15 @@ def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Rob
 
 
 def plot_lists(card: Mapping[str, Any], path: str | Path, title: str = "Lists of hard faces") -> None:
-    """Draw accuracy on each list and on the rest of the faces, with 95% Wilson intervals.
+    """Draw accuracy on each list and on all other faces, with 95% Wilson intervals.
 
     Args:
-        card: with ``lists``.
+        card: a mapping with ``lists``.
         path: PNG to write.
         title: heading.
 
     Raises:
-        ValueError: if there is no list.
+        ValueError: if there are no lists.
     """
     lists = card["lists"]
     if not lists:
@@ -104,7 +105,7 @@ def _panel(axes: Axes, curve: Mapping[str, Any], clean: Mapping[str, Any], colou
 
 
 def _amount(value: float) -> str:
-    """Write an amount in few characters.
+    """Format an amount with few characters.
 
     Example:
         >>> _amount(0.0537), _amount(343.27), _amount(24), _amount(1.15)

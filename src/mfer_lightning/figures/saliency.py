@@ -1,4 +1,4 @@
-"""Draw where a model looks: maps laid over faces, and the weights of its attention."""
+"""Draw saliency maps over faces, and the weights of attention modules."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 
 from mfer_lightning.figures.style import BLUE, INK, ORANGE, bare, heading, new_figure, percent
 
-#: Faces side by side.
+#: Number of faces per row.
 COLUMNS = 8
 
-#: Perceptually even, from dark to light, and told apart without colour vision.
+#: Perceptually uniform, from dark to light, and readable without colour vision.
 COLOURS = "inferno"
 
 
 @dataclass(frozen=True)
 class Explained:
-    """One face with what speaks for one or two classes.
+    """One face with the maps of one or two classes.
 
     Args:
         face: (H,W,3) uint8 RGB.
         said: the predicted class.
-        true: the true one.
-        confidence: of the prediction, 0 to 1.
+        true: the true class.
+        confidence: probability of the prediction, 0 to 1.
         maps: for each class shown, its name and (H,W) map within 0..1.
     """
 
@@ -41,12 +41,12 @@ class Explained:
 
 
 def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], strength: float = 0.55) -> NDArray[np.uint8]:
-    """Lay a map over a face: the face in grey, coloured the more the map says.
+    """Overlay a map on a grey face: the larger its value, the stronger the colour.
 
     Args:
         face: (H,W,3) uint8 RGB.
         heat: (H,W) within 0..1.
-        strength: how much of the colour covers the face, 0 to 1.
+        strength: opacity of the colour, 0 to 1.
 
     Returns:
         (H,W,3) uint8.
@@ -62,15 +62,15 @@ def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], strength: float 
 
 
 def plot_saliency(examples: Sequence[Explained], path: str | Path, title: str = "Grad-CAM") -> None:
-    """Draw faces, and under each the places that speak for each of its classes.
+    """Draw faces, and below each the regions that support each of its classes.
 
     Args:
-        examples: at least one.
+        examples: at least one face.
         path: PNG to write.
         title: heading.
 
     Raises:
-        ValueError: if there is no face.
+        ValueError: if there are no faces.
     """
     if not examples:
         raise ValueError("Expected argument `examples` to hold at least one face, but got none.")
@@ -100,19 +100,19 @@ def plot_attention(
     path: str | Path,
     title: str = "Attention weights",
 ) -> None:
-    """Draw each face with the weights of its attention modules: the mean over channels, and the most uneven channels.
+    """Draw each face with its attention weights: the mean over channels, and the most uneven channels.
 
-    A weight is given in units of an even one, 1/(H*W): 1 is no attention at all, H*W one position alone. The mean's
-    colours mean the same for all faces of a stage; each channel's are its own, from 0 to its peak.
+    Weights are relative to a uniform one, 1/(H*W): 1 means no attention, H*W all attention on one position. The mean
+    has the same colour scale for all faces of a stage; each channel has its own, from 0 to its peak.
 
     Args:
         faces: B uint8 pictures (H,W,3).
-        stages: name, weights (B,C,h,w) that sum to 1 over positions, and (B,M) channels to show, each.
+        stages: for each stage, its name, weights (B,C,h,w) that sum to 1 over positions, and (B,M) channels to show.
         path: PNG to write.
         title: heading.
 
     Raises:
-        ValueError: if there is no face or no stage.
+        ValueError: if there are no faces or no stages.
     """
     if not len(faces) or not stages:
         raise ValueError("Expected arguments `faces` and `stages` to hold at least one each.")

@@ -1,4 +1,4 @@
-"""Draw the figures that every evaluated split gets."""
+"""Draw the figures of an evaluated split."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, em
     """Draw confusion matrix, recall of each class, reliability, lists and embedding into ``folder/figures``.
 
     Args:
-        folder: holds ``features_<split>.npz`` of the same faces.
-        result: what ``result.json`` is to hold.
-        table: the predictions that it was made of.
-        embedding_points: faces in the embedding; with fewer than there are classes it is left out, and an
-            earlier one removed.
+        folder: folder with ``features_<split>.npz`` of the same faces.
+        result: the content of ``result.json``.
+        table: the predictions behind it.
+        embedding_points: number of faces in the embedding; if it is below the number of classes, there is no embedding,
+            and an earlier one is removed.
     """
     figures, where = folder / "figures", f"{result['protocol']}, {result['split']}"
     plot_confusion(result["confusion"], result["class_names"], figures / "confusion.png", f"Confusion matrix ({where})")
@@ -34,9 +34,9 @@ def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, em
     if result.get("lists"):
         plot_lists(result, figures / "lists.png", f"Lists of faces ({where})")
     else:
-        (figures / "lists.png").unlink(missing_ok=True)  # of an evaluation with lists, which this one replaces
+        (figures / "lists.png").unlink(missing_ok=True)  # from an earlier evaluation with lists
     if embedding_points < len(table.class_names):
-        (figures / "embedding.png").unlink(missing_ok=True)  # the same
+        (figures / "embedding.png").unlink(missing_ok=True)  # from an earlier evaluation
         return
     with np.load(folder / f"features_{result['split']}.npz") as stored:
         feature = stored["feature"].astype(np.float32)

@@ -1,8 +1,8 @@
-"""Share fonts, colours and file writing among all figures.
+"""Fonts, colours and file writing for all figures.
 
-Figures are made through matplotlib's objects, never through pyplot, whose global state would leak figures in long
-runs and clash with a notebook's own. The colours are Okabe and Ito's, which colour-blind readers can tell apart, and
-every class has a marker as well; an emotion keeps both in every figure and every dataset.
+Figures use matplotlib's objects, never pyplot, whose global state would leak figures in long runs and conflict with
+notebooks. The colours are Okabe and Ito's, which colour-blind readers can distinguish, and every class also has a
+marker; an emotion has the same colour and marker in all figures and datasets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mfer_lightning.emotions import canonical
 from mfer_lightning.files import atomic_path
 
 INK = "#222222"
-PAPER = "#fefefe"  # white, but told apart from the white of letters on dark cells
+PAPER = "#fefefe"  # white, but distinct from the white of letters on dark cells
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREEN = "#009E73"
@@ -39,21 +39,21 @@ _EMOTION_STYLES = {
 }
 _OTHER_STYLES = tuple(_EMOTION_STYLES.values())
 _MORE_MARKERS = "<>hpd8H"
-#: Area of some markers, so that all look equally large.
+#: Area of some markers, so that all appear equally large.
 MARKER_SIZES = {"*": 2.2, "P": 1.5, "X": 1.4, "^": 1.2, "v": 1.2}
 
-#: Style sheets of figures, and what panels of a report change of it.
+#: Style of figures, and its changes for panels of a report.
 STYLE = Path(__file__).with_name("figure.mplstyle")
 PANEL_STYLE = Path(__file__).with_name("panel.mplstyle")
 
 
 @contextmanager
 def new_figure(path: str | Path, width: float, height: float) -> Iterator[Figure]:
-    """Give an empty figure that becomes the PNG file ``path``, whole or not at all, when the block ends.
+    """Yield an empty figure that is written to the PNG file ``path`` atomically when the block ends.
 
     Args:
         path: the file to write.
-        width: inches; the file has 150 pixels for each.
+        width: inches; the file has 150 pixels per inch.
         height: inches.
 
     Raises:
@@ -69,7 +69,7 @@ def new_figure(path: str | Path, width: float, height: float) -> Iterator[Figure
 
 
 def lay_out(figure: Figure) -> None:
-    """Place everything in a figure, once: ``print_figure`` would draw the figure a second time to do so."""
+    """Lay out a figure once; ``print_figure`` would draw it a second time for this."""
     engine = figure.get_layout_engine()
     if engine is not None and figure.axes:
         engine.execute(figure)
@@ -77,7 +77,7 @@ def lay_out(figure: Figure) -> None:
 
 
 def write_png(figure: Figure, path: str | Path) -> None:
-    """Write a figure that is laid out to a PNG file, whole or not at all.
+    """Write a figure, which is already laid out, to a PNG file atomically.
 
     Raises:
         UserError: if the file cannot be written.
@@ -85,16 +85,17 @@ def write_png(figure: Figure, path: str | Path) -> None:
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     with atomic_path(path) as temporary:
-        canvas.print_png(str(temporary), metadata={"Software": None})  # no version inside: equal data, equal files
+        # without a version, so that equal data give equal files
+        canvas.print_png(str(temporary), metadata={"Software": None})
 
 
 def heading(figure: Figure, title: str) -> None:
-    """Write the heading of a figure of several pictures."""
+    """Write the heading of a figure with several images."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 
 def bare(axes: Axes, *, frame: bool = True) -> None:
-    """Take grid and ticks from axes that show a picture, and the frame as well."""
+    """Remove grid, ticks and frame from axes that show an image."""
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -103,7 +104,7 @@ def bare(axes: Axes, *, frame: bool = True) -> None:
 
 
 def share_axis(axes: Axes, label: str) -> None:
-    """Make the x axis one of shares in per cent, from 0 to 1, and the y axis one of names."""
+    """Format the x axis for proportions in per cent, from 0 to 1, and the y axis for names."""
     axes.set_xlim(0, 1)
     axes.set_xticks(np.linspace(0, 1, 6), [f"{value:.0f}" for value in np.linspace(0, 100, 6)])
     axes.grid(visible=False, axis="y")
@@ -112,7 +113,7 @@ def share_axis(axes: Axes, label: str) -> None:
 
 
 def class_styles(class_names: Sequence[str]) -> list[tuple[str, str]]:
-    """Give a colour and a marker for each class: an emotion's own, or for other classes one that is still free.
+    """Return a colour and a marker for each class: those of the emotion, or unused ones for other classes.
 
     Example:
         >>> class_styles(["anger", "boredom"])
@@ -121,14 +122,14 @@ def class_styles(class_names: Sequence[str]) -> list[tuple[str, str]]:
     names = [canonical(name) for name in class_names]
     taken = {_EMOTION_STYLES[name] for name in names if name in _EMOTION_STYLES}
     free = [style for style in _OTHER_STYLES if style not in taken]
-    # past eight classes colours come round again, with other markers
+    # beyond eight classes, colours repeat with other markers
     free += [(colour, marker) for marker in _MORE_MARKERS for colour, _ in _OTHER_STYLES]
     spare = iter(free * (1 + len(names) // len(free)))
     return [_EMOTION_STYLES[name] if name in _EMOTION_STYLES else next(spare) for name in names]
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """Write a share as a percentage.
+    """Format a proportion as a percentage.
 
     Example:
         >>> percent(0.9137)

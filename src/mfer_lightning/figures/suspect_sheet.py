@@ -1,4 +1,4 @@
-"""Draw the faces whose labels are most suspect, a row a given label, each with the label that is suggested."""
+"""Draw the faces with the most suspect labels, one row per given label, each with the suggested label."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mfer_lightning.figures.style import INK, bare, heading, new_figure
 
 
 class Suspect(NamedTuple):
-    """A face and the label that is suggested for it.
+    """A face and its suggested label.
 
     Attributes:
         face: (H,W,3) uint8 RGB.
-        suggested: the label.
+        suggested: the suggested label.
     """
 
     face: NDArray[np.uint8]
@@ -29,18 +29,18 @@ def plot_suspects(rows: Sequence[tuple[str, Sequence[Suspect]]], path: str | Pat
     """Draw rows of suspects.
 
     Args:
-        rows: a given label and its suspects, each; rows may differ in length.
+        rows: given label and suspects of each row; rows may differ in length.
         path: the PNG file to write.
-        title: above the sheet.
+        title: heading of the sheet.
 
     Raises:
-        ValueError: where there is no face at all.
-        UserError: where the file cannot be written.
+        ValueError: if there are no faces.
+        UserError: if the file cannot be written.
     """
     columns = max((len(suspects) for _, suspects in rows), default=0)
     if columns == 0:
         raise ValueError("Expected argument `rows` to hold suspects, but got none.")
-    wide = max(1.1 + 0.95 * columns, 0.09 * len(title))  # inches; a title does not make a figure wider
+    wide = max(1.1 + 0.95 * columns, 0.09 * len(title))  # inches; wide enough for the title
     with new_figure(path, wide, 0.7 + 1.2 * len(rows)) as figure:
         heading(figure, title)
         grid = figure.subplots(len(rows), columns, squeeze=False)

@@ -1,4 +1,4 @@
-"""Draw the emotions of one person over the seconds of a video."""
+"""Draw the emotions of one person over the time of a video."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plot_timeline(
     title: str = "Emotions over time",
     gap: float = 1.0,
 ) -> None:
-    """Draw the probabilities of the emotions over time as layers that add up to 100%, and the likeliest as a strip.
+    """Draw the probabilities of the emotions over time as stacked layers, and the most probable one as a strip.
 
     Args:
         times: (T,) seconds, ascending.
@@ -29,10 +29,10 @@ def plot_timeline(
         class_names: the K emotions.
         path: PNG to write.
         title: heading.
-        gap: where the person is not seen for longer than this, in seconds, the layers are interrupted.
+        gap: the layers are interrupted where the person is not visible for longer than this, in seconds.
 
     Raises:
-        ValueError: if there is no time, or the shapes disagree.
+        ValueError: if ``times`` is empty, or the shapes disagree.
     """
     values = np.asarray(shares, dtype=np.float64)
     if len(times) == 0 or values.shape != (len(times), len(class_names)):
@@ -64,4 +64,4 @@ def plot_timeline(
         handles = [Patch(color=colour, label=name) for name, colour in zip(class_names, colours, strict=True)][::-1]
         legend = layers.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
         for text in legend.get_texts():
-            text.set_parse_math(False)  # the name of a class is no formula
+            text.set_parse_math(False)  # the name of a class is not a formula

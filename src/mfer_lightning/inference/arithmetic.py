@@ -1,4 +1,4 @@
-"""Choose the arithmetic that a loaded model predicts in, under Lightning's names of precisions."""
+"""Choose the precision in which a loaded model predicts, by Lightning's names."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mfer_lightning.config.precision import PRECISIONS as SHORT
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.inference.model import FERModel
 
-#: Computed in -> the type that products and convolutions have there.
+#: Precision -> the type of matrix products and convolutions.
 TYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 #: Further spellings: Lightning's short ones and torch's names of the types.
 SPELLINGS = {**SHORT, "float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
-#: What Lightning knows and what is not computed in here.
+#: Precisions of Lightning that are not supported here.
 _OTHERS = ("16-true", "bf16-true", "64", "64-true", "transformer-engine", "transformer-engine-float16")
 
 
 def check_precision(precision: Any) -> str:
-    """Read a precision under one name.
+    """Normalise the name of a precision.
 
     Args:
         precision: ``"auto"``, a name of :data:`TYPES` or one of :data:`SPELLINGS`.
@@ -31,7 +31,7 @@ def check_precision(precision: Any) -> str:
         ``"auto"`` or a name of :data:`TYPES`.
 
     Raises:
-        UserError: for another one.
+        UserError: for any other.
 
     Example:
         >>> check_precision("bfloat16"), check_precision(32), check_precision("auto")
@@ -43,25 +43,26 @@ def check_precision(precision: Any) -> str:
         return name
     if name in _OTHERS:
         raise UserError(
-            f"precision={precision}: norms, softmax and sums stay in float32 here. Use 32-true, bf16-mixed, 16-mixed "
+            f"precision={precision}: norms, softmax and sums are always computed in float32 here. Use 32-true, "
+            "bf16-mixed, 16-mixed "
             "or auto."
         )
     raise UserError(f"precision={precision}: {nearest(said, ('auto', *TYPES, 'float32', 'bfloat16', 'float16'))}")
 
 
 def choose_precision(precision: Any, device: torch.device) -> str:
-    """Choose the arithmetic for a device.
+    """Choose the precision for a device.
 
     Args:
-        precision: as for :func:`check_precision`. ``"auto"`` is ``"bf16-mixed"`` on a GPU that multiplies bfloat16
-            itself, and ``"32-true"`` elsewhere.
-        device: that the model is on.
+        precision: as for :func:`check_precision`. ``"auto"`` is ``"bf16-mixed"`` on a GPU with native
+            bfloat16, and ``"32-true"`` elsewhere.
+        device: device of the model.
 
     Returns:
         A name of :data:`TYPES`.
 
     Raises:
-        UserError: for an unknown one, or one that the device does not have.
+        UserError: for an unknown precision, or one that the device does not support.
     """
     name = check_precision(precision)
     if name == "auto":
@@ -73,11 +74,11 @@ def choose_precision(precision: Any, device: torch.device) -> str:
 
 
 def set_precision(model: FERModel, precision: str) -> FERModel:
-    """Make a model predict in an arithmetic, in place. Its outputs stay float32.
+    """Set the precision in which a model predicts, in place. Its outputs stay float32.
 
-    Under ``"bf16-mixed"`` and ``"16-mixed"`` the weights of linear layers and convolutions are converted once, where
-    autocast would convert all of them at each batch, to the same numbers. Norms, softmax and sums stay in float32. The
-    weights need half the memory, and only loading the model again brings float32 back.
+    Under ``"bf16-mixed"`` and ``"16-mixed"``, the weights of linear layers and convolutions are converted once;
+    autocast would convert them at each batch, to the same numbers. Norms, softmax and sums stay in float32. The weights
+    then need half the memory. To return to float32, load the model again.
 
     Args:
         model: as :func:`~mfer_lightning.inference.model.read_model` returns it.
@@ -87,7 +88,7 @@ def set_precision(model: FERModel, precision: str) -> FERModel:
         The same model.
 
     Raises:
-        UserError: where the weights were converted to another type before.
+        UserError: if the weights were already converted to another type.
     """
     if precision == model.precision:
         return model

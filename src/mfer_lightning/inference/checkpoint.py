@@ -12,13 +12,13 @@ from mfer_lightning.errors import UserError
 
 
 def model_path(where: str | PathLike[str]) -> Path:
-    """Return the path of a model that a caller named: a path, or a model that comes with the package.
+    """Return the path of the model that a caller named, by a path or the name of a bundled model.
 
-    A file or folder that has the name of a bundled model is meant, and a line says so.
+    If a file or folder has the name of a bundled model, it is used, with a note.
 
     Raises:
-        UserError: where a bundled model is damaged.
-        ValueError: for a network in memory, and what is no path at all.
+        UserError: if a bundled model is damaged.
+        ValueError: for a network in memory, or anything else that is not a path.
     """
     if not isinstance(where, (str, PathLike)):
         raise ValueError(
@@ -31,7 +31,7 @@ def model_path(where: str | PathLike[str]) -> Path:
         return path
     if not path.exists():
         return bundled.checked()
-    other = f": checkpoint={bundled.full_name} names that one" if str(where) != bundled.full_name else ""
+    other = f": checkpoint={bundled.full_name} names the bundled one" if str(where) != bundled.full_name else ""
     print(f"Note: {where} is a file or folder here, and is used instead of the bundled model{other}.", flush=True)
     return path.absolute()
 
@@ -40,15 +40,15 @@ def checkpoint_path(where: str | PathLike[str]) -> Path:
     """Find the checkpoint file of a run.
 
     Args:
-        where: a run's folder (its selected checkpoint is meant: ``best.ckpt``, or ``last.ckpt`` where the protocol
-            takes the last epoch), a run's ``checkpoints`` folder, or a checkpoint file.
+        where: a run's folder (meaning its selected checkpoint: ``best.ckpt``, or ``last.ckpt`` if the protocol takes
+            the last epoch), a run's ``checkpoints`` folder, or a checkpoint file.
 
     Returns:
         The file, which exists.
 
     Raises:
-        UserError: where there is none.
-        ValueError: as :func:`model_path`.
+        UserError: if there is none.
+        ValueError: as in :func:`model_path`.
     """
     path = model_path(where)
     if path.is_file():
@@ -69,13 +69,13 @@ def checkpoint_path(where: str | PathLike[str]) -> Path:
 
 
 def run_folder(checkpoint: Path) -> Path | None:
-    """Return the folder of the run that a checkpoint file belongs to, or None where it lies elsewhere."""
+    """Return the folder of the run that a checkpoint file belongs to, or None if it lies elsewhere."""
     run = checkpoint.parent.parent
     return run if checkpoint.parent.name == "checkpoints" and (run / "config.yaml").is_file() else None
 
 
 def _takes_last(run: Path) -> bool:
-    """Whether the run's protocol takes the last epoch. An unfinished run has no result yet: its best so far is used."""
+    """Whether the run's protocol takes the last epoch. An unfinished run has no result yet; its best so far is used."""
     try:
         return json.loads((run / "result.json").read_text(encoding="utf-8"))["selection"]["split"] is None
     except (OSError, ValueError, KeyError, TypeError):

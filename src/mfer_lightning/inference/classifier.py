@@ -1,4 +1,4 @@
-"""The interface that a predictor needs of a trained model, and its implementation in torch.
+"""The interface of a trained model that a predictor requires, and its implementation in torch.
 
 This module imports torch only when it is used, so that ONNX models run without it.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mfer_lightning.inference.model import FERModel
 
 Batch = NDArray[np.uint8]
-#: Probabilities (B,K), features (B,D), and valence and arousal (B,2) where the model predicts them.
+#: Probabilities (B,K), features (B,D), and valence and arousal (B,2) if the model predicts them.
 Output = tuple[NDArray[np.float32], ...]
 
 
@@ -41,9 +41,9 @@ class Classifier(Protocol):
         ...
 
     def classify(self, faces: Batch) -> Output:
-        """Return probabilities (B,K) and features (B,D), float32, of uint8 (B,H,W,3) RGB faces.
+        """Return probabilities (B,K) and features (B,D), float32, for uint8 (B,H,W,3) RGB faces.
 
-        A model of valence and arousal returns them third, (B,2) within [-1, 1].
+        A model that predicts valence and arousal also returns them, (B,2) within [-1, 1].
         """
         ...
 
@@ -53,11 +53,11 @@ class TorchClassifier:
 
     Args:
         model: network and preprocessing.
-        views: averaged for each face; None: as the model's file says.
+        views: views averaged for each face; None: those stored with the model.
 
     Attributes:
         class_names: the K emotions in the order of the probabilities.
-        metadata: what the checkpoint says of its training.
+        metadata: the checkpoint's record of its training.
     """
 
     def __init__(self, model: FERModel, views: Views | None = None) -> None:
@@ -68,17 +68,17 @@ class TorchClassifier:
 
     @property
     def precision(self) -> str:
-        """What the network computes in."""
+        """The precision of the network."""
         return self.model.precision
 
     @property
     def device(self) -> str:
-        """Where the network is."""
+        """The device of the network."""
         return str(self.model.device)
 
     def identity(self) -> str:
         """Hash of class names, preprocessing, views, temperature and every weight."""
-        # without a shift as before there was one, so that older folders of predictions can be continued
+        # without a shift, the hash is that of versions before shifts existed: older prediction folders can be resumed
         views = self.views.to_config() if self.views.shift else self.views.flip
         described = [self.class_names, self.model.preprocess.to_config(), views, self.metadata.get("alignment")]
         if self.model.temperature != 1:
@@ -90,11 +90,11 @@ class TorchClassifier:
         return digest.hexdigest()
 
     def classify(self, faces: Batch) -> Output:
-        """Classify uint8 (B,H,W,3) RGB faces; the results are float32, whatever the model computes in."""
+        """Classify uint8 (B,H,W,3) RGB faces; the results are float32 in any precision."""
         import torch
 
         batch = torch.from_numpy(np.ascontiguousarray(faces))
-        if self.model.device.type == "cuda":  # sent as it is and transposed there
+        if self.model.device.type == "cuda":  # transfer first, then transpose on the GPU
             batch = batch.pin_memory().to(self.model.device, non_blocking=True)
         batch = batch.permute(0, 3, 1, 2).contiguous()
         output = self.model(batch, views=self.views)

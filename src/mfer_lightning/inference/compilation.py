@@ -1,4 +1,4 @@
-"""Compile a loaded model for batches of one size, where there is enough to predict."""
+"""Compile a loaded model for batches of one size, if there is enough to predict."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.regions import compile_blocks, count_kinds
 from mfer_lightning.termination import received
 
-#: ``auto`` compiles from here on: seconds of forward passes, by a rough count. Forward passes compile in about a third
-#: of the time of a training step, and gain about as much.
+#: Minimum for ``auto`` to compile: seconds of forward passes, roughly estimated. Forward passes compile in about a
+#: #: third of the time of a training step, and gain about as much.
 PAYS_FROM = 120.0
 
 _LEGAL: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False, "1": True, "0": False}
@@ -45,23 +45,22 @@ def check_compile(compile: Any) -> bool | str:
 
 
 def compile_model(model: FERModel, compile: Any, batch_size: int, faces: float = 0) -> bool:
-    """Compile the blocks that a model's network repeats, in place, for batches of one size.
+    """Compile the repeated blocks of a model's network, in place, for batches of one size.
 
-    Batches of more than half that size are filled up with copies of their last face, so that one graph a block does;
-    smaller ones take the uncompiled network. Where nothing can be compiled, a warning, and the model stays as it was.
+    Batches of more than half that size are padded with copies of their last face, so that one graph per block suffices;
+    smaller ones use the uncompiled network. If nothing can be compiled, a warning is issued and the model is unchanged.
 
     Args:
         model: on its device, with its precision set.
-        compile: True, False, or ``"auto"``: on a GPU, where the forward passes take two minutes or more by a rough
-            count.
+        compile: True, False, or ``"auto"``: on a GPU, if the forward passes take an estimated two minutes or more.
         batch_size: faces of a full batch.
-        faces: forward passes of one face that are expected; for ``"auto"``.
+        faces: expected number of forward passes of one face, for ``"auto"``.
 
     Returns:
-        Whether it is compiled now.
+        Whether it is compiled.
 
     Raises:
-        UserError: for another value of ``compile``.
+        UserError: for any other value of ``compile``.
     """
     wanted = check_compile(compile)
     if wanted is False or (wanted == "auto" and not _pays(model, faces)):
@@ -74,7 +73,7 @@ def compile_model(model: FERModel, compile: Any, batch_size: int, faces: float =
     use_lasting_cache()
     try:
         try_compiler(model.device, backward=False)
-    except Exception as error:  # whatever compilers, drivers and file systems raise
+    except Exception as error:  # compilers, drivers and file systems raise many types
         if received():
             raise
         warn(error)
@@ -85,8 +84,8 @@ def compile_model(model: FERModel, compile: Any, batch_size: int, faces: float =
     guard_calls(blocks, lambda *given, **_: bool(given) and _full(given[0], batch_size), warn)
     model.full_batch = batch_size
     print(
-        f"Compiling {count_kinds(blocks)} kinds of blocks at the first batch: about "
-        f"{max(1, count_kinds(blocks) * SECONDS_A_KIND // 3)} s, once; later calls find the results in "
+        f"Compiling {count_kinds(blocks)} kinds of blocks at the first batch takes about "
+        f"{max(1, count_kinds(blocks) * SECONDS_A_KIND // 3)} s, once; later calls reuse the results in "
         f"{os.environ['TORCHINDUCTOR_CACHE_DIR']}.",
         flush=True,
     )

@@ -19,13 +19,13 @@ from mfer_lightning.errors import UserError, check_least
 
 
 def stored_config(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the configuration that a model was trained with; of a training in Python, its dataset alone.
+    """Return the configuration that a model was trained with; only the dataset if it was trained from Python.
 
     Args:
-        metadata: of a model.
+        metadata: metadata of a model.
 
     Returns:
-        None where nothing is stored.
+        None if nothing is stored.
     """
     config = metadata.get("config")
     if config is None and isinstance(metadata.get("datamodule"), Mapping):
@@ -40,7 +40,7 @@ def dataset_config(
 
     Args:
         name: a choice of ``conf/dataset``; None: the stored one.
-        options: ``dataset.<option>=<value>``, which win.
+        options: ``dataset.<option>=<value>``, which take precedence.
         stored: the configuration that a checkpoint was trained with, or None.
         data: the data root; None: ``MFER_DATA``, the stored one, or the default.
 
@@ -48,7 +48,7 @@ def dataset_config(
         A plain mapping with ``_target_``.
 
     Raises:
-        UserError: where there is no such dataset or option, or the dataset is not known.
+        UserError: if there is no such dataset or option, or the model does not name its dataset.
     """
     if name is None:
         if stored is None or "dataset" not in stored:
@@ -72,12 +72,12 @@ def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: st
     """Build the datamodule of a dataset for evaluation, and read its labels.
 
     Args:
-        config: of :func:`dataset_config`.
+        config: result of :func:`dataset_config`.
         loader: ``eval_batch_size`` and ``num_workers``.
         cache: folder of decoded images; None: the default.
 
     Raises:
-        UserError: where an option is illegal, or files are missing or damaged.
+        UserError: if an option is illegal, or files are missing or damaged.
     """
     check_least("loader.eval_batch_size", loader["eval_batch_size"], 1)
     check_least("loader.num_workers", loader["num_workers"], 0)

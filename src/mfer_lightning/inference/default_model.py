@@ -1,4 +1,4 @@
-"""Choose the bundled model where none is named, and say which it is, how accurate and with which limits."""
+"""Choose the default bundled model, and print its name, accuracy and limits."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 from mfer_lightning.bundled.registry import BundledModel, default_model
 from mfer_lightning.evaluation.intervals import result_interval
 
-#: What the line ends with.
+#: The end of the line.
 LIMITS = (
-    "It names the expression that observers would name, not what a person feels; not for decisions about people "
+    "It names the expression that observers would see, not what a person feels; not for decisions about people "
     "(docs/bundled_models.md)"
 )
 
 
 def use_default_model() -> Path:
-    """Return the folder of the bundled model that is used where none is named, and print one line about it.
+    """Return the folder of the default bundled model, and print one line about it.
 
     Raises:
-        UserError: where this installation has none, or it is damaged.
+        UserError: if this installation has none, or it is damaged.
     """
     model = default_model()
     folder = model.checked()
@@ -27,7 +27,7 @@ def use_default_model() -> Path:
 
 
 def in_one_line(model: BundledModel) -> str:
-    """Say which model it is, its accuracy with the 95% interval and on which faces, and its limits."""
+    """Format the model's name, its accuracy with the 95% interval and test set, and its limits."""
     description = model.description()
     words = f"{model.full_name}, bundled with mfer_lightning"
     results = description.get("results") or []

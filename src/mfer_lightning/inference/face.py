@@ -1,4 +1,4 @@
-"""One face of a photo or frame, and what a model says of it. No torch here."""
+"""One face of a photo or frame, with a model's prediction. Does not import torch."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class Face:
     """One face and its predicted emotions.
 
     Args:
-        number: of the face in its photo, from the left, from 0.
+        number: number of the face in its photo, from the left, starting at 0.
         probabilities: emotion -> probability, in the model's order; they add up to 1.
-        box: x, y, width, height in pixels of the upright photo; None for a face that came aligned.
-        landmarks: (5,2) left eye, right eye, nose, left and right corner of the mouth, as seen in the picture; or None.
-        confidence: the detector's, 0 to 1; None for a face that came aligned.
-        residual: root mean square distance of the landmarks from the template's points, as a share of the crop's
+        box: x, y, width, height in pixels of the upright photo; None for an already aligned face.
+        landmarks: (5,2) left eye, right eye, nose, left and right corner of the mouth, as seen in the image; or None.
+        confidence: the detector's, 0 to 1; None for an already aligned face.
+        residual: root mean square distance of the landmarks from the template's points, as a fraction of the crop's
             height: large for faces seen from the side.
-        quality: of :data:`mfer_lightning.inference.media.face_quality.QUALITIES`; None where it was not judged.
+        quality: one of :data:`mfer_lightning.inference.media.face_quality.QUALITIES`; None if it was not judged.
         track: number of the person in a video, from 1; None in photos.
-        smoothed: probabilities averaged over time, in a video.
-        valence: how pleasant the expression is, -1 to 1; None where the model does not predict it.
-        arousal: how excited, -1 to 1; None likewise.
-        threshold: an answer of a lower probability is uncertain; None: none is called so.
-        aligned: (H,W,3) uint8 RGB, the model's input; None unless it was asked for.
+        smoothed: in a video, probabilities averaged over time.
+        valence: how pleasant the expression is, -1 to 1; None if the model does not predict it.
+        arousal: how excited the expression is, -1 to 1; None if the model does not predict it.
+        threshold: an answer with a lower probability is uncertain; None: answers are never marked as uncertain.
+        aligned: (H,W,3) uint8 RGB, the model's input; None unless requested.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Face:
 
     @property
     def label(self) -> str:
-        """The most probable emotion, by the smoothed probabilities where there are any."""
+        """The most probable emotion, by the smoothed probabilities if there are any."""
         shown = self.shown
         return max(shown, key=shown.__getitem__)
 
@@ -63,12 +63,12 @@ class Face:
 
     @property
     def uncertain(self) -> bool:
-        """Whether the model is not sure enough of :attr:`label` for an answer."""
+        """Whether the probability of :attr:`label` is below the threshold."""
         return self.threshold is not None and self.probability < self.threshold
 
     @property
     def answer(self) -> str:
-        """The most probable emotion, or that the model is uncertain.
+        """The most probable emotion, or ``"uncertain"``.
 
         Example:
             >>> shares = {"fear": 0.4, "surprise": 0.35, "neutral": 0.25}
@@ -79,7 +79,7 @@ class Face:
 
     @property
     def shown(self) -> Mapping[str, float]:
-        """The smoothed probabilities where there are any, else the probabilities."""
+        """The smoothed probabilities if there are any, else the probabilities."""
         return self.probabilities if self.smoothed is None else self.smoothed
 
     def top(self, k: int | None = 3) -> list[tuple[str, float]]:
@@ -114,7 +114,7 @@ class Face:
 
     @property
     def affect(self) -> dict[str, float]:
-        """Valence and arousal by name, where the model predicts them."""
+        """Valence and arousal by name, if the model predicts them."""
         both = zip(AFFECT, (self.valence, self.arousal), strict=True)
         return {name: value for name, value in both if value is not None}
 
@@ -148,7 +148,7 @@ class Face:
 
     @property
     def doubt(self) -> str:
-        """The mark of a face that is too small or too blurred, in brackets behind a blank; else empty."""
+        """The mark of a face that is too small or too blurred, as a space and brackets; otherwise empty."""
         return "" if self.quality in (None, "good") else f" ({self.quality})"
 
     def html_row(self, title: str) -> HtmlRow:

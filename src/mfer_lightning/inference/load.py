@@ -33,32 +33,31 @@ def load_model(
     verify: bool = True,
     uncertain: bool | float | None = None,
 ) -> Predictor:
-    """Load a trained model that takes photos, without executing anything that its file holds.
+    """Load a trained model that takes photos, without executing anything from its file.
 
     Args:
-        where: a run's folder, a checkpoint file, what ``mfer export`` wrote (a folder, or an ``.onnx`` file), or the
-            name of a bundled model, e.g. ``"ferplus"``; None: the default bundled model, and a line says so.
-        device: ``"auto"`` (a GPU where there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
-        batch_size: faces at a time; None: 256 on a GPU, 64 elsewhere.
-        flip: average with the mirrored face; None: as the model's file says.
-        shift: average with four copies shifted by this share of the side; None: as the model's file says.
-        precision: ``"32-true"``, ``"bf16-mixed"`` (at least twice as fast where the hardware multiplies it natively,
-            half the memory, and probabilities differ by about a hundredth), ``"16-mixed"`` (GPUs alone), or ``"auto"``:
-            bfloat16 on a GPU that has it, else float32.
-        compile: compile the network's repeated blocks for full batches; ``"auto"``: where ``expected_faces`` are
-            enough for it to pay.
-        expected_faces: how many faces there will be, about.
-        plugins: packages of yours that the model was trained with; importing them executes their code.
-        verify: compare the weights with the checksums that the file holds.
-        uncertain: below which probability an answer is uncertain; None or True: the model's own threshold, False:
-            never.
+        where: a run's folder, a checkpoint file, an export (a folder, or an ``.onnx`` file), or the name of a bundled
+            model, e.g. ``"ferplus"``; None: the default bundled model, with a note.
+        device: ``"auto"`` (a GPU if there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
+        batch_size: faces per batch; None: 256 on a GPU, 64 elsewhere.
+        flip: average with the mirrored face; None: as stored with the model.
+        shift: average with four copies shifted by this fraction of the side; None: as stored with the model.
+        precision: ``"32-true"``, ``"bf16-mixed"`` (at least twice as fast on hardware with native bfloat16, half the
+            memory; probabilities differ by about 0.01), ``"16-mixed"`` (GPUs only), or ``"auto"``:
+            bfloat16 on a GPU with native bfloat16, else float32.
+        compile: compile the network's repeated blocks for full batches; ``"auto"``: if ``expected_faces`` are enough
+            to make it worthwhile.
+        expected_faces: approximate number of faces.
+        plugins: your own packages that the model was trained with; importing them executes their code.
+        verify: compare the weights with the checksums in the file.
+        uncertain: threshold below which an answer is uncertain; None or True: the model's own, False: never.
 
     Returns:
         The model: ``.predict(photos)``, ``.embed(photos)``, ``.class_names``.
 
     Raises:
-        ValueError: for a network in memory, or a batch size that is no whole number of at least 1.
-        UserError: where there is no such model, or it is damaged, unsafe or of a newer version.
+        ValueError: for a network in memory, or a batch size that is not a whole number of at least 1.
+        UserError: if there is no such model, or it is damaged, unsafe or of a newer version.
     """
     if batch_size is not None:
         check_count("batch_size", batch_size)
@@ -68,11 +67,13 @@ def load_model(
     if path.suffix == ".onnx" or (path / "model.onnx").is_file():
         if wanted not in ("auto", "32-true"):
             raise UserError(
-                f"precision={precision}: an ONNX file computes in what it was written in: load the checkpoint, or "
+                f"precision={precision}: the precision of an ONNX file is fixed: load the checkpoint, or "
                 "export it with quantize=int8."
             )
         if compiled is True:
-            raise UserError("compile=true: an ONNX file is run as it is by ONNX Runtime: load the checkpoint.")
+            raise UserError(
+                "compile=true: ONNX files are run by ONNX Runtime, without compilation: load the checkpoint."
+            )
         classifier = _onnx_classifier(path, device, flip, shift, verify)
         return Predictor(classifier, batch_size=64 if batch_size is None else batch_size, uncertain=uncertain)
     with plugins_loaded(plugins):
@@ -86,7 +87,9 @@ def load_model(
 
 def _onnx_classifier(path: Path, device: str, flip: bool | None, shift: float | None, verify: bool) -> Classifier:
     if device not in ("auto", "cpu"):
-        raise UserError(f"device={device}: ONNX files are run on the CPU here. Say device=cpu, or load the checkpoint.")
+        raise UserError(
+            f"device={device}: ONNX files run only on the CPU here. Use device=cpu, or load the checkpoint."
+        )
     try:
         from mfer_lightning.onnx import OnnxModel
     except ImportError as error:
@@ -95,5 +98,5 @@ def _onnx_classifier(path: Path, device: str, flip: bool | None, shift: float | 
     wished = Views.of_metadata(model.metadata, flip, shift)
     if wished != model.views:
         named = f"flip={str(flip).lower()}" if wished.flip != model.views.flip else f"shift={shift:g}"
-        raise UserError(f"{named}: the ONNX file was made with another; load the checkpoint instead.")
+        raise UserError(f"{named}: the ONNX file was exported with another value; load the checkpoint instead.")
     return model

@@ -30,7 +30,7 @@ class ClassMatch:
 
     @property
     def mark(self) -> str:
-        """Suffix of the protocol's name, e.g. ``"-without-contempt"``, so that such figures never mix with others."""
+        """Suffix of the protocol's name, e.g. ``"-without-contempt"``, which keeps such results apart from others."""
         return f"-without-{'-'.join(self.dropped)}" if self.dropped else ""
 
 
@@ -40,15 +40,15 @@ def match_classes(model: Sequence[str], dataset: Sequence[str], drop: Sequence[s
     Args:
         model: the model's classes, in the order of its logits.
         dataset: the dataset's classes, in the order of its labels.
-        drop: classes to leave out: their logits, and the faces that carry them. A seven-class view of an eight-class
+        drop: classes to leave out: their logits, and the faces with these labels. A seven-class view of an eight-class
             model is ``drop=("contempt",)``.
 
     Returns:
         The match.
 
     Raises:
-        UserError: where either side has a class that the other lacks and ``drop`` does not name, or ``drop`` names a
-            class that neither has.
+        UserError: if one side has a class that the other lacks and ``drop`` does not name, or ``drop`` names a class
+            that neither has.
 
     Example:
         >>> match = match_classes(["anger", "joy", "contempt"], ["happiness", "anger"], drop=["contempt"])
@@ -65,10 +65,10 @@ def match_classes(model: Sequence[str], dataset: Sequence[str], drop: Sequence[s
     only_data = [n for n in theirs if n not in own and n not in dropped]
     if only_model or only_data:
         alone = {"model": only_model, "dataset": only_data}
-        sides = [f"the {which} alone has {', '.join(names)}" for which, names in alone.items() if names]
+        sides = [f"only the {which} has {', '.join(names)}" for which, names in alone.items() if names]
         raise UserError(
-            f"The classes differ: {'; '.join(sides)}. Nothing is mapped or left out silently: to leave "
-            f"them out, and have the figures marked so, say drop=[{','.join(only_model + only_data)}]."
+            f"The classes differ: {'; '.join(sides)}. To leave them out, with the results marked accordingly, "
+            f"use drop=[{','.join(only_model + only_data)}]."
         )
     names = tuple(n for n in theirs if n not in dropped)
     if len(names) < 2:

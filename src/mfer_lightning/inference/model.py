@@ -31,11 +31,11 @@ from mfer_lightning.nn.valence_arousal import PREDICTED
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.views import ONE_VIEW, Views
 
-#: Written anew with each export, never copied from an earlier one.
+#: Rewritten with each export, never copied from an earlier one.
 _DERIVED = ("torch_dtype", "library_name", "model_type", "architectures", "id2label", "label2id")
 _VERSIONS_OF = ("mfer_lightning", "torch", "timm", "safetensors")
 
-#: Faces at a time where nothing else is said. A GPU needs many to be busy; a CPU is not quicker with more.
+#: Default batch sizes. A GPU needs many faces to be busy; a CPU is not faster with more.
 _BATCH = {"cuda": 256}
 _BATCH_ELSEWHERE = 64
 
@@ -47,12 +47,12 @@ class FERModel(nn.Module):
         network: maps normalised images to feature and logits.
         preprocess: maps uint8 faces to normalised images.
         class_names: the K emotions in the network's order.
-        metadata: what else its checkpoint says: dataset, protocol, configuration, data hash, git.
-        source: the file that it was read from.
+        metadata: further entries of its checkpoint: dataset, protocol, configuration, data hash, git.
+        source: the file it was read from.
 
     Attributes:
-        precision: what it computes in (:func:`mfer_lightning.inference.arithmetic.set_precision`), at first float32.
-        full_batch: faces of the batches that it is compiled for; 0: it is not compiled.
+        precision: the current precision (:func:`mfer_lightning.inference.arithmetic.set_precision`), initially float32.
+        full_batch: batch size that it is compiled for; 0: it is not compiled.
 
     Example:
         >>> from mfer_lightning.nn import MFER
@@ -82,18 +82,20 @@ class FERModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.network.parameters()).device
 
     @property
     def temperature(self) -> float:
-        """What the network's logits are divided by, as the file says; 1: nothing was fitted."""
+        """The stored divisor of the network's logits; 1 if none was fitted."""
         return Confidence.of_metadata(self.metadata).temperature
 
     def train(self, mode: bool = True) -> FERModel:
         """Stay in evaluation mode: predictions must not depend on the rest of the batch."""
         if mode:
-            raise UserError("A loaded model is for prediction. To train from its weights: mfer weights=<checkpoint>.")
+            raise UserError(
+                "A loaded model is for prediction only. To train from its weights: mfer weights=<checkpoint>."
+            )
         super().train(False)
         return self
 
@@ -102,11 +104,11 @@ class FERModel(nn.Module):
 
         Args:
             faces: uint8 (B,3,H,W), RGB, on any device.
-            views: what logits and features are averaged over; by default the faces as they are.
+            views: views over which logits and features are averaged; by default only the original faces.
 
         Returns:
             ``logits`` (B,K), divided by :attr:`temperature`, and ``feature`` (B,D), float32, on the model's device, and
-            where the model predicts them ``valence_arousal`` (B,2).
+            if the model predicts them, ``valence_arousal`` (B,2).
         """
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             return views.average(self._run, faces.to(self.device, non_blocking=self.device.type == "cuda"))
@@ -121,14 +123,14 @@ class FERModel(nn.Module):
         return {**found, "logits": found["logits"] / self.temperature}
 
     def batches(self, faces: Tensor, size: int = 64, *, views: Views = ONE_VIEW) -> Iterator[dict[str, Tensor]]:
-        """Classify many faces, ``size`` at a time."""
+        """Classify many faces in batches of ``size``."""
         for start in range(0, len(faces), size):
             yield self(faces[start : start + size], views=views)
 
     def describe(self) -> dict[str, Any]:
-        """Return everything that is needed to build, use and judge the model: the content of ``config.json``.
+        """Return everything needed to build, use and judge the model: the content of ``config.json``.
 
-        The values are plain, and folders of this machine are left out.
+        The values are plain, without folders of this machine.
         """
         preprocess = self.preprocess.to_config()
         derived = ("format", "config", "datamodule", "results", "versions", "alignment", "sha256", *_DERIVED)
@@ -159,47 +161,47 @@ class FERModel(nn.Module):
         """Write ``model.safetensors``, ``config.json`` and a model card, in the Hugging Face layout.
 
         Args:
-            folder: appears whole or not at all.
+            folder: written atomically.
             replace: replace an earlier export in that folder.
 
         Returns:
             The folder.
 
         Raises:
-            UserError: where there is something already, or nothing can be written.
+            UserError: if the folder is in use, or cannot be written.
         """
         return write_export(self.describe(), merge_adapter(self.network.state_dict()), folder, replace=replace)
 
     @classmethod
     def from_pretrained(cls, folder: str | PathLike[str], device: str = "auto", *, verify: bool = True) -> FERModel:
-        """Load what :meth:`save_pretrained` or ``mfer export format=safetensors`` wrote; a local folder, no hub.
+        """Load a local folder written by :meth:`save_pretrained` or ``mfer export format=safetensors``.
 
         Args:
-            folder: of the export.
+            folder: folder of the export.
             device: as for :func:`read_model`.
-            verify: compare the weights with the SHA-256 that ``config.json`` holds.
+            verify: compare the weights with the SHA-256 in ``config.json``.
 
         Raises:
-            UserError: where it is missing, damaged, unsafe, of a newer format, or inconsistent.
+            UserError: if it is missing, damaged, unsafe, in a newer format, or inconsistent.
         """
         folder = Path(folder).expanduser()
         return build_model(*read_export(folder, verify=verify), folder).to(choose_device(device))
 
 
 def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool = True) -> FERModel:
-    """Load the model of a run, a checkpoint or an export, without executing anything that the file holds.
+    """Load the model of a run, a checkpoint or an export, without executing anything from the file.
 
     Args:
-        where: a run's folder, a checkpoint file, or a folder that ``mfer export format=safetensors`` wrote, or a
-            file of it.
-        device: ``"auto"`` (a GPU where there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
-        verify: compare the weights with the checksums that the file holds.
+        where: a run's folder, a checkpoint file, or a folder written by ``mfer export format=safetensors``, or a file
+            in it.
+        device: ``"auto"`` (a GPU if there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
+        verify: compare the weights with the checksums in the file.
 
     Returns:
         The model, in evaluation mode.
 
     Raises:
-        UserError: where there is no checkpoint, or it is damaged, unsafe, of a newer format, or inconsistent.
+        UserError: if there is no checkpoint, or it is damaged, unsafe, in a newer format, or inconsistent.
     """
     where = model_path(where)
     if is_export(where):
@@ -208,7 +210,7 @@ def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool
     if path.suffix == ".safetensors" or path.name == "config.json":
         if is_export(path.parent):
             return FERModel.from_pretrained(path.parent, device, verify=verify)
-        raise UserError(f"{path} does not describe a model: give the folder that mfer export wrote.")
+        raise UserError(f"{path} does not describe a model: give the folder written by mfer export.")
     checkpoint = read_checkpoint(path)
     stored = network_weights(checkpoint["state_dict"])
     if verify:
@@ -220,7 +222,7 @@ def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool
 def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> FERModel:
     """Build a model from the content of a file.
 
-    Shapes are compared before anything of their size is allocated: a file cannot ask for more memory than it brings.
+    Shapes are compared before anything of their size is allocated: a file cannot request more memory than it contains.
 
     Args:
         description: ``class_names``, ``network``, ``preprocess``, and further entries, which become the metadata.
@@ -228,7 +230,7 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
         source: the file, for messages.
 
     Raises:
-        UserError: where parts are missing or do not fit together.
+        UserError: if parts are missing or do not fit together.
     """
     check_description(description, source)
     preprocess = build_preprocess(description, source)
@@ -240,7 +242,7 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
 
 
 def usual_batch(device: torch.device) -> int:
-    """Return how many faces a device predicts at a time where nothing else is said.
+    """Return the default batch size of a device.
 
     Example:
         >>> usual_batch(torch.device("cpu")), usual_batch(torch.device("cuda:1"))
@@ -253,7 +255,7 @@ def choose_device(name: str) -> torch.device:
     """Choose the device to predict on.
 
     Raises:
-        UserError: for one that torch does not know, or that this machine does not have.
+        UserError: for one that torch does not know or this machine does not have.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""Predict every face of a dataset's split once: with Lightning's Trainer on any number of ranks, or a loaded model."""
+"""Predict every face of a split once: with Lightning's Trainer on any number of ranks, or with a loaded model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Outputs:
         index: (N,) int64 rows in the FaceIndex, each once.
         logits: (N,K) float32.
         feature: (N,D) float32.
-        valence_arousal: (N,2) float32, or None where the network does not predict them.
+        valence_arousal: (N,2) float32, or None if the network does not predict them.
     """
 
     index: NDArray[np.int64]
@@ -64,7 +64,7 @@ def predict_with_trainer(
         trainer: runs the loop on its devices; all ranks must call this together.
         module: the network with the weights to use.
         loader: batches of the split.
-        views: what logits and features are averaged over.
+        views: views over which logits and features are averaged.
 
     Returns:
         The outputs of all ranks together, the same on each.
@@ -93,10 +93,10 @@ def predict_split(
 
     Args:
         model: the model.
-        datamodule: has read its labels (``setup("predict")``).
-        split: which faces.
-        views: what is averaged for each face.
-        positions: positions within the split, in the order in which the faces are read; None: all faces.
+        datamodule: the dataset, with its labels read (``setup("predict")``).
+        split: the split.
+        views: views averaged for each face.
+        positions: positions within the split, in reading order; None: all faces.
         change: applied to the faces while they are read (robustness suite); None: nothing.
         progress: called with the number of faces of each batch.
 
@@ -104,10 +104,10 @@ def predict_split(
         Logits in the model's own class order, sorted by row.
 
     Raises:
-        UserError: where the split is empty or a face cannot be read.
+        UserError: if the split is empty or a face cannot be read.
     """
     parts: list[dict[str, NDArray[Any]]] = []
-    running: dict[str, Tensor] | None = None  # a GPU computes it while the next batch is sent
+    running: dict[str, Tensor] | None = None  # a GPU computes it while the next batch is transferred
 
     def collect() -> None:
         if running is not None:
@@ -133,21 +133,19 @@ def tabulate(
     """Join outputs and labels over the common classes.
 
     Args:
-        datamodule: of the faces.
-        split: which.
-        outputs: of all its faces.
-        match: from the model's logits and the dataset's labels to the common classes.
-        positions: positions within the split of the faces that were predicted; None: all.
+        datamodule: the dataset of the faces.
+        split: the split.
+        outputs: the outputs for all its faces.
+        match: mapping of the model's logits and the dataset's labels to the common classes.
+        positions: positions within the split of the predicted faces; None: all.
 
     Returns:
-        The table, without the faces of dropped classes, and which of the outputs are in it.
+        The table, without the faces of dropped classes, and a mask of the outputs that are in it.
     """
     part, index = datamodule.splits[split], datamodule.index
     order = np.argsort(part.rows) if positions is None else positions[np.argsort(part.rows[positions])]
     if not np.array_equal(part.rows[order], outputs.index):
-        raise RuntimeError(
-            f"The {split} split was to give {len(order)} faces, but {len(outputs.index)} were predicted."
-        )
+        raise RuntimeError(f"The {split} split has {len(order)} faces, but {len(outputs.index)} were predicted.")
     label = match.to_common[part.label[order]]
     keep = label >= 0
     table = Predictions(
@@ -167,7 +165,7 @@ def tabulate(
 def _valence_arousal(
     outputs: Outputs, keep: NDArray[np.bool_], known: NDArray[np.float32] | None
 ) -> dict[str, NDArray[np.float32]]:
-    """Give the columns of valence and arousal, where the network predicts them: what it says, and what is known."""
+    """Return the columns of predicted and true valence and arousal, if the network predicts them."""
     if outputs.valence_arousal is None:
         return {}
     found = {"valence_arousal": outputs.valence_arousal[keep]}
@@ -175,7 +173,7 @@ def _valence_arousal(
 
 
 def groups_of(datamodule: FaceDataModule, table: Predictions) -> NDArray[np.int64] | None:
-    """Return the group (photo or person) of each face of a table, (N,); None where the dataset has no groups."""
+    """Return the group (photo or person) of each face of a table, (N,); None if the dataset has no groups."""
     group = datamodule.index.group
     return None if group is None else group[table.index]
 
@@ -191,8 +189,8 @@ def write_features(
 ) -> None:
     """Write ``features_<split>.npz``: ``index`` (N,), ``feature`` (N,D) in float16, ``label`` (N,), attributes (N,).
 
-    With ``plane``, also ``tsne`` (M,2) and ``tsne_row`` (M,): the faces drawn in the plane and their rows of the file.
-    With ``group``, also that (N,): which faces share a photo or a person.
+    With ``plane``, also ``tsne`` (M,2) and ``tsne_row`` (M,): 2-D coordinates of M faces and their rows in the file.
+    With ``group``, also ``group`` (N,): which faces share a photo or a person.
 
     Half precision halves the file and is enough for figures; values beyond its range are clipped. The dataset's
     attributes of each face (``attribute_skin``, ...) allow figures by subgroup without the dataset.

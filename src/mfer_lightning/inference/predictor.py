@@ -18,10 +18,10 @@ from mfer_lightning.inference.media.detect_faces import Finder, Found, Look
 from mfer_lightning.inference.media.photos import MOST_PIXELS, Picture, Pixels, pictures
 from mfer_lightning.inference.results import NO_FACE, OF_PICTURE, OK, Embeddings, Face, Prediction, Predictions
 
-#: Most photos, and most bytes of pixels, that wait for a full batch of faces.
+#: Maximum number of photos, and bytes of pixels, that wait for a full batch of faces.
 MOST_WAITING = 256
 MOST_BYTES = 1 << 28
-#: Most bytes of pixels in a batch. They become floats before they are resized.
+#: Maximum bytes of pixels in a batch. They are converted to floats before they are resized.
 _BATCH_BYTES = 1 << 26
 
 #: One photo, its prediction, and the vectors of its faces.
@@ -31,17 +31,17 @@ Result = tuple[Picture, Prediction, NDArray[np.float32]]
 class Predictor:
     """A trained model that takes photos.
 
-    It is what :func:`mfer_lightning.load_model` returns. The model is in evaluation mode and computes
+    :func:`mfer_lightning.load_model` returns it. The model is in evaluation mode and computes
     without gradients. The prediction of a face does not depend on the other faces of the batch.
 
     Args:
         classifier: the network with its preprocessing.
-        batch_size: faces at a time.
-        uncertain: below which probability an answer is uncertain: None or True, the model's own threshold; False,
-            never; or a probability.
+        batch_size: faces per batch.
+        uncertain: threshold below which an answer is uncertain: None or True for the model's own, False for never, or
+            a probability.
 
     Attributes:
-        threshold: that was chosen; None: no answer is called uncertain.
+        threshold: the chosen threshold; None: answers are never marked as uncertain.
 
     Example:
         >>> from mfer_lightning import load_model  # doctest: +SKIP
@@ -68,24 +68,24 @@ class Predictor:
 
     @property
     def precision(self) -> str:
-        """What the network computes in, under Lightning's names: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"``."""
+        """The precision of the network, in Lightning's names: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"``."""
         return str(getattr(self.classifier, "precision", "32-true"))
 
     @property
     def device(self) -> str:
-        """Where the network runs, e.g. ``"cuda:0"``."""
+        """The device of the network, e.g. ``"cuda:0"``."""
         return str(getattr(self.classifier, "device", "cpu"))
 
     @property
     def alignment(self) -> dict[str, Any]:
-        """How its faces are aligned (:func:`mfer_lightning.align.stored_alignment.describe_alignment`)."""
+        """How faces are aligned (:func:`mfer_lightning.align.stored_alignment.describe_alignment`)."""
         stored = self.metadata.get("alignment")
         if isinstance(stored, Mapping):
             return dict(stored)
         trained: Any = self.metadata.get("config")
         dataset: Any = trained.get("dataset", {}) if isinstance(trained, Mapping) else {}
         size = dataset.get("size") if isinstance(dataset, Mapping) else None
-        # imported here because it brings Lightning, and only files that store no alignment need it
+        # imported here because it imports Lightning, and only files without a stored alignment need it
         from mfer_lightning.data.datasets.registry import find_dataset
 
         name = str(self.metadata.get("dataset", ""))
@@ -94,7 +94,7 @@ class Predictor:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks on every prediction, in sentences."""
+        """Remarks that apply to every prediction, in sentences."""
         note = str(self.alignment.get("note", ""))
         return (note,) if note else ()
 
@@ -116,20 +116,20 @@ class Predictor:
         Args:
             source: a path (photo, folder, pattern), the bytes of a file, a PIL image, a uint8 array or tensor, or a
                 list or other iterable of these (:func:`mfer_lightning.inference.media.photos.pictures`).
-            aligned: the pictures are faces already, aligned as in training: each is classified as it is.
-            faces: which faces of a photo: ``"all"``, ``"largest"``, ``"surest"`` or ``"central"``.
-            detector: options of the detector that win over the model's own, e.g. ``{"min_score": 0.99}``.
+            aligned: the pictures are already faces, aligned as in training, and are classified unchanged.
+            faces: which faces of a photo to use: ``"all"``, ``"largest"``, ``"surest"`` or ``"central"``.
+            detector: options of the detector that override the model's own, e.g. ``{"min_score": 0.99}``.
             colour: channel order of arrays, ``"RGB"`` or ``"BGR"``.
             rotate: turn photos without a face by 90, 180 and 270 degrees and look again.
             second_look: look again, with a border and less strictly, in photos where nothing else found a face.
             keep_aligned: keep the model's input of each face (``face.aligned``).
-            max_pixels: larger photos are refused.
+            max_pixels: larger photos are not decoded.
 
         Returns:
-            One prediction a photo, in the order given. Photos that cannot be read are included and say why.
+            One prediction per photo, in the order given. Unreadable photos are included, with the reason.
 
         Raises:
-            UserError: where a path does not exist, or the detector cannot be built.
+            UserError: if a path does not exist, or the detector cannot be built.
             ValueError: for an argument that is not a picture.
         """
         look = Look(aligned, faces, detector, rotate, second_look)
@@ -146,7 +146,7 @@ class Predictor:
             **options: as for :meth:`stream`.
 
         Returns:
-            (N,D) vectors, one a face, and the predictions of the same faces.
+            (N,D) vectors, one per face, and the predictions of the same faces.
         """
         items, vectors = [], []
         for _, prediction, rows in self.stream(pictures(source, colour, max_pixels), **options):
@@ -165,16 +165,16 @@ class Predictor:
         most_waiting: int = MOST_WAITING,
         **options: Any,
     ) -> Iterator[Result]:
-        """Classify pictures one after the other, with their faces in batches; also for endless sources.
+        """Classify pictures lazily, with their faces in batches; also for endless sources.
 
         Args:
             source: the pictures.
-            look: how faces are looked for.
+            look: how to look for faces.
             keep_aligned: as for :meth:`predict`.
-            keep_image: keep the pixels of the pictures; else they are released as soon as possible.
+            keep_image: keep the pixels of the pictures; otherwise they are released as soon as possible.
             most_waiting: pictures that may wait for a batch to fill; 1 returns each one at once.
-            **options: ``aligned``, ``faces``, ``detector``, ``rotate`` and ``second_look`` as for :meth:`predict`, in
-                place of what ``look`` says.
+            **options: ``aligned``, ``faces``, ``detector``, ``rotate`` and ``second_look`` as for :meth:`predict`; they
+                override ``look``.
 
         Yields:
             Picture, prediction, and (n,D) vectors of its n faces, in the order of the source.
@@ -183,7 +183,7 @@ class Predictor:
         yield from self.finish(found, keep_aligned=keep_aligned, keep_image=keep_image, most_waiting=most_waiting)
 
     def finder(self, look: Look | None = None, **options: Any) -> Finder:
-        """Return the face finder of this model, built once for each look; arguments as in :meth:`stream`."""
+        """Return the face finder of this model, built once per ``look``; arguments as in :meth:`stream`."""
         wanted = replace(look or Look(), **options)
         if wanted.key not in self._finders:
             self._finders[wanted.key] = Finder(self.alignment, wanted)
@@ -233,10 +233,10 @@ class Predictor:
     def classify(self, crops: list[Pixels]) -> Output:
         """Return probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces, whatever their sizes.
 
-        A model of valence and arousal returns them third, (N,2).
+        A model that predicts valence and arousal also returns them, (N,2).
 
         Raises:
-            UserError: where the network's outputs are not finite.
+            UserError: if the network's outputs are not finite.
         """
         order = sorted(range(len(crops)), key=lambda i: crops[i].shape)
         parts: list[tuple[list[int], Output]] = []
@@ -252,7 +252,8 @@ class Predictor:
         found = tuple(np.concatenate(columns)[back] for columns in zip(*(part for _, part in parts), strict=True))
         if not all(np.isfinite(values).all() for values in (found[0], *found[2:])):
             raise UserError(
-                "The model's answers are not finite numbers: its weights are damaged, or training diverged."
+                "The model's outputs are not finite: its weights are damaged, or training diverged. Use another "
+                "checkpoint."
             )
         return found
 

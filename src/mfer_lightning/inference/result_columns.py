@@ -1,4 +1,4 @@
-"""Name the columns of the table of predictions of photos."""
+"""Name the columns of the table of predictions."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from mfer_lightning.align.templates import LANDMARKS
 
-#: The two numbers of a face beside its emotions.
+#: Columns of valence and arousal.
 AFFECT = ("valence", "arousal")
 
-#: The column of answers that the model is not sure enough of, and what is shown in their place.
+#: Column that marks uncertain answers, and the text shown for them.
 UNCERTAIN = "uncertain"
 
-#: The columns of a box, and of five landmarks.
+#: Columns of the box and the five landmarks.
 BOX = ("x", "y", "box_width", "box_height")
 POINTS = tuple(f"{name}_{axis}" for name in LANDMARKS for axis in "xy")
 
@@ -22,8 +22,8 @@ def columns(
 ) -> list[str]:
     """Name the columns of :meth:`mfer_lightning.inference.results.Prediction.rows` for a model with these classes.
 
-    Frames and people have columns in videos only, valence and arousal where the model predicts them, uncertain answers
-    where there is a threshold for them.
+    There are columns for frames and people only in videos, for valence and arousal only if the model predicts them, and
+    for uncertain answers only with a threshold.
     """
     start = ["path", *(["frame", "time"] if video else []), "face", "status", "label", "probability"]
     start += [UNCERTAIN] if uncertain else []

@@ -1,4 +1,4 @@
-"""Typed results of predicting photos; they print well and convert to JSON, table rows and HTML. No torch here."""
+"""Typed prediction results, which print well and convert to JSON, table rows and HTML. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mfer_lightning.inference.face import Row
 from mfer_lightning.inference.result_columns import BOX, POINTS, UNCERTAIN
 from mfer_lightning.inference.results_html import HtmlRow, html_table
 
-#: ``status`` of a photo or frame: it has faces, it has none, or why it could not be read.
+#: ``status`` of a photo or frame: with faces, without, or the reason why it could not be read.
 OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE = "ok", "no face", "unreadable", "not an image", "too large"
 STATUSES = (OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE)
 
-#: What a prediction takes over from its photo or frame.
+#: Fields that a prediction copies from its photo or frame.
 OF_PICTURE = ("path", "status", "message", "width", "height", "frame", "time", "rotated")
 
 
@@ -29,16 +29,16 @@ class Prediction:
     """One photo or frame: its faces, or why there are none.
 
     Args:
-        path: the file, or None for a picture that came as an array.
-        faces: from the left to the right; empty unless ``status`` is ``"ok"``.
-        status: of :data:`STATUSES`.
-        message: explanation in a sentence; empty where all is well.
-        width: of the upright photo in pixels, 0 where it could not be read.
-        height: likewise.
+        path: the file, or None for a picture given as an array.
+        faces: from left to right; empty unless ``status`` is ``"ok"``.
+        status: one of :data:`STATUSES`.
+        message: explanation in a sentence; empty if ``status`` is ``"ok"``.
+        width: width of the upright photo in pixels, 0 if it could not be read.
+        height: height of the upright photo in pixels, 0 if it could not be read.
         frame: number of the frame in a video, from 0; None for photos.
-        time: of the frame, in seconds from the video's start.
-        rotated: degrees clockwise by which the photo was turned until faces were found; None: not at all. Boxes and
-            landmarks are in the photo as it is stored.
+        time: time of the frame, in seconds from the video's start.
+        rotated: degrees clockwise by which the photo was turned until faces were found; None: not turned. Boxes and
+            landmarks refer to the stored photo.
     """
 
     path: str | None = None
@@ -77,11 +77,11 @@ class Prediction:
         return cls(faces=faces, **{name: values[name] for name in OF_PICTURE if name in values})
 
     def to_json(self) -> str:
-        """One line of JSON, probabilities as they are, nothing rounded."""
+        """One line of JSON, without rounding."""
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
     def rows(self) -> list[Row]:
-        """Return one flat row a face, or one that says why there is none, for ``csv`` and ``pandas.DataFrame``.
+        """Return one flat row per face, or one that explains why there is none, for ``csv`` and ``pandas.DataFrame``.
 
         Cells that do not apply are left out.
         """
@@ -110,7 +110,7 @@ class Prediction:
 
     @property
     def title(self) -> str:
-        """What to call the photo or frame."""
+        """Display name of the photo or frame."""
         name = self.path or "picture"
         return name if self.frame is None else f"{name}, frame {self.frame}"
 
@@ -125,11 +125,11 @@ class Prediction:
 
 
 class Predictions(Sequence[Prediction]):
-    """Predictions of several photos, in the order in which they were given.
+    """Predictions of several photos, in the given order.
 
     Args:
-        items: one a photo or frame.
-        notes: remarks on all of them, e.g. that the alignment is an approximation.
+        items: one per photo or frame.
+        notes: remarks that apply to all of them, e.g. that the alignment is an approximation.
     """
 
     def __init__(self, items: Sequence[Prediction], notes: Sequence[str] = ()) -> None:
@@ -158,7 +158,7 @@ class Predictions(Sequence[Prediction]):
         return [item.to_dict() for item in self._items]
 
     def to_json_lines(self) -> str:
-        """One line of JSON a photo."""
+        """One line of JSON per photo."""
         return "".join(item.to_json() + "\n" for item in self._items)
 
     def rows(self) -> list[Row]:
@@ -186,8 +186,8 @@ class Embeddings:
     """Faces as vectors.
 
     Args:
-        vectors: (N,D) float32, one row a face.
-        predictions: of the same photos; row ``i`` of ``vectors`` is ``predictions.faces[i]``.
+        vectors: (N,D) float32, one row per face.
+        predictions: predictions of the same photos; row ``i`` of ``vectors`` belongs to ``predictions.faces[i]``.
     """
 
     vectors: NDArray[np.float32] = field(repr=False)

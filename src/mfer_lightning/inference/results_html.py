@@ -1,11 +1,11 @@
-"""Render predictions as an HTML table for notebooks: no images, no scripts, and every text escaped."""
+"""Render predictions as an HTML table for notebooks, without images and scripts, and with escaped text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-#: Further rows are counted, not shown.
+#: Maximum number of rows to show; further ones are only counted.
 MOST_ROWS = 50
 
 #: Photo, face, emotion (or why there is none), and the most probable emotions with their probabilities.
@@ -13,10 +13,10 @@ HtmlRow = tuple[str, str, str, list[tuple[str, float]]]
 
 
 def html_table(rows: Sequence[HtmlRow], notes: Sequence[str] = ()) -> str:
-    """Lay rows out as an HTML table with bars, and notes below it."""
+    """Format rows as an HTML table with bars, and notes below it."""
     head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("photo", "face", "emotion", "likeliest"))
     body = "".join(map(_row, rows[:MOST_ROWS]))
-    more = f"<p>... {len(rows) - MOST_ROWS:,} rows more</p>" if len(rows) > MOST_ROWS else ""
+    more = f"<p>... {len(rows) - MOST_ROWS:,} more rows</p>" if len(rows) > MOST_ROWS else ""
     remarks = "".join(f"<p><em>{escape(note)}</em></p>" for note in notes)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{remarks}"
 

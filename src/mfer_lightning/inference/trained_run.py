@@ -1,4 +1,4 @@
-"""A run as an object: its folder, result, predictions and model. What ``train`` and ``sweep`` return."""
+"""A run as an object, as returned by ``train`` and ``sweep``: its folder, result, predictions and model."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from mfer_lightning.inference.model import FERModel, read_model
 
 
 class Run:
-    """A finished run, or any run's folder; wherever a checkpoint is asked for it stands for its selected one.
+    """A run, usually finished. It can be passed wherever a checkpoint is expected, for its selected checkpoint.
 
-    Everything is read when it is asked for.
+    Everything is read on access.
 
     Args:
         folder: the run's folder.
 
     Raises:
-        UserError: where there is no such folder.
+        UserError: if there is no such folder.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -54,13 +54,13 @@ class Run:
         """The content of ``result.json``.
 
         Raises:
-            UserError: where the run has not ended.
+            UserError: if the run has not ended.
         """
         return dict(self._stored.result)
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """The figures of the reported split: accuracy, mean-class accuracy, ..."""
+        """The metrics of the reported split: accuracy, mean-class accuracy, ..."""
         return dict(self._stored.result["metrics"])
 
     @property
@@ -71,7 +71,7 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The rows of ``metrics.csv``, one an epoch."""
+        """The rows of ``metrics.csv``, one per epoch."""
         return [dict(row) for row in read_rows(self.folder / METRICS)]
 
     @property
@@ -81,7 +81,7 @@ class Run:
 
     @cached_property
     def model(self) -> FERModel:
-        """The network with the selected checkpoint's weights, which takes aligned faces; ``predict`` takes photos."""
+        """The network with the selected checkpoint's weights, for aligned faces; for photos, use ``predict``."""
         return read_model(self.folder)
 
     def predictions(self, split: str | None = None) -> Predictions:
@@ -91,7 +91,7 @@ class Run:
             split: ``"val"`` or ``"test"``; None: the reported one.
 
         Raises:
-            UserError: where there is none.
+            UserError: if there is none.
         """
         try:
             return self._stored.predictions(split)
@@ -108,7 +108,7 @@ class Run:
 
 
 def in_words(result: Mapping[str, Any]) -> str:
-    """Say in a line what was measured, with its 95% intervals.
+    """Format the main results in one line, with 95% intervals.
 
     Args:
         result: the content of a ``result.json``.
@@ -127,9 +127,9 @@ class SweepRuns(Sequence[Run]):
     """The finished runs of a sweep, in the order of its jobs.
 
     Args:
-        folder: the sweep's.
-        rows: one mapping a job, finished or not: the values of the varied options, ``seed``, ``status``, ``error``,
-            ``run`` (a :class:`Run`, or None), and the figures of its reported split. ``pandas.DataFrame(sweep.rows)``.
+        folder: folder of the sweep.
+        rows: one mapping per job, finished or not: the values of the varied options, ``seed``, ``status``, ``error``,
+            ``run`` (a :class:`Run`, or None), and the metrics of its reported split. ``pandas.DataFrame(sweep.rows)``.
         failures: the job's overrides -> why it has no result.
     """
 

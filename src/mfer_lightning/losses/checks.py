@@ -62,7 +62,7 @@ def check_valence_arousal(prediction: Tensor, target: Tensor) -> None:
     if len(prediction) != len(target):
         raise ValueError(
             f"Expected argument `target` to have a row for each of the {len(prediction)} predictions, but got "
-            f"{len(target)}. Where a method trains on some rows of a batch, it gives the objective theirs "
+            f"{len(target)}. A method that trains on some rows of a batch must pass their values to the objective "
             "(valence_arousal=...)."
         )
 
@@ -101,14 +101,14 @@ def check_target_kind(target: Tensor, kind: TargetKind, loss: str, tolerance: fl
     if kind == "multi-hot":
         if not (legal and bool((target > 0).any(dim=1).all())):
             raise UserError(
-                f"{loss} takes targets that name at least one class a face (entries >= 0, one or more > 0), "
+                f"{loss} takes targets with at least one class per face (entries >= 0, one or more > 0), "
                 "but got a row that does not. Use dataset.target=multi, or another loss."
             )
         return
     if not (legal and bool(((target.sum(dim=1) - 1).abs() <= tolerance).all())):
         raise UserError(
             f"{loss} takes targets that are distributions over the classes, entries >= 0 that sum to 1, but got a "
-            "row that is none. Targets of several classes at once (dataset.target=multi) need MultiTargetLoss."
+            "row that is not one. Targets with several classes at once (dataset.target=multi) need MultiTargetLoss."
         )
     if kind == "one-hot" and not bool((target.amax(dim=1) >= 1 - tolerance).all()):
         raise UserError(

@@ -28,7 +28,7 @@ def concordance(prediction: Tensor, target: Tensor) -> Tensor:
 
     Args:
         prediction: (B,C).
-        target: (B,C), NaN where unknown.
+        target: (B,C), NaN if unknown.
 
     Returns:
         (C,) within [-1, 1]; 0 for a column with fewer than two known values.
@@ -55,7 +55,7 @@ def concordance_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
     Args:
         prediction: (B,2).
-        target: (B,2), NaN where unknown. A dimension counts if at least two values are known.
+        target: (B,2), NaN if unknown. A dimension counts if at least two values are known.
 
     Returns:
         A scalar within [0, 2], float32 or wider; 0, with gradients of 0, if no dimension counts.
@@ -80,5 +80,5 @@ class ConcordanceLoss(Loss):
     """Concordance loss for valence and arousal; see :func:`concordance_loss`."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of predictions (B,2) against labels (B,2), NaN where unknown, as a scalar."""
+        """Return the loss of predictions (B,2) against labels (B,2), NaN if unknown, as a scalar."""
         return concordance_loss(prediction, target)

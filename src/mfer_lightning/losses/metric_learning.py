@@ -80,8 +80,8 @@ class MetricLearningLoss(nn.Module):
             self.loss: nn.Module = factory(**{k: v for k, v in sizes.items() if k in names}, **options)
         except (TypeError, AssertionError, ValueError, KeyError) as error:
             raise UserError(
-                f"The loss '{loss}' ({factory.__name__}) of pytorch-metric-learning refused its options {options}: "
-                f"{error} Its own options are: {', '.join(sorted(names - set(sizes)))}."
+                f"The loss '{loss}' ({factory.__name__}) of pytorch-metric-learning rejected its options {options}: "
+                f"{error} Its options are: {', '.join(sorted(names - set(sizes)))}."
             ) from error
 
     def forward(self, feature: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -112,7 +112,7 @@ def _library() -> ModuleType:
         from pytorch_metric_learning import losses
     except ImportError as error:
         raise UserError(
-            "This loss is one of pytorch-metric-learning, which is not installed: `pip install mfer_lightning[metric]`."
+            "This loss requires pytorch-metric-learning, which is not installed: `pip install mfer_lightning[metric]`."
         ) from error
     module: ModuleType = losses
     return module

@@ -31,7 +31,7 @@ class Objective(nn.Module):
         terms: name -> a loss on further outputs of the network, with its own weight, e.g. :class:`PartitionLoss`.
         feature_weight: weight >= 0 of the feature loss. Feature losses are divided by D, so one weight works for every
             width; the published weight of 1e-3 at 1,024 dimensions corresponds to about 1.
-        valence_arousal: a loss ``(prediction (B,2), target (B,2) with NaN where unknown) -> scalar``, e.g.
+        valence_arousal: a loss ``(prediction (B,2), target (B,2) with NaN if unknown) -> scalar``, e.g.
             :class:`ConcordanceLoss`, or None.
         valence_arousal_weight: weight >= 0 of that loss.
 
@@ -68,7 +68,7 @@ class Objective(nn.Module):
         self.valence_arousal_weight = check_number("valence_arousal_weight", valence_arousal_weight, 0.0)
         taken = [name for name in terms if name in RESERVED or name.startswith("feature_")]
         if taken:
-            raise ValueError(f"Expected argument `terms` to have names of their own, but got {taken[0]!r}.")
+            raise ValueError(f"Expected argument `terms` to have names that are not in use, but got {taken[0]!r}.")
         self.terms = nn.ModuleDict(dict(terms))
         self._values_checked = False
 
@@ -84,7 +84,7 @@ class Objective(nn.Module):
             output: ``feature`` (B,D), required by a feature loss, ``head_logits``, one or more (B,K), and
                 ``valence_arousal`` (B,2), required by its loss.
             target: (B,K), or integer labels (B,), which are converted to one-hot targets.
-            valence_arousal: (B,2), NaN where unknown, required by its loss.
+            valence_arousal: (B,2), NaN if unknown, required by its loss.
 
         Returns:
             Scalars: ``total`` (to be minimised), ``classification``, and with a feature loss ``feature`` (unweighted)
@@ -100,7 +100,7 @@ class Objective(nn.Module):
             raise ValueError(
                 "Expected argument `output` to hold `head_logits`, one or more tensors (B, K), "
                 f"but got {type(heads).__name__} {'of length 0' if heads is not None else ''}".rstrip()
-                + ". Without a head there is nothing to classify."
+                + ". The classification loss needs at least one head."
             )
         if target.ndim == 1:
             target = _hard_targets(target, heads[0].shape[-1])
@@ -222,8 +222,7 @@ def _values(predicted: Any, known: Any) -> tuple[Tensor, Tensor]:
         )
     if not isinstance(known, Tensor):
         raise ValueError(
-            "Expected argument `valence_arousal`, a tensor (B, 2) with NaN where unknown, but got "
-            f"{type(known).__name__}."
+            f"Expected argument `valence_arousal`, a tensor (B, 2) with NaN if unknown, but got {type(known).__name__}."
         )
     return predicted, known
 

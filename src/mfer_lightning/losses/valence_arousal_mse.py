@@ -23,7 +23,7 @@ def valence_arousal_mse(prediction: Tensor, target: Tensor) -> Tensor:
 
     Args:
         prediction: (B,2).
-        target: (B,2), NaN where unknown.
+        target: (B,2), NaN if unknown.
 
     Returns:
         A scalar >= 0, float32 or wider; 0, with gradients of 0, if no value is known.
@@ -49,5 +49,5 @@ class ValenceArousalMSE(Loss):
     """Mean squared error for valence and arousal; see :func:`valence_arousal_mse`."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of predictions (B,2) against labels (B,2), NaN where unknown, as a scalar."""
+        """Return the loss of predictions (B,2) against labels (B,2), NaN if unknown, as a scalar."""
         return valence_arousal_mse(prediction, target)

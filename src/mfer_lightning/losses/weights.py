@@ -55,7 +55,8 @@ def check_class_counts(class_counts: Sequence[int]) -> tuple[float, ...]:
     counts = tuple(float(n) for n in class_counts)
     if len(counts) < 2 or not all(math.isfinite(n) and n > 0 for n in counts):
         raise ValueError(
-            f"Expected argument `class_counts` to be at least 2 counts > 0, one a class, but got {tuple(class_counts)}."
+            f"Expected argument `class_counts` to be at least 2 counts > 0, one per class, "
+            f"but got {tuple(class_counts)}."
         )
     return counts
 
@@ -67,7 +68,7 @@ def class_weight_buffer(class_weights: Sequence[float] | None) -> Tensor | None:
     weights = tuple(float(w) for w in class_weights)
     if len(weights) < 2 or not all(math.isfinite(w) and w >= 0 for w in weights) or sum(weights) == 0:
         raise ValueError(
-            "Expected argument `class_weights` to be at least 2 numbers >= 0 that are not all 0, one a class, "
+            "Expected argument `class_weights` to be at least 2 numbers >= 0 that are not all 0, one per class, "
             f"but got {tuple(class_weights)}."
         )
     return torch.tensor(weights, dtype=torch.float32)
@@ -83,7 +84,7 @@ def weigh(target: Tensor, class_weights: Tensor | None) -> Tensor:
         return target
     if class_weights.shape != target.shape[1:]:
         raise ValueError(
-            f"Expected argument `class_weights` to hold {target.shape[1]} weights, one a class, "
+            f"Expected argument `class_weights` to hold {target.shape[1]} weights, one per class, "
             f"but got {tuple(class_weights.shape)}."
         )
     return target * class_weights.to(target.dtype)

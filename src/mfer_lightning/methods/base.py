@@ -58,7 +58,7 @@ class Method(nn.Module):
 
     @property
     def teachers(self) -> tuple[nn.Module, ...]:
-        """Networks that are run but not trained; not registered as submodules, so that checkpoints exclude them."""
+        """Networks that are run but not trained; they are not submodules, so that checkpoints exclude them."""
         return ()
 
     @property

@@ -70,7 +70,7 @@ class CoTeaching(Method):
     def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
         """Compute the objective of each network on the faces selected by the other."""
         if self.peer is None:
-            raise UserError("Method CoTeaching trains two networks: give it the second one, CoTeaching(peer=...).")
+            raise UserError("Method CoTeaching trains two networks: pass the second one, CoTeaching(peer=...).")
         outputs = (step.network(batch["image"]), self.peer(batch["image"]))
         remembered = remember_rate(step.epoch, self.forget_rate, self.ramp_epochs)
         own = rows_of_this_rank(batch["index"])
@@ -113,12 +113,13 @@ class CoTeaching(Method):
         super().check(network, objective)
         if any(p.requires_grad for p in objective.parameters()):
             raise UserError(
-                "Method CoTeaching trains two networks with two feature spaces, and the loss learns centres of one: "
+                "Method CoTeaching trains two networks with different feature spaces, but the loss learns one "
+                "set of centres: "
                 "use loss=ce or another without centres, or method=baseline."
             )
         if getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
             raise UserError(
-                "Method CoTeaching ranks faces by their cross-entropy, and the multi-target loss takes sets of "
+                "Method CoTeaching ranks faces by their cross-entropy, but the multi-target loss takes sets of "
                 "classes: use another loss, or method=baseline."
             )
 

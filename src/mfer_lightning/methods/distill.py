@@ -81,7 +81,7 @@ class Distill(Method):
             UserError: if there is no teacher.
         """
         if not self._teachers:
-            raise UserError("Method Distill learns from teachers: give it some, Distill(teachers=[...]).")
+            raise UserError("Method Distill needs teachers: pass them, Distill(teachers=[...]).")
         total: Any = 0
         for teacher in self._teachers:
             held = next(chain(teacher.parameters(), teacher.buffers()), None)

@@ -102,8 +102,8 @@ class RUL(Method):
         super().check(network, objective)
         if not callable(getattr(network, "classify", None)):
             raise UserError(
-                f"Method RUL classifies mixed features, and {self._name(network)} has no `classify(feature)`: use "
-                "network=mfer, give your network this method (logits (B,K) of features (B,D), one a head), or use "
+                f"Method RUL classifies mixed features, but {self._name(network)} has no `classify(feature)`: use "
+                "network=mfer, give your network this method (logits (B,K) of features (B,D), one per head), or use "
                 "method=baseline."
             )
 

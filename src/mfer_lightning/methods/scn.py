@@ -106,7 +106,8 @@ class SCN(Method):
         super().check(network, objective)
         if getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
             raise UserError(
-                "Method SCN changes a face's one label, and the multi-target loss takes sets of classes: use another "
+                "Method SCN changes the single label of a face, but the multi-target loss takes sets of "
+                "classes: use another "
                 "loss, or method=baseline."
             )
 

@@ -109,14 +109,16 @@ class FERModule(TrainingSteps):
     ) -> None:
         super().__init__(build_metrics(len(tuple(class_names)), metrics))
         if mixup is not None and getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
-            raise UserError("Mixup weighs classes and the multi-target loss takes sets of them: use mixup=none.")
+            raise UserError(
+                "Mixup creates weighted classes, and the multi-target loss needs sets of classes: use mixup=none."
+            )
         self.method = method if method is not None else Baseline()
         self.method.check(network, objective)
         if isinstance(objective, Objective):
             objective.check(network)
         check_outputs(network, objective)
         if mixup is not None and not self.method.takes_mixup:
-            raise UserError(f"Method {type(self.method).__name__} takes no mixed faces: use mixup=none.")
+            raise UserError(f"Method {type(self.method).__name__} does not support mixed faces: use mixup=none.")
         self.class_names = tuple(class_names)
         if getattr(network, "num_classes", len(self.class_names)) != len(self.class_names):
             raise ValueError(
@@ -256,7 +258,7 @@ class FERModule(TrainingSteps):
         if unlike is not None:
             warnings.warn(
                 f"The attention was trained with {unlike}: build the network with the checkpoint's options, "
-                "MFER(..., attention={...}), or its answers change.",
+                "MFER(..., attention={...}), or its predictions change.",
                 stacklevel=2,
             )
 
@@ -273,7 +275,7 @@ class FERModule(TrainingSteps):
         """Load a module from a checkpoint of the command line or any Trainer, without executing code in it.
 
         Network, preprocessing, objective, class names, optimiser, schedule and metadata come from the checkpoint. Parts
-        that it does not describe are passed as keyword arguments: a network or an objective of your own, and
+        that it does not describe are passed as keyword arguments: a network or your own objective, and
         ``metrics``.
 
         Args:
@@ -293,7 +295,7 @@ class FERModule(TrainingSteps):
         if hparams_file is not None or weights_only is False:
             raise UserError(
                 "FERModule.load_from_checkpoint takes no hparams_file (give keyword arguments) and no "
-                "weights_only=False (a checkpoint is read as data alone)."
+                "weights_only=False (checkpoints are read only as data)."
             )
         path = Path(checkpoint_path).expanduser()
         checkpoint = read_checkpoint(path)

@@ -61,7 +61,7 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
     for name in ("protocol", "data_hash"):
         if metadata.get(name) not in (None, facts[name]):
             raise UserError(
-                f"The module says that it is trained on {_named(metadata, name)}, and the datamodule holds "
+                f"The module's metadata name {_named(metadata, name)}, but the datamodule has "
                 f"{_named(facts, name)}: set module.metadata = {{}} to train it on other faces."
             )
     template = dataset_info(datamodule.dataset).template
@@ -73,9 +73,9 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
         stated = told.get("origin") == facts["alignment"]["origin"] == FILE
         if stated and any(told.get(key) != facts["alignment"].get(key) for key in _SAME):
             raise UserError(
-                f"The module's faces are aligned as {told.get('template')}, and the datamodule's as "
-                f"{facts['alignment']['template']} (height, margin, border and refinement included): align them alike "
-                "with mfer align."
+                f"The module's faces are aligned as {told.get('template')}, but the datamodule's as "
+                f"{facts['alignment']['template']} (including height, margin, border and refinement): align "
+                "both the same way with mfer align."
             )
     if "config" not in metadata and (described := datamodule.describe()) is not None:
         facts["datamodule"] = described
@@ -96,8 +96,8 @@ def complete_preprocess(preprocess: nn.Module, metadata: Mapping[str, Any], data
         preprocess.alignment = template
     elif alignment.get("origin") == FILE and preprocess.alignment != template:
         raise UserError(
-            f"The module's preprocessing names the alignment {preprocess.alignment}, and the faces were aligned as "
-            f"{template}: leave Preprocess(alignment=...) out, or name theirs."
+            f"The module's preprocessing names the alignment {preprocess.alignment}, but the faces were aligned as "
+            f"{template}: leave out Preprocess(alignment=...), or name that of the faces."
         )
     faces = datamodule.train_dataset
     if not preprocess.grey and faces is not None and faces.is_grey():
@@ -122,15 +122,15 @@ def check_loaders(class_names: tuple[str, ...], trainer: L.Trainer, loaders: Any
         sampler = getattr(loader.batch_sampler, "sampler", None)  # in prediction, Lightning wraps the batch sampler
         if isinstance(sampler, (TrainSampler, EvalSampler)) and sampler.num_replicas != trainer.world_size:
             raise UserError(
-                f"These batches were made for {sampler.num_replicas} process(es), and the Trainer runs "
-                f"{trainer.world_size}: give it the datamodule itself (datamodule=...), not its loaders."
+                f"These batches were made for {sampler.num_replicas} process(es), but the Trainer runs "
+                f"{trainer.world_size}: pass the datamodule itself (datamodule=...), not its loaders."
             )
         overfit: float = trainer.overfit_batches  # type: ignore[attr-defined]
         if isinstance(loader.dataset, FaceDataset) and overfit and trainer.world_size > 1:
             raise UserError(
                 f"Trainer(overfit_batches={overfit}) replaces the samplers of the faces, and on "
                 f"{trainer.world_size} processes some would be seen or counted several times: use one process, or "
-                "leave it out and give the datamodule train_faces=<number>."
+                "leave it out and set train_faces=<number> in the datamodule."
             )
 
 
@@ -146,8 +146,7 @@ def check_batch(batch: Any, *needed: str) -> None:
         return
     found = f"a mapping with {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else type(batch).__name__
     raise UserError(
-        f"A batch must be a mapping with {', '.join(needed)} (help(FERModule) says what they are), and the loader gave "
-        f"{found}."
+        f"A batch must be a mapping with {', '.join(needed)} (see help(FERModule)), but the loader returned {found}."
     )
 
 
@@ -164,4 +163,4 @@ def _flat(loaders: Any) -> Iterator[DataLoader[Any]]:
 
 def _named(facts: Mapping[str, Any], name: str) -> str:
     value = str(facts[name])
-    return value if name != "data_hash" else f"faces of the data hash {value[:8]}"
+    return value if name != "data_hash" else f"faces with the data hash {value[:8]}"

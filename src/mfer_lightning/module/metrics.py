@@ -63,7 +63,7 @@ def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollec
                 f"Expected argument `metrics` to hold metrics of torchmetrics, but got {metric!r} as `{name}`."
             )
         if name in (*metrics, *MEANS, *VALENCE_AROUSAL_MODES):
-            raise ValueError(f"Expected argument `metrics` to have names of its own, but got `{name}`, which is taken.")
+            raise ValueError(f"Expected argument `metrics` to have names that are not in use, but got `{name}`.")
         metrics[str(name)] = metric
     return MetricCollection(metrics)
 
@@ -114,7 +114,7 @@ class EvaluationMetrics(nn.Module):
                 mean.update(value, torch.ones_like(nll) if value.ndim else len(logits))  # type: ignore[operator]
 
     def update_valence_arousal(self, predicted: Tensor, target: Tensor) -> None:
-        """Add a batch of predictions (B,2) and labels (B,2), NaN where unknown."""
+        """Add a batch of predictions (B,2) and labels (B,2), NaN if unknown."""
         if self.valence_arousal is None:
             self.valence_arousal = ValenceArousalMetrics(*self._named).to(predicted.device).train()
         self.valence_arousal.update(predicted, target)

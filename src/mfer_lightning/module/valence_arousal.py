@@ -25,8 +25,8 @@ def check_outputs(network: nn.Module, objective: nn.Module) -> None:
     outputs = getattr(network, "outputs", None)
     if learns_valence_arousal(objective) and outputs is not None and VALENCE_AROUSAL not in outputs:
         raise UserError(
-            f"The objective has a loss of valence and arousal, and the network does not predict them (it returns "
-            f"{', '.join(outputs)}): take MFER(..., valence_arousal=True), network=mfer, or use valence_arousal=none."
+            f"The objective has a loss on valence and arousal, but the network does not predict them (it returns "
+            f"{', '.join(outputs)}): use MFER(..., valence_arousal=True), network=mfer, or valence_arousal=none."
         )
 
 
@@ -47,11 +47,11 @@ def check_valence_arousal(datamodule: FaceDataModule, monitor: str | None = None
         if monitor in VALENCE_AROUSAL_MODES and (~np.isnan(val)).sum(axis=0).min() < 2:
             raise UserError(
                 f"monitor={monitor}: the {len(val):,} validation faces of {datamodule.dataset} have too few known "
-                "values of valence and arousal to select by. Use monitor=accuracy, or another figure of the emotions."
+                "values of valence and arousal for selection. Use monitor=accuracy, or another metric of the emotions."
             )
         return
-    lack = "has no valence and arousal" if known is None else "knows valence and arousal of no training face"
+    lack = "has no valence and arousal" if known is None else "has no training face with valence and arousal"
     raise UserError(
-        f"{datamodule.dataset} ({datamodule.index.layout}) {lack}, so that they cannot be learned from it: use "
+        f"{datamodule.dataset} ({datamodule.index.layout}) {lack}, so they cannot be learned: use "
         "valence_arousal=none, or faces that have them (affectnet7 or affectnet8 in the csv or npy release, facs)."
     )

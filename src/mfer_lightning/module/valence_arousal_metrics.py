@@ -54,7 +54,7 @@ class ValenceArousalMetrics(nn.Module):
 
         Args:
             predicted: (B,2) float32.
-            target: (B,2), NaN where unknown.
+            target: (B,2), NaN if unknown.
         """
         for place, of in enumerate(DIMENSIONS):
             metrics = self.metrics[of]

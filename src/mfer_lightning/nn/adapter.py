@@ -56,13 +56,14 @@ def add_adapter(network: Network, adapter: Spec) -> tuple[str, ...]:
     except ValueError as error:
         raise UserError(f"Adapter 'lora': {error}") from error
     if hasattr(network, SCALE):
-        raise UserError("adapter=lora: the network has an adapter already.")
+        raise UserError("adapter=lora: the network already has an adapter.")
     layers = _layers(network, options["targets"])
     widest = max(min(network.backbone.model.get_submodule(path).weight.shape) for path in layers)
     if rank > widest:
         raise UserError(
-            f"adapter.rank={rank}: the widest layer of '{network.config['backbone']['name']}' has rank {widest}, more "
-            f"than which changes nothing: 4 to 64 are usual."
+            f"adapter.rank={rank}: the widest layer of '{network.config['backbone']['name']}' has rank "
+            f"{widest}, and a larger "
+            f"value has no effect: 4 to 64 are usual."
         )
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -96,7 +97,7 @@ def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if scale is None:
         return dict(state)
     if scale.numel() != 1:
-        raise UserError(f"The weights hold {SCALE} of shape {tuple(scale.shape)}, not one number: they are damaged.")
+        raise UserError(f"The weights contain {SCALE} of shape {tuple(scale.shape)}, not one number: they are damaged.")
     merged = {}
     for name, value in state.items():
         if name.endswith((SCALE, _DOWN, _UP)):
@@ -105,11 +106,15 @@ def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if found and leaf == "weight":
             down, up = state.get(layer + _DOWN), state.get(layer + _UP)
             if down is None or up is None or up.dim() != 2 or (*up.shape[:1], *down.shape[1:]) != tuple(value.shape):
-                raise UserError(f"The weights hold an adapter that does not fit its layer {layer}: they are damaged.")
+                raise UserError(
+                    f"The weights contain an adapter that does not fit its layer {layer}: they are damaged."
+                )
             try:
                 value = value + float(scale) * (up.float() @ down.float()).to(value.dtype)
             except RuntimeError as error:
-                raise UserError(f"The weights hold an adapter that does not fit its layer {layer}: {error}.") from error
+                raise UserError(
+                    f"The weights contain an adapter that does not fit its layer {layer}: {error}."
+                ) from error
         merged[f"{layer}.{leaf}" if found else name] = value
     return merged
 
@@ -119,7 +124,7 @@ def _layers(network: Network, targets: object) -> dict[str, str]:
     wanted = [targets] if isinstance(targets, str) else targets
     if wanted is not None and not (isinstance(wanted, list) and wanted and all(isinstance(t, str) for t in wanted)):
         raise UserError(
-            f"adapter.targets={targets!r}: give the last parts of layers' names, e.g. adapter.targets=[qkv,proj], or "
+            f"adapter.targets={targets!r}: give the last parts of layer names, e.g. adapter.targets=[qkv,proj], or "
             "null for every linear layer."
         )
     backbone, name = network.backbone, network.config["backbone"]["name"]

@@ -99,6 +99,11 @@ class MultiscaleHead(nn.Module):
             ScaleHead(sum(end - start for start, end in parts), num_classes) for parts in self.slices
         )
 
+    @property
+    def output_layers(self) -> tuple[str, ...]:
+        """The names of the layers whose rows are the classes."""
+        return tuple(f"heads.{i}.fc2" for i in range(len(self.heads)))
+
     def forward(self, feature: Tensor) -> tuple[Tensor, ...]:
         """Map features (B,D) to one (B,K) tensor of logits per head."""
         outputs = []
@@ -127,6 +132,9 @@ class LinearHead(nn.Module):
         >>> [logits.shape for logits in LinearHead(8, 7)(torch.zeros(2, 8))]
         [torch.Size([2, 7])]
     """
+
+    #: The names of the layers whose rows are the classes.
+    output_layers = ("fc",)
 
     def __init__(self, in_features: int, num_classes: int) -> None:
         super().__init__()

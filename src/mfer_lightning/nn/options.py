@@ -79,9 +79,7 @@ def split(kind: str, spec: Spec) -> tuple[str, dict[str, Any]]:
     if isinstance(spec, str):
         return spec, {}
     if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
-        raise UserError(
-            f"Say which {kind} you want by its name, or by a mapping with `name` and options. Got {spec!r}."
-        )
+        raise UserError(f"Give the {kind} by its name, or as a mapping with `name` and options, not {spec!r}.")
     options: dict[str, Any] = plain(spec)
     return options.pop("name"), options
 
@@ -94,5 +92,5 @@ def check_options(kind: str, name: str, given: Mapping[str, Any], legal: Mapping
     """
     for option in given:
         if option not in legal:
-            hint = nearest(option, legal) if legal else "it takes none"
+            hint = nearest(option, legal) if legal else "it has none"
             raise UserError(f"The {kind} '{name}' has no option '{option}': {hint}")

@@ -110,7 +110,7 @@ class Preprocess(nn.Module):
         if image.dtype != torch.uint8:
             raise ValueError(
                 f"Expected argument `image` to be uint8 in 0..255, but got {image.dtype}. "
-                "Preprocess normalises; give it the images as they were read."
+                "Preprocess normalises by itself; pass the decoded images."
             )
         if image.dim() != 4 or image.shape[1] != 3:
             raise ValueError(f"Expected argument `image` of shape (B, 3, H, W), but got {tuple(image.shape)}.")
@@ -184,6 +184,6 @@ def _three(name: str, value: str | Sequence[float], part: int) -> tuple[float, f
     numbers = tuple(float(v) for v in value)
     if len(numbers) != 3 or not all(math.isfinite(v) and 0 <= v <= 1 for v in numbers):
         raise ValueError(
-            f"Expected argument `{name}` to be three numbers in 0..1 (not in 0..255), one a channel, but got {value!r}."
+            f"Expected argument `{name}` to be three numbers in 0..1 (not 0..255), one per channel, but got {value!r}."
         )
     return numbers

@@ -39,21 +39,21 @@ def inspect(path: Path) -> tuple[dict[str, str], str]:
         The metadata, key -> text, and the SHA-256 of the graph: operations and weights.
 
     Raises:
-        UserError: if the file is missing, cut off or no ONNX file; keeps tensors in other files; uses operators
-            outside the standard, control flow or functions; or holds weights that are not finite.
+        UserError: if the file is missing, truncated or not an ONNX file; stores tensors in other files; uses operators
+            outside the standard, control flow or functions; or contains weights that are not finite.
     """
     if not path.is_file():
         raise UserError(f"There is no ONNX file {path}. Write one with: mfer export checkpoint=<run> format=onnx")
     size = path.stat().st_size
     if not 0 < size <= MOST_BYTES:
-        raise UserError(f"{path} is no ONNX file: it has {size:,} bytes, where 1 to {MOST_BYTES:,} are possible.")
+        raise UserError(f"{path} is not an ONNX file: it has {size:,} bytes, and 1 to {MOST_BYTES:,} are possible.")
     with path.open("rb") as file:
-        # Not closed here, since an error's traceback holds views of it. It is unmapped when the last of them is gone.
+        # Not closed here, because an error's traceback holds views of it. It is unmapped with the last of them.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
         return _model(memoryview(mapped), path)
     except (_MalformedError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is cut off, damaged or no ONNX file ({error}). Export the model anew.") from None
+        raise UserError(f"{path} is truncated, damaged or not ONNX ({error}). Export the model again.") from None
 
 
 class _MalformedError(Exception):
@@ -74,7 +74,7 @@ def _model(view: memoryview, path: Path) -> tuple[dict[str, str], str]:
             entry = {n: _text(v) for n, v in _fields(_bytes(value)) if n in (1, 2)}
             metadata[entry.get(1, "")] = entry.get(2, "")
         elif number in (20, 25):
-            _refuse(path, "training steps" if number == 20 else "functions of its own")
+            _refuse(path, "training steps" if number == 20 else "its own functions")
     if graphs != 1:
         raise _MalformedError(f"{graphs} graphs")
     return metadata, digest
@@ -114,7 +114,7 @@ def _tensor(view: memoryview, path: Path) -> None:
     kind, raw = 0, memoryview(b"")
     for number, value in _fields(view):
         if number == 13 or (number == 14 and value == 1):
-            _refuse(path, "tensors that lie in other files")
+            _refuse(path, "tensors in other files")
         elif number == 2 and isinstance(value, int):
             kind = value
         elif number == 9:
@@ -131,7 +131,10 @@ def _check_finite(raw: memoryview, kind: str, path: Path) -> None:
     numbers = np.frombuffer(raw, dtype=kind)
     for start in range(0, len(numbers), _CHUNK):
         if not np.isfinite(numbers[start : start + _CHUNK]).all():
-            raise UserError(f"{path} holds weights that are not finite (NaN or infinity): its training has diverged.")
+            raise UserError(
+                f"{path} contains weights that are not finite (NaN or infinity): its training "
+                "diverged. Export another checkpoint."
+            )
 
 
 def _check_domain(domain: str, path: Path) -> None:
@@ -141,8 +144,9 @@ def _check_domain(domain: str, path: Path) -> None:
 
 def _refuse(path: Path, what: str) -> None:
     raise UserError(
-        f"{path} is refused: it has {what}, which no export of mfer_lightning has and which could reach beyond the "
-        "file. Export the model anew: mfer export checkpoint=<run> format=onnx"
+        f"{path} is rejected: it has {what}, which no export of mfer_lightning has and which could access "
+        "more than the "
+        "file. Export the model again: mfer export checkpoint=<run> format=onnx"
     )
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from mfer_lightning.errors import FORMULA, UserError
 from mfer_lightning.views import Views
 
-#: Version of the metadata; newer ones are refused.
+#: Version of the metadata; newer ones are rejected.
 FORMAT = 1
 
 INPUT = "faces"
-#: Outputs in their order.
+#: Outputs in order.
 OUTPUTS = ("probabilities", "logits", "feature")
-#: The output that follows where a model predicts valence and arousal, (B,2) within [-1, 1].
+#: Additional output of a model that predicts valence and arousal, (B,2) within [-1, 1].
 VALENCE_AROUSAL = "valence_arousal"
 
 _KEY = "mfer_lightning"
@@ -30,16 +30,17 @@ _LONGEST_NOTES = 1 << 22
 
 @dataclass(frozen=True)
 class Description:
-    """Everything that is needed to use an exported model.
+    """Everything needed to use an exported model.
 
     Args:
         class_names: the K emotions in the order of the probabilities.
-        alignment: how faces must be aligned, as the checkpoint says it (``template``, ``height``, ``margin``, ...), or
-            None where it does not.
-        size: side that faces are resized to inside the model.
-        resizes: whether it resizes; where not, faces must come as (3, size, size).
-        views: what its reported figures are averaged over.
-        preprocess: all that happens to a face inside the model, in the words of
+        alignment: how faces must be aligned, from the checkpoint (``template``, ``height``, ``margin``, ...), or None
+            if
+            it is not recorded.
+        size: side to which faces are resized inside the model.
+        resizes: whether it resizes; if not, faces must be (3, size, size).
+        views: views averaged in its reported results.
+        preprocess: the preprocessing inside the model, in the terms of
             :class:`mfer_lightning.nn.preprocess.Preprocess`.
         quantized: ``"none"`` or ``"int8"``.
         more: dataset, protocol, epoch, hash of the data, versions, ...
@@ -55,11 +56,10 @@ class Description:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def to_notes(self, graph: str | None = None) -> dict[str, str]:
-        """Return key -> text, as ONNX stores them: all of it under one key, and what people look for on its own.
+        """Return key -> text, as ONNX stores it: everything under one key, and common entries also separately.
 
         Args:
-            graph: SHA-256 of the graph, as :func:`mfer_lightning.onnx.inspect_file.inspect` computes it; None: the file
-                gets no checksum.
+            graph: SHA-256 of the graph, from :func:`mfer_lightning.onnx.inspect_file.inspect`; None for no checksum.
         """
         whole = {
             "format": FORMAT,
@@ -79,24 +79,23 @@ class Description:
 
     @classmethod
     def from_notes(cls, notes: Mapping[str, str], source: str, graph: str | None = None) -> Description:
-        """Read the notes of a file.
+        """Read the metadata of a file.
 
         Args:
             notes: key -> text.
             source: the file, for messages.
-            graph: SHA-256 of the file's graph, to be compared with what the notes say; None: it is not compared.
+            graph: SHA-256 of the file's graph, to compare with the stored one; None: not compared.
 
         Raises:
-            UserError: if they are missing, of a newer format or make no sense, or the file has changed since it was
-                written.
+            UserError: if they are missing, in a newer format or invalid, or the file has changed since it was written.
         """
         text = notes.get(_KEY)
         if text is None:
             raise UserError(f"{source} is not an export of mfer_lightning: its metadata have no `{_KEY}` entry.")
         if graph is not None and notes.get(_DIGEST, _sha256(graph, text)) != _sha256(graph, text):
             raise UserError(
-                f"{source} is damaged: its weights, operations or metadata are not those that were written (a checksum "
-                "differs). Copy the file anew, or export the model again."
+                f"{source} is damaged: its weights, operations or metadata have changed (a checksum "
+                "differs). Copy the file again, or export the model again."
             )
         try:
             if len(text) > _LONGEST_NOTES:
@@ -107,8 +106,7 @@ class Description:
                 raise ValueError(f"format {version!r}")
             if version > FORMAT:
                 raise UserError(
-                    f"{source} is of format {version}; this version reads up to {FORMAT}. "
-                    "Install a newer mfer_lightning."
+                    f"{source} has format {version}; this version reads up to {FORMAT}. Install a newer mfer_lightning."
                 )
             return cls(
                 class_names=_names(whole["class_names"]),
@@ -122,7 +120,7 @@ class Description:
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:120]
-            raise UserError(f"{source}: its metadata do not describe a model ({reason}). Export it anew.") from None
+            raise UserError(f"{source}: its metadata do not describe a model ({reason}). Export it again.") from None
 
 
 def _sha256(graph: str, notes: str) -> str:
@@ -132,7 +130,7 @@ def _sha256(graph: str, notes: str) -> str:
 def _names(value: Any) -> tuple[str, ...]:
     whole = isinstance(value, list) and all(isinstance(n, str) for n in value)
     if not whole or not 2 <= len(value) <= MOST_CLASSES or len(set(value)) != len(value):
-        raise ValueError("class_names is no list of different names")
+        raise ValueError("class_names is not a list of distinct names")
     if not all(0 < len(n) <= _LONGEST_NAME and n.isprintable() and not n.startswith(FORMULA) for n in value):
         raise ValueError("a class name is empty, too long, not printable or a formula")
     return tuple(value)

@@ -25,9 +25,9 @@ try:
 except ModuleNotFoundError as missing:
     raise UserError("Running ONNX models needs ONNX Runtime: pip install onnxruntime") from missing
 
-#: Name of the file in a folder that ``mfer export format=onnx`` writes.
+#: Name of the file in a folder written by ``mfer export format=onnx``.
 FILE = "model.onnx"
-#: Most bytes of a batch's faces as floats, before they are resized.
+#: Maximum bytes of a batch's faces as floats, before they are resized.
 _BATCH_BYTES = 1 << 28
 _MOST_MEMORY = 8 << 30
 
@@ -36,7 +36,7 @@ _limited: list[int] = []
 
 @dataclass(frozen=True, eq=False)
 class FacePredictions:
-    """One row a face.
+    """One row per face.
 
     Args:
         class_names: the K emotions.
@@ -80,18 +80,18 @@ class FacePredictions:
 
 
 class OnnxModel:
-    """An exported model. Preprocessing and softmax are inside it; faces come aligned, as uint8 RGB.
+    """An exported model, which includes preprocessing and softmax. It takes aligned uint8 RGB faces.
 
     Args:
-        where: a ``.onnx`` file, or the folder that ``mfer export`` wrote.
-        threads: of one prediction; None: ONNX Runtime decides.
+        where: a ``.onnx`` file, or a folder written by ``mfer export``.
+        threads: threads per prediction; None: ONNX Runtime decides.
         providers: ONNX Runtime's execution providers, in order of preference.
-        verify: compare weights and metadata with the checksum that the file holds.
+        verify: compare weights and metadata with the checksum in the file.
 
     Attributes:
         description: class names, alignment, preprocessing and provenance, from the file's metadata.
         class_names: the K emotions in the order of the probabilities.
-        views: what is averaged for one face, unless told otherwise.
+        views: views averaged for each face by default.
 
     Raises:
         UserError: if the file is missing, damaged, unsafe or from another program.
@@ -117,7 +117,7 @@ class OnnxModel:
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
-            # Without the fallback to other providers, which prints boxes of its own and hides what is wrong.
+            # Without the fallback to other providers, which prints its own messages and hides the error.
             self.session = onnxruntime.InferenceSession(
                 str(self.source), options, providers=list(providers), enable_fallback=0
             )
@@ -127,7 +127,7 @@ class OnnxModel:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """The metadata of the file: training, alignment, and what is averaged for each face."""
+        """The metadata of the file: training, alignment, and the views averaged for each face."""
         return {
             **self.description.more,
             "alignment": self.description.alignment,
@@ -142,16 +142,16 @@ class OnnxModel:
 
         Args:
             faces: a path, a Pillow image, a uint8 RGB array (H,W), (H,W,3), (N,H,W,3) or (N,3,H,W); or several. They
-                may differ in size where the model resizes.
-            batch_size: faces at a time, at least 1; fewer are taken of very large ones.
+                may differ in size if the model resizes.
+            batch_size: faces per batch, at least 1; fewer for very large faces.
             flip: average with the mirrored face; None: as the checkpoint was evaluated.
-            shift: average with four copies shifted by this share of the side; None: as the checkpoint was evaluated.
+            shift: average with four copies shifted by this fraction of the side; None: as the checkpoint was evaluated.
 
         Returns:
-            One row a face, in their order.
+            One row per face, in their order.
 
         Raises:
-            UserError: for files that cannot be read, and where the model's answers are no probabilities.
+            UserError: for unreadable files, and if the model's outputs are not probabilities.
             ValueError: for wrong arguments.
         """
         check_number("batch_size", batch_size, 1)
@@ -177,7 +177,7 @@ class OnnxModel:
         return self.predict(faces, batch_size=batch_size, flip=flip, shift=shift).feature
 
     def classify(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
-        """Return probabilities (B,K), features (B,D), and valence and arousal (B,2) where the model predicts them.
+        """Return probabilities (B,K), features (B,D), and valence and arousal (B,2) if the model predicts them.
 
         Args:
             faces: uint8 (B,H,W,3), RGB.
@@ -211,7 +211,7 @@ class OnnxModel:
         p = found[OUTPUTS[0]]
         right = p.shape == (len(faces), len(self.class_names)) and bool(np.isfinite(p).all())
         if not right or not np.allclose(p.sum(axis=1), 1, atol=1e-3) or p.min() < 0:
-            raise UserError(f"{self.source}: its answers are no probabilities of {len(self.class_names)} classes.")
+            raise UserError(f"{self.source}: its answers are not probabilities of {len(self.class_names)} classes.")
         return tuple(found[name].astype(np.float32) for name in self._outputs)
 
     def _session_run(self, planes: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -243,7 +243,7 @@ class OnnxModel:
             wrong += [f"{o.name} of shape {list(o.shape)}" for o in outputs[3:] if len(o.shape) != 2 or o.shape[1] != 2]
             wrong += [f"{o.name} of {o.type}" for o in outputs if o.type != "tensor(float)"]
         if wrong:
-            raise UserError(f"{self.source}: its metadata do not fit the model ({'; '.join(wrong)}). Export it anew.")
+            raise UserError(f"{self.source}: its metadata do not fit the model ({'; '.join(wrong)}). Export it again.")
 
 
 def limit_memory(most: int | None = None) -> int:

@@ -28,12 +28,10 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Sort all trainable parameters into named groups for an optimizer.
 
-    - Vectors are not decayed: biases, norm weights and ConvNeXt's layer-scale gamma; neither are the parameters that
-    the
+    - Vectors are not decayed: biases, norm weights and ConvNeXt's layer-scale gamma; nor are the parameters that the
       backbone excludes (timm's ``no_weight_decay``: position embeddings and similar).
     - Parameters of the objective (class centres, covariances, proxies) form the group ``centers`` and are never
-    decayed:
-      decay would pull centres to the origin, against the loss that places them.
+      decayed: decay would pull centres to the origin, against the loss that places them.
     - Heads have their own rate, ``lr * head_lr_scale``; so do layers that a training method adds.
     - Additional networks trained by a method (its ``networks``) are sorted like the network itself.
     - ``layer_decay`` d < 1 multiplies the rate of the backbone's layer i of n by ``d ** (n - 1 - i)`` (Bao et al.,
@@ -100,7 +98,7 @@ def parameter_groups(
 
     centers = [] if objective is None else [p for p in objective.parameters() if p.requires_grad]
     if any(id(p) in seen for p in centers):
-        raise ValueError("Expected argument `objective` to hold no parameter of `network`, but they share one.")
+        raise ValueError("Expected argument `objective` not to share parameters with `network`, but it does.")
     if centers:
         ordered.append({"name": "centers", "params": centers, "lr": lr * center_lr_scale, "weight_decay": 0.0})
     if not ordered:

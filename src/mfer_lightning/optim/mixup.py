@@ -103,10 +103,11 @@ class Mixup:
         image, target = batch["image"], batch["target"]
         if not image.is_floating_point():
             raise ValueError(
-                f"Expected `image` to be floating, as preprocessing returns it, but got {image.dtype}: mix afterwards."
+                f"Expected `image` to be floating, as returned by preprocessing, but got {image.dtype}: mix "
+                "after preprocessing."
             )
         if not target.is_floating_point():
-            raise ValueError(f"Expected `target` to be floating, shares of the classes, but got {target.dtype}.")
+            raise ValueError(f"Expected `target` to be floating, a distribution over classes, but got {target.dtype}.")
         if target.ndim != 2 or len(target) != len(image):
             raise ValueError(f"Expected `target` to have shape ({len(image)}, K), but got {tuple(target.shape)}.")
         with _numpy_seed(None if step is None else (self.seed, step, rank)):

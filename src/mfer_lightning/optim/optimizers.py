@@ -20,9 +20,9 @@ TORCH = tuple(n for n in torch.optim.__all__ if inspect.isclass(getattr(torch.op
 
 #: Name -> why it is not supported. timm itself declares which optimizers need second derivatives.
 REFUSED: Mapping[str, str] = {
-    "LBFGS": "It evaluates the loss many times a step, and takes one group of parameters",
-    "SparseAdam": "It takes sparse gradients alone",
-    "Muon": "torch's takes matrices alone: use muon, which is timm's and gives all other weights to AdamW",
+    "LBFGS": "It evaluates the loss many times per step, and supports only one parameter group",
+    "SparseAdam": "It takes only sparse gradients",
+    "Muon": "torch's takes only matrices: use muon, timm's version, which uses AdamW for all other weights",
 }
 
 #: Options shared by many optimizers. An optimizer without them ignores them, because they may come from the
@@ -153,11 +153,9 @@ def _find(name: str) -> tuple[type[Optimizer], dict[str, Any]]:
     listed = list_optimizers()
     reason = REFUSED.get(name)
     if name in listed and get_optimizer_info(name).second_order:
-        reason = "It needs second derivatives, and a training computes first ones alone"
+        reason = "It needs second derivatives, but training computes only first ones"
     if reason is not None:
-        raise ValueError(
-            f"Expected argument `name` to be an optimizer that can train here, but got {name!r}. {reason}."
-        )
+        raise ValueError(f"Expected argument `name` to be a supported optimizer, but got {name!r}. {reason}.")
     if name in TORCH:
         return getattr(torch.optim, name), {}
     if name not in listed:
@@ -172,7 +170,7 @@ def _find(name: str) -> tuple[type[Optimizer], dict[str, Any]]:
         return get_optimizer_class(name, bind_defaults=False), {**momentum, **(info.defaults or {})}
     except (AssertionError, ImportError) as error:  # a missing library or GPU
         raise ValueError(
-            f"Expected argument `name` to be an optimizer that is installed here, but got {name!r}. {error}."
+            f"Expected argument `name` to be an installed optimizer, but got {name!r}. {error}."
         ) from error
 
 

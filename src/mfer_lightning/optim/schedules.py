@@ -201,7 +201,7 @@ def build_schedule(
         )
     milestones = shape["milestones"] = tuple(int(m) for m in shape.get("milestones", ()))
     if list(milestones) != sorted(set(milestones)) or any(m < 0 for m in milestones):
-        raise ValueError(f"Expected argument `milestones` to be rising epochs >= 0, but got {milestones}.")
+        raise ValueError(f"Expected argument `milestones` to be increasing epochs >= 0, but got {milestones}.")
     if name == "step" and not milestones:
         raise ValueError("Expected argument `milestones` to name at least one epoch for the schedule 'step'.")
     warmup = round(warmup_epochs * steps_per_epoch) if warmup_steps is None else warmup_steps
@@ -234,7 +234,9 @@ def schedule_for(
         epochs = total_steps / steps_per_epoch
         wanted = chosen.get("warmup_steps", 0), chosen.get("warmup_epochs", 0)
         if wanted[0] >= total_steps or ("warmup_steps" not in chosen and wanted[1] >= epochs):
-            log.warning("The run of %g epochs is too short for its warm-up; a fifth of it is warm-up.", epochs)
+            log.warning(
+                "The run of %g epochs is too short for its warm-up, which is shortened to a fifth of the run.", epochs
+            )
             chosen.pop("warmup_steps", None)
             chosen["warmup_epochs"] = SHORT_WARMUP * epochs
     return build_schedule(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch, **chosen)

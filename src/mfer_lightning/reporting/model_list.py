@@ -1,4 +1,4 @@
-"""``mfer models``: list the trained models that are here, bundled ones and those of runs, with their figures."""
+"""``mfer models``: list the trained models, bundled and of runs, with their results."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from mfer_lightning.bundled.registry import BundledModel, bundled_models
 from mfer_lightning.evaluation.intervals import result_interval
 from mfer_lightning.evaluation.runs import StoredResult, find_results
 
-#: Where runs are unless something else is said.
+#: Default folder of runs.
 RUNS = "runs"
 
-#: Bytes of the list of weights at the start of a safetensors file that are read at most.
+#: Maximum bytes to read of the list of weights at the start of a safetensors file.
 _MOST_HEADER_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
 class ListedModel:
-    """One trained model and its main figure.
+    """One trained model and its main result.
 
     Args:
-        name: what ``checkpoint=`` takes: a bundled name with its version, or a run's folder.
+        name: its value for ``checkpoint=``: a bundled name with version, or a run's folder.
         bundled: whether it comes with the package.
-        default: whether it is used where no checkpoint is named.
-        dataset: that it was trained on.
-        protocol: that its figure is of.
-        split: that its figure is of.
-        class_names: the emotions that it tells apart.
-        n: faces that the figure is of.
-        accuracy: share of right answers; None: no figure is known.
-        interval: its 95% interval over faces, or None.
-        parameters: of the network; None: not known.
-        bytes: size of the file with the weights.
+        default: whether it is the default model.
+        dataset: dataset it was trained on.
+        protocol: protocol of the result.
+        split: split of the result.
+        class_names: the emotions that it distinguishes.
+        n: number of faces of the result.
+        accuracy: accuracy; None if unknown.
+        interval: 95% interval of the accuracy over faces, or None.
+        parameters: number of parameters of the network; None if unknown.
+        bytes: size of the weights file.
     """
 
     name: str
@@ -60,17 +60,17 @@ class ListedModel:
 def models(
     runs: str | Path | Sequence[str | Path] | None = RUNS, *, trained_on: str | None = None
 ) -> list[ListedModel]:
-    """List the bundled models, and those of finished runs by falling accuracy within each protocol.
+    """List the bundled models, and those of finished runs by decreasing accuracy within each protocol.
 
     Args:
-        runs: a folder of runs, or several; None or ``"none"``: bundled models alone. The default need not exist.
-        trained_on: only models that were trained on this dataset.
+        runs: one or several folders of runs; None or ``"none"``: only bundled models. The default need not exist.
+        trained_on: only models trained on this dataset.
 
     Returns:
-        One entry a model. Runs without a checkpoint, and folders that are no finished run, are left out.
+        One entry per model. Runs without a checkpoint and folders that are not finished runs are left out.
 
     Raises:
-        UserError: where a folder is missing, or a bundled model is damaged.
+        UserError: if a folder is missing, or a bundled model is damaged.
     """
     places = [] if runs is None or runs == "none" else [runs] if isinstance(runs, (str, Path)) else list(runs)
     if places == [RUNS] and not Path(RUNS).is_dir():
@@ -117,7 +117,7 @@ def _figure(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(path: Path) -> int | None:
-    """Count the numbers of a safetensors file by its header; buffers, of which networks have few, count as well."""
+    """Count the parameters of a safetensors file by its header, including buffers, which are few."""
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")

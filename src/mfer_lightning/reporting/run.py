@@ -1,4 +1,4 @@
-"""``mfer report``: tables, figures and verdicts from finished runs, in a folder."""
+"""``mfer report``: write a folder with tables, figures and verdicts on finished runs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Report:
     """A finished report.
 
     Args:
-        folder: of the report.
-        document: what it says: chapters with their findings and tables, and the runs that were left out.
+        folder: folder of the report.
+        document: its content: chapters with findings and tables, and the runs that were left out.
     """
 
     folder: Path
@@ -37,12 +37,12 @@ class Report:
 
     @property
     def page(self) -> Path:
-        """The page, which opens offline."""
+        """The web page, which works offline."""
         return self.folder / PAGE
 
     @property
     def findings(self) -> list[str]:
-        """The verdicts, in sentences."""
+        """The findings, in sentences."""
         return [finding for chapter in self.document.chapters for finding in chapter.findings]
 
     def __repr__(self) -> str:
@@ -69,20 +69,20 @@ def report(
         runs: a sweep, a run, a folder of them or a study's archive; or several.
         output: folder of the report; None: ``report/`` in the first folder.
         keep: also keep the numbers of the runs in this folder, small enough for version control.
-        title: heading; None: named after the folders.
-        baseline: what all others are compared with, e.g. ``"loss=ce"``; None: the simplest method.
-        metric: what methods are compared by: ``"accuracy"`` or ``"mean_class_accuracy"``.
-        contrasts: a YAML file of contrasts that were planned beforehand.
-        axes: options to set against each other in tables; empty: all that differ, up to four.
-        embedding: features in the plane: ``"tsne"``, ``"pca"`` or ``"none"``.
-        embedding_points: faces in each.
-        plugins: packages of yours that the runs were trained with; importing them executes their code.
+        title: heading; None: derived from the folders.
+        baseline: method that all others are compared with, e.g. ``"loss=ce"``; None: the simplest method.
+        metric: metric used to compare methods: ``"accuracy"`` or ``"mean_class_accuracy"``.
+        contrasts: a YAML file of planned contrasts.
+        axes: options to cross in tables; empty: all that differ, up to four.
+        embedding: 2-D projection of the features: ``"tsne"``, ``"pca"`` or ``"none"``.
+        embedding_points: number of faces per projection.
+        plugins: your own packages that the runs were trained with; importing them executes their code.
 
     Returns:
         The report.
 
     Raises:
-        UserError: for illegal options, or where there is nothing to report on.
+        UserError: for illegal options, or if there is nothing to report on.
     """
     named = runs if isinstance(runs, (list, tuple)) else [runs]
     folders = run_folders([os.fspath(n) if isinstance(n, os.PathLike) else n for n in named], "mfer report ")
@@ -96,8 +96,8 @@ def report(
             )
     if keep is not None:
         if not str(keep):
-            raise UserError("keep= has no value: name a folder for the runs' numbers, or leave the option out.")
-        check_place(folders, str(keep))  # now: a report takes a while
+            raise UserError("keep= has no value: name a folder for the runs' numbers, or leave out the option.")
+        check_place(folders, str(keep))  # check now, since a report takes a while
     target = Path(output or folder_of(folders[0]) / "report").expanduser()
     plan = None if contrasts is None else read_plan(contrasts)
     options = Options(title or "", baseline, metric, tuple(axes), embedding, embedding_points, plan)
@@ -121,7 +121,7 @@ def report(
 
 
 def _keep(folders: Sequence[str], into: str) -> None:
-    """Keep the numbers that the report was made of."""
+    """Keep the numbers behind the report."""
     with status("keeping numbers"):
         kept = keep_study(folders, into)
     for name, reason in said_once(kept.left_out):

@@ -1,4 +1,4 @@
-"""End a sweep: print its table or its best trial, and make its report."""
+"""Finish a sweep: print its table or its best trial, and write its report."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mfer_lightning.sweeps.search import best_trial
 
 
 def end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
-    """Say what came of a sweep. Called once, in the process that launched it, when its jobs have ended.
+    """Summarise a sweep. Called once, in the process that launched it, when its jobs have ended.
 
     Args:
-        sweep: as it was planned.
+        sweep: the planned sweep.
         arguments: the command line that started it; ``report=false`` turns the report off.
     """
     records = read_records(sweep.folder)
@@ -26,7 +26,7 @@ def end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
     if to_the_end or sweep.study is None:
         rows = sweep_rows(to_the_end)
         if any("folds" in (row["result"] or ()) for row in rows):
-            from mfer_lightning.reporting.study.folds import join_rows  # it brings all that a report needs
+            from mfer_lightning.reporting.study.folds import join_rows  # imports everything that a report needs
 
             rows = join_rows(rows, [record.run_dir for record in to_the_end])
         print_sweep(rows)
@@ -48,25 +48,25 @@ def end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
 
 
 def _report(sweep_dir: Path, arguments: Sequence[str]) -> None:
-    """Make the sweep's report, unless it is unwanted; whatever fails is said in one line."""
+    """Write the sweep's report, unless it is turned off; failures are reported in one line."""
     try:
         if not _wanted(sweep_dir, arguments):
             return
-        # imported here, so that what is wrong with them does not fail the sweep either
+        # imported here, so that errors in plugins do not fail the sweep either
         from mfer_lightning.reporting.pages.document import Options
         from mfer_lightning.reporting.pages.write import PAGE, write_report
 
         write_report([str(sweep_dir)], sweep_dir / "report", Options())
         print(f"Report: {sweep_dir / 'report' / PAGE}")
-    except Exception as error:  # the sweep is done, whatever becomes of its report
+    except Exception as error:  # the sweep is done, even if its report fails
         words = " ".join(str(error).split()) or type(error).__name__
-        print(f"No report was made ({words}). Try again with: mfer report {sweep_dir}")
+        print(f"No report was written ({words}). Try again with: mfer report {sweep_dir}")
 
 
 def _wanted(sweep_dir: Path, arguments: Sequence[str]) -> bool:
     said = [a.lstrip("+").partition("=")[2].strip().lower() for a in arguments if a.lstrip("+").startswith("report=")]
     if said:
         return said[-1] not in ("false", "no", "off", "0")
-    composed = sweep_dir / "multirun.yaml"  # what Hydra composed for this start of the sweep
+    composed = sweep_dir / "multirun.yaml"  # the configuration that Hydra composed for this start of the sweep
     found = yaml.safe_load(composed.read_text(encoding="utf-8")) if composed.is_file() else None
     return bool(found.get("report", True)) if isinstance(found, dict) else True

@@ -1,4 +1,4 @@
-"""Say what became of planned contrasts, without a report: for W&B's dashboard."""
+"""Judge planned contrasts without a report, for W&B's dashboard."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from mfer_lightning.tracking.verdicts import Value, Verdicts
 
 
 def judge_plan(places: Sequence[str | Path], plan: Plan, metric: MethodMetric = "accuracy") -> Verdicts:
-    """Compare the planned contrasts of runs, as ``mfer report contrasts=`` does.
+    """Compare the planned contrasts of runs, like ``mfer report contrasts=``.
 
     Args:
         places: runs, sweeps, folders of them or archives.
-        plan: the contrasts.
-        metric: what is compared by, where the plan leaves it open.
+        plan: the planned contrasts.
+        metric: the compared metric, if the plan leaves it open.
 
     Returns:
-        One row a contrast and section to which the plan applies.
+        One row per contrast and section to which the plan applies.
 
     Raises:
-        UserError: where no section has all the methods that the plan means.
+        UserError: if no section has all the methods of the plan.
     """
     runs, _ = open_runs(find_results(places).results)
     sections, _ = make_sections(join_folds(runs))

@@ -190,8 +190,9 @@ def check_name(name: str | None) -> None:
     if name is None or (re.fullmatch(r"[\w][\w .+=@-]*", name) and len(name.encode()) <= LONGEST_NAME):
         return
     raise UserError(
-        f"name={name}: the name is that of one folder in paths.runs, without / or '..': letters, digits, spaces and "
-        f"_ - . + = @, the first a letter, a digit or _, at most {LONGEST_NAME} bytes."
+        f"name={name}: the name must be that of a single folder in paths.runs, without / or '..': letters, "
+        "digits, spaces and "
+        f"_ - . + = @, starting with a letter, a digit or _, at most {LONGEST_NAME} bytes."
     )
 
 
@@ -253,7 +254,9 @@ def claim_run_dir(parent: Path, name: str, *, resume: str, in_sweep: bool) -> Pa
         UserError: for an illegal ``resume``, or if the folder is not writable.
     """
     if resume not in ("auto", "never"):
-        raise UserError(f"resume={resume}: legal are auto (continue an unfinished run) and never (start a fresh one).")
+        raise UserError(
+            f"resume={resume}: the value must be auto (continue an unfinished run) or never (start a new one)."
+        )
     folder = parent / name if in_sweep else next_run_dir(parent, name, fresh=resume == "never")
     make_writable(folder, "run folder")
     return folder

@@ -62,7 +62,7 @@ def _launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, 
     def task(cfg: DictConfig) -> float | None:
         try:
             if HydraConfig.get().mode is RunMode.MULTIRUN:  # set by an experiment file
-                raise UserError("hydra.mode is MULTIRUN in the configuration: say -m on the command line as well.")
+                raise UserError("hydra.mode is MULTIRUN in the configuration: also give -m on the command line.")
             config = to_plain(cfg)
             score, _, _ = job(config, run_parent(config), False)
             return score
@@ -100,7 +100,9 @@ def _launch_sweep(
     records = read_records(sweep.folder)
     if not records and sweep.study is None:
         _remove_empty(made)
-        raise UserError("The sweep has no jobs: a range is empty. Its end does not belong to it: seed=range(0,3).")
+        raise UserError(
+            "The sweep has no jobs: a range is empty. A range excludes its end: seed=range(0,3) is 0, 1, 2."
+        )
     return int(not all(r.has_result or r.status == "pruned" for r in records)), sweep
 
 

@@ -12,7 +12,7 @@ from mfer_lightning.errors import UserError
 
 try:
     import fcntl
-except ImportError:  # Windows: no lock, as before
+except ImportError:  # Windows: no lock
     fcntl = None  # type: ignore[assignment]
 
 
@@ -59,7 +59,7 @@ def _locked(path: Path, run_dir: Path) -> TextIO:
                     file.seek(0)
                     raise UserError(
                         f"{run_dir} is in use by another process ({file.read().strip() or 'pid unknown'}). "
-                        "Wait for it, stop it, or start a fresh run beside it with resume=never."
+                        "Wait for it, stop it, or start a new run with resume=never."
                     ) from error
         if fcntl is None or (path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())):
             return file

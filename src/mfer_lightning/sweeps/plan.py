@@ -64,7 +64,9 @@ def check_extras(overrides: Sequence[str]) -> None:
             raise UserError(f"{override} needs the extra `{extra}`: pip install -U 'mfer_lightning[{extra}]'")
         if group in _GROUPS and extra in _IN_THE_WAY and _installed(_IN_THE_WAY[extra]):
             package = _IN_THE_WAY[extra].rpartition(".")[2].replace("_", "-")
-            raise UserError(f"{override}: {package}, which it needed once, is in its way: pip uninstall {package}")
+            raise UserError(
+                f"{override}: {package}, which earlier versions needed, conflicts with it: pip uninstall {package}"
+            )
 
 
 def _installed(module: str) -> bool:
@@ -118,13 +120,13 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
                     _check_search(config_name, config, fixed, [o for o in parsed if o.is_sweep_override()])
     launcher = config.hydra.launcher
     if config.trainer.fast_dev_run:
-        raise UserError("debug=fast_dev_run keeps nothing that a sweep could compare: use debug=smoke.")
+        raise UserError("debug=fast_dev_run keeps no results that a sweep could compare: use debug=smoke.")
     if launcher.get("n_jobs", 1) == 0:
-        raise UserError("hydra.launcher.n_jobs=0: the value must be at least 1, or -1 for one job a core.")
+        raise UserError("hydra.launcher.n_jobs=0: the value must be at least 1, or -1 for one job per core.")
     if str(launcher._target_).endswith("LocalLauncher") and launcher.tasks_per_node != 1:
         raise UserError(
-            f"hydra.launcher.tasks_per_node={launcher.tasks_per_node}: submitit_local must have 1, since nothing would "
-            "tell its tasks of one another. With trainer=ddp Lightning starts the further processes of a job."
+            f"hydra.launcher.tasks_per_node={launcher.tasks_per_node}: submitit_local supports only 1, since its "
+            "tasks cannot find each other. With trainer=ddp, Lightning starts the further processes of a job."
         )
     study = None
     if search:
@@ -151,7 +153,7 @@ def _check_numbers(sweeper: Any) -> str:
         value = sweeper[name]
         if (value is None and none) or (type(value) is int and value >= 1):
             continue
-        also = ", or null: one for each place that the launcher has" if none else ""
+        also = ", or null for as many as the launcher supports" if none else ""
         raise UserError(f"hydra.sweeper.{name}={value}: the value must be a whole number of at least 1{also}.")
     share = sweeper.max_failure_rate
     if type(share) not in (int, float) or not 0 <= share <= 1:
@@ -178,7 +180,7 @@ def _refuse_external_ranks() -> None:
     if external_environment() is not None:
         raise UserError(
             "A sweep starts the processes of its jobs itself: run it without torchrun or srun, with trainer=ddp. For "
-            "jobs of several machines use launcher=submitit_slurm."
+            "jobs on several machines use launcher=submitit_slurm."
         )
 
 
@@ -211,11 +213,11 @@ def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept:
     protocol = get_protocol(dataset.name, dataset.get("protocol"))
     if protocol.takes_last_epoch:
         raise UserError(
-            f"{protocol.name} selects nothing on val, so that there is no figure to search by: choose another "
+            f"{protocol.name} selects nothing on val, so there is no metric to optimise: choose another "
             "dataset.protocol."
         )
     if protocol.val == "test":
         raise UserError(
             f"{protocol.name} selects on the test set, and a search would fit the options to it: choose another "
-            "dataset.protocol for the search, and train the best trial's options under this one."
+            "dataset.protocol for the search, and train with the best trial's options under this one."
         )

@@ -138,7 +138,7 @@ def _scratch() -> str:
     processes.
     """
     usual = tempfile.gettempdir()
-    place = usual if len(usual) <= _LONGEST else "/tmp"  # noqa: S108 - the folder made there has a name of its own
+    place = usual if len(usual) <= _LONGEST else "/tmp"  # noqa: S108 - the folder made there has its own name
     prefix = f"mfer-ray-{zlib.crc32(platform.node().encode()) & 0xFFFF:04x}-"
     for left in Path(place).glob(f"{prefix}*-*"):
         process = left.name.removeprefix(prefix).partition("-")[0]

@@ -145,13 +145,13 @@ class Jobs(Launcher):
                 if not part and (type(amount) not in (int, float) or amount < 0 or amount % 1):
                     raise UserError(
                         f"hydra.launcher.ray.{node}.{name}={amount}: the value must be a whole number"
-                        f"{', or a part of one below 1' if node == 'remote' else ''}."
+                        f"{', or a fraction below 1' if node == 'remote' else ''}."
                     )
         none = "remote" if self._remote.get("num_gpus") == 0 else "init" if self._init.get("num_gpus") == 0 else ""
         if none and self._config.trainer.accelerator in ("gpu", "cuda"):
             raise UserError(
-                f"hydra.launcher.ray.{none}.num_gpus=0 gives a job no GPU, and the trainer asks for one: leave it out, "
-                "or say trainer=cpu."
+                f"hydra.launcher.ray.{none}.num_gpus=0 gives a job no GPU, but the trainer requires one: leave it out, "
+                "or use trainer=cpu."
             )
 
     def _needed(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class Jobs(Launcher):
         needs.pop("max_retries", None)
         if self._init.get("address", "local") == "local" and not any(_room(m, needs) for m in found):
             raise UserError(
-                f"A job needs {_words(needs)}, and this machine has {_words(_totals(found))}: ask for less "
+                f"A job needs {_words(needs)}, but this machine has {_words(_totals(found))}: request less "
                 "with hydra.launcher.ray.remote.num_gpus=... or num_cpus=..."
             )
         return needs
@@ -180,7 +180,7 @@ class Jobs(Launcher):
             return ray.remote(**self._needs, max_retries=0)(_run_job)
         except (TypeError, ValueError) as error:
             said = " ".join(str(error).split())[:300]
-            raise UserError(f"hydra.launcher.ray.remote is not what Ray takes: {said}") from error
+            raise UserError(f"hydra.launcher.ray.remote was rejected by Ray: {said}") from error
 
     def _without_machine(self) -> dict[int, JobReturn]:
         """Give up on jobs that no machine has been able to run for some time."""
@@ -195,7 +195,7 @@ class Jobs(Launcher):
             return {}
         reason = (
             f"no machine of the Ray cluster has had {_words(self._needs)} for {self._patience:g} seconds "
-            "(hydra.launcher.ray.patience); the same command runs it when there is one"
+            "(hydra.launcher.ray.patience); the same command runs it when one has"
         )
         lost = dict(self._running)
         self._running.clear()
@@ -299,7 +299,8 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, ray.exceptions.OutOfMemoryError):
         return (
-            "its machine's memory was nearly full, and Ray ended it; run fewer at a time, the same command continues it"
+            "its machine's memory was nearly full, and Ray ended it; run fewer jobs at a time, the same command "
+            "continues it"
         )
     if isinstance(error, ray.exceptions.NodeDiedError):
         return "its machine left the Ray cluster; the same command continues it"

@@ -18,7 +18,7 @@ TOKEN = "MFER_SWEEP_TOKEN"  # noqa: S105 - a name, not a secret
 
 #: Reason for a job without a result that reported none itself.
 CUT_OFF = (
-    "its process ended without a word (killed, out of memory, or out of time), or has not ended yet; "
+    "its process ended without an error message (killed, out of memory or time), or is still running; "
     "the same command continues it"
 )
 

@@ -64,9 +64,9 @@ def continue_study(study: Study) -> Progress:
     """Open the study of a search, and report its progress."""
     progress = take_up_study(study)
     if progress.started:
-        cut = f"; {progress.cut} trials that were cut off go on first" if progress.cut else ""
-        elsewhere = f"; {progress.running} are under way elsewhere" if progress.running else ""
-        print(f"The study holds {progress.done} of {study.wanted} results{cut}{elsewhere}.", flush=True)
+        cut = f"; {progress.cut} interrupted trials are repeated first" if progress.cut else ""
+        elsewhere = f"; {progress.running} are running elsewhere" if progress.running else ""
+        print(f"The study has {progress.done} of {study.wanted} results{cut}{elsewhere}.", flush=True)
     return progress
 
 

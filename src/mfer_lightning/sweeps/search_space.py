@@ -64,7 +64,7 @@ def suggest(trial: Any, option: str, distribution: Any) -> Any:
             return trial.suggest_categorical(option, distribution.choices)
         except ValueError as error:
             raise UserError(
-                f"{option}: the study's trials so far had other choices. Begin a study anew with another name=..."
+                f"{option}: earlier trials of the study had other choices. Start a new study with another name=..."
             ) from error
     of_kind = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
     step = {} if distribution.step is None else {"step": distribution.step}
@@ -84,7 +84,9 @@ def grid_of(space: Mapping[str, Any]) -> dict[str, list[Any]]:
         if isinstance(axis, CategoricalDistribution):
             found[option] = list(axis.choices)
         elif axis.step is None:
-            raise UserError(f"{option}: sampler=grid needs choice(...) or range(a,b,step), which have a last value.")
+            raise UserError(
+                f"{option}: sampler=grid needs choice(...) or range(a,b,step), which have finitely many values."
+            )
         else:
             steps = int((axis.high - axis.low) / axis.step + 1e-9) + 1
             found[option] = [axis.low + i * axis.step for i in range(steps)]

@@ -13,8 +13,8 @@ def requeue_command() -> Callable[[], bool] | None:
     """Return a function that requeues this process's job.
 
     Returns:
-        Something to call, which returns whether SLURM took it; None outside a SLURM job, where the job is interactive,
-        or where submitit does it.
+        A function that returns whether SLURM accepted the request; None outside a SLURM job, for an interactive job, or
+        if submitit requeues it.
     """
     job = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("SLURM_JOB_ID", ""))
     task = os.environ.get("SLURM_ARRAY_TASK_ID")

@@ -89,13 +89,13 @@ def open_study(study: Study, **parts: Any) -> Any:
     except Exception as error:  # from SQLAlchemy, the database driver or Optuna
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"hydra.sweeper.storage={study.storage}: the study cannot be opened ({reason}). Give the address of a "
-            "database that can be written to, or begin a study anew with another name=..."
+            f"hydra.sweeper.storage={study.storage}: the study cannot be opened ({reason}). Give the URL of a "
+            "writable database, or start a new study with another name=..."
         ) from error
     if (direction := found.direction.name.lower()) != study.direction:  # Optuna would continue without a warning
         raise UserError(
-            f"hydra.sweeper.direction={study.direction}: the study {study.name} in {study.storage} was begun with "
-            f"{direction}. Begin a study anew with another name=..."
+            f"hydra.sweeper.direction={study.direction}: the study {study.name} in {study.storage} was started with "
+            f"{direction}. Start a new study with another name=..."
         )
     return found
 

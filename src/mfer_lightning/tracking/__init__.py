@@ -1,1 +1,1 @@
-"""Log curves and results to other services, and record what a result was made with."""
+"""Log curves and results to other services, and record code, libraries and hardware."""

@@ -1,4 +1,4 @@
-"""Check the options of a logger against the signatures of the classes that take them."""
+"""Check the options of a logger against the signatures of its classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserErro
 from mfer_lightning.config.instantiate import keyword_parameters
 from mfer_lightning.errors import UserError, nearest
 
-#: Logger -> whose arguments are its options: Lightning's class first, then what takes its further keywords.
+#: Logger -> classes and functions whose arguments are its options: Lightning's class, then what takes its keywords.
 TAKERS: Mapping[str, tuple[str, ...]] = {
     "wandb": ("lightning.pytorch.loggers.WandbLogger", "wandb.init"),
     "tensorboard": ("lightning.pytorch.loggers.TensorBoardLogger", "torch.utils.tensorboard.SummaryWriter"),
@@ -20,7 +20,7 @@ TAKERS: Mapping[str, tuple[str, ...]] = {
     "comet": ("lightning.pytorch.loggers.CometLogger", "comet_ml.ExperimentConfig"),
 }
 
-#: Options that are ours, beside those of the class.
+#: Our options, in addition to those of the class.
 OURS: Mapping[str, tuple[str, ...]] = {
     "wandb": ("mode", "images", "checkpoints"),
     "tensorboard": ("images",),
@@ -28,18 +28,18 @@ OURS: Mapping[str, tuple[str, ...]] = {
     "comet": ("images", "checkpoints"),
 }
 
-_KEPT = "it is kept in the run's folder, so that a run that is continued goes on under it"
-#: Arguments that are no option, and why.
+_KEPT = "it is stored in the run's folder, so that a resumed run keeps it"
+#: Arguments that are not options, and why.
 REFUSED: Mapping[str, str] = {
-    "wandb.experiment": "the run is started for each run folder",
-    "wandb.config": "it is the run's own configuration",
-    "wandb.settings": "what W&B stores and prints is settled here",
-    "wandb.reinit": "each run folder has a run of its own",
-    "wandb.resume": "a run that is continued goes on by itself",
+    "wandb.experiment": "a run is started for each run folder",
+    "wandb.config": "it is the configuration of the run",
+    "wandb.settings": "the package sets what W&B stores and prints",
+    "wandb.reinit": "each run folder has its own run",
+    "wandb.resume": "a resumed run continues its W&B run automatically",
     **dict.fromkeys(("wandb.id", "wandb.version", "mlflow.run_id", "comet.experiment_key"), _KEPT),
-    "tensorboard.log_dir": "it is made of save_dir, name and version",
-    "comet.api_key": "a key is no option, since options are stored with the run: set COMET_API_KEY",
-    "comet.disabled": "leave logger=comet out instead",
+    "tensorboard.log_dir": "it is derived from save_dir, name and version",
+    "comet.api_key": "a key is not an option, since options are stored with the run: set COMET_API_KEY",
+    "comet.disabled": "leave out logger=comet instead",
 }
 
 
@@ -47,14 +47,14 @@ def checked_arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Check the options of a logger by name and type.
 
     Args:
-        name: of the logger, a key of :data:`TAKERS`, whose packages are installed.
-        options: as the configuration has them.
+        name: name of the logger, a key of :data:`TAKERS`, whose packages are installed.
+        options: the options in the configuration.
 
     Returns:
-        The options of the class, converted where their type says so; null values are left out, and ours are as given.
+        The options of the class, converted to their types; null values are left out, and our options are unchanged.
 
     Raises:
-        UserError: for one that nothing takes, or of another type, naming what the class takes.
+        UserError: for an unknown option, or a value of a wrong type, naming what is legal.
     """
     found: dict[str, Any] = {}
     for key, value in options.items():
@@ -78,7 +78,7 @@ def checked_arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 def _converted(option: str, value: Any, kind: Any) -> Any:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(kind, config=ConfigDict(coerce_numbers_to_str=True))
-    except (PydanticSchemaGenerationError, PydanticUserError):  # a class of the library, of which it takes objects
+    except (PydanticSchemaGenerationError, PydanticUserError):  # a class of the library, which takes objects
         return value
     try:
         return adapter.validate_python(value)
@@ -88,7 +88,7 @@ def _converted(option: str, value: Any, kind: Any) -> Any:
 
 
 def _hints(name: str) -> Iterator[tuple[str, Any]]:
-    """Name and type of every argument; of a type that cannot be resolved here, ``Any``."""
+    """Return name and type of every argument; ``Any`` for types that cannot be resolved."""
     for target in reversed(TAKERS[name]):
         module, _, attribute = target.rpartition(".")
         taker: Callable[..., Any] = getattr(importlib.import_module(module), attribute)

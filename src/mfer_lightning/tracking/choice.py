@@ -1,4 +1,4 @@
-"""Read the node ``logger`` of a configuration: which loggers, with which options. Imports none of them."""
+"""Read the node ``logger`` of a configuration: the loggers and their options. Imports no loggers."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from mfer_lightning.errors import UserError, nearest
 
 LOGGERS = ("csv", "none", "wandb", "tensorboard", "mlflow", "comet")
 
-#: Options that stood directly in the node when there was one logger at a time: a logger that has no such option lets
-#: them be, as then.
+#: Options that were directly in the node in versions with a single logger; loggers without such an option ignore
+#: #: them, as in those versions.
 FIRST_OPTIONS = ("project", "entity", "mode", "images", "checkpoints")
 
 
 def chosen_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Say which loggers a configuration names, and the options of each.
+    """Return the loggers of a configuration, with the options of each.
 
     Args:
-        node: plain: a mapping for each logger by name, and, where there is one logger, options of it on their own;
-            ``name`` is the last one's. The first form, ``{"name": "wandb", "project": ...}``, is that of older runs.
+        node: plain mapping with an entry per logger, and, if there is only one logger, also its options directly;
+            ``name`` is that of the last one. Older runs have the form ``{"name": "wandb", "project": ...}``.
 
     Returns:
         Name -> options.
 
     Raises:
-        UserError: for an unknown name, or an option that does not say which of several loggers it belongs to.
+        UserError: for an unknown name, or an option that could belong to several loggers.
 
     Example:
         >>> chosen_loggers({"wandb": {"project": "p"}, "tags": ["a"]})
@@ -38,23 +38,23 @@ def chosen_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if "name" in alone:
         name = str(alone.pop("name"))
         if name not in LOGGERS:
-            further = f" A name of the run itself is logger.{next(iter(found))}.name." if found else ""
+            further = f" The name of the run is set by logger.{next(iter(found))}.name." if found else ""
             hint = nearest(name, LOGGERS)
             raise UserError(f"logger.name={name}: {hint}{'' if hint.endswith('?') else '.'}{further}")
         if found and name not in found:
-            raise UserError(f"logger.name={name}: a logger is chosen by logger={name}.")
+            raise UserError(f"logger.name={name}: choose a logger with logger={name}.")
         found = found or {name: {}}
     real = [name for name in found if name not in ("csv", "none")]
     if alone and len(real) > 1:
         key, value = next(iter(alone.items()))
         spelled = " or ".join(f"logger.{name}.{key}={value}" for name in real)
-        raise UserError(f"logger.{key}={value}: there are several loggers, so say whose option it is: {spelled}.")
+        raise UserError(f"logger.{key}={value}: there are several loggers, so name the one it belongs to: {spelled}.")
     for name in real:
         found[name] |= {k: v for k, v in alone.items() if k not in FIRST_OPTIONS or k in _FIRST_OF.get(name, ())}
     return {name: options if name in real else {**options, **_others(alone)} for name, options in found.items()}
 
 
-#: Which of the first options each logger knows.
+#: The options of the older form that each logger has.
 _FIRST_OF = {
     "wandb": FIRST_OPTIONS,
     "tensorboard": ("images",),

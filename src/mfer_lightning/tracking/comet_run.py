@@ -1,4 +1,4 @@
-"""Log a run to Comet: one experiment per run folder, offline where there is no key."""
+"""Log a run to Comet: one experiment per run folder, offline if there is no key."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mfer_lightning.tracking.open_loggers import FINISHED
 from mfer_lightning.tracking.publication import Publication
 from mfer_lightning.tracking.run_logger import RunLogger
 
-#: Where a run folder keeps the key of its experiment, so that a run that is continued goes on under it.
+#: File in a run folder with the key of its experiment, so that a resumed run continues it.
 ID_FILE = "comet_key.txt"
 FOLDER = "comet"
 
-#: Nothing is printed, and nothing stored that nobody asked for.
+#: Turn off printing, and logging that was not requested.
 _QUIET = {
     "display_summary_level": 0,
     "log_code": False,
@@ -35,14 +35,14 @@ _QUIET = {
 
 
 class RunCometLogger(RunLogger, CometLogger):  # type: ignore[misc] # its log_metrics takes tensors too
-    """Lightning's Comet logger for one run folder, started with the run and not before.
+    """Lightning's Comet logger for one run folder, started only when the run starts.
 
     Args:
-        run_dir: the run's folder; offline archives go into its ``comet/``, one folder a start.
+        run_dir: the run's folder; offline archives go into its ``comet/``, one folder per start.
         config: plain resolved configuration, logged as parameters.
-        images: whether faces may be handed over.
-        checkpoints: whether the selected checkpoint is handed over.
-        online: None: where there is a key.
+        images: whether faces may be uploaded.
+        checkpoints: whether to upload the selected checkpoint.
+        online: whether to log online; None: if there is a key.
         **options: further arguments of Lightning's class and of ``comet_ml.ExperimentConfig``.
     """
 
@@ -66,11 +66,11 @@ class RunCometLogger(RunLogger, CometLogger):  # type: ignore[misc] # its log_me
             online = bool(comet_ml.get_config("comet.api_key"))
         path = run_dir / ID_FILE
         known = path.read_text(encoding="utf-8").strip() if path.is_file() else None
-        # archives are named by a random number, which is the same at each start of a seeded run: a folder for each
+        # archives have random names, which are equal at each start of a seeded run, so each start gets a folder
         folder = str((run_dir / FOLDER).resolve() / str(len(list((run_dir / FOLDER).glob("*")))))
         further = {"mode": "get_or_create", "name": run_dir.name, "offline_directory": folder, **_QUIET, **options}
         super().__init__(online=online, experiment_key=known or uuid.uuid4().hex, **further)
-        # Lightning turns an experiment off that is not online, so that its offline archive would stay empty
+        # Lightning turns off experiments that are not online, so their offline archives would stay empty
         self._comet_config = comet_ml.ExperimentConfig(**self._kwargs)
         self.run_dir = run_dir
         self.config = config
@@ -78,12 +78,12 @@ class RunCometLogger(RunLogger, CometLogger):  # type: ignore[misc] # its log_me
         self.checkpoints = checkpoints
 
     def _create_experiment(self) -> None:
-        if self._started:  # not by Lightning's constructor, on every rank
+        if self._started:  # not in Lightning's constructor, which runs on every rank
             super()._create_experiment()
 
     @rank_zero_only
     def start(self, facts: Mapping[str, Any]) -> None:
-        """Start the experiment, or go on with it."""
+        """Start or continue the experiment."""
         self._started = True
         self._quietly(lambda: self._start(facts))
 
@@ -119,7 +119,7 @@ class RunCometLogger(RunLogger, CometLogger):  # type: ignore[misc] # its log_me
 
     @rank_zero_only
     def finish(self, code: int, *, preempted: bool = False) -> None:
-        """End the experiment; offline it becomes an archive."""
+        """End the experiment; offline, this writes an archive."""
         experiment, self._experiment = self._experiment, None
         self._started = False
         if experiment is None:

@@ -1,4 +1,4 @@
-"""Build the loggers that a configuration names; ``metrics.csv`` is written in any case."""
+"""Build the loggers of a configuration; ``metrics.csv`` is always written."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _EXTRAS = {
     "comet": ("comet_ml", "Comet"),
 }
 
-#: W&B takes no longer ones.
+#: Maximum length allowed by W&B.
 _LONGEST_TAG = 64
 
 
 def check_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Check which loggers a configuration names, and their options, without building any.
+    """Check the loggers of a configuration and their options, without building any.
 
     Args:
         node: the node ``logger``.
 
     Returns:
-        Name -> options, checked; those that write nothing beside ``metrics.csv`` are left out.
+        Name -> checked options; loggers that only write ``metrics.csv`` are left out.
 
     Raises:
         UserError: for an unknown name, option or mode, a value of a wrong type, or a missing package.
@@ -47,7 +47,7 @@ def check_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if "_target_" in options:
             kind = locate(str(options["_target_"]), f"logger.{name}", LIBRARIES["logger"])
             if not (isinstance(kind, type) and issubclass(kind, Logger)):
-                raise UserError(f"logger.{name}: `{options['_target_']}` is not a logger of Lightning's kind.")
+                raise UserError(f"logger.{name}: `{options['_target_']}` is not a Lightning logger.")
             found[name] = options
             continue
         if name in ("csv", "none"):
@@ -59,7 +59,7 @@ def check_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         module, title = _EXTRAS.get(name, ("wandb", ""))
         if importlib.util.find_spec(module) is None:
             raise UserError(f"logger={name} needs {title}: pip install 'mfer_lightning[{name}]'.")
-        if name == "comet":  # read when it is imported: otherwise its warnings go to another company's server
+        if name == "comet":  # read at import: otherwise its warnings are sent to another company's server
             os.environ.setdefault("COMET_ERROR_TRACKING_ENABLE", "false")
         if name == "wandb":
             if options.get("mode", "auto") not in MODES:
@@ -71,17 +71,17 @@ def check_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def build_loggers(config: Mapping[str, Any], run_dir: Path) -> list[Logger]:
-    """Build the loggers that ``logger`` names. Nothing is sent anywhere yet.
+    """Build the loggers of ``logger``. Nothing is sent anywhere yet.
 
     Args:
         config: plain resolved configuration.
         run_dir: the run's folder.
 
     Returns:
-        The loggers, in the order in which they were named.
+        The loggers, in the given order.
 
     Raises:
-        UserError: as :func:`check_loggers`, and for ``logger.mode=online`` without a key.
+        UserError: as in :func:`check_loggers`, and for ``logger.mode=online`` without a key.
     """
     return [_build(name, options, config, run_dir) for name, options in check_loggers(config["logger"]).items()]
 
@@ -110,11 +110,11 @@ def _build(name: str, options: dict[str, Any], config: Mapping[str, Any], run_di
 
 
 def _of_a_library(name: str, options: Mapping[str, Any], run_dir: Path) -> Logger:
-    """Build a logger by ``_target_``, as quiet as ours: its class is put behind :class:`RunLogger`."""
+    """Build a logger by ``_target_``, with its class wrapped by :class:`RunLogger` like ours."""
     folder: dict[str, Any] = {
         "save_dir": str(run_dir),
         "root_dir": str(run_dir),
-    }  # for those that have such an argument
+    }  # for classes with such an argument
     logger: Logger = instantiate(options, where=f"logger.{name}", base=Logger, libraries=LIBRARIES["logger"], **folder)
     kind = type(logger)
     logger.__class__ = type(kind.__name__, (RunLogger, kind), {"service": kind.__name__})

@@ -1,4 +1,4 @@
-"""Log a run to MLflow: one per run folder, into a database of its own unless a server or database is named."""
+"""Log a run to MLflow: one per run folder, into its own database unless a server or database is named."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfer_lightning.tracking.open_loggers import FINISHED, KILLED
 from mfer_lightning.tracking.publication import Publication
 from mfer_lightning.tracking.run_logger import RunLogger
 
-#: Where a run folder keeps the id of its MLflow run, so that a run that is continued goes on under it.
+#: File in a run folder with the id of its MLflow run, so that a resumed run continues it.
 ID_FILE = "mlflow_id.txt"
 FOLDER = "mlflow"
 _LONGEST_TAG = 5000
@@ -30,9 +30,9 @@ class RunMlflowLogger(RunLogger, MLFlowLogger):  # type: ignore[misc] # its fina
     Args:
         run_dir: the run's folder; without a ``tracking_uri`` the database and files go into its ``mlflow/``.
         config: plain resolved configuration, logged as parameters.
-        images: whether faces may be handed over.
-        checkpoints: whether the selected checkpoint is handed over.
-        tracking_uri: of a server or database; None: ``MLFLOW_TRACKING_URI``, else a database in the run's folder.
+        images: whether faces may be uploaded.
+        checkpoints: whether to upload the selected checkpoint.
+        tracking_uri: URI of a server or database; None: ``MLFLOW_TRACKING_URI``, else a database in the run's folder.
         **options: further arguments of Lightning's class.
     """
 
@@ -48,7 +48,7 @@ class RunMlflowLogger(RunLogger, MLFlowLogger):  # type: ignore[misc] # its fina
         tracking_uri: str | None = None,
         **options: Any,
     ) -> None:
-        import mlflow  # configures its logging when it is imported
+        import mlflow  # configures its logging at import
 
         logging.getLogger(mlflow.__name__).setLevel(logging.WARNING)
         uri, folder = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"), (run_dir / FOLDER).resolve()
@@ -77,7 +77,7 @@ class RunMlflowLogger(RunLogger, MLFlowLogger):  # type: ignore[misc] # its fina
 
     @rank_zero_only
     def start(self, facts: Mapping[str, Any]) -> None:
-        """Start the MLflow run, or go on with it; parameters cannot change and are logged once."""
+        """Start or continue the MLflow run; parameters cannot change and are logged once."""
         self._quietly(lambda: self._start(facts))
 
     def _start(self, facts: Mapping[str, Any]) -> None:
@@ -112,7 +112,7 @@ class RunMlflowLogger(RunLogger, MLFlowLogger):  # type: ignore[misc] # its fina
 
     @rank_zero_only
     def finish(self, code: int, *, preempted: bool = False) -> None:
-        """End the MLflow run as the run ended."""
+        """End the MLflow run with the status of the run."""
         if self._initialized:
             status = {FINISHED: "FINISHED", KILLED: "KILLED"}.get(code, "FAILED")
             self._quietly(lambda: self.experiment.set_terminated(str(self.run_id), status))

@@ -1,7 +1,7 @@
-"""List the names that runs log, for the loggers, the dashboard and ``docs/tracking.md``.
+"""The names that runs log, for the loggers, the dashboard and ``docs/tracking.md``.
 
-A dashboard that asks for a name nobody logs is an empty chart, and W&B says nothing; so names are written here once,
-and a test compares this list with what a real run leaves.
+W&B silently shows an empty chart for a name that is never logged. Therefore names are defined once, here, and a test
+compares this list with a real run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 #: The axis of all curves: epochs, counted from 0 as in ``metrics.csv``.
 EPOCH = "epoch"
 
-#: Curves that every run logs, one value an epoch. Further loss terms of a run are logged as ``train/<term>``.
+#: Curves that every run logs, one value per epoch. Further loss terms of a run are logged as ``train/<term>``.
 CURVES = (
     "train/loss",
     "train/classification",
@@ -26,19 +26,19 @@ CURVES = (
     "seconds",
     "images_per_second",
 )
-#: Curve of the feature loss; absent with ``loss=ce`` and its like.
+#: Curve of the feature loss; absent for losses without one, such as ``loss=ce``.
 FEATURE_LOSS = "train/feature"
 
-#: Of ``metrics.csv``, what no logger gets before the run has ended: nobody may choose an epoch by it.
+#: Columns of ``metrics.csv`` withheld from loggers until the run has ended, so that they cannot influence it.
 HIDDEN_PREFIX = "track_test/"
 
-#: Figures of a finished run beside those of its splits.
+#: Values of a finished run besides the metrics of its splits.
 SELECTION_VALUE = "selection/value"
 SELECTION_EPOCH = "selection/epoch"
 COST_PREFIX = "cost/"
-FACES = "faces"  # how many the reported figures were measured on
+FACES = "faces"  # number of faces of the reported results
 
-#: Before the names of the selected checkpoint's figures on val, where a curve of that name has no summary of its own.
+#: Prefix for the selected checkpoint's metrics on val in services where a curve of that name has no separate summary.
 SELECTED_PREFIX = "selected/"
 
 #: Media of a finished run.
@@ -47,27 +47,27 @@ EXAMPLE_TABLE = "examples/table"
 FIGURE_PREFIX = "figures/"
 #: Figures that every run draws.
 FIGURES = ("learning_curves", "confusion", "per_class", "reliability")
-EMBEDDING = "embedding"  # not with evaluation.embedding_points=0
+EMBEDDING = "embedding"  # absent with evaluation.embedding_points=0
 
-#: Figures in the table of figures.
+#: Metrics in the table of figures.
 TABLE_METRICS = ("accuracy", "mean_class_accuracy", "macro_f1", "nll", "ece")
 
-#: What stands in a run's configuration at W&B beside the composed configuration itself.
+#: Entries of a run's configuration at W&B besides the composed configuration.
 PROTOCOL = "protocol"
-SPLIT = "split"  # which the reported figures were measured on; known when the run has ended
-SETTING = "setting"  # everything but the seed, in short: runs that share it differ in their seed alone
+SPLIT = "split"  # split of the reported results, known when the run has ended
+SETTING = "setting"  # short text of everything except the seed: runs with the same setting differ only in their seed
 FACTS = (PROTOCOL, SETTING, "data_hash", "git_commit", "git_dirty", "parameters", "gflops", "class_names")
 
-#: Columns of the table of figures, which has one row a run.
+#: Columns of the table of figures, which has one row per run.
 FIGURE_COLUMNS = ("setting", "loss", "backbone", "attention", "seed", *TABLE_METRICS)
 #: Columns of the table of classes.
 CLASS_COLUMNS = ("class", "n", "precision", "recall", "f1", "setting", "loss", "backbone", "seed")
-#: Columns of the table of examples; a probability a class follows.
+#: Columns of the table of examples, followed by one probability per class.
 EXAMPLE_COLUMNS = ("face", "kind", "true", "predicted", "confidence", "path")
 
 
 def figure(split: str, metric: str) -> str:
-    """Name a figure of the selected checkpoint.
+    """Name a metric of the selected checkpoint.
 
     Example:
         >>> figure("test", "accuracy")
@@ -87,7 +87,7 @@ def recall(split: str, class_name: str) -> str:
 
 
 def figure_table(split: str) -> str:
-    """Name the table of figures: one row a run, joined over runs by the dashboard's charts."""
+    """Name the table of metrics: one row per run, joined over runs by the dashboard's charts."""
     return f"{split}/figures"
 
 
@@ -97,7 +97,7 @@ def class_table(split: str) -> str:
 
 
 def confusion(split: str) -> str:
-    """Name the confusion matrix: a chart under this name, its table under the name with ``_table``."""
+    """Name the confusion matrix: the chart has this name, its table the same with ``_table``."""
     return f"{split}/confusion"
 
 
@@ -112,7 +112,7 @@ def picture(stem: str) -> str:
 
 
 def run_group(config: Mapping[str, Any], run_dir: Path) -> str | None:
-    """Name the folder that a run shares with others of its sweep; a single run in the folder of runs has no group."""
+    """Return the name of the sweep's folder, the group of a run; a single run has no group."""
     runs = Path(config["paths"]["runs"]).expanduser().resolve()
     folder = run_dir.resolve().parent
     return None if folder == runs or folder.name == runs.name else folder.name

@@ -11,24 +11,24 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from mfer_lightning.tracking.run_logger import RunLogger
 
-#: Exit codes that the loggers report: finished, failed, and killed by its user.
+#: Exit codes reported by the loggers: finished, failed, and killed by the user.
 FINISHED, FAILED, KILLED = 0, 1, 255
-#: Exit code of a process that SIGTERM ended: a cluster wants the machine back, and the run will be continued.
+#: Exit code of a process ended by SIGTERM: a cluster preempts the machine, and the run will be resumed.
 TERMINATED = 143
 
 
 @contextmanager
 def tracked(loggers: Sequence[Logger], facts: Mapping[str, Any]) -> Iterator[None]:
-    """Open the loggers for the duration of a run, and close them as it ended: finished, failed, killed or pre-empted.
+    """Open the loggers for a run, and close them with its outcome: finished, failed, killed or preempted.
 
-    The next job of a sweep then starts a W&B run of its own.
+    The next job of a sweep then starts its own W&B run.
 
     Args:
-        loggers: the trainer's.
-        facts: what the configuration does not say of the run (:data:`mfer_lightning.tracking.names.FACTS`).
+        loggers: loggers of the trainer.
+        facts: properties of the run that are not in its configuration (:data:`mfer_lightning.tracking.names.FACTS`).
 
     Raises:
-        UserError: where W&B refuses the run (a wrong key, an unknown entity).
+        UserError: if W&B rejects the run (a wrong key, an unknown entity).
     """
     runs = [logger for logger in loggers if isinstance(logger, RunLogger)]
     code, preempted = FAILED, False
@@ -42,7 +42,7 @@ def tracked(loggers: Sequence[Logger], facts: Mapping[str, Any]) -> Iterator[Non
         raise
     except SystemExit as stop:
         preempted = isinstance(stop, SIGTERMException) or stop.code == TERMINATED
-        code = FAILED if preempted else KILLED  # Lightning makes a SystemExit of Ctrl-C
+        code = FAILED if preempted else KILLED  # Lightning converts Ctrl-C to SystemExit
         raise
     finally:
         for run in runs:

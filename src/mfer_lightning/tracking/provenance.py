@@ -1,4 +1,4 @@
-"""Record what a result was made with: code, libraries, hardware."""
+"""Record the code, libraries and hardware behind a result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 import mfer_lightning.memory as memory
 from mfer_lightning.files import atomic_path
 
-#: File in a run's folder that holds what the code had been changed by, and its largest size in bytes.
+#: File in a run's folder with uncommitted changes of the code, and its maximum size in bytes.
 PATCH = "changes.patch"
 LONGEST_PATCH = 1_000_000
 
@@ -38,7 +38,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that matter; those that are not installed are left out."""
+    """Return the versions of Python and of relevant installed packages."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -49,21 +49,21 @@ def versions() -> dict[str, str]:
 
 
 def git_state(run_dir: Path | None = None) -> dict[str, Any] | None:
-    """Commit of this package's checkout, and what it had been changed by: modified and new files of code and choices.
+    """Return the commit of this package's checkout, and its uncommitted changes of code and configuration.
 
     Args:
-        run_dir: where the change goes as ``changes.patch``, if it is no longer than :data:`LONGEST_PATCH`: with it,
-            ``git checkout <commit> && git apply changes.patch`` gives the code back. None: it is hashed only.
+        run_dir: folder for ``changes.patch``, written if it is no longer than :data:`LONGEST_PATCH`, so that
+            ``git checkout <commit> && git apply changes.patch`` restores the code. None: the changes are only hashed.
 
     Returns:
-        ``commit``, ``dirty``, ``diff_sha256`` (None where clean), ``patch`` (name of the file, None where there is
-        none); None where the package is not in a git checkout.
+        ``commit``, ``dirty``, ``diff_sha256`` (None without changes), ``patch`` (name of the file, or None); None if
+        the package is not in a git checkout.
     """
     here = Path(__file__).resolve().parent
     try:
         top = Path(_git(here, "rev-parse", "--show-toplevel").decode().strip())
         if not (top / "src" / "mfer_lightning").is_dir():
-            return None  # an installed wheel inside somebody's own repository
+            return None  # an installed wheel inside another repository
         commit = _git(here, "rev-parse", "HEAD").decode().strip()
         diff = _git(top, "diff", "--binary", "HEAD") + _new_files(top)
     except (OSError, subprocess.SubprocessError):
@@ -90,25 +90,25 @@ def _git(folder: Path, *arguments: str, legal: tuple[int, ...] = (0,)) -> bytes:
 
 
 def _new_files(top: Path) -> bytes:
-    """Patch that makes the files of code and choices that git does not know yet; others do not change a result."""
+    """Return a patch of the untracked files of code and configuration; other files do not change results."""
     listed = _git(top, "ls-files", "-z", "--others", "--exclude-standard", "--", "src", "conf").decode().split("\0")
     names = [name for name in listed if name and (top / name).stat().st_size <= LONGEST_PATCH]
-    null = "/dev/null"  # git's own word for it, on every system; its exit code is 1 where files differ
+    null = "/dev/null"  # git's name on every system; its exit code is 1 if files differ
     return b"".join(_git(top, "diff", "--binary", "--no-index", "--", null, name, legal=(0, 1)) for name in names)
 
 
 def hardware(precision: str | None = None) -> dict[str, Any]:
-    """Processor, its widest vector instructions, cores, memory and GPUs of this machine.
+    """Return processor, widest vector instructions, cores, memory and GPUs of this machine.
 
     Args:
-        precision: the arithmetic that was used, e.g. ``"bf16-mixed"``: what ``auto`` became here. None: not recorded.
+        precision: the precision used, e.g. ``"bf16-mixed"``, with ``auto`` resolved. None: not recorded.
     """
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     return {
         "platform": platform.platform(),
         "processor": _processor(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),  # a hypervisor may hide some of the processor's
+        "instructions": torch.backends.cpu.get_cpu_capability(),  # a hypervisor may hide some
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_bytes": memory,
@@ -127,7 +127,7 @@ def _processor() -> str:
 
 
 def peak_memory_bytes() -> int | None:
-    """Most memory in use at once so far: of the GPU where one is used, else of this process."""
+    """Return the peak memory so far: of the GPU if one is used, else of this process."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
         return int(torch.cuda.max_memory_allocated())
     return memory.peak_memory_bytes()

@@ -1,4 +1,4 @@
-"""Collect what a finished run hands to its loggers."""
+"""Collect the data that a finished run passes to its loggers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mfer_lightning.tracking import names
 
 @dataclass(frozen=True)
 class Examples:
-    """Faces that the model was surest of, rightly and wrongly.
+    """Faces with the most confident correct and wrong predictions.
 
     Args:
-        grid: PNG with all of them.
-        rows: positions in the table of predictions, (M,).
-        kinds: ``"right"`` or ``"wrong"``, one a row.
-        faces: uint8 images (H,W,3), one a row.
+        grid: PNG of all of them.
+        rows: (M,) positions in the table of predictions.
+        kinds: ``"right"`` or ``"wrong"``, one per row.
+        faces: uint8 images (H,W,3), one per row.
     """
 
     grid: Path
@@ -38,14 +38,14 @@ class Publication:
     """A finished run.
 
     Args:
-        result: what ``result.json`` holds.
-        table: the predictions that its figures were made of.
-        val_metrics: the selected checkpoint's figures on val; empty where val is the reported split or there is none.
-        setting: everything but the seed, in short.
+        result: the content of ``result.json``.
+        table: the predictions behind it.
+        val_metrics: the selected checkpoint's metrics on val; empty if val is the reported split or there is none.
+        setting: short text of everything except the seed.
         figures: name -> PNG.
         curves: rows of ``metrics.csv``.
-        checkpoint: the selected checkpoint; None: not to be handed over.
-        examples: faces; None: not to be handed over.
+        checkpoint: the selected checkpoint; None if it is not to be uploaded.
+        examples: faces; None if they are not to be uploaded.
     """
 
     result: Mapping[str, Any]
@@ -58,7 +58,7 @@ class Publication:
     examples: Examples | None = None
 
     def summary(self) -> dict[str, float]:
-        """Single figures of the run, by the names of :mod:`mfer_lightning.tracking.names`; undefined ones left out."""
+        """Return the defined metrics of the run, by the names of :mod:`mfer_lightning.tracking.names`."""
         result, split = self.result, self.result["split"]
         found: dict[str, Any] = {names.figure("val", metric): value for metric, value in self.val_metrics.items()}
         found |= {names.figure(split, metric): value for metric, value in result["metrics"].items()}
@@ -70,9 +70,9 @@ class Publication:
         return {name: value for name, value in found.items() if _is_number(value)}
 
     def points(self) -> dict[str, float]:
-        """The same, for loggers to which a figure is a point of a curve.
+        """Return the same, for loggers that treat a value as a point of a curve.
 
-        The selected checkpoint's figures on val have a name of their own, so as not to become the last epoch's.
+        The selected checkpoint's metrics on val have separate names, so that they are not taken for the last epoch's.
         """
         return {
             f"{names.SELECTED_PREFIX}{name}" if name.startswith("val/") else name: value
@@ -80,14 +80,14 @@ class Publication:
         }
 
     def figure_row(self) -> list[Any]:
-        """The one row of the table of figures (:data:`~mfer_lightning.tracking.names.FIGURE_COLUMNS`)."""
+        """Return the row of the table of metrics (:data:`~mfer_lightning.tracking.names.FIGURE_COLUMNS`)."""
         config = self.result["config"]
         parts = [name_of(config, group) for group in ("loss", "backbone", "attention")]
         figures = [self.result["metrics"].get(name) for name in names.TABLE_METRICS]
         return [self.setting, *parts, self.result["seed"], *figures]
 
     def class_rows(self) -> list[list[Any]]:
-        """The table of classes (:data:`~mfer_lightning.tracking.names.CLASS_COLUMNS`)."""
+        """Return the table of classes (:data:`~mfer_lightning.tracking.names.CLASS_COLUMNS`)."""
         config = self.result["config"]
         about = [self.setting, name_of(config, "loss"), name_of(config, "backbone"), self.result["seed"]]
         return [
@@ -95,7 +95,7 @@ class Publication:
         ]
 
     def test_curves(self) -> dict[str, list[tuple[int, float]]]:
-        """Per-epoch test figures that ``track_test=true`` recorded, name -> (epoch, value) pairs."""
+        """Return the per-epoch test metrics recorded by ``track_test=true``: name -> pairs (epoch, value)."""
         curves: dict[str, list[tuple[int, float]]] = {}
         for row in self.curves:
             for name, value in row.items():

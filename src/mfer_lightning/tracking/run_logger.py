@@ -1,4 +1,4 @@
-"""What every logger of a run does: hold test figures back, start and end with the run, and never stop it."""
+"""Common behaviour of a run's loggers: withhold test metrics, start and end with the run, and never stop it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ log = logging.getLogger("mfer_lightning")
 
 
 class RunLogger(Logger):
-    """Stands before a logger class of Lightning's, ``class RunWandbLogger(RunLogger, WandbLogger)``, and calls it.
+    """Mixin for Lightning's logger classes, as in ``class RunWandbLogger(RunLogger, WandbLogger)``.
 
-    - An error of the service is written to ``log.txt`` and said once, and the run goes on.
-    - Per-epoch test figures (``track_test=true``) are held back until the run has ended.
+    - An error of the service is written to ``log.txt`` and printed once, and the run continues.
+    - Per-epoch test metrics (``track_test=true``) are withheld until the run has ended.
     """
 
-    #: What the service is called in messages.
+    #: Name of the service in messages.
     service = "The logger"
-    #: Whether the service is tried again after an error; a call that waits for a dead server would delay each epoch.
+    #: Whether to retry the service after an error; calls that wait for a dead server would delay each epoch.
     tries_again = False
-    #: Whether faces, and the selected checkpoint, may be handed over.
+    #: Whether faces, and the selected checkpoint, may be uploaded.
     images = checkpoints = False
     _failed = False
 
     @property
     def experiment(self) -> Any:
-        """As Lightning's class has it; where the service has failed there is none (``AttributeError``)."""
+        """The experiment of Lightning's class; raises ``AttributeError`` if the service has failed."""
         if not self._failed or self.tries_again:
             try:
                 return super().experiment  # type: ignore[misc]
@@ -40,19 +40,20 @@ class RunLogger(Logger):
                 raise
             except Exception as error:
                 self._fail(error)
-        raise AttributeError(f"{self.service} failed, and the run goes on without it.")
+        raise AttributeError(f"{self.service} failed, and the run continues without it.")
 
     @rank_zero_only
     def start(self, facts: Mapping[str, Any]) -> None:
         """Start with the run.
 
         Args:
-            facts: what the configuration does not say of the run (:data:`mfer_lightning.tracking.names.FACTS`).
+            facts: properties of the run that are not in its configuration
+                (:data:`mfer_lightning.tracking.names.FACTS`).
         """
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log figures of a training step, without those that are held back until the run has ended."""
+        """Log metrics of a training step, except those that are withheld until the run has ended."""
         shown = {name: value for name, value in metrics.items() if not name.startswith(names.HIDDEN_PREFIX)}
         self._quietly(lambda: self._log(shown, step))
 
@@ -60,24 +61,24 @@ class RunLogger(Logger):
         super().log_metrics(metrics, step)  # type: ignore[safe-super]
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """As Lightning's class does."""
+        """Call the method of Lightning's class; errors of the service do not stop the run."""
         self._quietly(lambda: super(RunLogger, self).log_hyperparams(*args, **kwargs))  # type: ignore[safe-super]
 
     def save(self) -> None:
-        """As Lightning's class does."""
+        """Call the method of Lightning's class; errors of the service do not stop the run."""
         self._quietly(super().save)
 
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
-        """As Lightning's class does."""
+        """Call the method of Lightning's class; errors of the service do not stop the run."""
         self._quietly(lambda: super(RunLogger, self).after_save_checkpoint(checkpoint_callback))
 
     def finalize(self, status: str) -> None:
-        """As Lightning's class does."""
+        """Call the method of Lightning's class; errors of the service do not stop the run."""
         self._quietly(lambda: super(RunLogger, self).finalize(status))
 
     @rank_zero_only
     def publish(self, publication: Publication) -> None:
-        """Log what a finished run has."""
+        """Log the data of a finished run."""
         self._quietly(lambda: self._publish(publication))
 
     def _publish(self, publication: Publication) -> None:
@@ -88,13 +89,13 @@ class RunLogger(Logger):
         """End with the run.
 
         Args:
-            code: an exit code of :mod:`mfer_lightning.tracking.open_loggers`: 0 where the run finished.
-            preempted: whether it was stopped from outside and will be continued.
+            code: an exit code of :mod:`mfer_lightning.tracking.open_loggers`: 0 if the run finished.
+            preempted: whether it was stopped from outside and will be resumed.
         """
         self.save()
 
     def _quietly(self, action: Callable[[], Any]) -> None:
-        """Do something with the service; a failure is written to the log once, and does not stop the run."""
+        """Call the service; a failure is logged once, and does not stop the run."""
         if self._failed and not self.tries_again:
             return
         try:
@@ -104,12 +105,12 @@ class RunLogger(Logger):
 
     def _fail(self, error: Exception) -> None:
         if not self._failed:
-            log.warning("%s failed, and the run goes on without it: %s", self.service, error, exc_info=True)
-            print(f"{self.service} failed, and the run goes on without it ({first_line(error)}).", flush=True)
+            log.warning("%s failed, and the run continues without it: %s", self.service, error, exc_info=True)
+            print(f"{self.service} failed, and the run continues without it ({first_line(error)}).", flush=True)
         self._failed = True
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, as a sentence."""
+    """Return the first line of an error message, as a sentence."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     return text if text.endswith((".", "!", "?")) else text + "."

@@ -1,4 +1,4 @@
-"""Log a run to TensorBoard: curves while it trains, figures and hyperparameters when it has ended."""
+"""Log a run to TensorBoard: curves during training, figures and hyperparameters at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunTensorBoardLogger(RunLogger, TensorBoardLogger):
     Args:
         run_dir: the run's folder; event files go into its ``tensorboard/``.
         config: plain resolved configuration.
-        images: whether faces may be handed over.
+        images: whether faces may be logged.
         **options: further arguments of Lightning's class and of torch's ``SummaryWriter``.
     """
 

@@ -1,4 +1,4 @@
-"""Log the verdicts on planned contrasts to W&B: a table and an artifact of a run of their own."""
+"""Log the verdicts on planned contrasts to W&B: a table and an artifact in a separate run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.files import make_folder, write_text
 from mfer_lightning.tracking.run_logger import first_line
 
-#: Name of the table, of the artifact and its type, and of the run's job.
+#: Name of the table, of the artifact and its type, and job type of the run.
 VERDICTS = "verdicts"
 
 Value = int | float | str | None
@@ -22,11 +22,11 @@ Value = int | float | str | None
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What became of a study's planned contrasts.
+    """The outcomes of a study's planned contrasts.
 
     Args:
-        rows: one a contrast; all have the same columns.
-        sha256: of the plan's file.
+        rows: one per contrast, all with the same columns.
+        sha256: SHA-256 of the plan's file.
         text: the same as a Markdown table, by protocol and split.
     """
 
@@ -54,18 +54,18 @@ def log_verdicts(
     """Log verdicts as a W&B run of the job type ``verdicts``, with a table and an artifact of that name.
 
     Args:
-        verdicts: what is logged.
-        folder: for ``verdicts.csv`` and W&B's files.
-        project: at W&B.
+        verdicts: the verdicts.
+        folder: folder for ``verdicts.csv`` and W&B's files.
+        project: project at W&B.
         entity: user or team at W&B; None: the user's default.
-        title: of the dashboard.
-        online: send it; else it is written for ``wandb sync``.
+        title: title of the dashboard.
+        online: upload it; otherwise write it for ``wandb sync``.
 
     Returns:
-        The run's address; None offline.
+        The URL of the run; None offline.
 
     Raises:
-        UserError: where W&B refuses or cannot be reached.
+        UserError: if W&B rejects it or cannot be reached.
     """
     import wandb
 
@@ -95,7 +95,7 @@ def log_verdicts(
             run.log_artifact(artifact)
         finally:
             run.finish()
-        # W&B leaves temporary folders to the end of the process, where Python would complain of them on the screen
+        # W&B leaves temporary folders until the end of the process, when Python would print warnings about them
         warnings.filterwarnings("ignore", message="Implicitly cleaning up", category=ResourceWarning)
     except (wandb.Error, OSError, ValueError, TimeoutError) as error:
         raise UserError(f"The verdicts could not be logged to W&B: {first_line(error)}") from error

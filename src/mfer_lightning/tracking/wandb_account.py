@@ -1,4 +1,4 @@
-"""Find out whether there is a key for W&B; nobody is ever asked for one."""
+"""Detect whether there is a key for W&B, without ever asking for one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _WANDB = "https://api.wandb.ai"
 
 
 def wandb_mode(asked: str) -> str:
-    """Say how W&B is to run.
+    """Return the mode of W&B.
 
     Args:
-        asked: ``logger.mode``. ``auto`` is what the environment variable ``WANDB_MODE`` says, else online where there
-            is a key, else offline.
+        asked: ``logger.mode``. ``auto`` is the environment variable ``WANDB_MODE`` if set, else online if there is a
+            key, else offline.
 
     Returns:
         ``online``, ``offline`` or ``disabled``.
@@ -43,7 +43,7 @@ def wandb_mode(asked: str) -> str:
 
 
 def has_key() -> bool:
-    """Whether there is a key for W&B: in the environment, or where ``wandb login`` keeps it."""
+    """Whether there is a key for W&B: in the environment, or stored by ``wandb login``."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL") or _WANDB).netloc

@@ -1,4 +1,4 @@
-"""Convert tables, pictures and artifacts of a finished run to W&B's objects."""
+"""Convert tables, images and artifacts of a finished run to W&B objects."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from mfer_lightning.tracking import names
 from mfer_lightning.tracking.publication import Examples, Publication
 
-#: Characters that W&B allows in the name of an artifact, and how many.
+#: Characters allowed by W&B in the name of an artifact, and its maximum length.
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME = 128
 
 
 def media(publication: Publication) -> dict[str, Any]:
-    """Make what is logged in one row at the end of a run.
+    """Create the objects to log in one row at the end of a run.
 
     Args:
         publication: the finished run.
 
     Returns:
-        Name -> W&B object: the table of classes, the confusion matrix as an interactive chart, the figures of the run's
-        folder, test figures by epoch where they were recorded, and examples where they may be handed over.
+        Name -> W&B object: the table of classes, the confusion matrix as an interactive chart, the figures in the run's
+        folder, test metrics by epoch if they were recorded, and examples if they may be uploaded.
     """
     import wandb
 
@@ -63,13 +63,13 @@ def _example_table(publication: Publication, examples: Examples) -> Any:
 
 
 def checkpoint_artifact(publication: Publication, name: str) -> Any:
-    """Make the artifact of the selected checkpoint.
+    """Create the artifact of the selected checkpoint.
 
-    The file is uploaded from where it lies; W&B keeps no copy of it on this machine.
+    The file is uploaded in place, without a local copy by W&B.
 
     Args:
         publication: the finished run, with a checkpoint.
-        name: of the run.
+        name: name of the run.
     """
     import wandb
 

@@ -22,40 +22,40 @@ from mfer_lightning.tracking.run_logger import RunLogger, first_line
 
 log = logging.getLogger("mfer_lightning")
 
-#: Where a run folder keeps the id of its W&B run.
+#: File in a run folder with the id of its W&B run.
 ID_FILE = "wandb_id.txt"
-#: Seconds that the end of a run waits for its upload; what is not up by then stays on disk for ``wandb sync``.
+#: Seconds to wait for the upload at the end of a run; the rest stays on disk for ``wandb sync``.
 UPLOAD_SECONDS = 600.0
 
 
 def read_id(run_dir: Path) -> str | None:
-    """Read the W&B id of a run folder: made at its first start and kept there, so that a resumed run goes on.
+    """Read the W&B id of a run folder, which is created at the first start, so that a resumed run continues it.
 
-    It is random rather than a hash of the folder's name: W&B refuses an id whose run was deleted, and two people's runs
-    of one configuration in one project are two runs.
+    It is random rather than a hash of the folder's name, because W&B rejects the id of a deleted run, and two people
+    may run the same configuration in one project.
     """
     path = run_dir / ID_FILE
     return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
 
 
 class RunWandbLogger(RunLogger, WandbLogger):
-    """Lightning's W&B logger for one run folder, with epochs as the axis and one row an epoch.
+    """Lightning's W&B logger for one run folder, with epochs as the axis and one row per epoch.
 
-    Differs from Lightning's, beside what :class:`.RunLogger` says, in that
+    Differs from Lightning's, in addition to :class:`.RunLogger`, in that
 
-    - nothing is printed and nothing asked; where W&B cannot be reached when the run starts, the run is logged offline;
-    - neither the caller's source code nor the state of the caller's git repository is stored.
+    - it prints nothing and asks nothing; if W&B cannot be reached at the start, the run is logged offline;
+    - it stores neither the caller's source code nor the state of the caller's git repository.
 
     Args:
         run_dir: the run's folder.
         config: plain resolved configuration.
-        project: at W&B.
+        project: project at W&B.
         entity: user or team at W&B; None: the user's default.
         group: the sweep's name, or None.
-        tags: at most 64 characters each.
+        tags: tags of at most 64 characters.
         mode: ``online``, ``offline`` or ``disabled``.
-        images: whether faces may be handed over.
-        checkpoints: whether the selected checkpoint is handed over.
+        images: whether faces may be uploaded.
+        checkpoints: whether to upload the selected checkpoint.
         **options: further arguments of Lightning's class and of ``wandb.init``.
     """
 
@@ -78,7 +78,7 @@ class RunWandbLogger(RunLogger, WandbLogger):
     ) -> None:
         usual = {
             "name": run_dir.name,
-            "save_dir": str(run_dir.resolve()),  # W&B's own process may have been started in another folder
+            "save_dir": str(run_dir.resolve()),  # W&B's process may have another working directory
             "job_type": "train",
         }
         super().__init__(
@@ -98,7 +98,7 @@ class RunWandbLogger(RunLogger, WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The W&B run, started when first asked for; on other ranks than the first something that does nothing."""
+        """The W&B run, started on first access; on ranks other than the first, a dummy object."""
         if self._experiment is None:
             known = read_id(self.run_dir)
             self._experiment = self._open(known or _new_id())
@@ -113,36 +113,36 @@ class RunWandbLogger(RunLogger, WandbLogger):
         from wandb.errors import AuthenticationError, CommError, UsageError
 
         quiet = {"silent": True, "console": "off", "save_code": False, "disable_code": True, "disable_git": True}
-        quiet |= {"finish_timeout": UPLOAD_SECONDS}  # newer versions only
+        quiet |= {"finish_timeout": UPLOAD_SECONDS}  # only in newer versions
         settings = wandb.Settings(**{k: v for k, v in quiet.items() if k in wandb.Settings.model_fields})
         options = {**self._wandb_init, "id": name, "settings": settings}
         options.pop("anonymous", None)
-        wandb.setup(settings=wandb.Settings(silent=True))  # the login, which comes first, reads no other settings
+        wandb.setup(settings=wandb.Settings(silent=True))  # the login, which comes first, reads only these settings
         try:
             return wandb.init(**options)
         except (AuthenticationError, UsageError, CommError, TimeoutError) as error:
             said = first_line(error)
             if isinstance(error, (AuthenticationError, UsageError)):
                 advice = "Log in with `wandb login`, or use logger.mode=offline."
-                raise UserError(f"W&B refuses the run: {said} {advice}") from error
+                raise UserError(f"W&B rejects the run: {said} {advice}") from error
             if isinstance(error, CommError) and re.search("permission|not found", str(error), re.IGNORECASE):
                 advice = f"Check logger.entity={options['entity']} and logger.project={options['project']}."
-                raise UserError(f"W&B refuses the run: {said} {advice}") from error
+                raise UserError(f"W&B rejects the run: {said} {advice}") from error
             message = f"W&B cannot be reached ({said}): this run is logged offline."
         log.warning(message)
         print(message, flush=True)
         if wandb.run is None:
-            wandb.teardown()  # its process holds on to the id of the run that could not be started
-        else:  # the caller's own run, which is not ours to end
+            wandb.teardown()  # its process still holds the id of the run that could not be started
+        else:  # the caller's run, which must not be ended here
             options["id"] = _new_id()
         return wandb.init(**{**options, "mode": "offline"})
 
     @rank_zero_only
     def start(self, facts: Mapping[str, Any]) -> None:
-        """Start the W&B run and add to its configuration what only the built run knows.
+        """Start the W&B run and add properties that are known only after building the run.
 
         Raises:
-            UserError: where W&B refuses the run.
+            UserError: if W&B rejects the run.
         """
         run = self.experiment
         self._quietly(lambda: run.config.update(dict(facts), allow_val_change=True))
@@ -167,7 +167,7 @@ class RunWandbLogger(RunLogger, WandbLogger):
         """End the W&B run.
 
         Args:
-            code: 0 where the run finished.
+            code: 0 if the run finished.
             preempted: whether it was stopped from outside and will be continued.
         """
         run, self._experiment = self._experiment, None

@@ -55,8 +55,9 @@ def note_on_former_values(config: Mapping[str, Any]) -> str | None:
         return None
     values = " ".join(f"attention.{name}={FORMER_ATTENTION[name]}" for name in missing)
     return (
-        f"An earlier version began this run or sweep with {values}, and it goes on so. For today's defaults start a "
-        "fresh one: a run with resume=never, a sweep with another name=..."
+        f"An earlier version started this run or sweep with {values}, and it continues so. For today's "
+        "defaults, start a "
+        "new one: a run with resume=never, a sweep with another name=..."
     )
 
 

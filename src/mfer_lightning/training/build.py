@@ -206,13 +206,13 @@ def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: 
         if scheme is not None and len(scheme) != len(class_names):
             raise UserError(
                 f"loss.classification.class_weights has {len(scheme)} numbers for {len(class_names)} classes "
-                f"({', '.join(class_names)}): give one a class, in this order."
+                f"({', '.join(class_names)}): give one per class, in this order."
             )
         return node
     empty = [n for n, c in zip(class_names, class_counts, strict=True) if c == 0]
     try:
         if empty:
-            raise ValueError(f"{scheme} is not possible: there is no training face of {', '.join(empty)}.")
+            raise ValueError(f"{scheme} is not possible: there are no training faces of {', '.join(empty)}.")
         return {**node, "class_weights": list(class_weights_from_counts(class_counts, scheme))}
     except ValueError as error:
         raise UserError(f"loss.classification.class_weights: {error}") from error

@@ -60,6 +60,6 @@ def _check_second(config: Mapping[str, Any]) -> None:
     for group in ("adapter", "freeze"):
         if config[group]["name"] != "none":
             raise UserError(
-                f"method={config['method'].get('name', '...')} trains two whole networks, and "
-                f"{group}={config[group]['name']} changes one: use {group}=none."
+                f"method={config['method'].get('name', '...')} trains two complete networks, but "
+                f"{group}={config[group]['name']} changes only one: use {group}=none."
             )

@@ -109,7 +109,7 @@ def _environment(options: Config) -> ClusterEnvironment | None:
     if options["num_nodes"] > 1:
         raise UserError(
             f"trainer.num_nodes={options['num_nodes']}, but SLURM has started one task: start the command with srun, "
-            "one task a GPU (--nodes, --ntasks-per-node)."
+            "one task per GPU (--nodes, --ntasks-per-node)."
         )
     return LightningEnvironment()  # one task, which starts the ranks itself, as on a workstation
 

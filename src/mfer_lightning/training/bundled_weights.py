@@ -1,4 +1,4 @@
-"""Find the bundled model that ``weights`` names, and say which options build a network like it."""
+"""Find the bundled model named by ``weights``, and the options that build a network like it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from mfer_lightning.bundled.registry import BundledModel, find_bundled
 from mfer_lightning.config.chosen import PARTS, is_peer, name_of
 from mfer_lightning.config.options import group_options
 
-#: Options that do not change which weights fit.
+#: Options that do not affect the compatibility of weights.
 _OTHER = ("name", "drop_path_rate", "colour")
 
 
 def bundled_weights(weights: str) -> BundledModel | None:
-    """Return the bundled model of this name; None where there is none, or a file or folder is called so."""
+    """Return the bundled model of this name; None if there is none, or a file or folder has this name."""
     return None if Path(weights).expanduser().exists() else find_bundled(weights)
 
 
 def fitting_options(model: BundledModel) -> str:
-    """Write the options of ``mfer train`` that build a network like a bundled model's, for a shell.
+    """Format the options of ``mfer train`` that build a network like a bundled model's, for a shell.
 
     Returns:
-        ``"backbone=... attention=..."``; empty where the model does not say how it was trained.
+        ``"backbone=... attention=..."``; empty if the model does not record its training.
     """
     config = model.description().get("config")
     if not isinstance(config, Mapping) or is_peer(config):
@@ -50,5 +50,5 @@ def _options(config: Mapping[str, Any], part: str) -> Iterator[str]:
 
 
 def _plain(value: Any) -> str:
-    """Write a mapping or a list in Hydra's grammar."""
+    """Format a mapping or a list in Hydra's grammar."""
     return json.dumps(value, separators=(",", ":")).replace('"', "")

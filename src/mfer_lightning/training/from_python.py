@@ -52,7 +52,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
         own = [a for a in arguments if not a.startswith("-")]
         if wants_sweep(flags, own):
             raise UserError(
-                "sweep= and hydra.mode=MULTIRUN start several trainings, and train runs one: use sweep([...])."
+                "sweep= and hydra.mode=MULTIRUN start several trainings, but train runs one: use sweep([...])."
             )
 
         def job(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
@@ -63,7 +63,9 @@ def train(overrides: Sequence[str] = ()) -> Run:
 
         launch("train", job, arguments)
     if not folders[0].is_dir():  # trainer.fast_dev_run
-        raise UserError("One batch of training and one of validation went through. Nothing was kept: there is no run.")
+        raise UserError(
+            "One training batch and one validation batch were processed. Nothing was kept: there is no run."
+        )
     return Run(folders[0])
 
 
@@ -116,8 +118,8 @@ def _called(overrides: Sequence[str]) -> Iterator[list[str]]:
     for flag in (a for a in arguments if a.startswith("-")):
         if not flag.startswith(_FLAGS):
             raise UserError(
-                f"{flag} has no meaning in Python: sweep([...]) runs several trainings, and of the flags only "
-                "--config-dir=<folder> is taken."
+                f"{flag} is not supported in Python: use sweep([...]) for several trainings; the only flag is "
+                "--config-dir=<folder>."
             )
     with caller_undisturbed():
         use_config_dirs(arguments)

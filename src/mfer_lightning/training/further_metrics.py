@@ -49,7 +49,7 @@ def build_further_metrics(config: Config, num_classes: int) -> dict[str, Metric]
             )
         if name in TAKEN or not name.isidentifier():
             raise UserError(
-                f"{where}: the name must be a word, and none that results have anyway ({', '.join(TAKEN)})."
+                f"{where}: the name must be a word that is not already used in results ({', '.join(TAKEN)})."
             )
         libraries = LIBRARIES["metrics"]
         legal, _ = keyword_parameters(locate(str(node["_target_"]), where, libraries))
@@ -71,12 +71,12 @@ def _try(where: str, metric: Metric, num_classes: int) -> None:
     except Exception as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{where}: {type(metric).__name__} does not take the scores of classes and a label a face ({said}). Use "
+            f"{where}: {type(metric).__name__} does not accept class scores and one label per face ({said}). Use "
             "one of torchmetrics' Multiclass metrics."
         ) from error
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         raise UserError(
-            f"{where}: {type(metric).__name__} gives more than one number: use average=macro where it has it, or "
+            f"{where}: {type(metric).__name__} returns more than one number: use average=macro if it has it, or "
             "another metric."
         )
 

@@ -14,6 +14,7 @@ from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.export.safetensors_folder import WEIGHTS, read_export
 from mfer_lightning.nn import LoadReport, Network, load_weights
+from mfer_lightning.nn.weights.class_rows import class_rows, output_layers
 from mfer_lightning.training.bundled_weights import bundled_weights, fitting_options
 from mfer_lightning.training.log_file import log
 
@@ -39,10 +40,10 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
     bundled = bundled_weights(weights)
     file = weights if bundled is None else str(bundled.checked() / WEIGHTS)
     ours = _description(file)
-    head: Literal["load", "new"] = "new" if new_heads else _head_choice(ours, class_names)
+    head, rows = ("new", None) if new_heads else _head_choice(ours, class_names, network)
     try:
         with described("weights"):
-            report = load_weights(network, file, head=head)
+            report = load_weights(network, file, head=head, rows=rows)
     except UserError as error:
         if bundled is None or not (options := fitting_options(bundled)):
             raise
@@ -51,8 +52,8 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
         report = replace(report, source=bundled.full_name)
     if "landmarks" in report.new_parts and network.config.get("freeze_landmarks"):
         raise UserError(
-            f"weights={weights} brings no weights of the landmark network, and network.freeze_landmarks=true would "
-            "keep it as it is, at random: give a file that has them (docs/networks.md), or "
+            f"weights={weights} has no weights of the landmark network, and network.freeze_landmarks=true would "
+            "keep its random weights: give a file that has them (docs/networks.md), or "
             "network.freeze_landmarks=false."
         )
     if weights != "none":
@@ -75,15 +76,19 @@ def _description(weights: str) -> dict[str, Any]:
     return description if "class_names" in description else {}
 
 
-def _head_choice(ours: Config, class_names: Sequence[str]) -> Literal["load", "new"]:
-    """Return whether to load the heads of our checkpoint: only if its classes are the same, in the same order."""
+def _head_choice(
+    ours: Config, class_names: Sequence[str], network: Network
+) -> tuple[Literal["load", "new"], list[int] | None]:
+    """Return whether to load the heads of our checkpoint, and the rows of our classes if they are not all, in order."""
     if not ours or tuple(ours["class_names"]) == tuple(class_names):
-        return "load"
-    print(
-        f"weights: trained on the classes {', '.join(ours['class_names'])}, which are not this dataset's: new heads.",
-        flush=True,
-    )
-    return "new"
+        return "load", None
+    rows = class_rows(ours["class_names"], class_names) if output_layers(network) else None
+    trained = f"weights: trained on the classes {', '.join(ours['class_names'])}"
+    if rows is None:
+        print(f"{trained}, not on those of this dataset: new heads.", flush=True)
+        return "new", None
+    print(f"{trained}; heads matched by name to {', '.join(class_names)}.", flush=True)
+    return "load", rows
 
 
 def _colour(config: Config, report: LoadReport, ours: Config) -> str:
@@ -94,10 +99,10 @@ def _colour(config: Config, report: LoadReport, ours: Config) -> str:
     if wanted is None:
         if trained is None:
             raise UserError(
-                f"weights={config['weights']}: files of the {report.layout} layout were trained on RGB or on BGR, and "
-                "the file does not tell: say which with weights.colour=rgb or weights.colour=bgr."
+                f"weights={config['weights']}: files of the {report.layout} layout were trained on RGB or on BGR, but "
+                "the file does not record which: set weights.colour=rgb or weights.colour=bgr."
             )
         return trained
     if trained not in (None, wanted):
-        print(f"weights: trained on {trained}; preprocess.colour={wanted} is used, as it was asked for.", flush=True)
+        print(f"weights: trained on {trained}; preprocess.colour={wanted} is used, as requested.", flush=True)
     return str(wanted)

@@ -63,7 +63,8 @@ def check_length(config: Mapping[str, Any], faces: int) -> str | None:
         )
     if isinstance(interval, float) and interval * batches < 1:
         raise UserError(
-            f"trainer.val_check_interval={interval}: an epoch has {batches} batches, and this share is less than one."
+            f"trainer.val_check_interval={interval}: an epoch has {batches} batches, and this fraction is "
+            "less than one."
         )
     if every is not None and every > epochs:
         raise UserError(
@@ -73,7 +74,7 @@ def check_length(config: Mapping[str, Any], faces: int) -> str | None:
     if 0 < epochs * per_epoch < options["max_steps"]:
         return (
             f"trainer.max_steps={options['max_steps']} is not reached: trainer.max_epochs={epochs} ends the run after "
-            f"{epochs * per_epoch} steps. trainer.max_epochs=null leaves it to the steps"
+            f"{epochs * per_epoch} steps. trainer.max_epochs=null removes that limit"
         )
     return None
 

@@ -89,8 +89,8 @@ def publish_result(
                 )
                 taker.publish(publication)
     except Exception as error:
-        log.exception("The result could not be handed to the loggers.")
-        print(f"The result could not be handed to the loggers ({error}); log.txt says more.", flush=True)
+        log.exception("The result could not be sent to the loggers.")
+        print(f"The result could not be sent to the loggers ({error}); see log.txt.", flush=True)
 
 
 def _examples(table: Predictions, datamodule: FaceDataModule, result: Mapping[str, Any], path: Path) -> Examples | None:

@@ -72,12 +72,12 @@ def resumption(last: Path, data_hash: str, max_epochs: int | None = None, max_st
     try:
         checkpoint = read_checkpoint(last)
     except UserError as error:
-        raise UserError(f"The run cannot be continued: {error} Start a fresh run with resume=never.") from error
+        raise UserError(f"The run cannot be resumed: {error} Start a new run with resume=never.") from error
     stored = checkpoint["mfer"]
     if stored.get("data_hash") != data_hash:
         raise UserError(
             f"The data have changed since {last.parent.parent} was started: other faces, labels or splits. "
-            "Start a fresh run with resume=never."
+            "Start a new run with resume=never."
         )
     epochs = checkpoint.get("epoch", -1) + 1
     ended = any(
@@ -105,6 +105,6 @@ def mixed_arithmetic(precision: str) -> str | None:
     if _THEN not in precision:
         return None
     return (
-        f"Trained in {precision}, since it was continued where trainer.precision=auto means something else than where "
-        "it was begun: set trainer.precision to have one arithmetic everywhere."
+        f"Trained in {precision}, because it was resumed on a machine where trainer.precision=auto is a different "
+        "precision: set trainer.precision to use the same one everywhere."
     )

@@ -93,7 +93,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
                 _refuse_a_second_job(parent, folder)
             elif folder.name != name:
                 why = "resume=never" if config["resume"] == "never" else f"{parent / name} is finished"
-                print(f"Note: {why}, so that this is a fresh run beside it, {folder}.", flush=True)
+                print(f"Note: {why}, so this is a new run, {folder}.", flush=True)
             if not (in_sweep and is_finished(folder)):
                 held.enter_context(run_lock(folder))
                 remove_leftovers(folder)
@@ -102,7 +102,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
         run_dir = Path(inherited or decide_together(choose))
         config = config_of(run_dir, config)
         if in_sweep and not inherited and is_finished(run_dir):
-            print(f"Finished before: {run_dir}", flush=True)
+            print(f"Already finished: {run_dir}", flush=True)
             return _score(run_dir), run_dir, False
         os.environ[RUN_DIR] = str(run_dir)
         try:
@@ -204,8 +204,8 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
                 if trainer.is_global_zero:  # one batch leaves no checkpoint to evaluate
                     shutil.rmtree(run_dir)
                     one = options["fast_dev_run"] in (True, 1)
-                    what = "One batch of training and one of" if one else "Training and"
-                    print(f"{what} validation went through. Nothing was kept.", flush=True)
+                    what = "One training batch and one validation batch were" if one else "Training and validation were"
+                    print(f"{what} processed. Nothing was kept.", flush=True)
                 return None
             datamodule.notes = (*datamodule.notes, *filter(None, [note_on_time(trainer)]))
             (run_dir / "checkpoints" / INTERRUPTED).unlink(missing_ok=True)  # the run has continued past it
@@ -237,7 +237,7 @@ def _check_same_run(names: tuple[str, str], run_dir: Path) -> None:
     rank = next((os.environ[n] for n in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if n in os.environ), "0")
     log.info("process %d, rank %s: %s", os.getpid(), rank, names[0])
     if not any(is_run_of(run_dir, name) for name in names):
-        raise RuntimeError(f"Rank {rank} was told to train {names[0]}, and the first one {run_dir.name}.")
+        raise RuntimeError(f"Rank {rank} was started to train {names[0]}, but the first rank trains {run_dir.name}.")
 
 
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
@@ -247,7 +247,7 @@ def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
         if record.run_dir == str(run_dir) and record.has_result and record.overrides != mine:
             raise UserError(
                 f"This job and job {record.number} of the sweep ({' '.join(record.overrides)}) are the same run, "
-                f"{run_dir.name}: places, loggers and hardware do not belong to a run's identity. Vary something else, "
+                f"{run_dir.name}: file locations, loggers and hardware do not distinguish runs. Vary something else, "
                 "or run them as two sweeps with name=..."
             )
 

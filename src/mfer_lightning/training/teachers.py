@@ -66,7 +66,7 @@ def teacher_files(config: Config) -> list[Path]:
     named = [given] if isinstance(given, str) else list(given)
     if not named:
         raise UserError(
-            f"method={node.get('name')} learns from trained networks: name one or more, runs or checkpoints, as in "
+            f"method={node.get('name')} needs trained networks: name one or more runs or checkpoints, as in "
             "method.teachers=[runs/first,runs/second]."
         )
     return [_file(where) for where in named]
@@ -86,7 +86,7 @@ def _file(where: object) -> Path:
 
 
 def _written(value: object) -> str:
-    """Write a value as YAML has it."""
+    """Format a value as in YAML."""
     return json.dumps(value, default=str)
 
 
@@ -110,8 +110,8 @@ def check_teachers(stored: Any, now: Sequence[Mapping[str, str]], run_dir: Path)
     for place, record in enumerate(now):
         if place >= len(former) or former[place] != record["sha256"]:
             raise UserError(
-                f"The teacher {record['path']} has changed since {run_dir} was started (its SHA-256 is another): put "
-                "the former file back, or start a fresh run with resume=never."
+                f"The teacher {record['path']} has changed since {run_dir} was started (its SHA-256 differs): restore "
+                "the original file, or start a new run with resume=never."
             )
 
 
@@ -135,14 +135,14 @@ def _load(path: Path, class_names: Sequence[str], alignment: str | None) -> Teac
         model = read_model(path, device="cpu")
         columns = match_classes(model.class_names, class_names).columns.tolist()
     except UserError as error:
-        hint = str(error).partition(" Nothing is mapped")[0]
-        raise UserError(f"method.teachers: {path} cannot teach here: {hint}") from error
+        hint = str(error).partition(" To leave them out")[0]
+        raise UserError(f"method.teachers: {path} cannot be a teacher here: {hint}") from error
     finally:
         torch.random.set_rng_state(state)  # so that the student's weights do not depend on its teachers
     own = model.preprocess.alignment
     if own and alignment and own != alignment:
         raise UserError(
-            f"method.teachers: {path} was trained on faces aligned to {own}, and these are aligned to {alignment}: "
-            "align the faces alike (mfer align), or use another teacher."
+            f"method.teachers: {path} was trained on faces aligned to {own}, but these are aligned to {alignment}: "
+            "align the faces the same way (mfer align), or use another teacher."
         )
     return Teacher(model, columns)

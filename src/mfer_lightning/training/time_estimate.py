@@ -38,7 +38,7 @@ def note_on_duration(
     Example:
         >>> config = {"backbone": {"options": None}, "preprocess": {"size": 224}}
         >>> note_on_duration(config, 20.5, 12271, 120, 2, "32-true").partition(" (")[0]  # the paper's network on RAF-DB
-        'this will take about 359 hours on 2 CPU cores, by a rough count'
+        'this will take about 359 hours on 2 CPU cores, by a rough estimate'
         >>> note_on_duration(config, 0.02, 10000, 12, 2, "32-true") is None
         True
     """
@@ -52,8 +52,8 @@ def note_on_duration(
         if not config["backbone"].get("options"):
             advice += ", e.g. backbone=convnext_atto preprocess.size=64"
     return (
-        f"this will take about {hours:,.0f} hours on {cores} CPU core{'s' * (cores > 1)}, by a rough count "
-        f"({gflops:.3g} GFLOPs a face, {faces:,} faces, {epochs} epochs). Where there is no GPU, choose {advice}"
+        f"this will take about {hours:,.0f} hours on {cores} CPU core{'s' * (cores > 1)}, by a rough estimate "
+        f"({gflops:.3g} GFLOPs per face, {faces:,} faces, {epochs} epochs). Without a GPU, choose {advice}"
     )
 
 
@@ -66,5 +66,5 @@ def note_on_time(trainer: L.Trainer) -> str | None:
         return None
     return (
         f"The time limit ended the training in epoch {trainer.current_epoch}, after {trainer.global_step} steps: the "
-        "same command on another machine trains for another number of steps."
+        "same command on another machine trains for a different number of steps."
     )

@@ -28,10 +28,10 @@ from mfer_lightning.errors import UserError
 Config = Mapping[str, Any]
 
 _HAS_ANYWAY = "every run has one."
-_BASE = "it is a base class and does nothing by itself: name a class of yours with plugins=[...]."
-_FINDER = "the run would be trained with another value than its configuration says. Find it in a script first."
-_FREEZE = "it adds parameter groups while the run trains. Use freeze=backbone or callbacks=freeze."
-_FUNCTION = "it takes functions, which a configuration cannot name. Write a callback of yours, with plugins=[...]."
+_BASE = "it is a base class without any effect: name your own class with plugins=[...]."
+_FINDER = "the run would train with another value than in its configuration. Find the value in a script first."
+_FREEZE = "it adds parameter groups during training. Use freeze=backbone or callbacks=freeze."
+_FUNCTION = "it takes functions, which a configuration cannot name. Write your own callback, with plugins=[...]."
 
 #: Public callbacks of Lightning and of ours that a configuration must not name, and why.
 REFUSED: Mapping[str, str] = MappingProxyType(
@@ -40,14 +40,14 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("BaseFinetuning", "BackboneFinetuning"), _FREEZE),
         **dict.fromkeys(("BatchSizeFinder", "LearningRateFinder"), _FINDER),
         "LambdaCallback": _FUNCTION,
-        "ThroughputMonitor": f"{_FUNCTION[:-1]}; metrics.csv has images_per_second as it is.",
-        "GradientAccumulationScheduler": "the schedule of the learning rate needs to know the number of steps. Use "
+        "ThroughputMonitor": f"{_FUNCTION[:-1]}; metrics.csv has images_per_second anyway.",
+        "GradientAccumulationScheduler": "the learning rate schedule needs a known number of steps. Use "
         "trainer.accumulate_grad_batches.",
-        "StochasticWeightAveraging": "its average is made after the last checkpoint and would not be evaluated. "
+        "StochasticWeightAveraging": "its average is computed after the last checkpoint and would not be evaluated. "
         "Use ema=default or callbacks=weight_averaging.",
         "ModelPruning": "it renames the weights, so that checkpoints of the run could not be loaded.",
         "PruneTrial": "it belongs to the trials of a search. Use sweep=optuna with hydra/sweeper/pruner=median.",
-        "SpikeDetection": "it ends a run so that its next start leaves batches out, and each start here sees them all.",
+        "SpikeDetection": "it ends a run so that the next start skips batches, but here each start uses all batches.",
         **dict.fromkeys(
             (
                 *("EndOfTraining", "EpochLines", "StepSeed", "FERProgressBar", "FiniteLossGuard", "History"),
@@ -102,7 +102,7 @@ def _build(name: str, node: Any, run_dir: Path) -> Callback:
     libraries = LIBRARIES["callbacks"]
     kind = locate(str(node["_target_"]), where, libraries)
     if kind.__module__.startswith(("lightning.", "mfer_lightning.")) and kind.__name__ in REFUSED:
-        raise UserError(f"{where}: {kind.__name__} cannot be named here: {REFUSED[kind.__name__]}")
+        raise UserError(f"{where}: {kind.__name__} cannot be used here: {REFUSED[kind.__name__]}")
     writes = isinstance(kind, type) and issubclass(kind, (ModelCheckpoint, OnExceptionCheckpoint))
     if writes and not node.get("dirpath"):
         node = {**node, "dirpath": str(run_dir / "checkpoints" / name)}
@@ -117,19 +117,23 @@ def _check(built: Mapping[str, Callback], config: Config) -> None:
     for kind, option in _ONE_OF_A_KIND.items():
         named = [f"callbacks.{name}" for name, callback in built.items() if isinstance(callback, kind)]
         if named and _is_on(config, option):
-            raise UserError(f"{named[0]} and {option} would give the run two of {kind.__name__}: keep one of them.")
+            raise UserError(
+                f"{named[0]} and {option} both add {kind.__name__}, but a run can have only one: keep one of them."
+            )
         if len(named) > 1 and kind is not EarlyStopping:
-            raise UserError(f"{named[0]} and {named[1]} are both {kind.__name__}, and a run has one: keep one of them.")
+            raise UserError(
+                f"{named[0]} and {named[1]} are both {kind.__name__}, but a run can have only one: keep one of them."
+            )
     logs = config["logger"].get("name") not in ("csv", "none")
     for name, callback in built.items():
         if isinstance(callback, (LearningRateMonitor, DeviceStatsMonitor)) and not logs:
             raise UserError(
-                f"callbacks.{name} writes to a logger, and the run has none: add logger=tensorboard or logger=wandb. "
+                f"callbacks.{name} writes to a logger, but the run has none: add logger=tensorboard or logger=wandb. "
                 "metrics.csv has the learning rate of each epoch in any case."
             )
         if isinstance(callback, FreezeBackbone) and config["weights"] == "none":
             raise UserError(
-                f"callbacks.{name} would keep a backbone of random weights: give pre-trained ones with "
+                f"callbacks.{name} would keep a backbone with random weights: give pre-trained ones with "
                 "weights=imagenet or weights=<file>."
             )
 

@@ -1,8 +1,8 @@
-"""Notice when a process of a distributed run dies: say so, and leave none behind that waits for it.
+"""Detect when a process of a distributed run dies, report it, and end the processes that wait for it.
 
-Lightning starts the further ranks as processes of the first one. It watches them from a thread and, where one has died,
-kills the first one without a word. Nothing watches the first one: a rank that waits for it may wait for half an hour.
-torchrun and SLURM watch the processes that they start.
+Lightning starts the other ranks as child processes of the first one. It watches them from a thread and, if one dies,
+kills the first one without a message. Nothing watches the first one: a rank may wait for it for half an hour. torchrun
+and SLURM watch the processes that they start.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher, su
 
 from mfer_lightning import termination
 
-#: Set by the first rank for those that it starts: the number of its process.
+#: Process id of the first rank, set for the ranks that it starts.
 FIRST = "MFER_FIRST_RANK"
 
-#: Exit code of a rank whose first rank has gone, and of a first rank that is stuck without another one.
+#: Exit code of a rank whose first rank has died, and of a first rank that is stuck after another one has died.
 GONE = 2
 
-#: Seconds between two looks, and in which the first rank itself may fail where another one has died.
+#: Seconds between two checks, and time for the first rank to fail by itself after another one has died.
 LOOK, PATIENCE = 2.0, 15.0
 
 Ranks = Sequence[subprocess.Popen]
@@ -37,16 +37,16 @@ Ranks = Sequence[subprocess.Popen]
 
 @contextmanager
 def ranks_watched() -> Iterator[None]:
-    """Watch the ranks that Lightning starts within a block, in place of Lightning's own observer.
+    """Watch the ranks that Lightning starts within a block, instead of Lightning's observer.
 
-    On a rank that was started so, end this process when the first one has gone.
+    On a rank started this way, end this process when the first one has died.
     """
     leader = os.environ.get(FIRST)
     if leader is not None:
         threading.Thread(target=_end_with, args=(int(leader),), name="mfer-first-rank", daemon=True).start()
         yield
         return
-    launching: Any = subprocess_script  # it has no public way to choose the observer
+    launching: Any = subprocess_script  # there is no public way to replace the observer
     lightnings = launching._launch_process_observer
     launching._launch_process_observer = _watch
     os.environ[FIRST] = str(os.getpid())
@@ -58,7 +58,7 @@ def ranks_watched() -> Iterator[None]:
 
 
 def lost_rank(trainer: L.Trainer) -> str | None:
-    """Say which rank of this process has died, to explain an error of this one; None if all others live."""
+    """Describe the rank that has died, to explain an error of this process; None if all others are alive."""
     launcher = trainer.strategy.launcher
     if not isinstance(launcher, _SubprocessScriptLauncher) or not launcher.procs:
         return None
@@ -80,7 +80,7 @@ def _said_of(ranks: Ranks) -> str | None:
         if not code:
             continue
         if code > 0:
-            return f"Rank {rank} of the run failed with exit code {code}: its own message says why."
+            return f"Rank {rank} of the run failed with exit code {code}: see its error message."
         why = "out of memory?" if code == -signal.SIGKILL else signal.strsignal(-code)
         return (
             f"Rank {rank} of the run was killed (process {process.pid}, signal {-code}: {why}). "
@@ -94,7 +94,7 @@ def _watch(ranks: Ranks) -> None:
 
 
 def _end_without(ranks: Ranks) -> None:
-    """End this process where a rank has died and this one is stuck; ``stop_ranks`` empties the list where it is not."""
+    """End this process if a rank has died and this one is stuck; ``stop_ranks`` empties the list if it is not."""
     while any(process.poll() is None for process in ranks):
         if (said := _said_of(ranks)) is not None:
             break

@@ -1,4 +1,4 @@
-"""The presets, and the older options on top of them, augment as they did when they stood in Python, bit for bit.
+"""The presets, and the older options on top of them, augment bit-identically to the earlier Python implementation.
 
 The digests were taken at commit 221e4b3, before transforms were listed in ``conf/augment``.
 """
@@ -69,7 +69,7 @@ DIGESTS = {
     ],
 }
 
-#: Versions whose arithmetic the digests are of: OpenCV's for warps, albumentations' for what it draws itself.
+#: Library versions of the digests: OpenCV for warps, albumentations for its random numbers.
 OF = {"cv2": "5.0.0", "albumentations": "2.0.8"}
 
 

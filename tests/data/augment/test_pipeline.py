@@ -1,4 +1,4 @@
-"""Pipelines of one's own: from Python, from a configuration, changed option by option; and what is refused."""
+"""Custom pipelines: from Python, from a configuration, with changed options; and rejected ones."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_what_it_is_in_plain_values() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (options("os.system", command="true"), "names `os.system`, which it may not"),
+        (options("os.system", command="true"), "names `os.system`, which is not allowed: only names"),
         (options("albumentations.from_dict", transform_dict={}), "no such public class"),
         (options("albumentations._internal"), "no such public class"),
         (options("albumentations.BboxParams", format="coco"), "is not a BasicTransform or BaseCompose"),
@@ -157,7 +157,7 @@ def test_what_it_is_in_plain_values() -> None:
         (options("albumentations.GaussianBlur", p="often"), "augment.x.p=often: the value must be a number"),
         (options("albumentations.GaussianBlur", p=1.5), "augment.x.p=1.5: .* less than or equal to 1"),
         (options("albumentations.GaussianBlur", blur_limit=[None, 3]), "blur_limit"),
-        (options("albumentations.Normalize"), "x, Normalize: an augmentation must give uint8 .* gave float32"),
+        (options("albumentations.Normalize"), "x, Normalize: an augmentation must return uint8 .* returned float32"),
         (options("albumentations.Resize", height=20, width=20), r"x, Resize: .* gave uint8 of \(20, 20, 3\)"),
         (options("albumentations.RandomCrop", height=200, width=200), "x, RandomCrop: it fails on a face"),
         (options("albumentations.MaskDropout"), "x, MaskDropout: it fails on a face"),
@@ -166,7 +166,7 @@ def test_what_it_is_in_plain_values() -> None:
         (options("mfer_lightning.data.augment.RandomWarp", rotate=500), "augment.x.rotate=500: .* within"),
         (options("mfer_lightning.data.augment.RandomLight", p=-1), "augment.x.p=-1: .* within"),
         ({"p": 0.2}, "augment.x does not say which transform it is"),
-        (3, "augment.x is no option of the augmentation"),
+        (3, "augment.x is not an option of the augmentation"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(step: Any, message: str) -> None:

@@ -81,7 +81,7 @@ def test_paper_is_a_fair_flip_and_nothing_else() -> None:
 
 
 def test_standard_moves_the_face_as_far_as_it_says_and_no_farther() -> None:
-    """Follow a bright dot through the warp: its place must be the one that the drawn geometry allows."""
+    """Follow a bright dot through the warp: its position must be within the allowed geometry."""
     augment = build_augment({"shift": 0.06, "scale": 0.1, "rotate": 12})
     face = np.zeros((49, 49, 3), dtype=np.uint8)
     face[14, 24] = 255  # 10 pixels above the centre
@@ -130,7 +130,7 @@ def test_a_list_of_transforms_may_follow_a_preset() -> None:
     ("spec", "message"),
     [
         ("standart", "did you mean 'standard'"),
-        ({"name": "standard", "rotation": 5}, "augment.rotation is no option .* 'rotate'"),
+        ({"name": "standard", "rotation": 5}, "augment.rotation is not an option .* 'rotate'"),
         ({"name": "standard", "rotate": 500}, "`rotate` within"),
         ({"transforms": [{"name": "HorizontalFlipp"}]}, "did you mean 'HorizontalFlip'"),
         (

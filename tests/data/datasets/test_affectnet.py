@@ -33,7 +33,7 @@ def test_every_layout_trains_and_reports_on_the_validation_part(tmp_path: Path, 
 
 @pytest.mark.parametrize("cache", ["memmap", "none"])
 def test_faces_are_cropped_by_their_boxes(tmp_path: Path, cache: str) -> None:
-    """The writer paints the box in one colour a class, on noise: a right crop has no noise in it."""
+    """The writer draws the box in one colour per class, on noise: a correct crop contains no noise."""
     datamodule = AffectNetDataModule(write_affectnet_csv(tmp_path), size=12, cache=cache, cache_dir=tmp_path / "cache")
     datamodule.setup("test")
     for batch in datamodule.test_dataloader():
@@ -45,7 +45,7 @@ def test_a_box_outside_of_the_photo_names_the_photo(tmp_path: Path) -> None:
     root = write_affectnet_csv(tmp_path)
     path = root / "validation.csv"
     path.write_text(path.read_text().replace("02000003.jpg,10,8,20,16", "02000003.jpg,100,8,20,16"))
-    with pytest.raises(UserError, match=r"02000003\.jpg: the face box lies outside of the picture"):
+    with pytest.raises(UserError, match=r"02000003\.jpg: the face box is outside the image"):
         AffectNetDataModule(root, size=12, cache_dir=tmp_path / "cache").setup("test")
 
 
@@ -79,7 +79,7 @@ def test_a_class_without_training_images_is_a_note(tmp_path: Path) -> None:
 def test_name_and_classes_must_agree(tmp_path: Path) -> None:
     assert AffectNetDataModule(tmp_path, name="affectnet7", classes=7).dataset == "affectnet7"
     assert AffectNetDataModule(tmp_path).dataset == "affectnet8"
-    with pytest.raises(UserError, match=r"dataset\.classes=7 contradicts affectnet8: say dataset=affectnet7"):
+    with pytest.raises(UserError, match=r"dataset\.classes=7 contradicts affectnet8: use dataset=affectnet7"):
         AffectNetDataModule(tmp_path, name="affectnet8", classes=7)
     with pytest.raises(ValueError, match="`classes` to be 7 or 8, but got 6"):
         AffectNetDataModule(tmp_path, classes=6)

@@ -101,7 +101,7 @@ class TestCsvRelease:
             (
                 "face_width",
                 "width",
-                r"training\.csv, line 1: expected AffectNet's columns, of which face_width are absent",
+                r"training\.csv, line 1: expected AffectNet's columns, but face_width are missing",
             ),
             (f"{LANDMARKS},2,0.02,-0.5", f"{LANDMARKS},2", "expected 9 fields, but got '7 fields'"),
             (
@@ -112,7 +112,7 @@ class TestCsvRelease:
             (f"{LANDMARKS},2,", f"{LANDMARKS},11,", "line 4: the expression 11 is out of range"),
             (f"{LANDMARKS},2,", f"{LANDMARKS},-1,", "line 4: expected an expression from 0 to 10"),
             ("01000002.jpg,10,8,20,16", "01000002.jpg,10,8,wide,16", "line 4: expected a face box in pixels"),
-            ("01000002.jpg,10,8,20,16", "01000002.jpg,10,8,20,0", "line 4: expected a face box of some size"),
+            ("01000002.jpg,10,8,20,16", "01000002.jpg,10,8,20,0", "line 4: expected a face box with a positive size"),
             (",0.02,-0.5", ",much,-0.5", "line 4: expected valence and arousal as numbers"),
             ("1/01000002.jpg", "1/01000001.jpg", r"lists a face twice: 1/01000001\.jpg .* on lines 3 and 4"),
             ("1/01000002.jpg", "../../01000002.jpg", "points outside the dataset's folder"),
@@ -187,10 +187,10 @@ class TestNpyRelease:
                 return (os.mkdir, (str(tmp_path / "executed"),))
 
         np.save(tree / "train_set" / "annotations" / "3_exp.npy", np.array(Trap(), dtype=object), allow_pickle=True)
-        with pytest.raises(UserError, match=r"3_exp\.npy is no NumPy file with one code"):
+        with pytest.raises(UserError, match=r"3_exp\.npy is not a NumPy file with one code"):
             read_affectnet(tree)
         (tree / "train_set" / "annotations" / "3_exp.npy").write_bytes(pickle.dumps(Trap()))
-        with pytest.raises(UserError, match=r"3_exp\.npy is no NumPy file with one code"):
+        with pytest.raises(UserError, match=r"3_exp\.npy is not a NumPy file with one code"):
             read_affectnet(tree)
         assert not (tmp_path / "executed").exists()
 
@@ -212,7 +212,7 @@ class TestNpyRelease:
     def test_annotations_that_are_cut_off(self, tree: Path, keep: int) -> None:
         path = self.annotate(tree, "3")
         path.write_bytes(path.read_bytes()[:keep])
-        with pytest.raises(UserError, match=r"3_exp\.npy is no NumPy file .* cut off"):
+        with pytest.raises(UserError, match=r"3_exp\.npy is not a NumPy file .* truncated"):
             read_affectnet(tree)
 
     def test_images_without_annotations_are_counted(self, tree: Path) -> None:
@@ -271,7 +271,7 @@ class TestClassFolders:
             read_affectnet(write_rafdb(tmp_path, "classes"))
 
     def test_unknown_names(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="'boredom' is no class of AffectNet"):
+        with pytest.raises(UserError, match="'boredom' is not a class of AffectNet"):
             read_affectnet(write_class_folders(tmp_path, {"train": 4}, ["anger", "boredom"]))
 
 
@@ -290,7 +290,7 @@ class TestMistakes:
             assert part in str(error.value)
 
     def test_another_dataset_in_the_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="looks like RAF-DB: say dataset=rafdb"):
+        with pytest.raises(UserError, match="looks like RAF-DB: use dataset=rafdb"):
             read_affectnet(write_rafdb(tmp_path))
 
     def test_another_number_of_classes(self, tmp_path: Path) -> None:

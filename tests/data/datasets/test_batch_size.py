@@ -1,4 +1,4 @@
-"""A batch larger than the training set: all of its faces where nobody chose it, else an error before any work."""
+"""A batch larger than the training set: reduced if it is the default, otherwise an early error."""
 
 from __future__ import annotations
 

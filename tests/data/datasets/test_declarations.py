@@ -1,4 +1,4 @@
-"""Every dataset that is known declares what the rest of the package derives from it."""
+"""Every known dataset declares what the rest of the package needs."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
 
 
 def test_counts_of_votes_follow_from_the_label_rules() -> None:
-    """A rule that keeps more than another keeps at least as many faces of each partition."""
+    """A less strict rule keeps at least as many faces of each partition."""
     counts = {(e.layout, e.rule, e.partition): e.count for e in get_protocol("ferplus").expected}
     assert len(counts) == 2 * 5 * 3
     for layout in dataset_info("ferplus").layouts:

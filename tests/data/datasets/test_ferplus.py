@@ -154,7 +154,7 @@ class TestMistakes:
             FERPlusDataModule(ferplus_root, **options)
 
     def test_target(self, ferplus_root: Path) -> None:
-        with pytest.raises(UserError, match=r"dataset\.target=mult is no target rule: did you mean 'multi'"):
+        with pytest.raises(UserError, match=r"dataset\.target=mult is not a target rule: did you mean 'multi'"):
             FERPlusDataModule(ferplus_root, target="mult").setup("fit")
 
     def test_a_batch_larger_than_the_training_set(self, ferplus_root: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_pair_that_was_sorted_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "fer2013new.csv"
     head, *rows = path.read_text().splitlines()
     path.write_text("\n".join([head, *sorted(rows)]) + "\n")
-    with pytest.raises(UserError, match="do not belong together"):
+    with pytest.raises(UserError, match="do not match: "):
         read_ferplus(tmp_path)
 
 
@@ -123,7 +123,7 @@ class TestMistakes:
 
     def test_another_dataset_in_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "EmoLabel").mkdir()
-        with pytest.raises(UserError, match=r"holds none of them\. It holds: EmoLabel"):
+        with pytest.raises(UserError, match=r"contains none of them\. It holds: EmoLabel"):
             read_ferplus(tmp_path)
 
     def test_a_file_instead_of_the_folder(self, tmp_path: Path) -> None:

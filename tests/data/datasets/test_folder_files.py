@@ -175,7 +175,7 @@ class TestMistakes:
             "affectnet8": write_affectnet_npy(tmp_path / "a", 8, 8),
         }
         for dataset, root in trees.items():
-            with pytest.raises(UserError, match=f"say dataset={dataset} dataset.root={root}"):
+            with pytest.raises(UserError, match=f"use dataset={dataset} dataset.root={root}"):
                 read_folder(root)
 
     def test_images_without_class_folders(self, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ class TestMistakes:
             read_folder(write_class_folders(tmp_path, {"train": 4}, ["happy"]))
 
     def test_no_image_at_all(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"holds no image\. Its classes: happiness, anger"):
+        with pytest.raises(UserError, match=r"contains no images\. Its classes: happiness, anger"):
             read_folder(write_class_folders(tmp_path, {"train": 0}, ["happy", "angry"]))
 
     def test_two_folders_of_one_class(self, tmp_path: Path) -> None:

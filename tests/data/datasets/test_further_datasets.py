@@ -1,4 +1,4 @@
-"""ExpW, CAER-S, SFEW, RAF-DB compound, CK+ and JAFFE: what their files say, in every layout, and what is refused."""
+"""ExpW, CAER-S, SFEW, RAF-DB compound, CK+ and JAFFE: reading every layout, and errors."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class TestExpW:
         ("old", "new", "words"),
         [
             (" 0 6 4 24 30 20.0000 0", " 0 6 4 24 30 20.0000 7", "line 1: expected a label from 0 to 6"),
-            (" 0 6 4 24 30 20.0000 0", " 0 6 24 4 30 20.0000 0", "line 1: expected a face box of some size"),
+            (" 0 6 4 24 30 20.0000 0", " 0 6 24 4 30 20.0000 0", "line 1: expected a face box with a positive size"),
             (" 0 6 4 24 30 20.0000 0", " 0 6 4 24 30 sure 0", "line 1: expected the detector's confidence"),
             ("angry_actor_0.jpg 0", "../angry_actor_0.jpg 0", "outside the dataset's folder"),
             ("angry_actor_0.jpg 0", "nobody.jpg 0", "1 of the 140 images"),
@@ -132,7 +132,7 @@ class TestCAERS:
         path = write_caers(tmp_path) / "test.txt"
         path.write_text(path.read_text().replace("0003.png,3", "0003.png,4"))
         with pytest.raises(
-            UserError, match=r"Happy/0003.png has the class 4 \(neutral\), which its folders do not say"
+            UserError, match=r"Happy/0003.png has the class 4 \(neutral\), but its folder is that of another class"
         ):
             opened(CAERSDataModule, tmp_path)
 
@@ -226,7 +226,7 @@ class TestCKPlus:
             opened(CKPlusDataModule, root, protocol="loso")
 
     def test_too_few_pictures_or_subjects(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="holds 2 pictures, and 3 are needed"):
+        with pytest.raises(UserError, match="contains 2 pictures, but a labelled sequence needs 3"):
             opened(CKPlusDataModule, write_ckplus(tmp_path / "a", subjects=3, sequences=1, frames=2))
         with pytest.raises(UserError, match=r"ckplus@kfold10 needs at least 10 subjects"):
             opened(CKPlusDataModule, write_ckplus(tmp_path / "b", subjects=3, sequences=1))

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Recorder(L.LightningModule):
-    """A module that notes what it is shown."""
+    """A module that records its batches."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A dataset of another package: one class that declares itself, and everything works as for ours."""
+"""A dataset of another package: one self-declaring class, and everything works as for ours."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class MyDataModule(FaceDataModule):
 
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """A package of its own, imported; the registry forgets it afterwards."""
+    """An imported separate package, removed from the registry afterwards."""
     monkeypatch.setattr(registry, "_DATASETS", dict(registry._DATASETS))
     module = types.ModuleType("my_lab")
     monkeypatch.setitem(sys.modules, "my_lab", module)
@@ -112,7 +112,7 @@ def test_it_is_examined_like_ours(lab: types.ModuleType, faces: Path) -> None:
 def test_a_missing_copy_is_answered_like_ours(lab: types.ModuleType, faces: Path) -> None:
     with pytest.raises(UserError, match=r"My faces was not found(.|\n)*Looked for: a file faces\.txt(.|\n)*ask me"):
         lab.MyDataModule(faces.parent / "none").setup()
-    with pytest.raises(UserError, match=r"looks like My faces: say dataset=mylab"):
+    with pytest.raises(UserError, match=r"looks like My faces: use dataset=mylab"):
         FERPlusDataModule(faces).setup()
 
 

@@ -28,7 +28,7 @@ def edit(tree: Path, old: str, new: str) -> None:
 
 
 def labels_by_name(root: Path) -> dict[str, int]:
-    """Listed name -> RAF-DB's own number, whatever the layout."""
+    """Listed name -> RAF-DB's number, for every layout."""
     index = read_rafdb(root)
     names = [path.rpartition("/")[2].replace("_aligned", "") for path in index.path.tolist()]
     assert all(name.startswith(part) for name, part in zip(names, index.partition.tolist(), strict=True))
@@ -149,7 +149,7 @@ class TestMistakes:
 
     def test_another_dataset_in_the_folder(self, tmp_path: Path) -> None:
         write_ferplus(tmp_path, {"train": 8})
-        with pytest.raises(UserError, match=r"It holds: FER2013Train\. .* looks like FERPlus: say dataset=ferplus"):
+        with pytest.raises(UserError, match=r"It holds: FER2013Train\. .* looks like FERPlus: use dataset=ferplus"):
             read_rafdb(tmp_path)
 
     def test_the_dataset_one_folder_deeper_is_pointed_at(self, tmp_path: Path) -> None:
@@ -158,9 +158,9 @@ class TestMistakes:
             read_rafdb(tmp_path)
 
     def test_class_folders_of_another_dataset(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"train/contempt: 'contempt' is no class of RAF-DB"):
+        with pytest.raises(UserError, match=r"train/contempt: 'contempt' is not a class of RAF-DB"):
             read_rafdb(write_class_folders(tmp_path, {"train": 8}))
-        with pytest.raises(UserError, match=r"'0' is no class of RAF-DB.*1 to 7"):
+        with pytest.raises(UserError, match=r"'0' is not a class of RAF-DB.*1 to 7"):
             read_rafdb(write_class_folders(tmp_path / "b", {"train": 8}, [str(i) for i in range(8)]))
 
     def test_a_list_without_images(self, tree: Path) -> None:
@@ -184,7 +184,7 @@ class TestMistakes:
             ("train_00003.jpg", "../../train_00003.jpg", "line 3: .* points outside the dataset's folder"),
             ("train_00003.jpg", "/etc/passwd", "points outside the dataset's folder"),
             ("train_00003.jpg", "C:\\train_00003.jpg", "points outside the dataset's folder"),
-            ("train_00003.jpg", "image_3.jpg", "line 3: expected an image name that begins with train_ or test_"),
+            ("train_00003.jpg", "image_3.jpg", "line 3: expected an image name that starts with train_ or test_"),
             ("train_00003.jpg", "train_99999.jpg", r"1 of the 28 images .* Image/aligned/train_99999_aligned\.jpg"),
         ],
     )
@@ -215,7 +215,7 @@ class TestMistakes:
         source = root / "train" / "1" / "train_00001_aligned.jpg"
         (root / "train" / "4" / source.name).write_bytes(source.read_bytes())
         with pytest.raises(
-            UserError, match=r"train_00001_aligned\.jpg lies in two class folders, train/1/.* and train/4/"
+            UserError, match=r"train_00001_aligned\.jpg is in two class folders, train/1/.* and train/4/"
         ):
             read_rafdb(root)
 

@@ -1,4 +1,4 @@
-"""Duplicates are found by pixels and by look, in time far from quadratic; class orders are suspected with reason."""
+"""Exact and near duplicates are found in less than quadratic time; class orders are suspected only with a reason."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_both_halves_of_the_face_count_alike():
 
 
 def test_the_emotions_lie_where_the_circumplex_has_them():
-    """Checked as signs and order alone: the weights are ours."""
+    """Only signs and order are checked, since the weights are ours."""
     labels = FacsGenerator(seed=1, difficulty=0.3, ambiguity=0.0).labels("train", 400)
     means = {
         name: (labels.valence[labels.label == k].mean(), labels.arousal[labels.label == k].mean())

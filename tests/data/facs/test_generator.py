@@ -1,4 +1,4 @@
-"""The dataset's promises: reproducible, disjoint in people, truthful in labels, adjustable knob by knob."""
+"""The synthetic dataset is reproducible, with disjoint people, correct labels, and independent options."""
 
 from __future__ import annotations
 

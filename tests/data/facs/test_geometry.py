@@ -1,4 +1,4 @@
-"""What each action unit does to the face, measured on its control points (y points down)."""
+"""Effects of each action unit on the control points of the face (y points down)."""
 
 from __future__ import annotations
 

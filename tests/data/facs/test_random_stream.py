@@ -1,4 +1,4 @@
-"""Random numbers that can be reopened anywhere."""
+"""Random streams that can be recreated anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People, circumstances and paint: what the picture shows is what was asked for."""
+"""People, conditions and painting: the image shows what was requested."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def person() -> Identity:
 
 @pytest.fixture
 def studio() -> Conditions:
-    """Even light, no blur, no noise, a head that looks ahead."""
+    """Even light, no blur, no noise, frontal head."""
     drawn = sample_conditions(Stream(0, 51, 0), 0.0, False, SKIN[2])
     return replace(
         drawn, pose=Pose(), gaze=(0.0, 0.0), light=(0.0, 0.0, 1.0), ambient=1.0, exposure=1.0, contrast=1.0,
@@ -94,7 +94,7 @@ def test_the_skin_has_the_skin_color(studio, person):
     means = []
     for skin in (1, 6):
         someone = replace(person, skin=skin, skin_color=SKIN[skin - 1])
-        # The curve of a cheek has no other paint on it.
+        # The curve of a cheek has nothing else drawn on it.
         area = box(figure().curve("cheek.L"))
         means.append(paint(someone, studio)[area].mean(axis=(0, 1)))
         np.testing.assert_allclose(means[-1], SKIN[skin - 1], rtol=0.15)

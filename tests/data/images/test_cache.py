@@ -69,7 +69,7 @@ def test_every_row_lies_in_its_place(tmp_path: Path, workers: int) -> None:
 
 @pytest.mark.timeout(60)
 def test_opencvs_threads_do_not_hang_the_children(tmp_path: Path) -> None:
-    """A pool of threads does not survive a fork; a child that calls upon it waits for ever or crashes."""
+    """A thread pool does not survive a fork; a child process that uses it hangs or crashes."""
 
     class Blurred(Numbers):
         def read(self, row: int) -> np.ndarray:
@@ -141,7 +141,7 @@ def test_a_nearly_full_disk_is_seen_beforehand(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of file size as on Linux")
 def test_a_disk_that_fills_up_is_an_error_and_no_crash(tmp_path: Path) -> None:
-    """A process that may not write files above 64 kB stands for a full disk: writing to a mapping would kill it."""
+    """A file size limit of 64 kB simulates a full disk: writing to a mapping would kill the process."""
     code = """
         import resource, signal, sys
         import numpy as np

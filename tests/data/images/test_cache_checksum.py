@@ -1,4 +1,4 @@
-"""A cache file that is not what was written is built anew, and says so in one line."""
+"""A cache file that is not what was written is rebuilt, and one line says so."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def test_a_changed_cache_is_built_anew_with_one_line(source: Numbers, tmp_path: 
     path.write_bytes(changed)
     said: list[str] = []
     assert build(source, tmp_path, said) == path
-    assert [line for line in said if "it is built anew" in line] == [
-        f"The image cache {path} is damaged, or from an earlier version: it is built anew."
+    assert [line for line in said if "it is rebuilt" in line] == [
+        f"The image cache {path} is damaged, or from an earlier version: it is rebuilt."
     ]
     np.testing.assert_array_equal(CacheFile(path).images[:, 0, 0, 0], np.arange(6))
     assert is_intact(path)

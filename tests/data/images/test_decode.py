@@ -118,8 +118,8 @@ class TestDamage:
         ("content", "message"),
         [
             (b"", r"a\.jpg is empty \(0 bytes\)"),
-            (b"this is no picture", r"a\.jpg is no image"),
-            (None, r"a\.jpg is damaged or cut off"),
+            (b"this is no picture", r"a\.jpg is not a readable image"),
+            (None, r"a\.jpg is damaged or truncated"),
         ],
     )
     def test_the_file_is_named(self, tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -134,7 +134,7 @@ class TestDamage:
     def test_cut_off_png(self, tmp_path: Path) -> None:
         Image.fromarray(RGB).save(tmp_path / "a.png")
         (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:900])
-        with pytest.raises(UserError, match=r"a\.png is damaged or cut off"):
+        with pytest.raises(UserError, match=r"a\.png is damaged or truncated"):
             decode(tmp_path / "a.png")
 
 
@@ -151,12 +151,12 @@ class TestBoxes:
     @pytest.mark.parametrize("box", [(40, 0, 5, 5), (0, 0, 0, 5), (-9, 0, 5, 5)])
     def test_a_box_outside_names_the_file(self, tmp_path: Path, box: tuple[int, ...]) -> None:
         Image.fromarray(RGB).save(tmp_path / "a.png")
-        with pytest.raises(UserError, match=r"a\.png: the face box lies outside"):
+        with pytest.raises(UserError, match=r"a\.png: the face box is outside"):
             FileSource(index_for(tmp_path, ["a.png"], np.array([box]))).read(0)
 
 
 def test_shrinking_averages() -> None:
-    """Nearest or bilinear sampling would alias: a fine chessboard must become grey."""
+    """Nearest or bilinear sampling would alias: a fine checkerboard must become grey."""
     board = np.indices((64, 64)).sum(axis=0) % 2 * 255
     small = resize(np.repeat(board[:, :, None], 3, axis=2).astype(np.uint8), 16)
     assert np.abs(small.astype(int) - 127.5).max() <= 1

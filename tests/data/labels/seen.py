@@ -1,4 +1,4 @@
-"""Label files as other people write them: what docs/datasets.md lists under "Label files we have seen"."""
+"""Label files from practice: those listed in docs/datasets.md under "Label files we have seen"."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Seen:
     """A label file.
 
     Args:
-        begins: its first row, as the documentation shows it.
-        rows: of four or more faces, with ``{i}`` for a number and ``{label}`` for the label.
-        labels: in turn; ``Labels`` of names or numbers.
-        classes: that must be read from it.
-        options: of the dataset.
-        file: its name.
-        image: where the images lie.
-        encoding: of the file.
-        attributes: that must be read.
+        begins: its first row, as shown in the documentation.
+        rows: rows of four or more faces, with ``{i}`` for a number and ``{label}`` for the label.
+        labels: the labels in turn; ``Labels`` of names or numbers.
+        classes: expected classes.
+        options: options of the dataset.
+        file: name of the file.
+        image: path of the images.
+        encoding: encoding of the file.
+        attributes: expected attributes.
     """
 
     begins: str
@@ -144,10 +144,10 @@ SEEN = {
     ),
 }
 
-#: First row -> what is said, for files that are not read as they are.
+#: First row -> error message, for files that are not read without options.
 REFUSED = {
-    "emotion,pixels,Usage": "the images are in the table itself, which dataset=ferplus reads",
-    "filename, anger, happiness, neutral": "no column is called as a column of labels usually is",
+    "emotion,pixels,Usage": "the images are in the table itself; dataset=ferplus reads such tables",
+    "filename, anger, happiness, neutral": "no column has a usual name for the labels",
     "image,label,emotion": "several columns could be the one of labels: label, emotion",
     "image,path,label": "several columns could be the one of image names: image, path",
 }

@@ -1,4 +1,4 @@
-"""Lists of faces that users bring: any plain form, and whatever does not match is counted and said."""
+"""Lists of faces from users: all simple formats, and names that do not match are counted and reported."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_path_that_several_faces_of_one_photo_share_names_none_of_them() -> No
 def test_names_of_a_strange_list_cannot_move_a_terminal_s_cursor() -> None:
     found = match_list("x", ["test_0001.jpg", "\x1b[2Ja.jpg"], RAFDB, TEST)
     assert "\x1b" not in found.describe()
-    assert "are no faces of the dataset (\\x1b[2Ja.jpg)" in found.describe()
+    assert "are not faces of the dataset (\\x1b[2Ja.jpg)" in found.describe()
     with pytest.raises(UserError, match=r"its first name is \\x1b\[2Ja.jpg"):
         match_list("x", ["\x1b[2Ja.jpg"], RAFDB, TEST)
 
@@ -102,7 +102,7 @@ def test_missing_foreign_and_repeated_names_are_counted_and_said() -> None:
     said = found.describe()
     assert "2 of its 5 names are faces measured here" in said
     assert "1 are faces of the dataset that are not (train_00002.jpg)" in said
-    assert "2 are no faces of the dataset (fer0001.png, test_9999.jpg)" in said
+    assert "2 are not faces of the dataset (fer0001.png, test_9999.jpg)" in said
     assert "1 lines repeat a name" in said
 
 
@@ -118,7 +118,7 @@ def test_a_name_that_several_faces_share_is_none_unless_its_folder_says_which() 
 def test_a_list_without_one_measured_face_is_a_sentence(names: list[str]) -> None:
     with pytest.raises(UserError, match=r"lists\.pose30: none of its \d names is a face measured here") as stop:
         match_list("pose30", names, RAFDB, TEST)
-    assert "called like Image/aligned/test_0000_aligned.jpg" in str(stop.value)
+    assert "have names like Image/aligned/test_0000_aligned.jpg" in str(stop.value)
 
 
 def test_files_that_are_no_lists_are_sentences(tmp_path: Path) -> None:

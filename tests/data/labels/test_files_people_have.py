@@ -1,4 +1,4 @@
-"""Files that people really have: tables, folders and copies that were misread or refused once."""
+"""Real-world files: tables, folders and copies that were once misread or rejected."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class TestATableBesideFolders:
 
     def test_a_table_that_is_not_understood_is_a_question(self, tmp_path: Path) -> None:
         root = table(tmp_path, "image,who\npart1/1.jpg,a\n", "part1/1.jpg", "part2/2.jpg")
-        refused(root, "no column is called as a column of labels usually is", "dataset.table=none")
+        refused(root, "no column has a usual name for the labels", "dataset.table=none")
         assert read_folder(root, table="none").class_names == ("part1", "part2")
 
     def test_a_text_without_labels_is_left_alone_beside_class_folders(self, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ class TestATableBesideFolders:
 
     def test_parts_in_folders_without_a_column_of_splits_are_a_note(self, tmp_path: Path) -> None:
         root = table(tmp_path, "image,label\ntrain/1.jpg,happy\ntest/2.jpg,sad\n", "train/1.jpg", "test/2.jpg")
-        assert "no column of splits, so the faces in test, train are all taken for train" in read_folder(root).notes[0]
+        assert "no column of splits, so all faces in test, train are used for training" in read_folder(root).notes[0]
 
 
 class TestColumns:
@@ -191,7 +191,7 @@ class TestNumbers:
     @pytest.mark.parametrize(
         ("values", "given", "message"),
         [
-            (("1", "2"), ["a", "b", "c"], "counts from 0 or 1 cannot be told"),
+            (("1", "2"), ["a", "b", "c"], "unclear whether dataset.class_names counts from 0 or 1"),
             (("0", "5"), ["a", "b", "c"], "no name for the label 5"),
             (("1", "happy"), None, "some labels are numbers (1) and others names (happy)"),
             (("0.5", "1"), ["a", "b"], "the label 0.5 is not a whole number"),
@@ -222,7 +222,7 @@ class TestWhereImagesLie:
         index = read_folder(root)
         assert index.path.tolist() == ["1.jpg", "2.jpg"]
         assert len(index.notes) == 1
-        assert "2 images are written in labels.csv in other letters than on disk" in index.notes[0]
+        assert "2 images in labels.csv are spelled differently from their files" in index.notes[0]
 
     def test_other_letters_that_could_be_two_files(self, tmp_path: Path) -> None:
         refused(
@@ -259,7 +259,7 @@ class TestWhereImagesLie:
         (root / "anger" / "s1").mkdir()
         index = read_folder(root)
         assert index.label.tolist().count(0) == 6
-        assert index.notes == ("left out: 1 files that are no images (.md) and 1 folders inside class folders",)
+        assert index.notes == ("left out: 1 files that are not images (.md) and 1 folders inside class folders",)
 
 
 class TestOtherDatasets:
@@ -267,7 +267,7 @@ class TestOtherDatasets:
         names = [f"train/{i % 7}/train_{i:05d}_aligned.jpg" for i in range(21)]
         root = pictures(tmp_path, *names, *(n.replace("train", "val", 1).replace("train_0", "test_") for n in names))
         datamodule = AffectNetDataModule(root, classes=7)
-        with pytest.raises(UserError, match=r"named as RAF-DB's are .*say dataset=rafdb|Say dataset=rafdb"):
+        with pytest.raises(UserError, match=r"named as RAF-DB's are .*use dataset=rafdb|Use dataset=rafdb"):
             datamodule.setup("predict")
         AffectNetDataModule(root, classes=7, trust_labels=True).setup("predict")
         with pytest.raises(UserError, match="RAF-DB"):
@@ -292,7 +292,7 @@ class TestOtherDatasets:
 
     def test_rafdb_as_a_folder(self, tmp_path: Path) -> None:
         root = write_rafdb(tmp_path, "classes")
-        refused(root, "looks like RAF-DB, which has a reader of its own", f"say dataset=rafdb dataset.root={root}")
+        refused(root, "looks like RAF-DB, which has its own reader", f"use dataset=rafdb dataset.root={root}")
 
     @pytest.mark.parametrize("named", [True, False])
     def test_rafdb_one_level_down(self, tmp_path: Path, named: bool) -> None:
@@ -301,11 +301,11 @@ class TestOtherDatasets:
             (tmp_path / "train_labels.csv").write_text("image,label\ntrain_00001_aligned.jpg,1\n")
         else:
             write_class_folders(tmp_path / "DATASET", {"train": 7, "test": 7}, list("1234567"))
-        with pytest.raises(UserError, match=rf"say dataset=rafdb dataset\.root={tmp_path / 'DATASET'}\."):
+        with pytest.raises(UserError, match=rf"use dataset=rafdb dataset\.root={tmp_path / 'DATASET'}\."):
             RAFDBDataModule(tmp_path).read()
         refused(tmp_path, f"dataset.root={tmp_path / 'DATASET'}")
         if not named:
-            refused(tmp_path / "DATASET", "if it is that, say dataset=rafdb")
+            refused(tmp_path / "DATASET", "in that case, use dataset=rafdb")
 
 
 class TestFoldersOnceMore:

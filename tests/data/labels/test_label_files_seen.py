@@ -1,4 +1,4 @@
-"""Every label file that docs/datasets.md lists is read, and five of them train."""
+"""Every label file listed in docs/datasets.md is read, and five of them are used for training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists that come with the package are found by name, and a file of the same name comes first."""
+"""Lists in the package are found by name, but a file of the same name takes precedence."""
 
 from pathlib import Path
 

@@ -38,7 +38,9 @@ def test_separators_and_line_ends(tmp_path: Path, separator: str, end: str, head
 def test_encodings(tmp_path: Path, encoding: str) -> None:
     table = read(tmp_path / "t", "image;label\nZoë.jpg;Überraschung\n".encode(encoding))
     assert list(table.columns.values()) == [["Zoë.jpg"], ["Überraschung"]]
-    assert table.notes == (("t is not UTF-8 and was read as Latin-1: look at its accents",) * (encoding == "latin-1"))
+    assert table.notes == (
+        ("t is not UTF-8 and was read as Latin-1: check its accented letters",) * (encoding == "latin-1")
+    )
     assert read_lines(tmp_path / "t")[1] == "Zoë.jpg;Überraschung"
 
 

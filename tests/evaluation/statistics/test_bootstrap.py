@@ -1,4 +1,4 @@
-"""Bootstrap intervals: what they are for cases with a known answer, and that they are quick."""
+"""Bootstrap intervals in cases with a known answer, and their speed."""
 
 from __future__ import annotations
 

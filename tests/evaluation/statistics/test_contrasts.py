@@ -1,4 +1,4 @@
-"""Planned contrasts: pairs without a common baseline, corrected among themselves and for nothing else."""
+"""Planned contrasts: pairs without a common baseline, corrected only among themselves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAIRS = [("ds", "conv"), ("plain", "ds"), ("dsf", "lgm"), ("lgm", "plain")]
 
 
 def step_down(p_values: Sequence[float]) -> list[float]:
-    """Holm's procedure as its paper tells it: level by level, the smallest p-value first, until one is not rejected."""
+    """Holm's procedure as in its paper: step by step, the smallest p-value first, until one is not rejected."""
     m = len(p_values)
     ranked = sorted(range(m), key=lambda i: p_values[i])
     smallest_level = [1.0] * m  # at which each is rejected
@@ -63,7 +63,7 @@ def test_contrasts_with_one_method_are_those_against_a_baseline() -> None:
 
 
 def test_the_family_is_the_planned_one_alone() -> None:
-    """A difference that all comparisons together would hide, which is what planning few is for."""
+    """A difference that is significant among few planned comparisons, but not among all."""
     rng = np.random.default_rng(3)
     for _ in range(200):
         a, b = simulate_runs(Setting(images=500, seeds=(3, 3), difference=0.02), rng)

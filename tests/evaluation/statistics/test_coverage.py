@@ -16,7 +16,7 @@ NAMES = CLASS_ORDERS["rafdb"]
 
 
 def draw(samples: int, rng: np.random.Generator) -> Predictions:
-    """Draw a test set, and what a model of recalls from 68 to 97% makes of it."""
+    """Draw a test set, and predictions of a model with recalls from 68 to 97%."""
     label = np.repeat(np.arange(7), samples)
     logits = rng.standard_normal((len(label), 7), dtype=np.float32)
     logits[np.arange(len(label)), label] += np.linspace(1.8, 3.4, 7, dtype=np.float32)[label]
@@ -57,7 +57,7 @@ def test_the_bootstrap_covers(metrics: tuple[str, ...], repetitions: int, truth:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_wilsons_cover() -> None:
-    """Of accuracy, where the test set is a sample with class counts of its own; of mean-class accuracy, with any."""
+    """Coverage for accuracy with random class counts, and for mean-class accuracy with any counts."""
     rng, recall = np.random.default_rng(0), np.linspace(0.68, 0.97, 7)
     held = np.zeros(2)
     for _ in range(3000):

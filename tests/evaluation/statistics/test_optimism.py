@@ -1,4 +1,4 @@
-"""The optimism gap, from rows and from files, whole and broken."""
+"""The optimism gap, from rows and from files, including damaged ones."""
 
 from __future__ import annotations
 

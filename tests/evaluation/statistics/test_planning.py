@@ -1,4 +1,4 @@
-"""How many seeds a study needs: the formula against a simulation of the study, and what is no pilot."""
+"""How many seeds a study needs: the formula against a simulation of the study, and invalid pilots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mfer_lightning.evaluation.statistics import compare_methods, plan_seeds
 
 
 def trained(rng: np.random.Generator, seeds: int, ease: np.ndarray, spread: float) -> np.ndarray:
-    """Right answers of seeds of a method: images of known ease, and a seed's luck that moves all of them."""
+    """Simulate correct predictions of a method's seeds: images of known difficulty, and a random effect per seed."""
     luck = rng.normal(0, spread, (seeds, 1))
     return rng.random((seeds, len(ease))) < np.clip(ease + luck, 0, 1)
 

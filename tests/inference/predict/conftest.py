@@ -1,4 +1,4 @@
-"""A tiny network with random weights, saved as a run would be, and photos made of scikit-image's portrait."""
+"""A tiny network with random weights, saved like a run, and photos made from scikit-image's portrait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mfer_lightning.nn import MFER, Preprocess
 
 TINY = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 16, 32]}}
 
-#: As a dataset made with `mfer align detector.min_face=48 refine=0` would bring it: quick on small pictures.
+#: The alignment of `mfer align detector.min_face=48 refine=0`: fast on small images.
 ALIGNMENT = {
     "origin": "alignment.json",
     "note": "",
@@ -34,10 +34,10 @@ ALIGNMENT = {
 
 
 def save_run(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
-    """Save a checkpoint of random weights that answers with spread-out probabilities."""
+    """Save a checkpoint with random weights and spread-out probabilities."""
     torch.manual_seed(seed)
     network = MFER(TINY, len(EMOTIONS))
-    with torch.no_grad():  # random heads say nearly the same of every face: make the differences count
+    with torch.no_grad():  # random heads predict nearly the same for every face: amplify the differences
         for parameter in network.head.parameters():
             parameter.mul_(3.0)
     described = {
@@ -78,7 +78,7 @@ def portrait() -> np.ndarray:
 
 @pytest.fixture
 def mfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run the command line in a folder of its own and return its exit code."""
+    """Run the command line in its own folder and return its exit code."""
     monkeypatch.chdir(tmp_path)
 
     def run_it(*arguments: object) -> int:

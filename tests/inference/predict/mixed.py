@@ -1,4 +1,4 @@
-"""A folder of fifty mixed files: photos in every format and turn, every kind of damage, and what each is to become."""
+"""A folder of fifty mixed files (all formats, orientations and kinds of damage), and the expected results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-#: Orientation tag -> what a camera held so has stored of the upright picture.
+#: Orientation tag -> transform from the upright to the stored picture.
 STORED = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -27,7 +27,7 @@ def make(folder: Path, portrait: np.ndarray) -> dict[str, tuple[str, int]]:
     """Write the files.
 
     Returns:
-        Path below the folder, as it is shown -> expected status and number of faces.
+        Displayed relative path -> expected status and number of faces.
     """
     folder.mkdir(parents=True)
     return {
@@ -89,7 +89,7 @@ def _broken(folder: Path, portrait: np.ndarray) -> dict[str, tuple[str, int]]:
     for name in ("plain.jpg", "plain.png", "plain.webp"):
         whole = (folder / name).read_bytes()
         (folder / f"cut_{name}").write_bytes(whole[: len(whole) // 2])
-    (folder / "text.jpg").write_text("this is no picture", encoding="utf-8")
+    (folder / "text.jpg").write_text("this is not a picture", encoding="utf-8")
     (folder / "page.png").write_text("<html><body>404</body></html>", encoding="utf-8")
     (folder / "drawing.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", encoding="utf-8")
     (folder / "random.png").write_bytes(np.random.default_rng(1).bytes(4000))
@@ -104,7 +104,7 @@ def _broken(folder: Path, portrait: np.ndarray) -> dict[str, tuple[str, int]]:
 
 
 def bomb(path: Path, side: int = 50_000) -> None:
-    """Write a whole and valid PNG of side x side black pixels: some hundred kilobytes that would become 7.5 GB."""
+    """Write a valid PNG of side x side black pixels: a few hundred kilobytes that decode to 7.5 GB."""
     packer = zlib.compressobj(9)
     row = b"\0" * (1 + side // 8)
     data = b"".join([*(packer.compress(row * 1000) for _ in range(side // 1000)), packer.flush()])

@@ -1,4 +1,4 @@
-"""load_model(...).predict(...): whatever is called a photo gives the same faces, and results that are easy to use."""
+"""load_model(...).predict(...): all types of photos give the same faces, and results are easy to use."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_look_that_is_none_is_refused(option: str, value: str) -> None:
 
 
 def test_large_faces_do_not_wait_for_a_full_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As faces that are as they come, of photographs that somebody calls aligned: batches by bytes, not by number."""
+    """Large photos passed as aligned faces: batches are limited by bytes, not by number."""
     alignment = {**ALIGNMENT, "size": None}
     model = mfer_lightning.load_model(save_run(tmp_path / "run", alignment=alignment), "cpu")
     sizes: list[int] = []

@@ -1,4 +1,4 @@
-"""Faces of few pixels and blurred ones are marked, in results, tables and the summary; ordinary ones are not."""
+"""Small and blurred faces are marked in results, tables and the summary; others are not."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_table_summary_and_copies_say_so(
     command = ("predict", f"checkpoint={run}", "source=photos", "device=cpu", "detector.min_face=20", "annotate=true")
     assert mfer(*command) == 0
     said = capsys.readouterr().out.replace("\n", " ")
-    assert "Less to be trusted: 2 faces (1 blurred, 1 small; column quality)." in said
+    assert "Less reliable: 2 faces (1 blurred, 1 small; column quality)." in said
     with (tmp_path / "predictions" / "photos" / "predictions.csv").open(newline="") as file:
         assert [row["quality"] for row in csv.DictReader(file)] == ["good", "blurred", "small"]
 
@@ -71,7 +71,7 @@ def test_table_summary_and_copies_say_so(
     ],
 )
 def test_the_limit_lies_where_accuracy_falls(kind: str, amount: float, least: float, most: float) -> None:
-    """Share of marked faces of the embedded dataset under changes of the robustness suite."""
+    """Fraction of marked faces of the built-in dataset under changes of the robustness suite."""
     faces = FacsGenerator(seed=0)
     rng = np.random.default_rng(0)
     changed = [CHANGES[kind](faces.image("test", i), amount, rng, "edge") for i in range(60)]

@@ -1,4 +1,4 @@
-"""`mfer predict` on a folder of fifty mixed files: right rows, nothing left out silently, exit code 0, resumable."""
+"""`mfer predict` on a folder of fifty mixed files: correct rows, nothing left out silently, exit code 0, resumable."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def rows(output: Path) -> list[dict[str, str]]:
 def mixed(
     tmp_path_factory: pytest.TempPathFactory, run: Path, portrait: np.ndarray
 ) -> tuple[Path, Path, dict[str, tuple[str, int]], int, str]:
-    """The folder, the results, what was expected, the exit code and what was printed."""
+    """The folder, results, expectations, exit code and output."""
     place = tmp_path_factory.mktemp("mixed")
     folder, output = place / "photos", place / "out"
     expected = make(folder, portrait)
@@ -101,7 +101,7 @@ def test_the_summary_counts_and_says_what_was_left_alone(mixed: tuple) -> None:
     _, _, expected, _, said = mixed
     assert f"{len(expected)} photos:" in said
     assert f"{sum(faces for _, faces in expected.values())} faces:" in said
-    assert "Left alone, no photos by name or content: 2 files (1 .mp4, 1 .txt)." in said
+    assert "Skipped, not photos by name or content: 2 files (1 .mp4, 1 .txt)." in said
     assert "Traceback" not in said
 
 
@@ -117,7 +117,7 @@ def test_a_second_start_does_nothing_again(mixed: tuple, run: Path, capsys: pyte
     before = (output / "predictions.jsonl").read_bytes()
     assert predict(f"checkpoint={run}", f"source={folder}", f"output={output}", "annotate=true") == 0
     said = capsys.readouterr().out
-    assert f"{len(expected)} of {len(expected)} photos were done before" in said
+    assert f"{len(expected)} of {len(expected)} photos were already done" in said
     assert (output / "predictions.jsonl").read_bytes() == before
 
 
@@ -153,9 +153,9 @@ def test_only_what_is_new_or_changed_is_looked_at(
     capsys.readouterr()
     assert predict(*command) == 0
     said = capsys.readouterr().out
-    assert "2 of 4 photos were done before" in said
-    assert "Changed since, or tried again: 1 photo." in said
-    assert "2 looked at" in said
+    assert "2 of 4 photos were already done" in said
+    assert "Changed since then, or retried: 1 photo." in said
+    assert "2 processed" in said
     assert {line["key"]: line["status"] for line in lines(tmp_path / "out")} == {
         "a.png": "ok",
         "b.png": "no face",
@@ -163,7 +163,7 @@ def test_only_what_is_new_or_changed_is_looked_at(
         "late.png": "ok",
     }
     assert predict(*command, "retry=true") == 0
-    assert "1 looked at" in capsys.readouterr().out
+    assert "1 processed" in capsys.readouterr().out
 
 
 def test_a_killed_start_leaves_half_a_line_which_is_done_again(photos: Path, run: Path, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_another_checkpoint_is_noticed_and_a_copy_of_the_same_is_not(
     assert predict(f"checkpoint={tmp_path / 'copy.ckpt'}", f"source={photos}", output) == 0
     other = save_run(tmp_path / "other", seed=1)
     assert predict(f"checkpoint={other}", f"source={photos}", output) == 2
-    assert "holds predictions of another checkpoint" in capsys.readouterr().err
+    assert "contains predictions of another checkpoint" in capsys.readouterr().err
     assert predict(f"checkpoint={run}", f"source={photos}", output, "faces=largest") == 2
     assert "faces was all, now largest" in capsys.readouterr().err
 
@@ -243,8 +243,8 @@ def test_a_bomb_is_refused_by_its_header_with_little_memory(tmp_path: Path) -> N
         (("{photos}", "source={photos}", "checkpoint={run}"), "mfer predict takes one source, and 2 are given"),
         (("checkpoint={run}",), "`source` has no value"),
         (("checkpoint={run}", "source=nothing"), "no such file or folder"),
-        (("checkpoint={run}", "source=nothing/*.jpg"), "no file is called so"),
-        (("checkpoint={run}", "source={empty}"), "empty holds no photos: it is empty."),
+        (("checkpoint={run}", "source=nothing/*.jpg"), "no file matches"),
+        (("checkpoint={run}", "source={empty}"), "empty contains no photos: it is empty."),
         (("checkpoint=nothing", "source={photos}"), "There is no nothing"),
         (("checkpoint={run}", "source={photos}", "faces=every"), "faces=every"),
         (("checkpoint={run}", "source={photos}", "batch_size=0"), "at least 1"),
@@ -328,7 +328,7 @@ def test_a_folder_that_cannot_be_is_one_message(
     (tmp_path / "photos").mkdir()
     Image.fromarray(np.zeros((48, 48, 3), np.uint8)).save(tmp_path / "photos" / "a.png")
     assert mfer("predict", f"checkpoint={run}", "source=photos", f"output={output}", "aligned=true") == 2
-    assert "Cannot make the folder" in capsys.readouterr().err
+    assert "Cannot create the folder" in capsys.readouterr().err
 
 
 def test_aligned_faces_need_no_detector(photos: Path, run: Path, tmp_path: Path) -> None:

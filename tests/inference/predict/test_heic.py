@@ -1,4 +1,4 @@
-"""HEIC photos are read with pillow-heif, upright, and without it the message says what to install."""
+"""HEIC photos are read with pillow-heif, upright, and without it the message names the package to install."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_damaged_one_is_a_row(share: float, tmp_path: Path) -> None:
     (tmp_path / "cut.heic").write_bytes(whole[: int(share * len(whole))])
     picture = read_photo(tmp_path / "cut.heic")
     assert picture.status == "unreadable"
-    assert "damaged or cut off" in picture.message
+    assert "damaged or truncated" in picture.message
 
 
 def test_size_is_checked_before_it_is_decoded() -> None:

@@ -1,4 +1,4 @@
-"""What is no source is said for what it is: videos in a folder, addresses, side files of macOS, an empty option."""
+"""Errors for invalid sources: videos in a folder, URLs, side files of macOS, an empty option."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def test_nothing_is_fetched_and_that_is_said(
 ) -> None:
     assert mfer("predict", f"checkpoint={run}", f"source={source}", "device=cpu") == 2
     said = capsys.readouterr().err
-    assert "nothing is fetched" in said
+    assert "nothing is downloaded" in said
     assert source in said
-    with pytest.raises(UserError, match="nothing is fetched"):
+    with pytest.raises(UserError, match="nothing is downloaded"):
         model.predict(source)
-    with pytest.raises(UserError, match="nothing is fetched"):
+    with pytest.raises(UserError, match="nothing is downloaded"):
         list_photos(source, tmp_path / "out")
 
 

@@ -1,4 +1,4 @@
-"""The first answer does not wait for libraries that only training, reports and videos need."""
+"""The first prediction does not import libraries that only training, reports and videos need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-#: Between them they took half of the time to the first answer.
+#: Together they took half of the time to the first prediction.
 NEEDLESS = ("lightning", "torchmetrics", "scipy", "matplotlib", "albumentations", "jinja2", "pandas")
 
 

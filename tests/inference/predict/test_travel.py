@@ -1,4 +1,4 @@
-"""What the training faces went through reaches the checkpoint, and prediction does the same to photos."""
+"""The alignment of the training faces is stored in the checkpoint and applied to photos."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_checkpoint_from_before_says_what_is_assumed(tmp_path: Path) -> None:
     assert model.alignment["template"] == "ferplus-48@1"
     assert model.alignment["height"] == 48
     unknown = load_model(save_run(tmp_path / "unknown", alignment=None, dataset="rafdb"), "cpu")
-    assert "nothing says how the faces of rafdb were aligned" in unknown.notes[0]
+    assert "the alignment of the faces of rafdb is not recorded" in unknown.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -151,5 +151,5 @@ def test_an_onnx_file_says_what_the_checkpoint_says(
     for one, other in zip(theirs.predict(portrait).faces, ours.predict(portrait).faces, strict=True):
         assert one.box == other.box
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
-    with pytest.raises(UserError, match="run on the CPU"):
+    with pytest.raises(UserError, match="run only on the CPU"):
         load_model(tmp_path / "onnx", "cuda")

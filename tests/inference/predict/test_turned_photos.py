@@ -1,4 +1,4 @@
-"""Photos that are stored on their side: the message names the option, and the option finds the face where it is."""
+"""Photos stored sideways: the message names the option, and the option finds the face."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_folder_says_which_photos_were_turned_and_is_not_mixed(
     write(tmp_path / "photos" / "upright.png", portrait)
     command = ("predict", f"checkpoint={run}", "source=photos", "device=cpu")
     assert mfer(*command) == 0
-    assert "No face in 1 photo: rotate=true tries" in capsys.readouterr().out.replace("\n", " ")
+    assert "No face in 1 photo: rotate=true also tries" in capsys.readouterr().out.replace("\n", " ")
     assert mfer(*command, "rotate=true") == 2
     assert "rotate was None, now True" in capsys.readouterr().err
     assert mfer(*command, "rotate=true", "annotate=true", "output=turned") == 0
@@ -92,6 +92,6 @@ def test_a_folder_of_an_earlier_version_goes_on(
     write(tmp_path / "photos" / "b.png", portrait)
     capsys.readouterr()
     assert mfer(*command) == 0
-    assert "1 of 2 photos were done before" in capsys.readouterr().out
+    assert "1 of 2 photos were already done" in capsys.readouterr().out
     with (output / "predictions.csv").open(newline="") as file:
         assert [row["quality"] for row in csv.DictReader(file)] == ["", "good"]

@@ -1,4 +1,4 @@
-"""Answers that the model is not sure enough of are called uncertain in every output."""
+"""Answers below the threshold are marked as uncertain in every output."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_option_wins_over_the_model_s_own_threshold(stored: float | None, tm
     for asked, threshold in ((None, stored), (False, None), (0.7, 0.7), (0, None)):
         assert load_model(checkpoint, "cpu", uncertain=asked).threshold == threshold
     if stored is None:
-        with pytest.raises(UserError, match="uncertain=true: the model carries no threshold"):
+        with pytest.raises(UserError, match="uncertain=true: the model has no threshold"):
             load_model(checkpoint, "cpu", uncertain=True)
     else:
         assert load_model(checkpoint, "cpu", uncertain=True).threshold == stored
@@ -106,7 +106,7 @@ def test_files_and_summary_of_the_command_line(
     with pytest.raises(SystemExit) as stop:
         main([*words, f"output={tmp_path / 'out'}"])
     assert stop.value.code == 2
-    assert "was begun with other settings (uncertain was " in capsys.readouterr().err
+    assert "was started with other settings (uncertain was " in capsys.readouterr().err
 
 
 def test_without_a_threshold_nothing_changes(forms: Forms, folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A recording of a screen: frames at irregular times are all read, judged by their times, and copied at their speed."""
+"""A screen recording: frames at irregular times are all read, and copied at the right speed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shades(path: Path) -> list[float]:
 
 
 def shade_at(time: float) -> float:
-    """The shade that the recording shows at a time."""
+    """The shade of grey in the recording at a time."""
     return 10 * (sum(one <= time for one in SECONDS) - 1)
 
 
@@ -48,7 +48,7 @@ def test_a_recording_that_is_cut_off_says_so(tmp_path: Path) -> None:
     (tmp_path / "cut.webm").write_bytes(whole[: int(0.6 * len(whole))])
     frames = Frames(tmp_path / "cut.webm")
     assert 0 < len(list(frames)) < len(TIMES)
-    assert "cut off" in frames.message
+    assert "truncated" in frames.message
     assert "of 6.0 seconds" in frames.message
 
 

@@ -1,4 +1,4 @@
-"""`mfer predict` on a video made of the portrait, on broken ones, and on a camera that is none."""
+"""`mfer predict` on a video made of the portrait, on damaged ones, and on a missing camera."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Mfer = Callable[..., int]
 
 
 def moved(portrait: np.ndarray, number: int) -> np.ndarray:
-    """A frame of 352 x 256 in which the portrait has moved by 4 pixels a frame."""
+    """A frame of 352 x 256 in which the portrait moves by 4 pixels per frame."""
     frame = np.full((256, 352, 3), 230, np.uint8)
     frame[:, 4 * number : 4 * number + 256] = portrait
     return frame
@@ -84,7 +84,7 @@ def test_a_video_gives_frames_at_the_chosen_rate_one_person_and_figures(
     before = (watched / "predictions.jsonl").read_bytes()
     capsys.readouterr()
     assert mfer("predict", f"checkpoint={run}", f"source={clip}", "video.fps=5", "annotate=true", "device=cpu") == 0
-    assert "This video was done before" in capsys.readouterr().out
+    assert "This video was already done" in capsys.readouterr().out
     assert (watched / "predictions.jsonl").read_bytes() == before
     assert mfer("predict", f"checkpoint={run}", f"source={clip}", "video.fps=2", "device=cpu") == 2
     assert "video was" in capsys.readouterr().err
@@ -117,7 +117,7 @@ def test_a_video_that_is_cut_off_gives_what_it_has_and_says_so(
     assert len(frames) >= 2
     assert {line["status"] for line in frames} == {"ok"}
     assert last["status"] == "unreadable"
-    assert "cut off" in last["message"]
+    assert "truncated" in last["message"]
 
 
 def test_frames_that_are_too_large_are_refused_before_they_are_decoded(clip: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_camera_stops_cleanly_at_ctrl_c(
     assert "Stopped." in said
     assert "3 frames: 3 with faces" in said
     assert mfer("predict", f"checkpoint={run}", "source=0", "device=cpu", f"output={output}") == 2
-    assert "holds an earlier recording" in capsys.readouterr().err
+    assert "contains an earlier recording" in capsys.readouterr().err
 
 
 def test_ctrl_c_in_a_file_keeps_the_table_and_begins_anew(

@@ -1,4 +1,4 @@
-"""An independent MFER, written from the description alone: the yardstick of the parity tests.
+"""An independent MFER, written only from the description: the reference for the parity tests.
 
 Paper: Xu, Li, Yang, He, Luo, "MFER", IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 This is the network of the released checkpoints: Meta's ConvNeXt names, DS attention appended behind the last block of
@@ -6,13 +6,13 @@ stages 3 and 4, a multiscale head. It shares no line with ``mfer_lightning`` nor
 purpose (every normalisation, activation and softmax is spelt out), so that an error in the fast one cannot hide in a
 common helper. It evaluates only: no drop-path, no initialisation worth training from.
 
-Where the description leaves something open, this file decides and says so:
+Where the description leaves something open, this file decides as documented here:
 
 - The attention's LayerNorm is built without an epsilon in the released code: PyTorch's 1e-5. All others have 1e-6.
 - Which layers carry biases follows from the parameter counts (153,438,016 and 1,918,997): all of them do, and every
   LayerNorm is affine. No other combination gives these numbers.
 - The bias of the attention's LayerNorm cannot change any output: it shifts a channel's scores by the same amount at
-  every position, and the softmax over positions ignores that. It is in the checkpoint all the same.
+  every position, and the softmax over positions ignores that. It is in the checkpoint anyway.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 
 class NaiveOutput(NamedTuple):
-    """What the reference says about a batch."""
+    """Outputs of the reference for a batch."""
 
     feature: Tensor  # (B, D)
     head_logits: tuple[Tensor, Tensor, Tensor]  # each (B, K)
@@ -41,7 +41,7 @@ def gelu(x: Tensor) -> Tensor:
 
 
 class Norm(nn.Module):
-    """LayerNorm over the last axis, whatever the others are."""
+    """LayerNorm over the last axis, for any other axes."""
 
     def __init__(self, width: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Norm(nn.Module):
 
 
 class ChannelsFirstNorm(Norm):
-    """The same for (B, C, H, W), as it stands in the down-sampling layers."""
+    """The same for (B, C, H, W), as in the down-sampling layers."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -99,7 +99,7 @@ class Attention(nn.Module):
             value = self.value(plane)
             scores = key + query
             for c in range(width):
-                # one distribution a channel, over all positions of the map
+                # one distribution per channel, over all positions of the map
                 score = scores[:, :, c].reshape(height * breadth)
                 weight = torch.exp(score - score.max())
                 weight = (weight / weight.sum()).reshape(height, breadth)
@@ -123,7 +123,7 @@ class NaiveMFER(nn.Module):
     """The released network; ``state_dict()`` has exactly the names of the released checkpoints.
 
     Args:
-        depths: blocks a stage; the attention modules take the next index behind the last block.
+        depths: blocks per stage; the attention modules take the index after the last block.
         dims: width of each stage.
         num_classes: K.
         kernel_size: side of the attention's static convolution.
@@ -215,7 +215,7 @@ def random_released_state_dict(
 
 
 def load_naive(state_dict: dict[str, Tensor], **sizes: object) -> NaiveMFER:
-    """Return the reference in evaluation mode with these weights, every name accounted for."""
+    """Return the reference in evaluation mode with exactly these weights."""
     with torch.device("meta"):
         model = NaiveMFER(**sizes)  # type: ignore[arg-type]
     model.load_state_dict(state_dict, strict=True, assign=True)

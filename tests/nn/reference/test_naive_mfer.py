@@ -1,4 +1,4 @@
-"""The yardstick measured: counts, names, a still more literal NumPy attention, and that the yardstick can tell."""
+"""Tests of the reference: counts, names, an even more literal NumPy attention, and its sensitivity."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_every_released_tensor_moves_the_output_but_the_one_that_cannot():
 
 
 class Misread(nn.Module):
-    """The attention as a hurried reader might build it; ``mistake`` says how."""
+    """The attention with a plausible ``mistake``."""
 
     def __init__(self, module: Attention, mistake: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Parity of the package's MFER with the independent reference, through the public interface alone.
+"""Parity of the package's MFER with the independent reference, through the public interface.
 
 A file in the released layout goes into both; features and logits must agree. No knowledge of how the package builds
 its network enters here, so a refactoring cannot bend these tests along.
@@ -119,7 +119,7 @@ SAMPLES = (
 
 
 def refusal(state: dict[str, Tensor]) -> str:
-    """Load into a fresh small network, expect a refusal that leaves the network as it was, and return its words."""
+    """Load into a new small network, expect an error that leaves the network unchanged, and return its message."""
     model = small()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(REFUSALS) as caught:

@@ -1,4 +1,4 @@
-"""Planned contrasts in a report: first and apart from all others, in every form, with the file that they come from."""
+"""Planned contrasts in a report: first and separate from all others, in every format, with the name of their file."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_sentences_stand_in_every_form(made: tuple[Path, Document]) -> None:
     assert markdown.count("undecided (DSF\\_loss). From plan.yaml, family made\\_up; by accuracy") == 2
     assert r"Planned, DS \& \textless{}b\textgreater{} attention: confirmed." in latex
     assert r"Planned contrasts, by accuracy" in latex
-    assert "Not planned: what follows." in latex
+    assert "Not planned: the following comparisons." in latex
 
 
 def test_the_numbers_are_in_a_table_of_their_own(made: tuple[Path, Document]) -> None:
@@ -106,7 +106,7 @@ def test_the_figure_names_what_is_corrected_together(study: Path, plan: Path, tm
     (section,) = make_sections(open_runs(find_results([study]).results)[0])[0]
     judged = judge(section, place_contrasts(read_plan(plan), [section])[0], "accuracy")
     split = [replace(p, contrast=replace(p.contrast, family=p.contrast.name)) for p in judged]
-    for found, words in ((judged, "over these contrasts alone"), (split, "over the contrasts of its family alone")):
+    for found, words in ((judged, "over these contrasts only"), (split, "over the contrasts of its family only")):
         group = contrast_panels(SectionPanels(section, tmp_path), found, "accuracy")
         assert f"Holm-corrected {words})" in group.caption
 

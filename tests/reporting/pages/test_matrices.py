@@ -1,4 +1,4 @@
-"""A matrix of models and datasets in a report: by itself, among runs, or damaged."""
+"""A matrix of models and datasets in a report: alone, among runs, or damaged."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_what_is_no_matrix_of_ours_is_left_out(tmp_path: Path, damage) -> None:
     file.write_text(json.dumps(told))
     assert read_matrices([tmp_path]) == (
         [],
-        [LeftOut(tmp_path, "has a matrix.json that is damaged or of another program")],
+        [LeftOut(tmp_path, "has a matrix.json that is damaged or written by another program")],
     )
 
 

@@ -1,4 +1,4 @@
-"""What the panels of results are given to draw: intervals that mean something, and ranges that can be compared."""
+"""Data of the result panels: valid intervals, and comparable ranges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mfer_lightning.reporting.study.sections import make_sections
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[Estimate], dict[str, Any]]]:
-    """Rows and options of every panel of estimates, which is not drawn."""
+    """Record rows and options of every panel of estimates instead of drawing it."""
     found: list[tuple[Sequence[Estimate], dict[str, Any]]] = []
     monkeypatch.setattr(result_panels, "estimates_panel", lambda rows, **how: (found.append((rows, how)), "<svg/>")[1])
     return found
@@ -53,7 +53,7 @@ def test_two_seeds_get_no_panel_of_differences_and_one_that_has_three_no_bare_ma
     assert {row.label: (row.value is None, row.low is None, len(row.seeds)) for row in rows} == {
         "dsf": (True, True, 2), "lgm": (False, False, 0)
     }  # fmt: skip
-    assert "over seeds and faces or, of fewer than three seeds, over faces" in group.caption
+    assert "over seeds and faces or, with fewer than three seeds, over faces" in group.caption
 
 
 def test_recalls_of_all_classes_have_one_range(

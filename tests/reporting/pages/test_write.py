@@ -1,4 +1,4 @@
-"""A report of whatever there is: whole, honest about what is missing, safe whatever names hold."""
+"""Reports on any set of runs: complete, with missing parts listed, and safe for any names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OLD = '<meta name="generator" content="mfer_lightning 0.1">'
 
 
 class Page(HTMLParser):
-    """What a test needs to know of a page."""
+    """Facts about a page for the tests."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ def test_the_page_needs_nothing_else_and_every_figure_says_what_it_shows(made: t
     assert page.alts == [p.alt for p in pictures]
     assert all(len(alt) > 20 for alt in page.alts)
     assert {g.title for c in made[1].chapters for g in c.groups} == {
-        "Figures with intervals", "Learning curves", "Recall of each class", "Confusion matrices", "Reliability",
+        "Results with intervals", "Learning curves", "Recall of each class", "Confusion matrices", "Reliability",
         "Risk and coverage", "Features in the plane",
     }  # fmt: skip
 
@@ -124,7 +124,7 @@ def test_published_figures_are_in_a_table_of_their_own(made: tuple[Path, Documen
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with everything that can be wrong at once."""
+    """A folder with many problems at once."""
     folder = tmp_path_factory.mktemp("odd") / "runs"
     for seed in range(3):
         write_run(folder, seed=seed)
@@ -176,10 +176,10 @@ def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd:
         "old": "of an older schema (0; this version reads 1)",
         "new": "of another schema (7; this version reads 1)",
         "contradicts": "contradicts itself",
-        "unfinished": "has not ended",
+        "unfinished": "is not finished",
         "no-predictions": "has no predictions_test.csv",
         "torn-predictions": "cannot be read",
-        "other-predictions": "its result was not made of",
+        "other-predictions": "does not match its result",
     }
     told = [(f"{name} {reason}") for name, reason in document.left_out]
     for name, words in expected.items():
@@ -244,7 +244,7 @@ def test_names_that_would_break_a_page_are_only_names(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run of two classes: the least there is to draw."""
+    """A run with two classes, the minimum."""
     return str(write_run(tmp_path_factory.mktemp("small"), n=50, class_names=("a", "b"), protocol="folder@holdout"))
 
 
@@ -254,15 +254,15 @@ def test_a_report_replaces_a_report_and_nothing_else(
     output = tmp_path / "report"
     output.mkdir()
     (output / "thesis.tex").write_text("mine")
-    with pytest.raises(UserError, match="exists and is no report"):
+    with pytest.raises(UserError, match="exists and is not a report"):
         write_report([small], output, QUICK)
     assert (output / "thesis.tex").read_text() == "mine"
     (output / "report.html").write_text(OLD)  # a report, and something beside it
-    with pytest.raises(UserError, match="exists and is no report"):
+    with pytest.raises(UserError, match="exists and is not a report"):
         write_report([small], output, QUICK)
     (output / "thesis.tex").unlink()
     (output / "report.html").write_text("<h1>of another program</h1>")
-    with pytest.raises(UserError, match="exists and is no report"):
+    with pytest.raises(UserError, match="exists and is not a report"):
         write_report([small], output, QUICK)
     (output / "report.html").write_text(OLD)
 

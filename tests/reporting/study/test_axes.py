@@ -1,4 +1,4 @@
-"""Axes are found: what follows from another choice is none, names are those that readers know."""
+"""Axes: options that follow from another choice are not axes, and names are familiar ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts: what is there is found, what is not is not, and too little is called too little."""
+"""Verdicts: true differences are found, others are not, and too few seeds are reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def compared(folder: Path) -> tuple[Section, list[str]]:
 
 
 def test_the_truth_is_found(study: Path) -> None:
-    """Attention gains, the loss does not (see conftest)."""
+    """Attention improves accuracy, the loss does not (see conftest)."""
     section, told = compared(study)
     verdicts = {label: c.verdict for label, c in section.comparisons.items()}
     assert verdicts == {
@@ -32,7 +32,7 @@ def test_the_truth_is_found(study: Path) -> None:
     assert "four times in five" in told[1]
     best, other = sorted((c for c in verdicts if "attention=ds" in c), key=lambda c: f" {c} (" not in told[2])
     assert told[2].startswith(f"The highest mean is that of {best} (")
-    assert f"Not told apart from it: {other}. Shown to be worse, 2 of the other 3: loss=" in told[2]
+    assert f"Not distinguishable from it: {other}. Shown to be worse, 2 of the other 3: loss=" in told[2]
     assert "attention=none; loss=" in told[2]
 
 

@@ -1,4 +1,4 @@
-"""The file of planned contrasts: what it says is read, and whatever it cannot mean is refused in a sentence."""
+"""The file of planned contrasts: valid files are read, and others are rejected with one message."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_announced_families_catch_a_misspelt_one(tmp_path: Path) -> None:
     assert read_plan(written(tmp_path, ONE + own % "secondary" + tail)).families == {"primary": 1, "secondary": 1}
     with pytest.raises(UserError, match="contrast 'b': family=secondery: did you mean 'secondary'"):
         read_plan(written(tmp_path, ONE + own % "secondery" + tail))
-    with pytest.raises(UserError, match="`families`: no contrast is of 'secondary'"):
+    with pytest.raises(UserError, match="`families`: no contrast belongs to 'secondary'"):
         read_plan(written(tmp_path, ONE + own % "primary" + tail))
     with pytest.raises(UserError, match="contrast 'a' has no `family`, and the file has x"):
         read_plan(written(tmp_path, ONE + "families: [x]\n"))
@@ -102,23 +102,23 @@ def contrast(**changes: str) -> str:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "is no mapping"),
-        ("just words", "is no mapping"),
-        ("- a\n- b\n", "is no mapping"),
-        ("contrasts: [\n", "is no YAML file (line 2"),
-        ("a: 1\n---\nb: 2\n", "is no YAML file"),
-        (b"\xff\xfe\x00", "is no YAML file"),
-        (b"\x89PNG\r\n\x1a\n\x00", "is no YAML file"),
-        ("when: 2026-99-99\n", "is no YAML file"),
-        ("[" * 5000, "is no YAML file"),
-        ("contrasts: !!python/object/apply:os.system ['true']\n", "is no YAML file (line 1: could not determine"),
-        (ONE + "contrasts: []\n", "`contrasts` stands twice"),
-        (contrast(method="{loss: dsf, loss: lgm}"), "`loss` stands twice"),
+        ("", "is not a mapping"),
+        ("just words", "is not a mapping"),
+        ("- a\n- b\n", "is not a mapping"),
+        ("contrasts: [\n", "is not a YAML file (line 2"),
+        ("a: 1\n---\nb: 2\n", "is not a YAML file"),
+        (b"\xff\xfe\x00", "is not a YAML file"),
+        (b"\x89PNG\r\n\x1a\n\x00", "is not a YAML file"),
+        ("when: 2026-99-99\n", "is not a YAML file"),
+        ("[" * 5000, "is not a YAML file"),
+        ("contrasts: !!python/object/apply:os.system ['true']\n", "is not a YAML file (line 1: could not determine"),
+        (ONE + "contrasts: []\n", "`contrasts` occurs twice"),
+        (contrast(method="{loss: dsf, loss: lgm}"), "`loss` occurs twice"),
         ("family: x\n", "has no `contrasts`"),
         ("contrasts:\n", "has no `contrasts`"),
         ("contrasts: []\n", "`contrasts` must be a list of at least one contrast, but is empty"),
         ("contrasts: {name: a}\n", "must be a list of at least one contrast, but is a mapping"),
-        ("contrasts: [a]\n", "contrast 1: is no mapping"),
+        ("contrasts: [a]\n", "contrast 1: is not a mapping"),
         (ONE + "famly: x\n", "unknown key `famly`: did you mean 'family' or 'families'?"),
         (ONE + "family: 3\n", "`family` must be a text, but is 3"),
         (ONE + "protocol: 3\n", "`protocol` must be a text, but is 3"),
@@ -139,7 +139,7 @@ def contrast(**changes: str) -> str:
         (contrast(against="{1: ce}"), "`against`: 1 must be an option"),
         (contrast(against="{loss: dsf}"), "contrast 1 'a': compares a method with itself, loss=dsf"),
         (ONE + ONE.partition("\n")[2], "two contrasts are called 'a'"),
-        (ONE + "chains: [x]\n", "chain 1: is no mapping"),
+        (ONE + "chains: [x]\n", "chain 1: is not a mapping"),
         (ONE + "chains: []\n", "`chains` must be a list of at least one chain, but is empty"),
         (ONE + "chains: [{name: c}]\n", "chain 1: has no `contrasts`"),
         (ONE + "chains: [{name: c, contrasts: [b]}]\n", "chain 1 'c': there is no contrast 'b'"),
@@ -169,7 +169,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None
 
 
 def test_a_file_that_grows_when_it_is_written_out_is_refused_at_once(tmp_path: Path) -> None:
-    """Ten lists of ten lists of ..., a few hundred bytes of which words would fill the memory."""
+    """Ten lists of ten lists of ...: a few hundred bytes that would fill the memory as text."""
     lines = ["x0: &x0 [a, a, a, a, a, a, a, a, a, a]"]
     lines += [f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 10)}]" for i in range(1, 12)]
     with pytest.raises(UserError, match="unknown key `x0`"):

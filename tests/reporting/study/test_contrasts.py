@@ -1,4 +1,4 @@
-"""Planned contrasts: the methods that they mean, the verdicts on them, and what becomes of the claims."""
+"""Planned contrasts: their methods, verdicts, and the outcomes of the claims."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mfer_lightning.reporting.study.contrasts import Planned, chain_outcome, jud
 from mfer_lightning.reporting.study.runs import open_runs
 from mfer_lightning.reporting.study.sections import Section, make_sections
 
-#: In the study attention truly gains with either loss, and the loss truly gains nothing (see conftest).
+#: In the study, attention truly improves both losses, and the loss has no true effect (see conftest).
 GAIN = Contrast("attention", {"attention": "ds", "loss": "dsf"}, {"attention": "none", "loss": "dsf"}, "better")
 NULL = Contrast("loss", {"attention": "ds", "loss": "dsf"}, {"attention": "ds", "loss": "ce"}, "better")
 
@@ -148,7 +148,7 @@ def test_without_predictions_of_the_same_faces_nothing_is_compared(tmp_path: Pat
     wanted = Contrast("a", {"loss": "lgm"}, {"loss": "ce"}, "better")
     (found,) = judged(tmp_path, wanted)
     assert (found.comparison, found.outcome) == (None, "undecided")
-    assert "of loss=lgm there are no predictions" in sentences(plan_of(wanted), [found])[0]
+    assert "there are no predictions of loss=lgm" in sentences(plan_of(wanted), [found])[0]
     table = tmp_path / "rafdb-dsf-none-s0" / "predictions_test.csv"
     table.write_text(table.read_text().replace("test/0000", "test/9000"))
     (section,) = sections_of(tmp_path)
@@ -176,7 +176,7 @@ class TestSelectors:
     @pytest.mark.parametrize(
         ("selector", "words"),
         [
-            ({"attention": "ds"}, "means 2 methods, loss=ce, attention=ds; loss=dsf, attention=ds"),
+            ({"attention": "ds"}, "matches 2 methods, loss=ce, attention=ds; loss=dsf, attention=ds"),
             ({"attention": "conv", "loss": "ce"}, "no method (no method has attention=conv). There are: loss=ce, a"),
             ({"attention": "ds", "loss": "ce", "head": "multi"}, "no method has head=multi"),
             ({"atention": "ds", "loss": "ce"}, "the runs have no option atention: did you mean 'attention'"),
@@ -247,8 +247,8 @@ class TestSections:
         contrast = Contrast("a", {"loss": "dsf"}, {"loss": "ce"})
         place_contrasts(plan_of(contrast), two)
         for section in two:
-            (note,) = [note for note in section.notes if "leaves open on which faces" in note]
-            assert "compared in 2 sections, each corrected by itself (rafdb@holdout, test; rafdb@paper, test)" in note
+            (note,) = [note for note in section.notes if "does not name a `protocol`" in note]
+            assert "compared in 2 sections, each corrected separately (rafdb@holdout, test; rafdb@paper, test)" in note
 
     def test_a_plan_for_a_protocol_applies_to_its_test_faces_alone(self, tmp_path: Path) -> None:
         for loss in ("ce", "dsf"):
@@ -325,10 +325,10 @@ def test_what_is_said_names_claim_figures_and_what_could_have_been_seen(study: P
         "Planned, loss: undecided. No difference of loss=dsf, attention=ds from loss=ce, attention=ds"
     )
     smallest = f"{100 * found[1].comparison.smallest_detectable:.1f}"
-    assert null.endswith(f"a true one of {smallest} points would have been found four times in five.")
+    assert null.endswith(f"a true one of {smallest} points would have been detected four times in five.")
     assert summary(plan, found, "accuracy") == (
         "Planned contrasts: 1 confirmed (attention), 1 undecided (loss). From plan.yaml; by accuracy, which the file "
-        "leaves open, Holm-corrected over these 2 and nothing else."
+        "leaves open, Holm-corrected only over these 2."
     )
 
 

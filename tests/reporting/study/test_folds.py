@@ -1,4 +1,4 @@
-"""The runs of a cross-validation are joined into one figure a seed, and never stand for seeds of one another."""
+"""The runs of a cross-validation are joined to one result per seed, and never count as seeds."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mfer_lightning.reporting.study.runs import Run, open_runs
 from mfer_lightning.reporting.study.sections import make_sections
 
 NAMES = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
-#: Faces and right answers of each fold.
+#: Faces and correct predictions of each fold.
 FACES, RIGHT = (40, 60, 50), (30, 50, 40)
 
 
 def write_folds(parent: Path, loss: str = "ce", seed: int = 0, folds: tuple[int, ...] = (0, 1, 2)) -> list[Path]:
-    """Runs of three folds with faces of their own, of which the first ones are right."""
+    """Runs of three folds with separate faces, of which the first ones are correct."""
     written = []
     for fold in folds:
         n, first = FACES[fold], sum(FACES[:fold])
@@ -79,7 +79,7 @@ def test_a_report_s_section_has_seeds_of_joined_folds_and_their_table(tmp_path: 
     assert table.data[0]["folds"] == 3
     assert table.data[0]["accuracy"] == pytest.approx((120 + 117) / 300)
     assert table.data[0]["lowest"] == pytest.approx(29 / 40)
-    assert any("differences are found too easily" in note for note in section.notes)
+    assert any("the tests find differences too easily" in note for note in section.notes)
 
 
 def test_the_interval_of_one_seed_is_over_folds_and_not_over_faces(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_folds_are_joined_only_where_all_are_there(tmp_path: Path) -> None:
     runs = join_folds(opened(tmp_path))
     assert not any(isinstance(run, JoinedRun) for run in runs)
     sections, _ = make_sections(runs)
-    assert len(sections) == 2  # each on faces of its own, and no seeds of one another
+    assert len(sections) == 2  # each on its own faces, and not counted as seeds
     assert all(section.methods[0].seeds == 1 for section in sections)
     assert fold_table(sections[0]) is None
 

@@ -1,4 +1,4 @@
-"""Runs become methods and sections: seeds together, protocols apart, a sensible baseline."""
+"""Runs become methods and sections: grouped over seeds, separate by protocol, with a sensible baseline."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def test_the_simplest_method_is_the_baseline_unless_another_is_asked_for(study: 
 
 
 @pytest.mark.parametrize(
-    ("baseline", "words"), [("loss=lgm", "loss=ce|dsf"), ("backbone=x", "attention=none|ds"), ("ce", "say it as")]
+    ("baseline", "words"),
+    [("loss=lgm", "loss=ce|dsf"), ("backbone=x", "attention=none|ds"), ("ce", "write baseline=loss=ce")],
 )
 def test_a_baseline_that_is_not_there_is_refused_with_what_is(study: Path, baseline: str, words: str) -> None:
     with pytest.raises(UserError, match="baseline=") as error:
@@ -76,7 +77,7 @@ def test_drawn_faces_of_other_circumstances_are_another_test_set(tmp_path: Path)
 
 
 def evaluation(run: Path, name: str, **options: Any) -> Path:
-    """A later evaluation in a run's folder, which has no configuration of its own."""
+    """A later evaluation in a run's folder, without a configuration."""
     folder = write_run(run / "evaluations", name=name, **options)
     (folder / "config.yaml").unlink()
     model = {"checkpoint": str(run / "checkpoints" / "best.ckpt"), "trained_on": "rafdb@holdout", "flip": False}
@@ -91,7 +92,7 @@ def test_evaluations_elsewhere_are_sections_and_repetitions_are_left_out(tmp_pat
     flipped = evaluation(run, "flip", accuracy=0.72)
     change(flipped, model={"checkpoint": str(run / "checkpoints" / "best.ckpt"), "flip": True})
     runs, left_out = open_runs(find_results([tmp_path]).results)
-    assert [(item.folder.name, item.reason.partition(" ")[0]) for item in left_out] == [("again", "evaluates")]
+    assert [(item.folder.name, item.reason.partition(" ")[0]) for item in left_out] == [("again", "repeats")]
     own, other = make_sections(runs)[0]
     assert (own.protocol, [method.label for method in own.methods]) == ("rafdb@holdout", ["flip=false", "flip=true"])
     assert other.protocol == "ferplus@majority"
@@ -209,7 +210,7 @@ def test_whoever_compares_arithmetics_is_not_warned_of_them(tmp_path: Path) -> N
     assert sections_of(tmp_path)[0].notes == []
 
 
-#: What two files of conf/backbone/ make of timm's convnext_tiny.
+#: Two files of conf/backbone/ that build timm's convnext_tiny.
 SMALL = {"backbone.options": {"depths": [1, 1, 2, 1]}, "backbone.drop_path_rate": 0.0}
 TINY = {"backbone.drop_path_rate": 0.1}
 

@@ -1,4 +1,4 @@
-"""Tables hold the right numbers, and published figures only where they belong."""
+"""Tables contain the right numbers, and published results only for the right dataset."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class TestResult:
     def test_a_selection_figure_says_what_it_is(self, console: Console, tmp_path: Path) -> None:
         print_result(result(split="val"), tmp_path, console)
         assert "split val" in (text := console.export_text())
-        assert "a selection figure, not a test figure" in text
+        assert "a selection result, not a test result" in text
 
     def test_says_where_the_run_lies_and_which_figures_are_there(
         self, console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -181,7 +181,7 @@ class TestSweep:
         assert len(lines(text, "ce")) == 2
         assert "±" not in "".join(lines(text, "ce"))
         assert len(lines(text, "ferplus@")) == 2
-        assert ("not a test figure" in text) == ("split" in other)
+        assert ("not a test result" in text) == ("split" in other)
 
     def test_other_numbers_of_faces_are_another_set(self, console: Console) -> None:
         print_sweep([job(0), job(1, outcome=result(n=98))], console)

@@ -1,4 +1,4 @@
-"""The dashboard asks for nothing but what runs really log."""
+"""The dashboard uses only names that runs really log."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mfer_lightning.tracking.dashboards.runs import read_runs
 
 definition = pytest.importorskip("mfer_lightning.tracking.dashboards.definition")
 
-#: Strings of a definition that can only be names of something logged.
+#: Strings of a definition that must be logged names.
 LOGGED = re.compile(r"^(?:summary:)?((?:train|val|test|selection|cost|figures|examples|track_test)/\S+)$")
 
 
 @pytest.fixture(scope="module")
 def logged(ablation: Path) -> dict[str, OfflineRun]:
-    """What each run left at W&B, by its loss."""
+    """The logged data of each run, by loss."""
     runs = [read_offline_runs(run)[0] for run in ablation.iterdir() if (run / "result.json").is_file()]
     return {run.config["loss"]["name"]: run for run in runs}
 
@@ -147,4 +147,4 @@ def test_protocols_never_share_a_panel(ablation: Path) -> None:
             (protocol,) = next(f["value"] for f in runset["filters"]["filters"] if f["key"]["name"] == "protocol.value")
             asked = {m[1] for text in strings(block["metadata"]["panelBankSectionConfig"]) if (m := LOGGED.match(text))}
             assert not [a for a in asked if protocol == "rafdb@holdout" and a.startswith("test/")]
-    assert "selection figures, not test figures" in json.dumps(built)
+    assert "selection results, not test results" in json.dumps(built)

@@ -1,4 +1,4 @@
-"""The dashboard of a study by label noise: panels for each share, seeds together, verdicts as an artifact."""
+"""The dashboard of a study by label noise: panels for each proportion, averaged over seeds, verdicts as an artifact."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ contrasts:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two methods at two levels of noise, three seeds each; SCN is better under noise alone."""
+    """Two methods at two levels of noise, three seeds each; SCN is better only under noise."""
     folder = tmp_path_factory.mktemp("noise") / "study"
     for method in ("baseline", "scn"):
         for noise in (0.0, 0.2):

@@ -1,4 +1,4 @@
-"""The report's tables: mean and spread over seeds, and nothing mixed that differs in more."""
+"""The report's tables: mean and spread only over runs that differ in their seed."""
 
 from __future__ import annotations
 

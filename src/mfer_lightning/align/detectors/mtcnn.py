@@ -26,7 +26,7 @@ from mfer_lightning.align.detectors.base import Declaration, Detection
 from mfer_lightning.align.templates import LANDMARKS
 from mfer_lightning.errors import check_number
 
-#: Minimum confidence of faces in a second look (:mod:`mfer_lightning.align.second_look`).
+#: Minimum confidence of faces in the second look (:mod:`mfer_lightning.align.second_look`).
 FAINT = 0.8
 
 #: Batch size of the second and third network. The engine crashes with more than twelve.

@@ -30,7 +30,7 @@ class YuNetDetector:
         licence="Apache 2.0 (OpenCV), MIT (weights of the OpenCV model zoo)",
         weights="provided by the user: face_detection_yunet_*.onnx from the OpenCV model zoo",
         landmarks="subpixel",
-        needs="download face_detection_yunet from the OpenCV model zoo and say detector.model=<file>.",
+        needs="download face_detection_yunet from the OpenCV model zoo and use detector.model=<file>.",
     )
 
     def __init__(self, model: str | Path | None = None, min_score: float = 0.9) -> None:

@@ -215,12 +215,12 @@ class _PerFace:
 
 def _said(error: Exception) -> str:
     said = " ".join(str(error).split())[:300].rstrip(".")
-    return f"it fails on a face ({type(error).__name__}: {said}). Transforms that need images alone can be used."
+    return f"it fails on a face ({type(error).__name__}: {said}). Transforms must work with the image alone."
 
 
 def _unfit(image: NDArray[Any], face: NDArray[np.uint8]) -> str:
     return (
-        f"an augmentation must give {face.dtype} images of {face.shape}, but this gave {image.dtype} of "
+        f"an augmentation must return {face.dtype} images of {face.shape}, but this one returned {image.dtype} of "
         f"{image.shape}. Normalising and resizing belong to `preprocess`."
     )
 

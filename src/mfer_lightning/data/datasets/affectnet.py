@@ -54,7 +54,9 @@ CODES = (*EMOTIONS, "none", "uncertain", "no-face")
 
 CSV = Layout("csv release with face boxes", f"training.csv and validation.csv with the photos in {IMAGE_FOLDERS[0]}")
 NPY = Layout("npy release", "train_set and val_set (or valid_set), each with images and annotations")
-CLASS_FOLDERS = Layout("class folders", "one folder a class, train/0 to train/7 and val/0 to val/7 (numbers or names)")
+CLASS_FOLDERS = Layout(
+    "class folders", "one folder per class, train/0 to train/7 and val/0 to val/7 (numbers or names)"
+)
 
 #: The validation part is the reported one; a folder called test must contain it, because there is no other.
 _PARTITIONS = {"train": PARTITION_FOLDERS["train"], "val": PARTITION_FOLDERS["val"] + PARTITION_FOLDERS["test"]}
@@ -84,20 +86,22 @@ AFFECTNET8 = DatasetInfo(
     ),
     licence="AffectNet is for non-commercial research only, on request from its authors; images must not be passed on.",
     access=(
-        "AffectNet is given to researchers on request, through the form on the page of Mohammad Mahoor's laboratory at "
-        "the University of Denver. Either release will do: the first (photos with training.csv and validation.csv) or "
+        "AffectNet is available to researchers on request, through the form on the page of Mohammad Mahoor's "
+        "laboratory at "
+        "the University of Denver. Both releases are supported: the first (photos with training.csv and "
+        "validation.csv) and "
         "that of 2021 (face crops with .npy annotations)."
     ),
     class_names=EMOTIONS,
     file_names=r"[0-9a-f]{56}\.\w+",
-    alignment="none: cropped to the face box; the release of 2021 holds these crops at 224 x 224 pixels",
+    alignment="none: cropped to the face box; the release of 2021 contains these crops at 224 x 224 pixels",
     layouts=(CSV, NPY, CLASS_FOLDERS),
     marks=("train_set", "val_set", "valid_set", "Manually_Annotated_Images"),
     protocols=(_PROTOCOL,),
     shares_faces_with=("affectnet7",),
 )
 
-#: Without contempt. Its folder looks the same, so it has no marks of its own.
+#: Without contempt. Its folder looks the same, so nothing marks it.
 AFFECTNET7 = replace(
     AFFECTNET8,
     name="affectnet7",
@@ -141,8 +145,8 @@ class AffectNetDataModule(FaceDataModule):
             raise ValueError(f"Expected argument `classes` to be 7 or 8, but got {classes}.")
         if name not in (None, f"affectnet{classes}"):
             raise UserError(
-                f"dataset.classes={classes} contradicts {name}: say dataset=affectnet{classes}, "
-                "so that results carry the right name."
+                f"dataset.classes={classes} contradicts {name}: use dataset=affectnet{classes}, "
+                "so that results have the right name."
             )
         self.classes = classes
         super().__init__(root, name=f"affectnet{classes}", **options)
@@ -219,8 +223,8 @@ def _read_folders(root: Path, partitions: Mapping[str, str], classes: int) -> Fa
     if names and all(name.isdecimal() and int(name) > 0 for name in names):
         raise UserError(
             f"{root}: the class folders are numbered {', '.join(sorted(names))}, without 0. AffectNet's numbers start "
-            "at 0 (neutral), so these mean something else (RAF-DB's start at 1: dataset=rafdb). Read wrongly, every "
-            "label would be false: name the folders by their emotions."
+            "at 0 (neutral), so these mean something else (RAF-DB's start at 1: dataset=rafdb). All labels "
+            "would be wrong: name the folders by their emotions."
         )
     rows = [row for folder in found for row in folder.rows(CODES)]
     return _index(root, CLASS_FOLDERS, rows, classes, notes=left_out(found))
@@ -230,7 +234,7 @@ def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], cla
     kept = [row for row in rows if row[2] < classes]
     if not kept:
         raise UserError(
-            f"AffectNet under {root} ({layout.name}) holds no image with an emotion. Unpack the dataset anew."
+            f"AffectNet under {root} ({layout.name}) contains no image with an emotion. Unpack the dataset again."
         )
     info = AFFECTNET8 if classes == 8 else AFFECTNET7
     return FaceIndex.from_rows(

@@ -131,7 +131,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         self.target = target
         self.augment: Change | None = build_augment(augment, size)
         if sampler not in SAMPLERS:
-            raise UserError(f"sampler={sampler} is no sampler: {nearest(str(sampler), SAMPLERS)}")
+            raise UserError(f"sampler={sampler} is not a sampler: {nearest(str(sampler), SAMPLERS)}")
         if cache not in ("memmap", "none"):
             raise UserError(f"dataset.cache={cache} is not possible: {nearest(str(cache), ('memmap', 'none'))}")
         self.sampler, self.seed = sampler, seed

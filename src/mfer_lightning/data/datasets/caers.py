@@ -60,7 +60,7 @@ TABLES = ("train.txt", "test.txt")
 WIDTH = 6
 COLUMNS = {"path": 0, "label": 1, "left": 2, "top": 3, "right": 4, "bottom": 5}
 
-BOXES = Layout("frames with a table of boxes", "train.txt and test.txt (boxes) beside train/Anger and test/Anger")
+BOXES = Layout("frames with a table of boxes", "train.txt and test.txt (boxes) next to train/Anger and test/Anger")
 ALIGNED = Layout("faces found by mfer align", "aligned/ (or the folder itself) with alignment.json, train/ and test/")
 
 _PARTITIONS = {part: PARTITION_FOLDERS[part] for part in ("train", "test")}
@@ -75,11 +75,12 @@ INFO = DatasetInfo(
     paper="Lee, Kim, Kim, Park, Sohn: Context-Aware Emotion Recognition Networks, ICCV 2019",
     licence="CAER-S is for non-commercial research only; images must not be passed on.",
     access=(
-        "CAER-S is on the page of its authors (Yonsei University, caer-dataset.github.io). Unpack train/ and test/; "
-        "then find the faces with mfer align, or put a table of boxes beside them."
+        "CAER-S is available on the page of its authors (Yonsei University, caer-dataset.github.io). Unpack "
+        "train/ and test/; "
+        "then find the faces with mfer align, or put a table of boxes next to them."
     ),
     class_names=CLASSES,
-    alignment="none: whole frames, whose faces mfer align finds or a table of boxes names",
+    alignment="none: whole frames; faces come from mfer align or a table of boxes",
     layouts=(BOXES, ALIGNED),
     protocols=(Protocol("caers@holdout", CLASSES, expected=_COUNTS),),
 )
@@ -151,8 +152,9 @@ def _read_boxes(root: Path, tables: Sequence[Path]) -> FaceIndex:
             partition = next((p for p, names in _PARTITIONS.items() if part.lower() in names), None)
             if partition is None or canonical(rest.partition("/")[0]) != CLASSES[label]:
                 raise UserError(
-                    f"{path}: {frame} has the class {label} ({CLASSES[label]}), which its folders do not say. Frames "
-                    "lie in train/<class>/ or test/<class>/: fetch the table anew."
+                    f"{path}: {frame} has the class {label} ({CLASSES[label]}), but its folder is that of "
+                    "another class. Frames "
+                    "must be in train/<class>/ or test/<class>/: download the table again."
                 )
             rows.append((frame, partition, label))
             box.append(where)
@@ -170,5 +172,5 @@ def _read_aligned(root: Path, folder: str) -> FaceIndex:
 
 def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], **columns: Any) -> FaceIndex:
     if not rows:
-        raise UserError(f"CAER-S under {root} ({layout.name}) holds no face at all. Unpack or align the frames anew.")
+        raise UserError(f"CAER-S under {root} ({layout.name}) contains no faces. Unpack or align the frames again.")
     return FaceIndex.from_rows(rows, dataset=INFO.name, layout=layout.name, root=root, class_names=CLASSES, **columns)

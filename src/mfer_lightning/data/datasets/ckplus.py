@@ -71,7 +71,8 @@ INFO = DatasetInfo(
         "people who agreed may be published."
     ),
     access=(
-        "CK+ is given to researchers on request, through the page of Jeffrey Cohn's laboratory at the University of "
+        "CK+ is available to researchers on request, through the page of Jeffrey Cohn's laboratory at the "
+        "University of "
         "Pittsburgh. Unpack cohn-kanade-images.zip and Emotion_labels.zip (as Emotion/)."
     ),
     class_names=CLASSES,
@@ -130,18 +131,16 @@ def read_ckplus(root: str | Path, neutral: bool = False) -> FaceIndex:
         frames = sorted(listing(root / folder)[1])
         if len(frames) < PEAK + neutral:
             raise UserError(
-                f"{root / folder} holds {len(frames)} pictures, and {PEAK + neutral} are needed of a labelled "
-                f"sequence. Unpack or align it anew, or remove its file from {labels}."
+                f"{root / folder} contains {len(frames)} pictures, but a labelled sequence needs {PEAK + neutral}. "
+                f" Unpack or align it again, or remove its file from {labels}."
             )
         shown = [(frame, emotion) for frame in frames[-PEAK:]] + ([(frames[0], CLASSES[0])] if neutral else [])
         rows += [(f"{folder}/{frame}", "train", class_names.index(name)) for frame, name in sorted(shown)]
         subjects += [sequence.partition("/")[0]] * len(shown)
     if not rows:
-        raise UserError(f"{root / labels} holds no emotion: looked for S005/001/..._emotion.txt. Unpack it anew.")
+        raise UserError(f"{root / labels} contains no emotion: looked for S005/001/..._emotion.txt. Unpack it again.")
     aligned = pictures.startswith(FOLDER)
-    advice = (
-        f"the pictures are not aligned: mfer align source={pictures} output={FOLDER}, in the folder of CK+, does it"
-    )
+    advice = f"the pictures are not aligned: run mfer align source={pictures} output={FOLDER} in the folder of CK+"
     return FaceIndex.from_rows(
         rows,
         dataset=INFO.name,
@@ -161,7 +160,7 @@ def _labelled(root: Path, labels: str) -> Iterator[tuple[str, str]]:
             place = root / labels / subject / sequence
             files = sorted(name for name in files_in(place) if re.fullmatch(r"[^.].*_emotion\.txt", name))
             if len(files) > 1:
-                raise UserError(f"{place} holds several emotions, {', '.join(files)}: leave one of them.")
+                raise UserError(f"{place} contains several emotions, {', '.join(files)}: keep one of them.")
             if not files:
                 continue
             text = " ".join(read_lines(place / files[0])).strip()
@@ -170,7 +169,7 @@ def _labelled(root: Path, labels: str) -> Iterator[tuple[str, str]]:
                 legal = ", ".join(f"{k} {name}" for k, name in enumerate(CLASSES) if k)
                 raise UserError(
                     f"{place / files[0]}: expected the number of an emotion ({legal}), but got {text[:40]!r}. Unpack "
-                    "the labels anew."
+                    "the labels again."
                 )
             yield f"{subject}/{sequence}", CLASSES[number]
 

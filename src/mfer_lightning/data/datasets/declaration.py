@@ -99,4 +99,4 @@ class DatasetInfo:
                 )
             for expected in protocol.expected:
                 if isinstance(expected.count, tuple) and len(expected.count) != len(protocol.class_names):
-                    raise ValueError(f"Expected {len(protocol.class_names)} counts of {protocol.name}, one a class.")
+                    raise ValueError(f"Expected {len(protocol.class_names)} counts of {protocol.name}, one per class.")

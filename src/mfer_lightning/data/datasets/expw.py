@@ -55,8 +55,9 @@ INFO = DatasetInfo(
     ),
     licence="ExpW is for non-commercial research only; images must not be passed on.",
     access=(
-        "ExpW is on the page of the Multimedia Laboratory of the Chinese University of Hong Kong (social relation "
-        "prediction). Unpack the photos into image/origin, beside label/label.lst."
+        "ExpW is available on the page of the Multimedia Laboratory of the Chinese University of Hong Kong "
+        "(social relation "
+        "prediction). Unpack the photos into image/origin, next to label/label.lst."
     ),
     class_names=CLASSES,
     alignment="none: cropped to the face box of the list",

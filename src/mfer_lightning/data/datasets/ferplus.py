@@ -104,7 +104,7 @@ INFO = DatasetInfo(
         "the vote lists (label.csv in three folders, and fer2013new.csv) are in Microsoft's public FERPlus repository "
         "on GitHub; the faces are fer2013.csv of the Kaggle challenge 'Challenges in Representation Learning: Facial "
         "Expression Recognition Challenge'. FERPlus's own script writes them as PNG files into the folders; "
-        "fer2013.csv beside fer2013new.csv will do as well."
+        "alternatively, put fer2013.csv and fer2013new.csv into one folder."
     ),
     class_names=CLASSES,
     targets=VOTE_RULES,
@@ -112,7 +112,7 @@ INFO = DatasetInfo(
     size=48,
     grey=True,
     template="ferplus-48",  # measured with benchmarks/dataset_templates.py
-    alignment="none: faces roughly centred and of one size, as FER2013 registered them automatically",
+    alignment="none: faces roughly centred and of similar size, registered automatically for FER2013",
     layouts=(PNG_FOLDERS, CSV_PAIR),
     marks=(*FOLDERS.values(), "fer2013new.csv"),
     protocols=(
@@ -202,8 +202,8 @@ def _read_pair(root: Path, pixels: Path, labels: Path) -> FaceIndex:
         other = usages[row] if row < len(usages) else "nothing"
         if other != usage:
             raise UserError(
-                f"{pixels} and {labels} do not belong together: row {row + 1} is {other} in the one and {usage} in the "
-                "other. They are joined row by row: use both files as published, unsorted and whole."
+                f"{pixels} and {labels} do not match: row {row + 1} is {other} in the first and {usage} in the "
+                "second. They are joined row by row: use both files as published, unsorted and complete."
             )
     named = [row for row, name in enumerate(table.columns[1]) if name]
     faces: list[tuple[str, str, int, int, list[int]]] = []  # path, partition, line, data row, votes
@@ -213,7 +213,7 @@ def _read_pair(root: Path, pixels: Path, labels: Path) -> FaceIndex:
         faces.append((path, partition, line, row, votes))
     if len(table) < len(usages):
         raise UserError(
-            f"{pixels} and {labels} do not belong together: {len(usages):,} rows against {len(table):,}. "
+            f"{pixels} and {labels} do not match: {len(usages):,} rows against {len(table):,}. "
             "They are joined row by row: use both files as published."
         )
     check_unique([face[0] for face in faces], [face[2] for face in faces], labels)
@@ -266,7 +266,7 @@ def _index(
     root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], votes: Sequence[list[int]], **columns: Any
 ) -> FaceIndex:
     if not rows:
-        raise UserError(f"FERPlus under {root} ({layout.name}) names no image at all. Fetch the label lists anew.")
+        raise UserError(f"FERPlus under {root} ({layout.name}) lists no images. Download the label lists again.")
     return FaceIndex.from_rows(
         rows,
         dataset=INFO.name,

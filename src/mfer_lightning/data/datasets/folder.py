@@ -41,7 +41,7 @@ from mfer_lightning.errors import UserError
 
 #: Both layouts of class folders share one name: they differ only in having partitions.
 CLASS_FOLDERS = Layout("class folders", "train/<class>/, with val/<class>/ and test/<class>/ if you have them")
-CLASSES_ALONE = Layout("class folders", "<class>/ straight away")
+CLASSES_ALONE = Layout("class folders", "<class>/ at the top level")
 TABLE = Layout("csv table (path, label)", "a csv with the columns path,label")
 
 #: ``dataset.table``: read the class folders and ignore tables.
@@ -52,10 +52,11 @@ INFO = DatasetInfo(
     title="A folder of faces",
     paper="your own",
     access=(
-        "put your images into one folder a class, named by the emotion (happiness/, anger/, ...), either straight away "
-        "or under train/, val/ and test/; or write a csv with the columns path,label and, if you like, split."
+        "put your images into one folder per class, named by the emotion (happiness/, anger/, ...), either at "
+        "the top level "
+        "or under train/, val/ and test/; or write a csv with the columns path,label and optionally split."
     ),
-    alignment="as mfer align recorded it beside the faces",
+    alignment="as recorded by mfer align with the faces",
     layouts=(CLASS_FOLDERS, CLASSES_ALONE, TABLE),
     protocols=(Protocol("folder@holdout", ()), Protocol("folder@native", (), val="val")),
 )
@@ -181,8 +182,8 @@ def _refuse_known(root: Path) -> None:
         known = looks_like(folder)
         if known is not None:
             raise UserError(
-                f"{folder} looks like {known.title}, which has a reader of its own that knows its labels and official "
-                f"parts: say dataset={known.name} dataset.root={folder}. If the labels are your own all the same, say "
+                f"{folder} looks like {known.title}, which has its own reader that knows its labels and official "
+                f"parts: use dataset={known.name} dataset.root={folder}. If the labels are nevertheless your own, use "
                 "dataset.trust_labels=true."
             )
 
@@ -198,7 +199,7 @@ def _choose(root: Path, tables: list[FoundTable]) -> list[FoundTable]:
     parts = [partition_of(table.path) for table in tables]
     if len(tables) > 1 and (None in parts or len(set(parts)) < len(parts)):
         raise UserError(
-            f"{root} holds several tables: {', '.join(table.path.name for table in tables)}. "
+            f"{root} contains several tables: {', '.join(table.path.name for table in tables)}. "
             f"Name the one to read, e.g. dataset.root={tables[0].path}."
         )
     return tables
@@ -209,8 +210,8 @@ def _read_folders(root: Path, partitions: Mapping[str, str], given: Given) -> Fa
         deeper, images = listing(root / folder)
         if images and not deeper:
             raise UserError(
-                f"{root / folder} holds {len(images):,} images and no class folders, so their labels are not known. "
-                "Put them into one folder a class, or write a csv with the columns path,label."
+                f"{root / folder} contains {len(images):,} images and no class folders, so their labels are unknown. "
+                "Put them into one folder per class, or write a csv with the columns path,label."
             )
     found = scan_class_folders(root, partitions, lambda path: canonical(path.rpartition("/")[2]))
     meaning, class_names = read_labels({folder.name for folder in found}, given, number_orders(), str(root))
@@ -246,19 +247,22 @@ def _index(
     **columns: Any,
 ) -> FaceIndex:
     if not rows:
-        raise UserError(f"{source} ({layout.name}) holds no image. Its classes: {', '.join(class_names) or 'none'}.")
+        raise UserError(
+            f"{source} ({layout.name}) contains no images. Its classes: {', '.join(class_names) or 'none'}."
+        )
     if len(class_names) < 2:
         raise UserError(
-            f"{source} ({layout.name}) has one class only, {class_names[0]}: there is nothing to tell apart. Name the "
-            "folder that holds train/, or the class folders, with dataset.root=<folder>."
+            f"{source} ({layout.name}) has only one class, {class_names[0]}. Name the "
+            "folder that contains train/, or the class folders, with dataset.root=<folder>."
         )
     trained = {label for _, partition, label in rows if partition == "train"}
     untrained = {label for _, _, label in rows} - trained
     if trained and untrained and given is None:  # without training faces, a model is evaluated
         raise UserError(
             f"{source} ({layout.name}) has images of {', '.join(class_names[k] for k in sorted(untrained))} in val or "
-            "test and none in train, so no model can learn it. Add training images, remove those, or name all classes "
-            f"with dataset.class_names=[{','.join(class_names)}] to measure it all the same."
+            "test but none in train, so no model can learn it. Add training images, remove those images, or "
+            "name all classes "
+            f"with dataset.class_names=[{','.join(class_names)}] to measure it anyway."
         )
     return FaceIndex.from_rows(
         rows, dataset=INFO.name, layout=layout.name, root=root, class_names=class_names, **columns

@@ -62,13 +62,13 @@ INFO = DatasetInfo(
         "Automatic Face and Gesture Recognition 1998"
     ),
     licence="JAFFE is for non-commercial scientific research only, on request; pictures must not be passed on.",
-    access="JAFFE is given to researchers on request, through its page at Zenodo (doi 10.5281/zenodo.3451524).",
+    access="JAFFE is available to researchers on request, through its page at Zenodo (doi 10.5281/zenodo.3451524).",
     class_names=CLASSES,
     first_number=None,
     file_names=NAMES,
     size=256,
     grey=True,
-    alignment="none: frontal faces at about one place; mfer align aligns them",
+    alignment="none: frontal faces at similar positions; mfer align aligns them",
     layouts=(ALIGNED, FLAT),
     protocols=protocols_by_subject("jaffe", CLASSES, (Expected("train", "label", 213),))[::-1],
 )

@@ -35,13 +35,13 @@ def refuse_lookalike(index: FaceIndex) -> None:
     alike = () if own is None else own.named_like
     if known is not None and known.name not in (*related, *alike):
         example = next(name for name in names if re.fullmatch(known.file_names, name))
-        raise _refusal(index, known, f"its files are named as {known.title}'s are ({example})")
+        raise _refusal(index, known, f"its files are named like those of {known.title} ({example})")
     for partition in np.unique(index.partition).tolist():
         labels = index.label[index.partition == partition]
         counts = tuple(np.bincount(labels[labels >= 0], minlength=len(index.class_names)).tolist())
         for info in dataset_infos():
             if info.name not in related - {index.dataset} and _reordered(info, counts, info.name == index.dataset):
-                raise _refusal(index, info, f"its {partition} classes have the exact counts of {info.title}'s")
+                raise _refusal(index, info, f"its {partition} classes have exactly the counts of {info.title}")
 
 
 def _reordered(info: DatasetInfo, counts: tuple[int, ...], own: bool) -> bool:
@@ -54,12 +54,12 @@ def _reordered(info: DatasetInfo, counts: tuple[int, ...], own: bool) -> bool:
 def _refusal(index: FaceIndex, known: DatasetInfo, why: str) -> UserError:
     if known.name == index.dataset:
         return UserError(
-            f"{index.root} ({index.layout}): {why}, in another order ({', '.join(index.class_names)} was expected), so "
-            "its classes are numbered otherwise and most labels would be false. Fetch the labels anew, or say "
-            "dataset.trust_labels=true if they are right."
+            f"{index.root} ({index.layout}): {why}, in another order (expected {', '.join(index.class_names)}), so "
+            "its classes are numbered differently and most labels would be wrong. Download the labels again, or use "
+            "dataset.trust_labels=true if they are correct."
         )
     return UserError(
-        f"{index.root} ({index.layout}) was given as {index.dataset}, but {why}, and its numbers would mean other "
-        f"emotions. Say dataset={known.name} dataset.root={index.root}, or dataset.trust_labels=true if its labels are "
-        f"those of {index.dataset} all the same."
+        f"{index.root} ({index.layout}) was given as {index.dataset}, but {why}, whose numbers mean other "
+        f"emotions. Use dataset={known.name} dataset.root={index.root}, or dataset.trust_labels=true if its labels are "
+        f"nevertheless those of {index.dataset}."
     )

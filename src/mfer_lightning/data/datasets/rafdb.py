@@ -69,7 +69,7 @@ FLAT = Layout(
     "that list with train/train_00001_aligned.jpg and valid/test_0001_aligned.jpg",
 )
 CLASS_FOLDERS = Layout(
-    "class folders", "one folder a class, train/1 to train/7 and test/1 to test/7 (numbers or names)"
+    "class folders", "one folder per class, train/1 to train/7 and test/1 to test/7 (numbers or names)"
 )
 
 #: There is no validation part, so a folder next to train is the test part.
@@ -88,7 +88,7 @@ INFO = DatasetInfo(
     ),
     licence="RAF-DB is for non-commercial research only, on request from its authors; images must not be passed on.",
     access=(
-        "RAF-DB is given to researchers on request, to be made from a university's address to its authors (Deng and "
+        "RAF-DB is available to researchers on request, sent from a university address to its authors (Deng and "
         "Li, Beijing University of Posts and Telecommunications; the form is on the dataset's page). Unpack the basic "
         "part: the list of labels into EmoLabel, aligned.zip into Image/aligned."
     ),
@@ -149,7 +149,7 @@ def read_rafdb(root: str | Path) -> FaceIndex:
         return _read_folders(root, partitions)
     if label_list is not None:
         raise UserError(
-            f"{label_list} is there, but the images that it names are not. Looked for the folders {ALIGNED}, or train "
+            f"{label_list} exists, but the images that it lists do not. Looked for the folders {ALIGNED}, or train "
             f"with test (or valid), under {root}. Unpack the aligned images (aligned.zip) into {root / ALIGNED}."
         )
     raise missing_dataset(INFO, root)
@@ -170,21 +170,21 @@ def _read_folders(root: Path, partitions: Mapping[str, str]) -> FaceIndex:
         official = part_in_name(image)
         if official is not None and official != partition:
             raise UserError(
-                f"{root / path} lies with the {partition} images, but by its name it is one of RAF-DB's "
-                f"{official} images. Put it back, or read the tree as it is with dataset=folder: "
-                "figures on other parts than the official ones compare with nothing."
+                f"{root / path} is among the {partition} images, but by its name it is one of RAF-DB's "
+                f"{official} images. Put it back, or read the folders unchanged with dataset=folder: "
+                "results on other parts than the official ones are not comparable."
             )
         if official is not None and where.setdefault(image, path) != path:
             raise UserError(
-                f"{root}: {image} lies in two class folders, {where[image]} and {path}. "
-                "Which label is meant cannot be told: leave one of them."
+                f"{root}: {image} is in two class folders, {where[image]} and {path}, "
+                "so its label is ambiguous: keep one of them."
             )
     return _index(root, CLASS_FOLDERS, rows, left_out(folders))
 
 
 def _index(root: Path, layout: Layout, rows: Sequence[tuple[str, str, int]], notes: tuple[str, ...]) -> FaceIndex:
     if not rows:
-        raise UserError(f"RAF-DB under {root} ({layout.name}) holds no image at all. Unpack the images anew.")
+        raise UserError(f"RAF-DB under {root} ({layout.name}) contains no images. Unpack the images again.")
     return FaceIndex.from_rows(
         rows,
         dataset=INFO.name,
@@ -218,7 +218,8 @@ def _annotation(path: Path) -> tuple[str, ...]:
     if not legal:
         raise UserError(
             f"{path}: expected five landmarks (x and y) and the codes of gender (0 to 2), race (0 to 2) and age "
-            f"(0 to 4), but got {' '.join(numbers)[:120]!r}. Fetch the file anew, or remove it: the face then counts "
+            f"(0 to 4), but got {' '.join(numbers)[:120]!r}. Download the file again, or remove it: the face "
+            "then counts "
             "as unknown."
         )
     return tuple(names[int(code)] for code, names in zip(codes, ATTRIBUTES.values(), strict=True))

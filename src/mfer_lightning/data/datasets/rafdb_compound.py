@@ -69,7 +69,7 @@ INFO = DatasetInfo(
     ),
     licence="RAF-DB is for non-commercial research only, on request from its authors; images must not be passed on.",
     access=(
-        "RAF-DB is given to researchers on request, to be made from a university's address to its authors (Deng and "
+        "RAF-DB is available to researchers on request, sent from a university address to its authors (Deng and "
         "Li, Beijing University of Posts and Telecommunications; the form is on the dataset's page). Unpack the "
         "compound part: the list of labels into compound/EmoLabel, the aligned images into compound/Image/aligned."
     ),
@@ -121,7 +121,7 @@ def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceInd
     folder = first_folder(path.parent.parent, ("Image/aligned",))
     if folder is None:
         raise UserError(
-            f"{path} is there, but the images that it names are not: there is no folder "
+            f"{path} exists, but the images that it lists do not: there is no folder "
             f"{path.parent.parent / 'Image/aligned'}. Unpack the aligned images of the compound part there."
         )
     aligned = (path.parent.parent / folder).relative_to(root).as_posix()
@@ -129,8 +129,8 @@ def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceInd
     if len(rows) > TELLING and max(label for _, _, label in rows) < BASIC and not trust_labels:
         raise UserError(
             f"{path} has no label above {BASIC}, so it seems to be the list of RAF-DB's basic part, whose numbers mean "
-            f"other classes. Say dataset=rafdb dataset.root={path.parent.parent}, or dataset.trust_labels=true if "
-            "these are compound labels all the same."
+            f"other classes. Use dataset=rafdb dataset.root={path.parent.parent}, or dataset.trust_labels=true if "
+            "these are nevertheless compound labels."
         )
     return FaceIndex.from_rows(
         rows, dataset=INFO.name, layout=WITH_LIST.name, root=root, class_names=CLASSES, notes=notes

@@ -161,7 +161,9 @@ def missing_dataset(info: DatasetInfo, root: Path) -> UserError:
         root: the folder that was searched.
     """
     root = root.absolute()
-    where = "does not exist" if not root.exists() else "is not a folder" if not root.is_dir() else "holds none of them"
+    where = (
+        "does not exist" if not root.exists() else "is not a folder" if not root.is_dir() else "contains none of them"
+    )
     found = ""
     if root.is_dir():
         try:
@@ -173,8 +175,8 @@ def missing_dataset(info: DatasetInfo, root: Path) -> UserError:
         f"{info.title} was not found: {root} {where}.{found}\n"
         f"Looked for: {'; or '.join(layout.files for layout in info.layouts)}.\n"
         f"To get it: {info.access}\n"
-        "If it lies elsewhere, say paths.data=<folder that holds the datasets> (or set MFER_DATA), "
-        "or dataset.root=<the dataset's own folder>."
+        "If it is elsewhere, use paths.data=<folder of the datasets> (or set MFER_DATA), "
+        "or dataset.root=<folder of the dataset>."
     )
 
 
@@ -187,9 +189,9 @@ def _hint(info: DatasetInfo, root: Path) -> str:
         known = looks_like(folder) or (info if folder != root and _has_classes_of(info, folder) else None)
         if known is not None:
             name = info.name if known.title == info.title else known.name
-            return f" {folder} looks like {known.title}: say dataset={name} dataset.root={folder}."
+            return f" {folder} looks like {known.title}: use dataset={name} dataset.root={folder}."
     tables = [name for name in contents(root).others if Path(name).suffix.lower() in _OTHER_TABLES]
-    return f" Not read: {some(tables, 3)}. If it holds the labels, save it as csv." if tables else ""
+    return f" Not read: {some(tables, 3)}. If it contains the labels, save it as csv." if tables else ""
 
 
 def _has_classes_of(info: DatasetInfo, folder: Path) -> bool:

@@ -47,7 +47,7 @@ from mfer_lightning.data.labels.image_files import first_folder
 from mfer_lightning.data.protocols import Expected, Protocol
 from mfer_lightning.errors import UserError
 
-#: The position is the class index; the dataset has no numbers of its own.
+#: The position is the class index; the dataset does not number its classes.
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 #: Part -> possible locations of its published aligned faces.
@@ -56,7 +56,9 @@ PUBLISHED = {
     for part, name in (("train", "Train"), ("val", "Val"))
 }
 
-WITH_FACES = Layout("published aligned faces", f"{PUBLISHED['train'][0]} and {PUBLISHED['val'][0]}, one folder a class")
+WITH_FACES = Layout(
+    "published aligned faces", f"{PUBLISHED['train'][0]} and {PUBLISHED['val'][0]}, one folder per class"
+)
 ALIGNED = Layout("faces found by mfer align", "aligned/ (or the folder itself) with alignment.json, Train/ and Val/")
 
 _PARTITIONS = {part: PARTITION_FOLDERS[part] for part in ("train", "val")}
@@ -73,9 +75,9 @@ INFO = DatasetInfo(
     ),
     licence="SFEW 2.0 is for non-commercial research only, on request from its authors; images must not be passed on.",
     access=(
-        "SFEW 2.0 is given to researchers on request, through the form on the page of its authors (Australian National "
-        "University, AFEW and SFEW). Unpack the aligned faces of Train and Val, or the frames, whose faces mfer align "
-        "finds."
+        "SFEW 2.0 is available to researchers on request, through the form on the page of its authors "
+        "(Australian National "
+        "University, AFEW and SFEW). Unpack the aligned faces of Train and Val, or the frames, for use with mfer align."
     ),
     class_names=CLASSES,
     first_number=None,
@@ -141,7 +143,7 @@ def _read_folders(root: Path, places: Mapping[str, str], layout: Layout) -> Face
     folders = scan_class_folders(root, places, meaning)
     rows = [row for folder in folders for row in folder.rows(CLASSES)]
     if not rows:
-        raise UserError(f"SFEW under {root} ({layout.name}) holds no face at all. Unpack or align the frames anew.")
+        raise UserError(f"SFEW under {root} ({layout.name}) contains no faces. Unpack or align the frames again.")
     clips = [match[1] if (match := _CLIP.fullmatch(PurePosixPath(path).stem)) else path for path, _, _ in rows]
     return FaceIndex.from_rows(
         rows,

@@ -32,12 +32,12 @@ def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
     if looked.unreadable:
         rows = np.array(list(looked.unreadable))
         message = f"{len(rows):,} images cannot be read; the first: {looked.unreadable[rows[0]]}"
-        advice = "Training would stop at them. Unpack them anew, or remove their rows."
+        advice = "Training would stop at these images. Unpack them again, or remove their rows."
         findings.append(Finding("unreadable", "error", message, advice, _names(index, rows)))
     flat = looked.rows[looked.std < FLAT]
     if len(flat):
-        message = f"{len(flat):,} images are black, white or of one colour."
-        advice = "Look at them; they cannot show a face."
+        message = f"{len(flat):,} images are black, white or of a single colour."
+        advice = "Check them; they cannot show a face."
         findings.append(Finding("flat", "warning", message, advice, _names(index, flat)))
     tiny = looked.rows[looked.size.min(axis=1) < TINY] if len(looked) else looked.rows
     if len(tiny):
@@ -50,7 +50,7 @@ def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
         bluish = (looked.mean[colour, 2] > looked.mean[colour, 0] + 2).mean()
         if bluish > 0.8:
             message = f"{bluish:.0%} of the colour images are more blue than red: red and blue may be swapped."
-            findings.append(Finding("bgr", "warning", message, "Look at the contact sheet: skin must not be blue."))
+            findings.append(Finding("bgr", "warning", message, "Check the contact sheet: skin must not be blue."))
     return findings
 
 
@@ -81,10 +81,10 @@ def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -
         if between.any():
             measured = np.unique(np.where(where[a] == two, a, b)[between])
             message = (
-                f"{len(measured):,} faces of {two} ({len(measured) / len(splits[two]):.1%}) are in {one} as well "
+                f"{len(measured):,} faces of {two} ({len(measured) / len(splits[two]):.1%}) are also in {one} "
                 f"({_kinds(pairs.exact[between])}): leakage."
             )
-            advice = "Figures may be too good; shared=<folder> lists these faces for mfer evaluate lists.<name>=."
+            advice = "Results may be too good; shared=<folder> lists these faces for mfer evaluate lists.<name>=."
             examples = _pair_names(index, a[between], b[between])
             findings.append(Finding(f"duplicates-{one}-{two}", "warning", message, advice, examples))
     within = used & (where[a] == where[b])
@@ -95,12 +95,14 @@ def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -
     if differ.any():
         message = f"{int(differ.sum()):,} of {int(used.sum()):,} pairs of the same picture have different labels."
         examples = _pair_names(index, a[differ], b[differ])
-        findings.append(Finding("duplicates-labels", "warning", message, "So much at least is label noise.", examples))
+        findings.append(
+            Finding("duplicates-labels", "warning", message, "At least this many labels are noise.", examples)
+        )
     return findings
 
 
 def _kinds(exact: NDArray[np.bool_]) -> str:
-    return f"{int(exact.sum()):,} pairs equal to the pixel, {int((~exact).sum()):,} nearly"
+    return f"{int(exact.sum()):,} pairs identical in every pixel, {int((~exact).sum()):,} nearly"
 
 
 def _names(index: FaceIndex, rows: NDArray[np.int64]) -> tuple[str, ...]:

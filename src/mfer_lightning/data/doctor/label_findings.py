@@ -29,16 +29,16 @@ def split_findings(datamodule: FaceDataModule) -> list[Finding]:
         findings.append(Finding(code, severity, message, advice))
 
     if not len(splits.train):
-        add("no-train", "error", "There is not one training face.", "Unpack the training images beside the rest.")
+        add("no-train", "error", "There are no training faces.", "Unpack the training images next to the others.")
     if protocol.val is not None and not len(splits.val):
-        add("no-val", "error", f"{protocol.name} selects on val, and there is not one face for it.", "Add them.")
+        add("no-val", "error", f"{protocol.name} selects on val, and there are no faces for it.", "Add them.")
     if not len(splits.test):
         add(
             "no-test",
             "warning",
-            f"The test files are absent ({protocol.describe('test')}): training works, and its figures are "
-            "selection figures on val.",
-            "Add them to report a test figure.",
+            f"The test files are missing ({protocol.describe('test')}): training works, but its results are "
+            "selection results on val.",
+            "Add them to report test results.",
         )
     for note in _other_notes(datamodule):
         add("note", "warning", f"{note[0].upper()}{note[1:]}.")
@@ -64,16 +64,17 @@ def _classes(datamodule: FaceDataModule) -> list[Finding]:
         counts = np.bincount(datamodule.splits[split].label, minlength=len(names))
         empty = [names[k] for k in np.flatnonzero(counts == 0)] if counts.sum() else []
         if empty:
-            message = f"{split} has not one face of {', '.join(empty)}."
+            message = f"{split} has no faces of {', '.join(empty)}."
             advice = "Such a class cannot be learned." if split == "train" else "Its recall cannot be measured."
             findings.append(Finding(f"empty-class-{split}", "warning", message, advice))
         elif split == "train" and counts.sum() and counts.max() >= IMBALANCE * counts.min():
             most, least = int(counts.argmax()), int(counts.argmin())
             message = (
-                f"Training classes are {counts[most] / counts[least]:.0f}:1 apart ({names[most]} {counts[most]:,}, "
+                f"Training classes have a ratio of {counts[most] / counts[least]:.0f}:1 ({names[most]} "
+                f"{counts[most]:,}, "
                 f"{names[least]} {counts[least]:,})."
             )
-            advice = "Consider sampler=balanced or sampler=sqrt, and read mean-class accuracy."
+            advice = "Consider sampler=balanced or sampler=sqrt, and use mean-class accuracy."
             findings.append(Finding("imbalance", "info", message, advice))
     return findings
 
@@ -90,7 +91,5 @@ def _orders(datamodule: FaceDataModule) -> list[Finding]:
         if order is not None:
             words = ", ".join(f"{names[k]} has the count of {names[j]}" for k, j in enumerate(order) if k != j)
             message = f"The classes of {expected.partition} seem to be numbered in another order: {words}."
-            findings.append(
-                Finding("class-order", "warning", message, "Look at the contact sheet before anything else.")
-            )
+            findings.append(Finding("class-order", "warning", message, "Check the contact sheet first."))
     return findings

@@ -47,7 +47,7 @@ PARALLEL_FROM = 256
 CHUNK = 64
 
 _thread_lock = threading.Lock()
-_WAY_OUT = "Free some space, choose another folder with paths.cache=<folder> (or MFER_CACHE), or say cache=none."
+_WAY_OUT = "Free some space, choose another folder with paths.cache=<folder> (or MFER_CACHE), or use cache=none."
 
 
 def default_cache_dir() -> Path:
@@ -117,7 +117,7 @@ def build_cache(
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f".{target.stem}.lock"):
             if target.exists() and not is_intact(target):
-                announce(f"The image cache {target} is damaged, or from an earlier version: it is built anew.")
+                announce(f"The image cache {target} is damaged, or from an earlier version: it is rebuilt.")
                 target.unlink()
             if not target.exists():  # another process may have built it in the meantime
                 for stale in folder.glob(f".{target.stem}-*.part"):
@@ -170,8 +170,7 @@ def _fill(source: ImageSource, rows: NDArray[np.int64], path: Path, workers: int
             pass
     except BrokenProcessPool as error:
         raise UserError(
-            "A process that decoded images for the cache was killed. Is the machine out of memory? Run the command "
-            "again."
+            "A process that decoded images for the cache was killed (out of memory?). Give the same command again."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -207,7 +206,7 @@ def different_size(
     """Return the error for images of different sizes that are to be stored without resizing."""
     return UserError(
         f"Images differ in size: {source.name(first)} is {expected[1]} x {expected[0]} pixels, {source.name(row)} is "
-        f"{shape[1]} x {shape[0]}. Say dataset.size=<pixels> to store them all at one size."
+        f"{shape[1]} x {shape[0]}. Use dataset.size=<pixels> to store them all at one size."
     )
 
 

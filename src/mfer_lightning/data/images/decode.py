@@ -40,7 +40,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
     """
     try:
         if path.stat().st_size == 0:
-            raise UserError(f"{path} is empty (0 bytes): the copy is broken. Unpack or download this file anew.")
+            raise UserError(f"{path} is empty (0 bytes): the copy is broken. Unpack or download this file again.")
         with path.open("rb") as file:
             prepare_for(file)
             with Image.open(file) as image:
@@ -48,12 +48,12 @@ def decode(path: Path) -> NDArray[np.uint8]:
     except ImportError as error:
         raise UserError(f"{path} cannot be read. {error}.") from error
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing. Unpack the images anew, or remove its row from the list.") from error
+        raise UserError(f"{path} is missing. Unpack the images again, or remove its row from the list.") from error
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} is no image that can be read. Unpack or download this file anew.") from error
+        raise UserError(f"{path} is not a readable image. Unpack or download this file again.") from error
     except (*DAMAGE, Image.DecompressionBombError) as error:
         raise UserError(
-            f"{path} is damaged or cut off ({error}). Unpack or download this file anew, or remove its row."
+            f"{path} is damaged or truncated ({error}). Unpack or download this file again, or remove its row."
         ) from error
 
 

@@ -60,7 +60,7 @@ class FileSource:
             try:
                 image = crop_box(image, self.index.box[row].tolist())
             except ValueError as error:
-                raise UserError(f"{self.name(row)}: the face box lies outside of the picture ({error})") from error
+                raise UserError(f"{self.name(row)}: the face box is outside the image ({error})") from error
         return image if self.size is None else resize(image, self.size)
 
     def fingerprint(self, rows: NDArray[np.int64]) -> str:
@@ -76,7 +76,7 @@ class FileSource:
                 stat = Path(path).stat()
             except OSError as error:
                 raise UserError(
-                    f"{path} cannot be read ({error.strerror}). Unpack the images anew, or remove its row."
+                    f"{path} cannot be read ({error.strerror}). Unpack the images again, or remove its row."
                 ) from error
             digest.update(f"{self.index.path[row]}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         if self.index.box is not None:
@@ -138,7 +138,7 @@ class PixelCsvSource:
         if side == 0 or side * side != len(values) or values.min() < 0 or values.max() > 255:
             raise UserError(
                 f"{self.name(row)}: expected a square of pixels from 0 to 255, but got {len(values)} numbers. "
-                "Fetch the file anew."
+                "Download the file again."
             )
         grey = values.astype(np.uint8).reshape(side, side, 1)
         image = np.repeat(grey, 3, axis=2)

@@ -47,7 +47,7 @@ class CsvFaces:
     Args:
         rows: photo (relative to the dataset's root), partition, and AffectNet's number of the emotion.
         box: x, y, width and height of the face in the photo.
-        affect: valence and arousal, NaN where a face was not rated; empty if not every list has them.
+        affect: valence and arousal, NaN if a face was not rated; empty if not every list has them.
         notes: information for the user.
     """
 
@@ -95,7 +95,7 @@ def read_lists(lists: Mapping[str, Path], root: Path, folder: str, classes: int)
             if other != line:
                 raise UserError(
                     f"{path} lists a face twice: {name} with the box {box} on lines {other} and {line}. "
-                    "Leave one of the two rows."
+                    "Keep one of the two rows."
                 )
             names.append(f"{folder}/{name}")
             faces.rows.append((names[-1], partition, code))
@@ -122,7 +122,7 @@ def _columns(head: Head) -> tuple[dict[str, int], bool]:
     absent = [name for name in _NEEDED if name not in names]
     if absent:
         raise malformed(
-            head.path, line, f"AffectNet's columns, of which {', '.join(absent)} are absent", ",".join(names)[:120]
+            head.path, line, f"AffectNet's columns, but {', '.join(absent)} are missing", ",".join(names)[:120]
         )
     return {name: i for i, name in enumerate(names)}, True
 
@@ -134,7 +134,7 @@ def _code(text: str, table: Table, row: int) -> int:
     if code > _LAST_CODE:
         raise UserError(
             f"{table.head.path}, line {table.lines[row]}: the expression {text} is out of range. AffectNet's codes are "
-            "0 (neutral) to 7 (contempt), 8 none, 9 uncertain and 10 no face. Fetch the list anew."
+            "0 (neutral) to 7 (contempt), 8 none, 9 uncertain and 10 no face. Download the list again."
         )
     return code
 
@@ -145,7 +145,7 @@ def _box(texts: Sequence[str], table: Table, row: int) -> tuple[int, int, int, i
     except (ValueError, OverflowError):
         raise table.refuse(row, "a face box in pixels (x, y, width, height)", ",".join(texts)) from None
     if width == 0 or (width > 0 and height <= 0):
-        raise table.refuse(row, "a face box of some size", ",".join(texts))
+        raise table.refuse(row, "a face box with a positive size", ",".join(texts))
     return x, y, width, height
 
 

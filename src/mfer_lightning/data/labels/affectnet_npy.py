@@ -44,8 +44,8 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
     stems = sorted((name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX)), key=_by_number)
     if not stems:
         raise UserError(
-            f"{annotations} holds no annotation: looked for files such as 0{_SUFFIX}. Unpack the part anew, with "
-            "images/ and annotations/ beside one another."
+            f"{annotations} contains no annotation: looked for files such as 0{_SUFFIX}. Unpack the part again, with "
+            "images/ and annotations/ in the same folder."
         )
     paths = [f"{folder}/images/{images.get(stem, f'{stem}.jpg')}" for stem in stems]
     check_images(root, paths, annotations)
@@ -53,7 +53,7 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
     if unlabelled:
         raise UserError(
             f"{len(unlabelled):,} of the {len(images):,} images in {root / folder / 'images'} have no annotation in "
-            f"{annotations}: {some(unlabelled)}. Unpack the annotations anew, or remove these images."
+            f"{annotations}: {some(unlabelled)}. Unpack the annotations again, or remove these images."
         )
     # There are hundreds of thousands of files with far fewer different contents, so each content is parsed only once.
     codes_of: dict[bytes, int] = {}
@@ -93,7 +93,7 @@ def _parse(content: bytes, file: Path, what: str) -> tuple[str, NDArray[Any]]:
         zipfile.BadZipFile,
     ) as error:
         raise UserError(
-            f"{file} is no NumPy file with one {what} ({error}). It may be cut off: unpack the annotations anew."
+            f"{file} is not a NumPy file with one {what} ({error}). It may be truncated: unpack the annotations again."
         ) from error
     return str(value.item()).strip() if isinstance(value, np.ndarray) and value.size == 1 else "", value
 
@@ -102,11 +102,11 @@ def _code(content: bytes, file: Path, codes: int) -> int:
     text, value = _parse(content, file, "code")
     code = whole_number(text)
     if code is None or code < 0:
-        raise UserError(f"{file}: expected one whole number, but got {str(value)[:60]!r}. Unpack the annotations anew.")
+        raise UserError(f"{file}: expected one whole number, but got {str(value)[:60]!r}. Unpack the files again.")
     if code >= codes:
         raise UserError(
             f"{file}: the label {text} is out of range. AffectNet's codes are 0 (neutral) to 7 (contempt), 8 none, "
-            "9 uncertain and 10 no face. Unpack the annotations anew."
+            "9 uncertain and 10 no face. Unpack the annotations again."
         )
     return code
 
@@ -116,9 +116,7 @@ def _affect(content: bytes, file: Path) -> float:
     try:
         return known_affect(float(text))
     except ValueError:
-        raise UserError(
-            f"{file}: expected one number, but got {str(value)[:60]!r}. Unpack the annotations anew."
-        ) from None
+        raise UserError(f"{file}: expected one number, but got {str(value)[:60]!r}. Unpack the files again.") from None
 
 
 def _by_number(stem: str) -> tuple[int, str]:

@@ -29,6 +29,6 @@ def whole_photos(title: str, root: Path, or_else: str = "") -> UserError:
     other = f"; or {or_else}" if or_else else ""
     source, output = shlex.quote(f"source={root}"), shlex.quote(f"output={root / FOLDER}")
     return UserError(
-        f"{title} under {root} holds whole pictures, in which the faces must be found first: "
-        f"mfer align {source} {output}{other}. The same command as before then reads the faces."
+        f"{title} under {root} contains whole pictures, in which faces must be detected first: "
+        f"mfer align {source} {output}{other}. Then give the same command again."
     )

@@ -72,7 +72,7 @@ def read_boxed_faces(
         if before[0] != label:
             raise UserError(
                 f"{path} gives a face two labels: {name} with the box {box} is {before[0]} on line {before[1]} and "
-                f"{label} on line {table.lines[row]}. Leave one of the two rows."
+                f"{label} on line {table.lines[row]}. Keep one of the two rows."
             )
         if before[1] != table.lines[row]:
             repeated += 1
@@ -94,5 +94,5 @@ def _box(texts: list[str], table: Table, row: int) -> tuple[int, int, int, int]:
     except (ValueError, OverflowError):
         raise table.refuse(row, "a face box in pixels (left, top, right, bottom)", ",".join(texts)) from None
     if right <= left or bottom <= top:
-        raise table.refuse(row, "a face box of some size", ",".join(texts))
+        raise table.refuse(row, "a face box with a positive size", ",".join(texts))
     return left, top, right - left, bottom - top

@@ -68,8 +68,8 @@ def find_partitions(root: Path, names: Mapping[str, Sequence[str]], why_one: str
         mine = [folder for folder in folders if folder.lower() in legal]
         if len(mine) > 1:
             raise UserError(
-                f"{root} holds {' and '.join(mine)}, and either could be the {partition} images. {why_one}"
-                "Leave one of them, or read the tree as it is with dataset=folder."
+                f"{root} contains {' and '.join(mine)}, and either could be the {partition} images. {why_one}"
+                "Keep one of them, or read the folders unchanged with dataset=folder."
             )
         if mine:
             found[partition] = mine[0]
@@ -113,25 +113,25 @@ def scan_class_folders(root: Path, partitions: Mapping[str, str], meaning: Calla
             if other.path != path:
                 raise UserError(
                     f"{root}: the folders {other.path} and {path} both mean {class_name}. "
-                    "Nothing is merged silently: put their images into one folder, or rename one."
+                    "Put their images into one folder, or rename one."
                 )
     return list(found.values())
 
 
 def _too_deep(folder: Path, deeper: Sequence[str], in_part: bool) -> UserError:
     """Return the error for a folder that was taken for a class but contains only subfolders."""
-    start = f"{folder} was taken for the folder of one class, but it holds no images and the folders {some(deeper)}. "
+    start = f"{folder} was taken for the folder of one class, but has no images and the folders {some(deeper)}. "
     parts = {name for names in PARTITION_FOLDERS.values() for name in names}
     names = [name.lower() for name in deeper]
     if any(name in parts for name in names) or any(canonical(name) in EMOTIONS or name.isdecimal() for name in names):
         return UserError(f"{start}Name that folder: dataset.root={folder}.")
     if in_part or canonical(folder.name) in EMOTIONS:
         return UserError(
-            f"{start}Images lie in the class folder itself: move those of {deeper[0]}/ and the others up into "
+            f"{start}Images must be in the class folder itself: move those in {deeper[0]}/ and the others up into "
             f"{folder.name}/, or write a csv with the columns path,label."
         )
     return UserError(
-        f"{start}Class folders hold images: name the folder that holds train/, or the class folders, with "
+        f"{start}Class folders must contain images: name the folder that contains train/, or the class folders, with "
         "dataset.root=<folder>."
     )
 
@@ -142,7 +142,7 @@ def left_out(folders: Sequence[ClassFolder]) -> tuple[str, ...]:
     if not counts:
         return ()
     inner = counts.pop("folder", 0)
-    words = [f"{sum(counts.values()):,} files that are no images ({', '.join(sorted(counts))})"] if counts else []
+    words = [f"{sum(counts.values()):,} files that are not images ({', '.join(sorted(counts))})"] if counts else []
     words += [f"{inner:,} folders inside class folders"] if inner else []
     return (f"left out: {' and '.join(words)}",)
 
@@ -166,7 +166,7 @@ def class_of(path: str, root: Path, names: Sequence[str], first: int, title: str
     if canonical(name) in names:
         return canonical(name)
     raise UserError(
-        f"{root / path}: {name!r} is no class of {title}. Class folders are called "
+        f"{root / path}: {name!r} is not a class of {title}. Class folders are called "
         f"{first} to {first + len(names) - 1} or {', '.join(names)}. "
-        "For classes of your own use dataset=folder."
+        "For your own classes use dataset=folder."
     )

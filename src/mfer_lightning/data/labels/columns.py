@@ -61,7 +61,7 @@ def find_columns(head: Head, given: Mapping[str, Any] | None = None) -> dict[str
     given = dict(given or {})
     unknown = set(given) - set(ROLES)
     if unknown:
-        raise UserError(f"dataset.columns: {', '.join(sorted(unknown))} is none of {', '.join(ROLES)}.")
+        raise UserError(f"dataset.columns: {', '.join(sorted(unknown))} is not one of {', '.join(ROLES)}.")
     names = head.rows[0][1] if head.has_header else []
     found = {role: _given(head, names, column) for role, column in given.items()}
     if not names:
@@ -70,17 +70,18 @@ def find_columns(head: Head, given: Mapping[str, Any] | None = None) -> dict[str
         mine = [i for i, name in enumerate(names) if plain(name) in ROLES[role] and i not in found.values()]
         if len(mine) > 1:
             raise _unclear(
-                head, f"several columns could be the one of {_WORDS[role]}: {', '.join(names[i] for i in mine)}", found
+                head, f"several columns could contain the {_WORDS[role]}: {', '.join(names[i] for i in mine)}", found
             )
         if mine:
             found[role] = mine[0]
         elif role != "split":
             pixels = "pixels" in map(plain, names)
             usual = f"{', '.join(ROLES[role][:3])}, ...: docs/datasets.md"
-            problem = f"no column is called as a column of {_WORDS[role]} usually is ({usual})"
+            problem = f"no column has a usual name for the {_WORDS[role]} ({usual})"
             if pixels:  # FER2013
                 problem = (
-                    "the images are in the table itself, which dataset=ferplus reads (fer2013.csv, fer2013new.csv)"
+                    "the images are in the table itself; dataset=ferplus reads such tables (fer2013.csv, "
+                    "fer2013new.csv)"
                 )
             raise _unclear(head, problem, found)
     return found
@@ -95,7 +96,7 @@ def _given(head: Head, names: list[str], column: Any) -> int:
             mine = [i for i, name in enumerate(names) if same(name)]
             if len(mine) == 1:
                 return mine[0]
-    raise _unclear(head, f"dataset.columns names {column}, and there is no such column", {})
+    raise _unclear(head, f"dataset.columns names {column}, but there is no such column", {})
 
 
 def _without_header(head: Head, found: dict[str, int]) -> dict[str, int]:
@@ -116,7 +117,9 @@ def _without_header(head: Head, found: dict[str, int]) -> dict[str, int]:
     absent = [role for role in ("path", "label") if role not in found]
     if absent:
         raise _unclear(
-            head, f"without a header it is not clear which of {head.width} columns holds the {_WORDS[absent[0]]}", found
+            head,
+            f"without a header it is unclear which of the {head.width} columns contains the {_WORDS[absent[0]]}",
+            found,
         )
     return found
 
@@ -127,6 +130,6 @@ def _unclear(head: Head, problem: str, found: Mapping[str, int]) -> UserError:
     known = {role: fields[i] if head.has_header else i for role, i in found.items() if i < len(fields)}
     example = ", ".join(f"{role}: {known.get(role, '<column>')}" for role in ("path", "label"))
     return UserError(
-        f"{head.path}, line {line}: {problem}; {kind}: {', '.join(fields)[:160]}. Say dataset.columns={{{example}}}"
+        f"{head.path}, line {line}: {problem}; {kind}: {', '.join(fields)[:160]}. Use dataset.columns={{{example}}}"
         f"{'' if head.has_header else ', by number from 0'}."
     )

@@ -52,9 +52,9 @@ class FaceList:
         """Summarise the match in a sentence."""
         words = f"list {self.name}: {len(self.rows):,} of its {self.listed:,} names are faces measured here"
         if self.elsewhere:
-            words += f"; {len(self.elsewhere):,} are faces of {self.among} that are not ({some(self.elsewhere, 2)})"
+            words += f"; {len(self.elsewhere):,} are other faces of {self.among} ({some(self.elsewhere, 2)})"
         if self.unknown:
-            words += f"; {len(self.unknown):,} are no faces of {self.among} ({some(self.unknown, 2)})"
+            words += f"; {len(self.unknown):,} are not faces of {self.among} ({some(self.unknown, 2)})"
         return printable(words + (f"; {self.repeated:,} lines repeat a name." if self.repeated else "."))
 
 
@@ -76,7 +76,7 @@ def read_names(path: str | Path, *, empty: bool = False) -> list[str]:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise UserError(f"There is no list {path}: give a text or csv file with one file name a line.")
+        raise UserError(f"There is no list {path}: give a text or csv file with one file name per line.")
     if empty and path.stat().st_size == 0:
         return []
     lines = read_lines(path)
@@ -165,8 +165,8 @@ def match_list(
         else:
             rows[found] = None
     if not rows:
-        like = f"; {among}'s faces are called like {paths[int(measured[0])]}" if len(measured) else ""
-        first = f"its first name is {names[0]}" if names else "it holds no names"
+        like = f"; faces of {among} have names like {paths[int(measured[0])]}" if len(measured) else ""
+        first = f"its first name is {names[0]}" if names else "it contains no names"
         raise UserError(
             printable(f"{option or f'lists.{name}'}: none of its {len(seen):,} names is a {kind} ({first}{like}). ")
             + "Is it the list of this dataset, and of this split?"

@@ -141,7 +141,7 @@ def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
         _read_one(table, root, partition_of(table.path) if len(tables) > 1 else None, faces)
         twice = next((path for path in faces.paths[start:] if path in seen), None)
         if twice is not None:
-            raise UserError(f"{table.path} lists {twice}, which another table in {root} lists too: leave one of them.")
+            raise UserError(f"{table.path} lists {twice}, which another table in {root} also lists: keep one of them.")
         seen.update(faces.paths[start:])
     lengths = {name: len(values) for name, values in faces.attributes.items()}
     for name in [name for name, length in lengths.items() if length != len(faces.paths)]:
@@ -176,7 +176,7 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
     apart = {folder for name in paths if (folder := name.partition("/")[0].lower()) in SPLITS}
     if "split" not in at and partition is None and len({SPLITS[folder] for folder in apart}) > 1:
         where = ", ".join(sorted(apart))
-        notes = (*notes, f"{path.name} has no column of splits, so the faces in {where} are all taken for train")
+        notes = (*notes, f"{path.name} has no column of splits, so all faces in {where} are used for training")
     faces.paths += paths
     faces.labels += labels
     faces.partitions += [SPLITS[split] for split in splits]

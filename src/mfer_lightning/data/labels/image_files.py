@@ -57,7 +57,7 @@ def some(names: Sequence[str], n: int = 5) -> str:
 
 def unreadable(path: Path, error: OSError) -> UserError:
     """Return the error for a file or folder that cannot be read."""
-    return UserError(f"Cannot read {path}: {error.strerror or error}. Check its permissions and the disk it lies on.")
+    return UserError(f"Cannot read {path}: {error.strerror or error}. Check its permissions and the disk.")
 
 
 def entries(folder: Path) -> tuple[set[str], set[str]]:

@@ -42,8 +42,8 @@ def locate_images(
     if found:
         first = next(iter(found))
         notes.append(
-            f"{len(found):,} images are written in {listed_in.name} in other letters than on disk, or without their "
-            f"ending ({first} is {found[first]}): the files were taken"
+            f"{len(found):,} images in {listed_in.name} are spelled differently from their files or lack the file "
+            f"extension ({first} is {found[first]}): these files are used"
         )
     rest = [path for path in absent if path not in found]
     if search and rest and not any("/" in path for path in rest):
@@ -52,8 +52,8 @@ def locate_images(
         several = next((path for path in rest if len(below[path]) > 1), None)
         if several:
             raise UserError(
-                f"{listed_in} names {several}, and there are several below {root}: {some(below[several], 3)}. "
-                "Which is meant cannot be told: write the folder before the name in the list."
+                f"{listed_in} names {several}, but there are several in {root}: {some(below[several], 3)}. "
+                "Add the folder to the name in the list."
             )
         if len(elsewhere) == len(rest):
             found |= elsewhere
@@ -105,9 +105,9 @@ def _below(root: Path, names: Iterable[str]) -> dict[str, list[str]]:
 
 def _missing(root: Path, absent: Sequence[str], count: int, listed_in: Path) -> UserError:
     near = next(((path, there) for path in absent[:_TRIED] if (there := _near(root, path))), None)
-    way_out = "Unpack the images anew, or remove their rows from the list."
+    way_out = "Unpack the images again, or remove their rows from the list."
     if near:
-        way_out = f"For {near[0]} there is {near[1]}: correct the names in the list, or move or rename the images."
+        way_out = f"{near[0]} resembles {near[1]}: correct the names in the list, or move or rename the images."
     return UserError(
         f"{len(absent):,} of the {count:,} images that {listed_in} names are missing under {root}: "
         f"{some(absent)}. {way_out}"

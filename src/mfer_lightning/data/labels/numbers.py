@@ -85,7 +85,7 @@ def read_labels(
         names = sorted(label for label in labels if not is_number(label))
         raise UserError(
             f"{where}: some labels are numbers ({some(numbers, 3)}) and others names ({some(names, 3)}). "
-            "Which class a number means cannot be told: write them all in one way."
+            "The meaning of the numbers is unclear: write all labels in the same form."
         )
     if not numbers:
         meaning = {label: canonical(label) for label in labels}
@@ -93,7 +93,7 @@ def read_labels(
         if order and unknown:
             raise UserError(
                 f"{where}: {some(unknown)} is not among dataset.class_names ({', '.join(order.values())}). "
-                "Name every class, or remove what belongs to none."
+                "Name every class, or remove the faces without a class."
             )
     else:
         if not order:
@@ -143,8 +143,9 @@ def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where
     elif not isinstance(given, Mapping | str):
         if max(whole) < len(order):
             raise UserError(
-                f"{where}: the labels are {some(sorted(map(str, whole)), 12)}, and whether dataset.class_names counts "
-                f"from 0 or 1 cannot be told. Say dataset.class_names={{{min(whole)}: <name>, ...}}."
+                f"{where}: the labels are {some(sorted(map(str, whole)), 12)}, so it is unclear whether "
+                "dataset.class_names counts "
+                f"from 0 or 1. Use dataset.class_names={{{min(whole)}: <name>, ...}}."
             )
         order = dict(enumerate(order.values(), 1))
     unknown = sorted(whole - set(order))
@@ -159,9 +160,9 @@ def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where
 def _ask(numbers: Sequence[str], where: str, orders: Mapping[str, Order]) -> UserError:
     whole = {whole_number(label) for label in numbers}
     like = [name for name, order in orders.items() if whole == {order.first + k for k in range(len(order.names))}]
-    hint = f" Just these are {like[0]}'s: if it is that, say dataset={like[0]}." if len(like) == 1 else ""
+    hint = f" These are exactly those of {like[0]}: in that case, use dataset={like[0]}." if len(like) == 1 else ""
     return UserError(
-        f"{where}: the classes are numbers ({some(numbers, 8)}), and numbers do not say which emotions they mean. Name "
+        f"{where}: the classes are numbers ({some(numbers, 8)}), whose meaning is unknown. Name "
         "the classes in their order, dataset.class_names=[neutral,happiness,...], or the dataset whose numbers they "
         f"are, e.g. dataset.class_names=affectnet8 (known: {', '.join(orders)}).{hint}"
     )

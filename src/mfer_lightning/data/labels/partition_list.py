@@ -52,7 +52,7 @@ def read_partition_list(
     for row, (text, label) in enumerate(zip(*table.columns.values(), strict=True)):
         name = check_name(text, path, table.lines[row])
         if part_in_name(name) is None or "/" in name:
-            raise table.refuse(row, "an image name that begins with train_ or test_", name)
+            raise table.refuse(row, "an image name that starts with train_ or test_", name)
         number = whole_number(label)
         if number is None:
             raise table.refuse(row, f"a label from 1 to {len(class_names)}", label)
@@ -60,7 +60,7 @@ def read_partition_list(
             legal = ", ".join(f"{k} {name}" for k, name in enumerate(class_names, start=1))
             raise UserError(
                 f"{path}, line {table.lines[row]}: the label {label} is out of range. {title}'s labels are {legal}. "
-                "Another numbering would train on the wrong emotions: fetch the list anew."
+                "Another numbering would train on the wrong emotions: download the list again."
             )
         listed.append((name, number - 1))
     check_unique([name for name, _ in listed], table.lines, path)

@@ -63,7 +63,9 @@ class Head(NamedTuple):
 
 def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
     """Return the error for a malformed row."""
-    return UserError(f"{path}, line {line}: expected {expected}, but got {got!r}. Mend the row or fetch the file anew.")
+    return UserError(
+        f"{path}, line {line}: expected {expected}, but got {got!r}. Fix the row or download the file again."
+    )
 
 
 @contextmanager
@@ -82,11 +84,11 @@ def readable_text(path: Path) -> Iterator[None]:
 
 
 def _no_text(path: Path) -> UserError:
-    return UserError(f"{path} is not a text file. Fetch it anew, or save it as csv.")
+    return UserError(f"{path} is not a text file. Download it again, or save it as csv.")
 
 
 def _empty(path: Path) -> UserError:
-    return UserError(f"{path} is empty. Fetch it anew: it should name the images and their labels.")
+    return UserError(f"{path} is empty. Download it again: it should list the images and their labels.")
 
 
 def find_encoding(path: Path, start: bytes) -> str:
@@ -107,7 +109,7 @@ def find_encoding(path: Path, start: bytes) -> str:
         return "utf-16"
     encoding = "utf-8-sig"
     try:
-        text = codecs.getincrementaldecoder(encoding)().decode(start)  # a character may be cut off at the end
+        text = codecs.getincrementaldecoder(encoding)().decode(start)  # a character may be truncated at the end
     except UnicodeDecodeError:
         encoding, text = "latin-1", start.decode("latin-1")
         if sum(byte > 127 for byte in start) > _MOST_ACCENTS * len(start):
@@ -143,7 +145,7 @@ def read_head(path: Path) -> Head:
         text = codecs.getincrementaldecoder(encoding)().decode(start, final=len(start) < HEAD)
     lines = list(io.StringIO(text, newline=None))
     if len(start) == HEAD and len(lines) > 1:
-        del lines[-1]  # it may be cut off
+        del lines[-1]  # it may be truncated
     separators: Sequence[str] = SEPARATORS
     if lines and (named := _SEPARATOR_LINE.fullmatch(lines[0])):
         lines[0], separators = "\n", named[1]  # keeps the line numbers
@@ -189,4 +191,4 @@ def split_line(head: Head, line: int) -> list[str]:
     try:
         return next(csv.reader([text], delimiter=head.separator, strict=True), [])
     except csv.Error as error:
-        raise UserError(f"{head.path}, line {line}: not a csv row ({error}). Fetch the file anew.") from error
+        raise UserError(f"{head.path}, line {line}: not a csv row ({error}). Download the file again.") from error

@@ -57,19 +57,19 @@ def compare(
     says = {p: numbers.get(whole_number(p)) if is_number(p) else known.get(canonical(p)) for p in set(parents)}
     other = [i for i, parent in enumerate(parents) if says[parent] not in (None, labels[i])]
     named = names if len(tables) == 1 else f"[{names}]"
-    decide = f"Say dataset.table={named} to go by the table, or dataset.table=none to go by the folders."
+    decide = f"Use dataset.table={named} for the labels of the table, or dataset.table=none for those of the folders."
     if other:
         i = other[0]
         raise UserError(
-            f"{root}: {names} and the folders beside it disagree on {len(other):,} of {len(paths):,} images: "
-            f"{paths[i]} is {labels[i]} in the table, and its folder says {says[parents[i]]}. {decide}"
+            f"{root}: {names} and the folders disagree on {len(other):,} of {len(paths):,} images: "
+            f"{paths[i]} is {labels[i]} in the table, but {says[parents[i]]} by its folder. {decide}"
         )
     listed = {path.casefold() for path in paths}
     images = [f"{folder}/{image}" for folder in emotions for image in listing(root / folder)[1]]
     unlisted = [image for image in images if image.casefold() not in listed]
     if 2 * len(unlisted) > len(images):
         raise UserError(
-            f"{root}: {names} and the class folders beside it disagree: {len(unlisted):,} of the {len(images):,} "
+            f"{root}: {names} and the class folders disagree: {len(unlisted):,} of the {len(images):,} "
             f"images in {some(emotions, 3)} are not in the table. {decide}"
         )
     return [f"{len(unlisted):,} images in class folders are not in {names} and were left out"] if unlisted else []

@@ -95,7 +95,7 @@ def read_table(
         except pd.errors.ParserError as error:
             raise _unparsed(path, form, str(error)) from error
     if head.encoding == "latin-1":
-        notes = (f"{path.name} is not UTF-8 and was read as Latin-1: look at its accents",)
+        notes = (f"{path.name} is not UTF-8 and was read as Latin-1: check its accented letters",)
     frame = frame.apply(lambda column: column.str.strip())
     frame = frame[(frame != "").any(axis=1)]
     lines = (frame.index + skipped + 1).tolist()
@@ -116,9 +116,9 @@ def _unparsed(path: Path, form: str, message: str) -> UserError:
     if open_quote:
         return UserError(
             f"{path}, line {int(open_quote[1]) + 1}: not a csv row (a quote is opened and never closed). "
-            "Mend the row or fetch the file anew."
+            "Fix the row or download the file again."
         )
-    return UserError(f"{path} is no table that can be read ({message.strip()}). Mend the row or fetch the file anew.")
+    return UserError(f"{path} is not a readable table ({message.strip()}). Fix the row or download the file again.")
 
 
 def check_name(name: str, path: Path, line: int, base: Path | None = None) -> str:
@@ -144,7 +144,7 @@ def check_name(name: str, path: Path, line: int, base: Path | None = None) -> st
     if plain.startswith("/") or ".." in parts or (parts and ":" in parts[0]) or "\0" in plain:
         raise UserError(
             f"{path}, line {line}: the image name {name!r} points outside the dataset's folder. "
-            "Names in a list must lie in it and must not climb with '..'."
+            "Listed files must be inside it, without '..'."
         )
     return str(PurePosixPath(plain)) if plain else plain  # `./a.png` and `a.png` are the same image
 
@@ -168,6 +168,6 @@ def check_unique(names: Sequence[str], lines: Sequence[int], path: Path) -> None
             repeated = len(names) - len(set(names))
             raise UserError(
                 f"{path} names a file twice: {name} on lines {first[name]} and {line} ({repeated} repetitions in all). "
-                "Which of them is meant cannot be told: leave one."
+                "Keep one of them."
             )
         first[name] = line

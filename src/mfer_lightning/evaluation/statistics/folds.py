@@ -32,7 +32,7 @@ def join_predictions(folds: Sequence[Predictions]) -> Predictions:
         raise ValueError(f"Expected argument `folds` to hold at least two tables, but got {len(folds)}.")
     joined = Predictions.merge(folds)
     if len(joined) != sum(map(len, folds)):
-        raise ValueError("Expected argument `folds` to test every face once, but some are in two of them.")
+        raise ValueError("Expected argument `folds` to test every face once, but some faces are in two folds.")
     return joined
 
 

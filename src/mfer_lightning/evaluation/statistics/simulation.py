@@ -18,7 +18,7 @@ class Setting:
     the other.
 
     Args:
-        images: number of images in the test set, drawn anew each time.
+        images: number of images in the test set, drawn again each time.
         seeds: number of seeds of method a and of method b.
         accuracy: expected accuracy of method b.
         spread: standard deviation over seeds of a's and b's accuracy on infinitely many images, as fractions; on a test

@@ -1,1 +1,1 @@
-"""Write models for others: weights with a model card, or an ONNX file that is compared with its checkpoint."""
+"""Export models: weights with a model card, or an ONNX file that is compared with its checkpoint."""

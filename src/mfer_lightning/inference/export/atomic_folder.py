@@ -1,4 +1,4 @@
-"""Write a folder whole or not at all."""
+"""Write a folder atomically."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ MARKS = ("config.json", "model.onnx", "export.json")
 
 @contextmanager
 def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yield a temporary folder beside ``target`` that becomes ``target`` when the block ends without an error.
+    """Yield a temporary folder next to ``target`` that is renamed to ``target`` if the block ends without an error.
 
     Args:
-        target: the folder to make. An empty one may be there already.
-        replace: an earlier export in that place is removed when the new one is complete.
+        target: the folder to create. It may exist if it is empty.
+        replace: remove an earlier export there when the new one is complete.
 
     Yields:
         The folder to write into.
 
     Raises:
-        UserError: where something is there that may not be replaced, or nothing can be written.
+        UserError: if something exists there that must not be replaced, or it cannot be written.
     """
     target = Path(target).expanduser()
     check_free(target, replace=replace)
@@ -52,10 +52,10 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
 
 
 def check_free(target: str | Path, *, replace: bool) -> None:
-    """Refuse a target folder that is in use.
+    """Reject a target folder that is in use.
 
     Raises:
-        UserError: saying what is there and what to do.
+        UserError: naming what is there and what to do.
     """
     target = Path(target).expanduser()
     if target.is_symlink():
@@ -66,7 +66,7 @@ def check_free(target: str | Path, *, replace: bool) -> None:
         return
     ours = any((target / mark).is_file() for mark in MARKS)
     if not replace:
-        hint = "Put the new export in its place with replace=true, or name" if ours else "Name"
+        hint = "Replace the earlier export with replace=true, or name" if ours else "Name"
         raise UserError(f"{target} is not empty. {hint} another folder with output=...")
     if not ours or any(f.is_dir() for f in target.iterdir()):
-        raise UserError(f"{target} holds other things than an export, so it is not replaced. Name another folder.")
+        raise UserError(f"{target} contains files other than an export, so it is not replaced. Name another folder.")

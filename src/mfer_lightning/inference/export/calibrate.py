@@ -1,4 +1,4 @@
-"""Fit the temperature of an export, and the threshold below which its answers are uncertain, on validation faces."""
+"""Fit the temperature of an export, and the threshold for uncertain answers, on validation faces."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from mfer_lightning.inference.model import FERModel
 
 
 def calibrate_on_validation(model: FERModel, risk: float) -> None:
-    """Give a model a temperature and a threshold, both chosen on its run's predictions on val.
+    """Choose a model's temperature and threshold on its run's predictions on val.
 
     Args:
-        model: of a run's selected checkpoint; its metadata get an entry ``calibration``.
+        model: the model of a run's selected checkpoint; an entry ``calibration`` is added to its metadata.
         risk: largest share of wrong answers among those that are not uncertain, within (0, 1).
 
     Raises:
-        UserError: where the run has no predictions on val of this checkpoint, or no threshold keeps to the risk.
+        UserError: if the run has no predictions on val of this checkpoint, or no threshold achieves the risk.
     """
     table = _validation(model)
     fitted = calibration(table, table)
@@ -37,8 +37,8 @@ def calibrate_on_validation(model: FERModel, risk: float) -> None:
         curve = risk_coverage(confidence, right)
         best = int(curve.risk.argmin())
         raise UserError(
-            f"risk={risk:g}: whatever the threshold, more of the answers on val are wrong; the fewest are "
-            f"{curve.risk[best]:.1%}, where {curve.coverage[best]:.1%} of the faces are answered. Allow a larger risk."
+            f"risk={risk:g}: no threshold achieves it on val; the lowest risk is {curve.risk[best]:.1%}, with "
+            f"{curve.coverage[best]:.1%} of the faces answered. Allow a larger risk."
         )
     model.metadata["calibration"] = {
         **fitted,
@@ -49,24 +49,24 @@ def calibrate_on_validation(model: FERModel, risk: float) -> None:
 
 
 def _validation(model: FERModel) -> Predictions:
-    """Read the predictions on val that the run of a checkpoint has written."""
+    """Read the predictions on val written by the run of a checkpoint."""
     run = None if model.source is None else run_folder(model.source)
     path = None if run is None else find_table(run, "val")
     if run is None or path is None:
         raise UserError(
             "calibrate=true fits on the predictions on val of a finished run (predictions_val.csv), and this "
-            "checkpoint has none beside it: give the run's folder."
+            "checkpoint has none next to it: give the run's folder."
         )
     epoch = _selected_epoch(run / RESULT)
     if epoch != model.metadata.get("epoch"):
         raise UserError(
-            f"calibrate=true: {path} is of another epoch than this checkpoint. Export the one that the run selected, "
+            f"calibrate=true: {path} is from another epoch than this checkpoint. Export the one that the run selected, "
             f"checkpoint={run}."
         )
     table = Predictions.from_csv(path, model.class_names)
     table = table.select(table.label >= 0)
     if len(table) == 0:
-        raise UserError(f"calibrate=true fits on val, and no row of {path} has a label.")
+        raise UserError(f"calibrate=true fits on val, but no row of {path} has a label.")
     return table
 
 

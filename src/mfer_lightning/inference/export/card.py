@@ -1,4 +1,4 @@
-"""Write the model card: what the model is, its intended use, its figures, how to load it. The text is card.md.j2."""
+"""Write the model card: what the model is, its intended use, its results, how to load it. The text is card.md.j2."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mfer_lightning.evaluation.schema import METRICS
 from mfer_lightning.evaluation.valence_arousal import TITLES
 from mfer_lightning.views import Views
 
-#: Metrics of a result that the card shows, with their names in words.
+#: Metrics on the card, with their names in words.
 _SHOWN = {
     "accuracy": "Accuracy",
     "mean_class_accuracy": "Mean-class accuracy",
@@ -35,7 +35,7 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
     Args:
         description: the content of ``config.json``.
         kind: ``"safetensors"`` or ``"onnx"``.
-        measured: of an ONNX export, or of one in half precision: what was measured while exporting, in lines.
+        measured: for exports to ONNX or in half precision: what was measured while exporting, in lines.
 
     Returns:
         Markdown with YAML front matter, as model hubs read it.
@@ -75,14 +75,18 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
         config=description.get("config") or {},
         augmentation=_augmentation(description.get("augmentation")),
         results=results,
-        confidences=list(_confidences(description)),
+        confidences=list(calibration_in_words(description)),
         measured=measured,
         views=Views.of_metadata(description),
     )
 
 
-def _confidences(description: Mapping[str, Any]) -> Iterator[str]:
-    """Say what was fitted to the model's confidences, in sentences; nothing where nothing was."""
+def calibration_in_words(description: Mapping[str, Any]) -> Iterator[str]:
+    """Describe in sentences how the confidences were calibrated; empty if they were not.
+
+    Args:
+        description: the content of ``config.json``, or a model's metadata.
+    """
     said, stored = Confidence.of_metadata(description), description.get("calibration") or {}
     where = _one_line(f"{stored.get('fitted_on') or 'validation faces'} ({stored.get('n', '?')} faces)")
     if said.temperature != 1:
@@ -90,26 +94,30 @@ def _confidences(description: Mapping[str, Any]) -> Iterator[str]:
         ece = f", where the expected calibration error falls from {_share(errors[0])} to {_share(errors[1])}"
         yield (
             f"Logits are divided by a temperature of {said.temperature:.3f}, fitted on {where}"
-            f"{'' if None in errors else ece}. The figures above were made without it; emotions and accuracies are the "
-            "same."
+            f"{'' if None in errors else ece}. The figures of the run were made without it; emotions and "
+            "accuracies are the same."
         )
     if said.threshold:
-        shares = [_number(stored["uncertain"], name) for name in ("coverage", "error")]
-        words = f": there, {_share(shares[0])} of the faces are answered, {_share(shares[1])} of them wrongly"
+        uncertain = stored["uncertain"]
+        shares = [_number(uncertain, name) for name in ("coverage", "error")]
+        ends = uncertain.get("error_interval")
+        known = isinstance(ends, (list, tuple)) and all(isinstance(end, (int, float)) for end in ends)
+        interval = f" (95%: {' to '.join(map(_share, ends))})" if known else ""
+        words = f": there, {_share(shares[0])} of the faces are answered, {_share(shares[1])} of them wrongly{interval}"
         yield (
-            f"An answer of a probability below {said.threshold:.3f} is uncertain, chosen on {where}"
+            f"An answer with a probability below {said.threshold:.3f} is uncertain, chosen on {where}"
             f"{'' if None in shares else words}."
         )
 
 
 def _number(node: Any, name: str) -> float | None:
-    """Return a figure of a stored mapping; None where there is none."""
+    """Return a number of a stored mapping; None if there is none."""
     value = node.get(name) if isinstance(node, Mapping) else None
     return float(value) if isinstance(value, (int, float)) else None
 
 
 def _licence(description: Mapping[str, Any]) -> dict[str, str]:
-    """The licence as model hubs read it: the data's, where nothing else went into the weights."""
+    """The licence as model hubs read it: that of the data, if nothing else went into the weights."""
     known = find_dataset(description.get("dataset"))
     scratch = (description.get("config") or {}).get("weights") == "none"
     if known is not None and known.licence_id and scratch:
@@ -118,7 +126,7 @@ def _licence(description: Mapping[str, Any]) -> dict[str, str]:
 
 
 def licence_note(dataset: str | None) -> str:
-    """Say in a sentence under which terms a dataset is given, as it declares it.
+    """Return the declared licence of a dataset as a sentence.
 
     Example:
         >>> licence_note("facs")
@@ -129,7 +137,7 @@ def licence_note(dataset: str | None) -> str:
 
 
 def _augmentation(described: Any) -> dict[str, Any] | None:
-    """Write what ``albumentations.to_dict`` said of the training's transforms in words, one line a transform."""
+    """Format the training transforms recorded by ``albumentations.to_dict``, one line per transform."""
     whole = described.get("transform") if isinstance(described, Mapping) else None
     if whole is None:
         return None
@@ -139,7 +147,7 @@ def _augmentation(described: Any) -> dict[str, Any] | None:
 
 
 def _call(value: Any) -> str:
-    """Write a described transform as the call that makes it, and any other value as it is."""
+    """Format a recorded transform as the call that creates it; any other value unchanged."""
     if isinstance(value, list):
         return f"[{', '.join(_call(item) for item in value)}]"
     if not isinstance(value, Mapping) or "__class_fullname__" not in value:

@@ -36,8 +36,8 @@ def save_half(
 
     Args:
         model: a loaded model.
-        folder: appears whole or not at all.
-        faces: for the comparison with the checkpoint.
+        folder: written atomically.
+        faces: faces for the comparison with the checkpoint.
         remarks: lines for the card, e.g. why validation faces are missing.
         replace: replace an earlier export in that folder.
 
@@ -45,8 +45,8 @@ def save_half(
         The comparisons of the written file.
 
     Raises:
-        UserError: where a weight does not fit into half precision, predictions differ by more than
-            :data:`TOLERANCE`, or nothing can be written.
+        UserError: if a weight does not fit into half precision, predictions differ by more than
+            :data:`TOLERANCE`, or the folder cannot be written.
     """
     description = {**model.describe(), "torch_dtype": "float16"}
     with atomic_folder(folder, replace=replace) as temporary:
@@ -77,12 +77,12 @@ def save_half(
 
 
 def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Round matrices and kernels to half precision; vectors stay in float32, and so do integers.
+    """Round matrices and kernels to half precision; vectors stay in float32, and integers are unchanged.
 
     Biases, norms and the scales of layers, which may be as small as 1e-6, are a small part of the bytes.
 
     Raises:
-        UserError: for a weight that half precision does not hold.
+        UserError: for a weight outside the range of half precision.
     """
     return {name: _half(name, value) for name, value in weights.items()}
 
@@ -93,7 +93,8 @@ def _half(name: str, value: Tensor) -> Tensor:
     rounded = value.to(torch.float16)
     if not bool(rounded.isfinite().all()):
         raise UserError(
-            f"half=true: the weight {name} has values up to {float(value.abs().max()):.1e}, and half precision ends at "
+            f"half=true: the weight {name} has values up to {float(value.abs().max()):.1e}, and the limit of "
+            "half precision is "
             "65,504. Export the model without half=true."
         )
     return rounded

@@ -19,7 +19,7 @@ from mfer_lightning.onnx.inspect_file import inspect
 from mfer_lightning.onnx.model import FILE
 from mfer_lightning.views import Views
 
-#: Entries of a description that go into the file's metadata beside those that are needed to use it.
+#: Entries of a description that go into the file's metadata, in addition to those needed to use it.
 _MORE = ("dataset", "protocol", "epoch", "calibration", "data_hash", "git", "versions", "network", "augmentation")
 
 
@@ -37,8 +37,8 @@ def save_onnx(
 
     Args:
         model: a loaded model.
-        folder: appears whole or not at all.
-        faces: for the comparison of the file with the checkpoint.
+        folder: written atomically.
+        faces: faces for the comparison of the file with the checkpoint.
         size: side of the network's input in pixels.
         quantize: ``"none"`` or ``"int8"``.
         remarks: lines for the card, e.g. why validation faces are missing.
@@ -48,7 +48,7 @@ def save_onnx(
         The comparisons of the written file.
 
     Raises:
-        UserError: where it cannot be exported or written, or the file's predictions differ from the checkpoint's.
+        UserError: if it cannot be exported or written, or the file's predictions differ from the checkpoint's.
     """
     description = model.describe()
     with atomic_folder(folder, replace=replace) as temporary:
@@ -59,7 +59,7 @@ def save_onnx(
         worst = max(max(c.largest_difference, c.valence_arousal_difference or 0.0) for c in exact)
         if worst > TOLERANCE:
             raise UserError(
-                f"The ONNX file does not say what the checkpoint says: its answers differ by up to {worst:.1e} "
+                f"The ONNX file and the checkpoint disagree: probabilities differ by up to {worst:.1e} "
                 f"(allowed: {TOLERANCE:.0e}), so it was not written. Use format=safetensors for this network."
             )
         found = exact
@@ -96,7 +96,7 @@ def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") ->
 
     Args:
         path: the ONNX file, changed in place.
-        model: what was exported.
+        model: the exported model.
         size: side of the network's input in pixels.
         quantized: ``"none"`` or ``"int8"``.
     """
@@ -121,7 +121,7 @@ def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") ->
     for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
         del value.metadata_props[:]
     del proto.graph.metadata_props[:]
-    used = {node.domain for node in proto.graph.node}  # ONNX Runtime lists all that it knows
+    used = {node.domain for node in proto.graph.node}  # ONNX Runtime lists all domains that it knows
     kept = [entry for entry in proto.opset_import if entry.domain in used]
     del proto.opset_import[:]
     proto.opset_import.extend(kept)

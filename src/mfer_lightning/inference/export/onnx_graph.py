@@ -1,4 +1,4 @@
-"""Export a model as one ONNX graph that takes uint8 faces: resizing, normalisation, network and softmax are inside."""
+"""Export a model as one ONNX graph from uint8 faces to probabilities, including resizing and normalisation."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from mfer_lightning.onnx.metadata import INPUT, OUTPUTS, VALENCE_AROUSAL
 
 #: The oldest operator set that can resize with an antialiasing filter. ONNX Runtime 1.14 and later run it.
 OPSET = 18
-#: Bytes of weights. Protocol buffers end at 2 GiB, and the predictor does not accept weights in other files.
+#: Maximum bytes of weights. Protocol buffers are limited to 2 GiB, and the predictor rejects weights in other files.
 _MOST_WEIGHTS = 1_900_000_000
 
 
 class FaceGraph(nn.Module):
-    """The module that is exported.
+    """The exported module.
 
     It computes the same as :class:`~mfer_lightning.nn.preprocess.Preprocess` and the network, without branches that
-    depend on the size of the faces: an antialiasing filter has no effect on a picture that is enlarged.
+    depend on the size of the faces: an antialiasing filter has no effect when an image is enlarged.
 
     Args:
         model: a loaded model.
@@ -42,13 +42,13 @@ class FaceGraph(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of what :meth:`forward` returns."""
+        """Names of the outputs of :meth:`forward`."""
         return (*OUTPUTS, *((VALENCE_AROUSAL,) if VALENCE_AROUSAL in self.network.outputs else ()))
 
     def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
-        """Map uint8 (B,3,H,W) RGB to probabilities (B,K), logits (B,K), feature (B,D), and the network's further ones.
+        """Map uint8 (B,3,H,W) RGB to probabilities (B,K), logits (B,K), feature (B,D), and further outputs.
 
-        These are valence and arousal (B,2), where it predicts them.
+        The further output is valence and arousal (B,2), if the network predicts them.
         """
         said = self.preprocess
         x = faces.to(torch.float32)
@@ -68,7 +68,7 @@ class FaceGraph(nn.Module):
 
 
 def write_graph(model: FERModel, path: Path, size: int) -> None:
-    """Export a model with a dynamic batch size, and dynamic height and width where it resizes.
+    """Export a model with a dynamic batch size, and dynamic height and width if it resizes.
 
     Args:
         model: a loaded model.
@@ -76,7 +76,7 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
         size: side of the network's input in pixels.
 
     Raises:
-        UserError: where the extra is not installed, the model is too large, or it cannot be exported.
+        UserError: if the extra is not installed, the model is too large, or it cannot be exported.
     """
     _require_packages()
     weights = sum(v.numel() * v.element_size() for v in model.network.state_dict().values())
@@ -86,7 +86,7 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
             "Export it with format=safetensors."
         )
     graph = FaceGraph(model).eval()
-    # where it resizes: neither square nor the network's size, so that no step is optimised away
+    # if it resizes: neither square nor the network's size, so that no step is optimised away
     shape, free = ((size, size), [0]) if model.preprocess.size is None else ((size + 1, size + 2), [0, 2, 3])
     example = torch.zeros(2, 3, *shape, dtype=torch.uint8)
     with quiet(), _plain_attention(model.network), torch.no_grad():
@@ -112,7 +112,7 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Inside the block, show only errors of loggers, and no warnings."""
+    """Within the block, let loggers show only errors, and hide warnings."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -134,7 +134,7 @@ def _require_packages() -> None:
 
 @contextmanager
 def _plain_attention(network: nn.Module) -> Iterator[None]:
-    """Let timm's attention layers compute step by step: the exporter has no fused one over windows (Hiera, NesT)."""
+    """Use timm's unfused attention: the exporter does not support the fused one over windows (Hiera, NesT)."""
     fused = [module for module in network.modules() if getattr(module, "fused_attn", False) is True]
     for module in fused:
         module.fused_attn = False  # type: ignore[assignment]

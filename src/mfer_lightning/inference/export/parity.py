@@ -24,7 +24,7 @@ class Faces:
     """Faces for a comparison.
 
     Args:
-        name: what they are, in words.
+        name: a description.
         batches: uint8 (B,3,H,W) each.
         label: (N,) the true classes in the model's order, -1 where unknown; or None.
     """
@@ -36,21 +36,21 @@ class Faces:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A file against the checkpoint on some faces.
+    """Comparison of an exported file with its checkpoint.
 
     The names are those in ``export.json``.
 
     Args:
-        faces: what the faces are.
-        n: how many.
-        largest_difference: of a probability.
-        mean_difference: of probabilities.
-        same_emotion: on how many faces both name the same emotion.
-        labelled: faces with a label.
-        right: how many faces with a label each gets right: checkpoint and export; None without labels.
-        lost: right before, wrong after; None without labels.
-        won: wrong before, right after; None without labels.
-        valence_arousal_difference: largest one of valence or arousal; None where the model does not predict them.
+        faces: description of the faces.
+        n: number of faces.
+        largest_difference: largest difference of a probability.
+        mean_difference: mean difference of the probabilities.
+        same_emotion: number of faces for which both predict the same emotion.
+        labelled: number of faces with a label.
+        right: number of labelled faces that checkpoint and export get right; None without labels.
+        lost: faces right in the checkpoint, wrong in the export; None without labels.
+        won: faces wrong in the checkpoint, right in the export; None without labels.
+        valence_arousal_difference: largest difference of valence or arousal; None if the model does not predict them.
     """
 
     faces: str
@@ -112,7 +112,7 @@ def compare(model: FERModel, exported: OnnxModel | FERModel, faces: Faces) -> Co
 def _answers(
     model: OnnxModel | FERModel, batch: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
-    """Return probabilities (B,K), and valence and arousal (B,2) where the model predicts them."""
+    """Return probabilities (B,K), and valence and arousal (B,2) if the model predicts them."""
     if isinstance(model, FERModel):
         output = model(torch.from_numpy(batch))
         affect = output.get("valence_arousal")
@@ -122,7 +122,7 @@ def _answers(
 
 
 def random_faces(size: int, resizes: bool, n: int = 16) -> Faces:
-    """Make noise of several sizes: also smaller, larger and not square where the model resizes."""
+    """Create noise images; of several sizes, including non-square ones, if the model resizes."""
     generator = np.random.default_rng(0)
     shapes = [(size, size)]
     if resizes:
@@ -132,12 +132,12 @@ def random_faces(size: int, resizes: bool, n: int = 16) -> Faces:
 
 
 def drawn_faces(size: int, resizes: bool, n: int = 16) -> list[Faces]:
-    """Draw synthetic faces, for use without the data; none where the renderer cannot draw this size."""
+    """Draw synthetic faces, in case the data are missing; none if the renderer does not support this size."""
     from mfer_lightning.data.facs import FacsGenerator
 
     try:
         generator = FacsGenerator(size=64 if resizes else size)
-    except ValueError:  # larger or smaller than what it draws
+    except ValueError:  # a size outside its range
         return []
     images = np.stack([generator.image("val", i) for i in range(n)])
     return [Faces("drawn faces", [np.ascontiguousarray(images.transpose(0, 3, 1, 2))])]

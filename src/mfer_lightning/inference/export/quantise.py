@@ -12,7 +12,7 @@ from mfer_lightning.inference.export.onnx_graph import quiet
 def quantise(path: Path) -> None:
     """Quantise a file in place. Activations are quantised dynamically, so no calibration data are needed.
 
-    Matrix products get int8 weights of 7 bits, -64 to 64, with a scale for each channel: processors with AVX2 but
+    Matrix products get int8 weights of 7 bits, -64 to 64, with one scale per channel: processors with AVX2 but
     without VNNI add two products of an activation and a weight in 16 bits, which overflows with 8-bit weights
     (probabilities were wrong by 0.3). Dense convolutions get uint8 weights with one scale, as ONNX Runtime's integer
     convolution requires; it accumulates in 32 bits. The first convolution and depthwise ones stay in float32: they

@@ -1,4 +1,4 @@
-"""``mfer export``: write a trained model for others, as weights with a card or as an ONNX file."""
+"""``mfer export``: export a trained model as weights with a model card or as an ONNX file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mfer_lightning.inference.checkpoint import run_folder
 from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
 from mfer_lightning.inference.export.atomic_folder import check_free
 from mfer_lightning.inference.export.calibrate import calibrate_on_validation
+from mfer_lightning.inference.export.card import calibration_in_words
 from mfer_lightning.inference.export.half import save_half
 from mfer_lightning.inference.export.parity import Comparison, Faces, drawn_faces, random_faces
 from mfer_lightning.inference.match_classes import match_classes
@@ -26,7 +27,10 @@ from mfer_lightning.inference.predict_split import SplitName
 FORMATS = ("safetensors", "onnx")
 QUANTISATIONS = ("none", "int8")
 
-#: Side in pixels at which a network that takes faces as they come is compared with itself in half precision.
+#: Default of the largest share of wrong answers above the threshold.
+RISK = 0.1
+
+#: Side in pixels of the faces for the half-precision comparison of a network that does not resize.
 _ANY_SIZE = 64
 
 
@@ -35,14 +39,16 @@ class Exported:
     """A finished export.
 
     Args:
-        folder: what was written.
-        comparisons: of an ONNX file, or of weights in half precision, with the checkpoint.
-        remark: why the comparison lacks validation faces; empty where it does not.
+        folder: the written folder.
+        comparisons: comparisons with the checkpoint, for ONNX and half precision.
+        remark: why the comparison lacks validation faces; empty if it does not.
+        calibrated: sentences on what ``calibrate`` fitted.
     """
 
     folder: Path
     comparisons: tuple[Comparison, ...] = ()
     remark: str = ""
+    calibrated: tuple[str, ...] = ()
 
 
 def export(
@@ -54,7 +60,7 @@ def export(
     half: bool = False,
     quantize: str = "none",
     calibrate: bool = False,
-    risk: float = 0.1,
+    risk: float = RISK,
     faces: int = 256,
     verify: bool = True,
     data: str | None = None,
@@ -62,30 +68,29 @@ def export(
     loader: Mapping[str, Any] | None = None,
     plugins: Sequence[str] = (),
 ) -> Exported:
-    """Write a trained model for others.
+    """Export a trained model.
 
     Args:
-        checkpoint: a run, a run's folder, a ``.ckpt`` file, a folder that ``format="safetensors"`` wrote, or the name
+        checkpoint: a run, a run's folder, a ``.ckpt`` file, a folder written with ``format="safetensors"``, or the name
             of a bundled model.
         format: ``"safetensors"`` (Hugging Face layout) or ``"onnx"`` (runs without torch).
-        output: folder to make; None: ``exports/<format>`` in the run's folder, ``exports/<name>-<format>`` for a
+        output: folder to create; None: ``exports/<format>`` in the run's folder, ``exports/<name>-<format>`` for a
             bundled model.
         replace: replace an earlier export in that folder.
-        half: of ``format="safetensors"``: write the weights in half precision and measure what it costs.
-        quantize: of an ONNX file: ``"none"`` or ``"int8"``.
+        half: for ``format="safetensors"``: write the weights in half precision and measure the effect.
+        quantize: for ``format="onnx"``: ``"none"`` or ``"int8"``.
         calibrate: fit a temperature on the run's predictions on val, by which the export divides its logits, and choose
-            below which probability a face is uncertain.
+            the threshold below which an answer is uncertain.
         risk: with ``calibrate``: largest share of wrong answers among those that are not uncertain.
-        faces: validation faces for the comparison of an ONNX file, or of half precision, with the checkpoint; 0: none
-            are read.
+        faces: number of validation faces for the comparison with the checkpoint; 0: none are read.
         verify: compare the weights with the checksums in their file.
-        data: the data root; None: where the data were when the checkpoint was trained.
+        data: the data root; None: that of the training.
         cache: folder of decoded images; None: the default.
         loader: ``eval_batch_size`` and ``num_workers`` for reading validation faces.
-        plugins: packages of yours that the model was trained with; importing them executes their code.
+        plugins: your own packages that the model was trained with; importing them executes their code.
 
     Returns:
-        What was written.
+        The export.
 
     Raises:
         UserError: for illegal options, an output folder that is in use, or a network that cannot be exported.
@@ -98,16 +103,19 @@ def export(
         raise UserError("half=true belongs to format=safetensors; format=onnx has quantize=int8.")
     if not 0 < risk < 1:
         raise UserError(f"risk={risk}: the value must be above 0 and below 1, e.g. 0.1.")
+    if risk != RISK and not calibrate:
+        raise UserError(f"risk={risk} has an effect only with calibrate=true.")
     check_least("faces", faces, 0)
     with plugins_loaded(plugins):
         model = read_model(checkpoint, "cpu", verify=verify)
     if calibrate:
         calibrate_on_validation(model, risk)
+    calibrated = tuple(calibration_in_words(model.metadata)) if calibrate else ()
     kind = f"{format}-half" if half else format if quantize == "none" else f"{format}-{quantize}"
     folder = _default_folder(model, kind) if output is None else Path(output).expanduser()
     check_free(folder, replace=replace)
     if format == "safetensors" and not half:
-        return Exported(model.save_pretrained(folder, replace=replace))
+        return Exported(model.save_pretrained(folder, replace=replace), calibrated=calibrated)
     size, resizes = _size(model, format), model.preprocess.size is not None
     loader = {"eval_batch_size": 16, "num_workers": 0} if loader is None else loader
     with plugins_loaded(plugins):
@@ -115,12 +123,13 @@ def export(
     compared = [*(validation or drawn_faces(size, resizes)), random_faces(size, resizes)]
     remarks = [remark] if remark else []
     if half:
-        return Exported(folder, tuple(save_half(model, folder, compared, remarks=remarks, replace=replace)), remark)
+        found = save_half(model, folder, compared, remarks=remarks, replace=replace)
+        return Exported(folder, tuple(found), remark, calibrated)
 
     from mfer_lightning.inference.export.onnx_file import save_onnx  # needs ONNX Runtime, an extra
 
     found = save_onnx(model, folder, compared, size=size, quantize=quantize, remarks=remarks, replace=replace)
-    return Exported(folder, tuple(found), remark)
+    return Exported(folder, tuple(found), remark, calibrated)
 
 
 def _default_folder(model: FERModel, kind: str) -> Path:
@@ -132,14 +141,14 @@ def _default_folder(model: FERModel, kind: str) -> Path:
 
 
 def _size(model: FERModel, format: str) -> int:
-    """Find the side of the network's input: what it resizes to, or the size of its training faces."""
+    """Return the side of the network's input: the size it resizes to, or that of its training faces."""
     stored = (model.metadata.get("config") or {}).get("dataset") or {}
     size = model.preprocess.size or stored.get("size")
     if not isinstance(size, int):
         if format == "safetensors":
             return _ANY_SIZE
         raise UserError(
-            "The checkpoint takes faces as they come, and does not say of which size: an ONNX file needs one. "
+            "The checkpoint's network does not resize and its input size is not recorded: an ONNX file needs one. "
             "Train with preprocess.size=..., or export with format=safetensors."
         )
     return size
@@ -148,9 +157,9 @@ def _size(model: FERModel, format: str) -> int:
 def _validation_faces(
     model: FERModel, most: int, data: str | None, cache: str | None, loader: Mapping[str, Any]
 ) -> tuple[list[Faces], str]:
-    """Read faces of the split that the checkpoint was selected on; none and the reason where they are missing."""
+    """Read faces of the split that the checkpoint was selected on; if they are missing, none and the reason."""
     if most == 0:
-        return [], "No validation faces were read, as asked (faces=0): the cost in accuracy is not measured."
+        return [], "No validation faces were read (faces=0): the cost in accuracy is not measured."
     try:
         datamodule = open_dataset(dataset_config(None, (), stored_config(model.metadata), data), loader, cache)
         split: SplitName = "val" if len(datamodule.splits.val) else "test"
@@ -165,7 +174,7 @@ def _validation_faces(
             raise UserError(f"{datamodule.protocol.name} has no faces to compare on.")
     except UserError as error:
         reason = str(error).split(". ")[0].rstrip(".")
-        return [], f"The run's validation faces are not at hand ({reason}): the cost in accuracy is not measured."
+        return [], f"The run's validation faces are not available ({reason}): the cost in accuracy is not measured."
     columns = np.array([*match.columns, -1])  # label -1 stays -1
     label = columns[np.concatenate(labels)]
     return [Faces(f"{split} of {datamodule.protocol.name}", batches, label)], ""

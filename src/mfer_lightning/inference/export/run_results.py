@@ -1,4 +1,4 @@
-"""Collect the figures and the configuration of the run that an exported checkpoint comes from, fit for publication."""
+"""Collect the results and the configuration of an exported checkpoint's run, without paths of this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mfer_lightning.evaluation.schema import validate_result
 from mfer_lightning.inference.checkpoint import run_folder
 from mfer_lightning.views import Views
 
-#: Entries of a result that a reader of a model card needs.
+#: Entries of a result that the model card shows.
 _SHOWN = (
     *("dataset", "protocol", "split", "evaluation_set", "n", "metrics", "intervals", "per_class"),
     *("notes", "selection", "seed", "cost"),
@@ -19,14 +19,14 @@ _SHOWN = (
 
 
 def find_results(source: Path | None, metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Collect the figures of a model: its run's own and those that ``mfer evaluate`` wrote beside them.
+    """Collect the results of a model: those of its run, and those written there by ``mfer evaluate``.
 
     Args:
         source: the file that the model was read from.
-        metadata: of the model; its ``results`` are taken where it comes from an export.
+        metadata: metadata of the model; for an export, its ``results`` are used.
 
     Returns:
-        The main entries of each ``result.json`` about this checkpoint, the run's own first; empty without any.
+        The main entries of each ``result.json`` about this checkpoint, the run's own first; possibly empty.
     """
     carried = metadata.get("results")
     if isinstance(carried, list):
@@ -50,7 +50,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _views(said: Any) -> Views | None:
-    """Read the views of a training's configuration or an evaluation; None where they are malformed."""
+    """Read the views of a training's configuration or an evaluation; None if they are malformed."""
     try:
         return Views.of_metadata(said)
     except (ValueError, AttributeError):
@@ -58,10 +58,10 @@ def _views(said: Any) -> Views | None:
 
 
 def publishable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove the folders of one machine from a training's configuration.
+    """Remove this machine's folders from a training configuration.
 
     Args:
-        config: as a checkpoint stores it.
+        config: the configuration stored in a checkpoint.
 
     Returns:
         A copy with data under ``data``, runs under ``runs``, and the bare names of weight files.
@@ -81,11 +81,11 @@ def publishable(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_folders(value: Any, data: str = "") -> Any:
-    """Copy plain values without the folders of one machine.
+    """Copy plain values without this machine's folders.
 
     Args:
         value: plain.
-        data: folder of the datasets; paths below it begin with ``data`` in the copy. Of all others the last name stays.
+        data: folder of the datasets; paths inside it start with ``data`` in the copy. Other paths keep the last name.
 
     Example:
         >>> without_folders({"font": "/fonts/a.ttf", "p": 0.5})

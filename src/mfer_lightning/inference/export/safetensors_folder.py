@@ -25,13 +25,13 @@ from mfer_lightning.inference.export.atomic_folder import atomic_folder
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 _MOST_CONFIG_BYTES = 4 << 20
-#: Bytes of the list of names and shapes at the start of a safetensors file. Real lists take some hundred kilobytes.
+#: Bytes of the list of names and shapes at the start of a safetensors file. Real lists take a few hundred kilobytes.
 _MOST_HEADER_BYTES = 16 << 20
 _DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 
 
 def is_export(where: str | PathLike[str]) -> bool:
-    """Whether a path is a folder that :func:`write_export` wrote."""
+    """Whether a path is a folder written by :func:`write_export`."""
     folder = model_path(where)
     return (folder / WEIGHTS).exists() or ((folder / CONFIG).exists() and not (folder / "checkpoints").exists())
 
@@ -44,14 +44,14 @@ def write_export(
     Args:
         description: the content of ``config.json``.
         weights: the network's state dict.
-        folder: appears whole or not at all.
+        folder: written atomically.
         replace: replace an earlier export in that folder.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: where there is something already, or nothing can be written.
+        UserError: if the folder is in use, or cannot be written.
     """
     # imported here because it brings the datasets, and with them Lightning, which reading does not need
     from mfer_lightning.inference.export.card import model_card
@@ -66,10 +66,10 @@ def write_export(
 def write_weights(description: Mapping[str, Any], weights: Mapping[str, torch.Tensor], folder: Path) -> None:
     """Write ``model.safetensors`` and ``config.json`` into a folder that exists."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    with atomic_path(folder / WEIGHTS) as path:  # save_file gives permissions of its own, not the umask's
+    with atomic_path(folder / WEIGHTS) as path:  # save_file ignores the umask
         try:
             save_file(tensors, path, metadata={"format": "pt"})
-        except SafetensorError as error:  # it does not raise the system's own errors
+        except SafetensorError as error:  # raised instead of OSError
             number = re.search(r"\(os error (\d+)\)", str(error))
             if number is None:
                 raise
@@ -78,7 +78,7 @@ def write_weights(description: Mapping[str, Any], weights: Mapping[str, torch.Te
 
 
 def read_export(folder: str | Path, *, verify: bool = True) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Read a folder that :func:`write_export` wrote. Nothing in it is executed, and nothing outside it is read.
+    """Read a folder written by :func:`write_export`. Nothing in it is executed, and nothing outside it is read.
 
     Args:
         folder: a local folder.
@@ -88,20 +88,20 @@ def read_export(folder: str | Path, *, verify: bool = True) -> tuple[dict[str, A
         The description and the weights, which are memory-mapped.
 
     Raises:
-        UserError: where it is missing, incomplete or damaged.
+        UserError: if it is missing, incomplete or damaged.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}. Write one with: mfer export checkpoint=<run> format=safetensors")
     for path in (folder / CONFIG, folder / WEIGHTS):
         if not path.is_file():  # devices and pipes are not files either
-            raise UserError(f"{folder} holds no {path.name}: it is not a whole export. Export the model anew.")
+            raise UserError(f"{folder} holds no {path.name}: the export is incomplete. Export the model again.")
     description, weights = _read_config(folder / CONFIG), _read_weights(folder / WEIGHTS)
     digests = description.get("sha256")
     if verify and isinstance(digests, Mapping) and digests.get(WEIGHTS) != sha256_of(folder / WEIGHTS):
         raise UserError(
             f"{folder / WEIGHTS} is damaged, or belongs to another export: its SHA-256 is not the one in {CONFIG}. "
-            "Copy the folder anew, or export the model again."
+            "Copy the folder again, or export the model again."
         )
     return description, weights
 
@@ -113,7 +113,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: it is no JSON ({' '.join(str(error).split())[:120]}).") from None
+        raise UserError(f"{path} is damaged: it is not JSON ({' '.join(str(error).split())[:120]}).") from None
     if not isinstance(found, dict):
         raise UserError(f"{path} does not describe a model: it holds a {type(found).__name__}.")
     return found
@@ -130,8 +130,8 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
             names = list(file.keys())
             strange = [n for n in names if file.get_slice(n).get_dtype() not in _DTYPES]
             if strange:
-                raise UserError(f"{path}: the weight {strange[0][:80]!r} is of a type that no network of ours has.")
+                raise UserError(f"{path}: the weight {strange[0][:80]!r} has a type that no network of ours has.")
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{path} is cut off, damaged or no safetensors file ({reason}).") from error
+        raise UserError(f"{path} is truncated, damaged or not a safetensors file ({reason}).") from error

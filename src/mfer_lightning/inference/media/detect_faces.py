@@ -1,4 +1,4 @@
-"""Find and align the faces of pictures for a model, in one process or several. The model itself is not needed."""
+"""Find and align the faces of pictures for a model, in one or several processes. The model itself is not needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mfer_lightning.inference.media.photos import Picture, Pixels, read_photo
 from mfer_lightning.inference.media.turned_photos import align_turned
 
 #: Messages of photos without a face.
-TRY_TURNED = "rotate=true tries the other orientations, too"
+TRY_TURNED = "rotate=true also tries the other orientations"
 NOT_EVEN_TURNED = "in none of the four orientations"
 
 #: Largest side of stored faces in pixels, whatever a model's file says.
@@ -30,18 +30,18 @@ _LARGEST = 4096
 
 @dataclass(frozen=True)
 class Look:
-    """How faces are looked for in a picture.
+    """How to look for faces in a picture.
 
     Args:
-        aligned: pictures are faces already; no detector is built.
-        faces: which faces of a picture, of :data:`mfer_lightning.align.aligner.CHOICES`.
-        detector: options of the detector that win over the stored ones.
+        aligned: the pictures are already aligned faces; no detector is built.
+        faces: which faces of a picture to use, one of :data:`mfer_lightning.align.aligner.CHOICES`.
+        detector: options of the detector that override the stored ones.
         rotate: turn pictures without a face by 90, 180 and 270 degrees and look again.
         second_look: look again, with a border and less strictly, in photos where nothing else found a face; not in
             frames of a video.
 
     Raises:
-        ValueError: for an unknown choice of faces, or a detector that is no mapping of options.
+        ValueError: for an unknown choice of faces, or a detector that is not a mapping of options.
     """
 
     aligned: bool = False
@@ -59,19 +59,19 @@ class Look:
 
     @property
     def key(self) -> str:
-        """Tells looks apart: equal ones have the same."""
+        """A key that is equal for equal settings."""
         return repr((self.aligned, self.faces, sorted((self.detector or {}).items()), self.rotate, self.second_look))
 
 
 @dataclass
 class Found:
-    """A picture and the faces that were found in it.
+    """A picture and the faces found in it.
 
     Args:
-        picture: the source.
-        faces: from the left to the right; None: the picture is a face itself.
-        crops: the network's inputs, one a face.
-        qualities: of :data:`mfer_lightning.inference.media.face_quality.QUALITIES`, one a face.
+        picture: the source picture.
+        faces: from left to right; None: the picture is itself a face.
+        crops: the network's inputs, one per face.
+        qualities: one of :data:`mfer_lightning.inference.media.face_quality.QUALITIES` per face.
     """
 
     picture: Picture
@@ -81,7 +81,7 @@ class Found:
 
     @property
     def bytes(self) -> int:
-        """Memory of its pixels."""
+        """Number of bytes of its pixels."""
         own = 0 if self.picture.image is None else self.picture.image.nbytes
         return own + sum(crop.nbytes for crop in self.crops)
 
@@ -90,11 +90,11 @@ class Finder:
     """Finds and aligns the faces of pictures as the training faces were aligned.
 
     Args:
-        alignment: as it is stored with a model (:func:`mfer_lightning.align.stored_alignment.describe_alignment`).
-        look: how faces are looked for.
+        alignment: as stored with a model (:func:`mfer_lightning.align.stored_alignment.describe_alignment`).
+        look: how to look for faces.
 
     Raises:
-        UserError: where the stored alignment is damaged or its detector is missing.
+        UserError: if the stored alignment is damaged or its detector is missing.
     """
 
     def __init__(self, alignment: Mapping[str, Any], look: Look | None = None) -> None:
@@ -102,14 +102,16 @@ class Finder:
         self.look = look = look or Look()
         size = alignment.get("size")
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST):
-            raise UserError(f"The model says that its faces were stored at a size of {size!r} pixels: it is damaged.")
+            raise UserError(
+                f"The model file is damaged: it records a face size of {size!r} pixels. Export or download it again."
+            )
         self.size = size
         self.aligner = (
             None if look.aligned else build_stored_aligner(alignment, faces=look.faces, detector=look.detector)
         )
 
     def __call__(self, picture: Picture) -> Found:
-        """Find the faces of a picture; none where it could not be read."""
+        """Find the faces of a picture; none if it could not be read."""
         if picture.image is None:
             return Found(picture, [])
         if self.aligner is None:
@@ -137,20 +139,20 @@ def find_in_files(
 
     Args:
         paths: the files.
-        finder: of this process; others build one like it.
+        finder: face finder of this process; others build an equal one.
         most_pixels: larger photos are not decoded.
-        workers: processes; 0 and 1: this one.
+        workers: number of processes; 0 and 1: this one.
         keep_image: keep the pixels of the pictures.
 
     Returns:
-        One photo after the other, in the order of the paths.
+        The photos in the order of the paths.
 
     Raises:
-        UserError: where a process died.
+        UserError: if a process died.
     """
     if workers <= 1:
         return (_read(path, finder, most_pixels, keep_image) for path in paths)
-    whole = keep_image or finder.look.aligned  # whole photos come back, of up to 192 MB each: one by one
+    whole = keep_image or finder.look.aligned  # whole photos of up to 192 MB each are returned: one by one
     build = partial(_reader, dict(finder.alignment), finder.look, most_pixels, keep_image)
     return map_in_processes(build, paths, workers, chunk=1 if whole else 4, waiting=2 if whole else 4)
 

@@ -1,7 +1,7 @@
 """Mark faces that are too small or too blurred for their prediction to be trusted.
 
 The limits are those of the robustness card in docs/evaluation.md (embedded dataset, crops of 64 pixels, 75.2% clean).
-Resolution: nothing is lost at 32 pixels a side, 3 points at 24 and 17 at 16. Defocus: 6 points at a radius of 2.5
+Resolution: no loss with a side of 32 pixels, 3 points with 24 and 17 with 16. Defocus: 6 points at a radius of 2.5
 pixels, 16 at 3.5. A face's box is about 0.72 as wide as its crop, so that 32 pixels of the crop are 23 of the box.
 """
 
@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: Marks: nothing to say, too few pixels, too little detail.
+#: Marks: good, too few pixels, too little detail.
 GOOD, SMALL, BLURRED = "good", "small", "blurred"
 QUALITIES = (GOOD, SMALL, BLURRED)
 
 #: A face whose box is smaller than this, in pixels of the photo, is small.
 LEAST_BOX = 24
-#: A face that comes aligned is small below this side.
+#: An already aligned face is small below this side.
 LEAST_CROP = 32
-#: A face is blurred if it loses no more than this share of its variance when it is shrunk to 24 pixels and grown back.
+#: A face is blurred if shrinking it to 24 pixels and enlarging it again loses at most this fraction of its variance.
 #: Of photos, 95% of those shrunk to 24 pixels or defocused by 2.5 of 64 pixels lose less, 98% of those of 32 pixels
 #: lose more, and sharp ones lose 1.2% and more.
 LEAST_DETAIL = 0.005
@@ -32,7 +32,7 @@ def judge_face(crop: NDArray[np.uint8], box: tuple[float, float, float, float] |
 
     Args:
         crop: (H,W,3) uint8 RGB, the aligned face.
-        box: x, y, width, height in the photo; None for a face that came aligned.
+        box: x, y, width, height in the photo; None for an already aligned face.
 
     Returns:
         One of :data:`QUALITIES`.
@@ -50,7 +50,7 @@ def judge_face(crop: NDArray[np.uint8], box: tuple[float, float, float, float] |
 
 
 def detail(crop: NDArray[np.uint8]) -> float:
-    """Return the share of the variance that a face loses when it is shrunk to 24 pixels and grown back."""
+    """Return the fraction of its variance that a face loses when shrunk to 24 pixels and enlarged again."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     if min(grey.shape) > _MEASURED_SIDE:
         grey = cv2.resize(grey, (_MEASURED_SIDE, _MEASURED_SIDE), interpolation=cv2.INTER_AREA)

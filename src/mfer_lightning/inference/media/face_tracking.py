@@ -14,7 +14,7 @@ from mfer_lightning.inference.results import Face
 
 Box = tuple[float, float, float, float]
 
-#: Cost of a pair that cannot be one person.
+#: Cost of a pair of boxes that cannot be the same person.
 _NEVER = 1e6
 
 
@@ -29,8 +29,8 @@ class _Track:
 class Tracker:
     """Numbers the people of a video and smooths the probabilities of each.
 
-    A face belongs to the person whose last box it overlaps best; where none overlaps, to the nearest one within a box's
-    width. Pairs are chosen together, so that two people who cross do not both take the nearer box.
+    A face is assigned to the person whose last box it overlaps most; if none overlaps, to the nearest one within one
+    box width. All pairs are assigned jointly, so that two people who cross are not both assigned to the nearer box.
 
     Args:
         smooth: time constant of the exponential mean over a person's probabilities, in seconds; 0: no smoothing. The
@@ -38,7 +38,7 @@ class Tracker:
         patience: a person unseen for longer than this, in seconds, is forgotten.
 
     Raises:
-        ValueError: where an argument is negative.
+        ValueError: if an argument is negative.
 
     Example:
         >>> tracker = Tracker(smooth=0)
@@ -59,14 +59,14 @@ class Tracker:
         self._count = 0
 
     def update(self, faces: Sequence[Face], time: float) -> tuple[Face, ...]:
-        """Take the faces of the next frame.
+        """Process the faces of the next frame.
 
         Args:
-            faces: of one frame; those without a box (aligned pictures) all belong to one person.
-            time: of the frame in seconds, not before the last one.
+            faces: faces of one frame; those without a box (aligned pictures) all belong to one person.
+            time: time of the frame in seconds, not before the last one.
 
         Returns:
-            The same faces with ``track`` and, where smoothing is on, ``smoothed``.
+            The same faces with ``track`` and, if smoothing is on, ``smoothed``.
         """
         self._tracks = [t for t in self._tracks if time - t.time <= self.patience]
         boxes = [face.box or (0.0, 0.0, 1.0, 1.0) for face in faces]
@@ -100,7 +100,7 @@ class Tracker:
 
 
 def _cost(a: Box, b: Box) -> float:
-    """Below 1 where the boxes overlap by a tenth, below 2 where they are within a width of one another."""
+    """Cost below 1 if the boxes overlap by a tenth, below 2 if they are within one width of each other."""
     overlap = iou(a, b)
     if overlap > 0.1:
         return 1 - overlap

@@ -1,4 +1,4 @@
-"""List the photos of a path: a file, a folder with everything below it, or a pattern."""
+"""List the photos of a path: a file, a folder (recursively), or a pattern."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfer_lightning.data.images.heif import is_heif
 from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
 from mfer_lightning.errors import UserError, printable
 
-#: Files with these endings count as photos by name: they get a row of results, whatever they hold.
+#: Files with these endings count as photos by name: they get a row of results, whatever their content.
 PHOTO_SUFFIXES = IMAGE_SUFFIXES
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mts", ".3gp")
 
@@ -26,9 +26,9 @@ class Photos:
     """The photos of a source.
 
     Args:
-        root: the folder that holds them.
+        root: the folder that contains them.
         paths: in the order of their names.
-        left_alone: ending -> number of files in the folder that are no photos by name or content.
+        left_alone: ending -> number of files in the folder that are not photos by name or content.
     """
 
     root: Path
@@ -36,21 +36,21 @@ class Photos:
     left_alone: dict[str, int] = field(default_factory=dict)
 
     def key(self, path: Path) -> str:
-        """Name a photo by its printable path below the root, with ``/``."""
+        """Name a photo by its printable path relative to the root, with ``/``."""
         return shown(Path(path.relative_to(self.root).as_posix()))
 
 
 def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
-    """List the photos of a file, of a folder and everything below it, or of a pattern.
+    """List the photos of a file, a folder (recursively), or a pattern.
 
-    Folders that cannot be entered, broken links and the like are listed too, so that they get a row of results.
+    Unreadable folders and broken links are listed too, so that they get a row of results.
 
     Args:
         source: file, folder or pattern.
-        leave_out: the folder of the results, whose files are skipped if it lies in the source.
+        leave_out: the folder of the results, whose files are skipped if it is inside the source.
 
     Raises:
-        UserError: where there is no such file or folder, or no photo in it, or the source is an address.
+        UserError: if there is no such file or folder, or no photo in it, or the source is an address.
     """
     refuse_address(source)
     path = Path(source).expanduser()
@@ -69,13 +69,13 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
         if videos and not photos:
             number = "a video" if len(videos) == 1 else f"{len(videos):,} videos"
             raise UserError(
-                f"source={shown(path)} holds no photos, but {number}. Give one at a time: source={shown(videos[0])}"
+                f"source={shown(path)} contains no photos, but {number}. Give one at a time: source={shown(videos[0])}"
             )
         if not photos:
             there = (
                 f", but {sum(others.values())} other files ({', '.join(sorted(others))})" if others else ": it is empty"
             )
-            raise UserError(f"source={shown(path)} holds no photos{there}.")
+            raise UserError(f"source={shown(path)} contains no photos{there}.")
         return Photos(path, tuple(photos), dict(others))
     if path.exists() or path.is_symlink():
         return Photos(path.parent, (path,))
@@ -83,7 +83,7 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
         anchor, matches = expand_pattern(path)
         files = tuple(f for f in matches if not f.is_dir() and not is_side_file(f.relative_to(anchor)))
         if not files:
-            raise UserError(f"source={source}: no file is called so.")
+            raise UserError(f"source={source}: no file matches.")
         return Photos(anchor, files)
     raise UserError(f"source={shown(path)}: there is no such file or folder.")
 
@@ -99,19 +99,19 @@ def shown(path: Path) -> str:
 
 
 def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
-    """Yield the files below a folder in the order of their names, and the folders that are not or cannot be entered."""
+    """Yield the files inside a folder in the order of their names, and the subfolders that are not read."""
     found: list[Path] = []
     closed: list[Path] = []
     inside = None if leave_out is None else leave_out.resolve()
     for parent, folders, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         folders[:] = [name for name in folders if inside is None or (Path(parent) / name).resolve() != inside]
-        links = [name for name in folders if (Path(parent) / name).is_symlink()]  # not entered: they may be circular
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]  # not followed: they may be circular
         found += [Path(parent) / name for name in (*names, *links)]
     yield from sorted([*found, *closed])
 
 
 def _looks_like_photo(file: Path) -> bool:
-    """Whether a file without a photo's ending is a photo by its first bytes; folders that cannot be entered count."""
+    """Whether a file without a photo's ending is a photo by its first bytes; unreadable folders count."""
     if file.is_dir():
         return True
     if file.suffix.lower() in VIDEO_SUFFIXES or not file.is_file():

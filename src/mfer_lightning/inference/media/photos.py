@@ -1,4 +1,4 @@
-"""Turn files, bytes, PIL images, arrays and tensors into upright RGB pictures, or explain why one cannot be read."""
+"""Convert files, bytes, PIL images, arrays and tensors to upright RGB pictures, or explain why one cannot be read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mfer_lightning.inference.results import NOT_AN_IMAGE, OK, TOO_LARGE, UNREAD
 #: Pictures with more pixels are not decoded: 8,000 x 8,000, 192 MB as RGB.
 MOST_PIXELS = 64_000_000
 
-#: Formats that are opened. Others of PIL's are no photos, run programs (EPS), or have no signature (TGA).
+#: Supported formats. PIL's others are not photos, run programs (EPS), or have no signature (TGA).
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 
 COLOURS = ("RGB", "BGR")
@@ -38,14 +38,14 @@ class Picture:
 
     Args:
         path: its name; None for an array.
-        image: (H,W,3) uint8 RGB, upright; None where it could not be read.
-        status: of :data:`mfer_lightning.inference.results.STATUSES`; ``"ok"`` means that there is an image.
-        message: why there is none, or no face in it, in a sentence.
-        width: in pixels, as far as known.
-        height: likewise.
-        frame: number in a video.
-        time: of the frame, in seconds.
-        rotated: degrees clockwise by which it was turned until faces were found; None: not at all.
+        image: (H,W,3) uint8 RGB, upright; None if it could not be read.
+        status: one of :data:`mfer_lightning.inference.results.STATUSES`; ``"ok"`` means that there is an image.
+        message: a sentence explaining why there is no image, or no face in it.
+        width: in pixels, if known.
+        height: in pixels, if known.
+        frame: number of the frame in a video.
+        time: time of the frame, in seconds.
+        rotated: degrees clockwise by which it was turned until faces were found; None: not turned.
     """
 
     path: str | None = None
@@ -60,7 +60,7 @@ class Picture:
 
 
 def of_image(image: Pixels, path: str | None = None, **where: Any) -> Picture:
-    """Make a picture of an (H,W,3) array."""
+    """Create a picture from an (H,W,3) array."""
     return Picture(path, image, width=image.shape[1], height=image.shape[0], **where)
 
 
@@ -69,10 +69,10 @@ def read_photo(path: Path, most_pixels: int = MOST_PIXELS) -> Picture:
 
     Args:
         path: the file.
-        most_pixels: more are refused.
+        most_pixels: larger photos are rejected.
 
     Returns:
-        The picture. No exception is raised for any content.
+        The picture. No content raises an exception.
     """
     name = shown(path)
     try:
@@ -96,10 +96,10 @@ def _decode(file: Any, name: str | None, most_pixels: int) -> Picture:
         heif = prepare_for(file)
         formats = [name for name in FORMATS if name in Image.OPEN]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about size, which is bounded here, and odd tags
+            warnings.simplefilter("ignore")  # about size, which is limited here, and unusual tags
             with Image.open(file, formats=formats) as image:
                 width, height = image.size
-                heavy = 4 if image.mode.startswith(("I", "F")) else 1  # these pass through 8 bytes a pixel
+                heavy = 4 if image.mode.startswith(("I", "F")) else 1  # these use 8 bytes per pixel during conversion
                 if width * height * heavy > most_pixels:
                     return _too_large(name, width, height, most_pixels // heavy)
                 return of_image(to_rgb(image), name)
@@ -108,19 +108,21 @@ def _decode(file: Any, name: str | None, most_pixels: int) -> Picture:
     except Image.DecompressionBombError as error:
         count = next(iter(re.findall(r"\d{6,}", str(error))), "")
         pixels = f"{int(count):,} pixels" if count else "its pixels"
-        return Picture(name, status=TOO_LARGE, message=f"{pixels} are more than the {most_pixels:,} that are decoded")
+        return Picture(
+            name, status=TOO_LARGE, message=f"{pixels} are more than the limit of {most_pixels:,} (max_pixels)"
+        )
     except UnidentifiedImageError:
         if heif:
-            return Picture(name, status=UNREADABLE, message="it is damaged or cut off")
-        return Picture(name, status=NOT_AN_IMAGE, message="its content is no image that can be read")
+            return Picture(name, status=UNREADABLE, message="it is damaged or truncated")
+        return Picture(name, status=NOT_AN_IMAGE, message="its content is not a readable image")
     except MemoryError:
         return Picture(name, None, TOO_LARGE, "there is not enough memory to decode it", width, height)
     except DAMAGE as error:
-        return Picture(name, None, UNREADABLE, f"it is damaged or cut off ({error})", width, height)
+        return Picture(name, None, UNREADABLE, f"it is damaged or truncated ({error})", width, height)
 
 
 def _too_large(name: str | None, width: int, height: int, most: int) -> Picture:
-    message = f"{width:,} x {height:,} pixels are more than the {most:,} that are decoded (max_pixels)"
+    message = f"{width:,} x {height:,} pixels are more than the limit of {most:,} (max_pixels)"
     return Picture(name, None, TOO_LARGE, message, width, height)
 
 
@@ -128,17 +130,17 @@ def pictures(source: Any, colour: str = "RGB", most_pixels: int = MOST_PIXELS) -
     """Read the pictures of a source.
 
     Args:
-        source: a path (a photo, a folder with all below it, or a pattern such as ``photos/*.jpg``), the bytes of an
+        source: a path (a photo, a folder, read recursively, or a pattern such as ``photos/*.jpg``), the bytes of an
             image file, a PIL image, a uint8 array (H,W), (H,W,1), (H,W,3), (H,W,4) or (N,H,W,3), a uint8 tensor
             (3,H,W) or (N,3,H,W), or a list or other iterable of these.
         colour: channel order of arrays: ``"RGB"``, or ``"BGR"`` as OpenCV reads them.
-        most_pixels: larger photos are refused: their picture says so.
+        most_pixels: larger photos are not decoded; the picture's message says so.
 
     Yields:
-        One picture after the other, read lazily.
+        The pictures, read lazily.
 
     Raises:
-        UserError: where a path does not exist, or a folder or pattern holds no photo.
+        UserError: if a path does not exist, or a folder or pattern contains no photo.
         ValueError: for objects that are not pictures.
     """
     expect_choice("colour", colour, COLOURS)
@@ -171,7 +173,7 @@ def _opened(image: Image.Image, most_pixels: int) -> Picture:
     try:
         return of_image(to_rgb(image), name)
     except DAMAGE as error:
-        return Picture(name, None, UNREADABLE, f"it is damaged or cut off ({error})", image.width, image.height)
+        return Picture(name, None, UNREADABLE, f"it is damaged or truncated ({error})", image.width, image.height)
 
 
 def _arrays(source: Any, colour: str) -> Iterator[Picture]:

@@ -1,4 +1,4 @@
-"""Find faces in photos that are stored on their side, and give their places in the photo as it is stored."""
+"""Find faces in photos that are stored sideways, and return their positions in the stored photo."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mfer_lightning.inference.media.photos import Pixels
 
 
 def align_turned(aligner: Aligner, image: Pixels) -> tuple[list[AlignedFace], int | None]:
-    """Turn a photo by 90, 180 and 270 degrees and align the faces where the detector is surest of one.
+    """Turn a photo by 90, 180 and 270 degrees and align the faces of the most confident detection.
 
     Args:
         aligner: finds and aligns faces.
         image: (H,W,3) RGB.
 
     Returns:
-        The faces, with places in the photo as it was given, and the degrees clockwise by which it was turned; without
-        a face an empty list and None.
+        The faces, with positions in the original photo, and the degrees clockwise by which it was turned; an empty
+        list and None without a face.
     """
     found = {
         degrees: aligner.align(np.ascontiguousarray(np.rot90(image, -degrees // 90))) for degrees in (90, 180, 270)
@@ -47,7 +47,7 @@ def _turn(degrees: int, width: int, height: int) -> Matrix:
 def _turned_back(face: AlignedFace, turn: Matrix) -> AlignedFace:
     seen, back = face.detection, invert(turn)
     x, y, width, height = seen.box
-    # a box counts from the edge of the first pixel, which lies half a pixel before its centre
+    # a box is measured from the edge of the first pixel, half a pixel before its centre
     corners = transform_points(back, np.array([[x, y], [x + width, y + height]]) - 0.5) + 0.5
     (left, upper), (right, lower) = corners.min(0).tolist(), corners.max(0).tolist()
     detection = Detection(

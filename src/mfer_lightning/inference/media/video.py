@@ -24,12 +24,12 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # errors become rows of t
 
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
-#: Containers may promise a few frames more than they hold. Below this share, of frames and of time, a video counts as
-#: cut off. Where a container does not say how many frames it holds, OpenCV takes its length times its rate, which for
-#: videos of variable frame rate may be any number: screen and browser recordings say 1000 a second.
+#: Containers may announce a few more frames than they hold. Below this fraction of frames and of time, a video counts
+#: #: as truncated. If a container does not state its number of frames, OpenCV multiplies its length by its rate, which
+#: #: for a variable frame rate may be any number: screen and browser recordings state 1000 per second.
 _CUT_OFF = 0.95
 
-#: Frames a second of a copy of a video whose own rate is above the second number, which no camera has.
+#: Frame rate of a copy if the video's own rate is above the second number, which no camera has.
 _USUAL_RATE, _HIGHEST_RATE = 60.0, 240.0
 
 
@@ -44,7 +44,7 @@ def is_camera(source: str) -> bool:
 
 
 def is_video(source: str | Path) -> bool:
-    """Whether a source is a file that is a video by its name."""
+    """Whether a source is a file with the name of a video."""
     path = Path(source).expanduser()
     return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
 
@@ -52,18 +52,18 @@ def is_video(source: str | Path) -> bool:
 class Frames:
     """Frames of a video or a camera.
 
-    After the last frame ``message`` explains in a sentence why there were no more, where it was not the end. ``rate``
-    is the number of frames a second that are returned, as far as known; of variable frame rates the largest.
+    After the last frame, ``message`` explains in a sentence why there were no more, unless it was the end. ``rate``
+    is the number of frames per second returned, if known; for a variable frame rate, the largest.
 
     Args:
         source: a file, or a camera's number.
-        fps: frames a second to return; None: all.
+        fps: frames per second to return; None: all.
         seconds: stop after these; None: at the end.
-        most_pixels: larger frames are refused.
+        most_pixels: larger frames are rejected.
 
     Raises:
-        ValueError: where ``fps`` or ``seconds`` is not above 0.
-        UserError: where there is no such camera.
+        ValueError: if ``fps`` or ``seconds`` is not above 0.
+        UserError: if there is no such camera.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Frames:
         self.status = UNREADABLE
         self._capture = _open(source)
         if self.live and not self._capture.isOpened():
-            raise UserError(f"source={source}: there is no such camera, or another program holds it.")
+            raise UserError(f"source={source}: there is no such camera, or another program uses it.")
         own = float(self._capture.get(cv2.CAP_PROP_FPS) or 0)
         self.own_rate = own if math.isfinite(own) and 0 < own <= 1000 else 25.0
         self.rate = self.own_rate if fps is None else min(fps, self.own_rate)
@@ -96,13 +96,13 @@ class Frames:
 
     @property
     def expected(self) -> int | None:
-        """Number of frames to expect, as far as the file says; None for a camera."""
+        """Number of frames to expect, if the file states it; None for a camera."""
         if self.live or not self.promised:
             return None
         return max(1, round(min(self.length, self.seconds or self.length) * self.rate))
 
     def __iter__(self) -> Iterator[Picture]:
-        """Read frame after frame; those between the wanted ones are not decoded."""
+        """Read the frames in order; those between the wanted ones are not decoded."""
         try:
             if not self._opened():
                 return
@@ -112,7 +112,7 @@ class Frames:
 
     def _opened(self) -> bool:
         if not self._capture.isOpened():
-            self.message = "it cannot be opened as a video: it is damaged, cut off, or of an unknown kind"
+            self.message = "it cannot be opened as a video: it is damaged, truncated, or of an unknown kind"
             return False
         sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         width, height = (int(_finite(self._capture.get(side))) for side in sides)
@@ -137,42 +137,42 @@ class Frames:
                     yield Picture(self.name, image, frame=number, time=round(time, 4), **size)
             number, last = number + 1, time
         if number == 0:
-            self.message = "it holds no frame that can be read"
+            self.message = "it contains no readable frame"
         elif self.live:
-            self.message = "the camera gave no more pictures"
+            self.message = "the camera sent no more frames"
         elif number < _CUT_OFF * self.promised - 2 and last < _CUT_OFF * self.length - 2 / self.own_rate:
             shown = f"of {self.length:,.1f} seconds {last:,.1f} could be read ({number:,} frames)"
-            self.message = f"it is cut off, or its last picture stands still: {shown}"
+            self.message = f"it is truncated, or its last frame is frozen: {shown}"
 
     def _time(self, number: int, last: float) -> float:
-        """Return the time of the frame by the file, or by counting where the file's times do not increase."""
+        """Return the time of the frame from the file, or by counting if the file's times do not increase."""
         stamp = _finite(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
         return stamp if stamp > last or (number == 0 and stamp == 0) else max(last, 0.0) + 1 / self.own_rate
 
 
 @contextmanager
 def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[Any]:
-    """Open an MPEG-4 file that appears whole when the block ends, and yield a function that takes (H,W,3) RGB frames.
+    """Write an MPEG-4 file atomically: yield a function that takes (H,W,3) RGB frames.
 
-    The function's second argument is the time of the frame in seconds. OpenCV writes constant rates only: so a frame is
-    repeated until the next one is due, and left out where the one before it is due at the same time. Without times all
+    The function's second argument is the time of the frame in seconds. OpenCV only writes constant rates, so a frame is
+    repeated until the next one is due, and skipped if the previous one is due at the same time. Without times, all
     frames are written once.
 
     Args:
         path: the file.
-        rate: frames a second.
-        width: of the frames in pixels.
-        height: likewise.
+        rate: frames per second.
+        width: width of the frames in pixels.
+        height: height of the frames in pixels.
 
     Raises:
-        UserError: where this OpenCV cannot write videos, or the folder cannot be written to.
+        UserError: if this OpenCV cannot write videos, or the folder cannot be written to.
     """
     rate = rate if rate <= _HIGHEST_RATE else _USUAL_RATE
     written, first, latest = 0, 0.0, np.zeros((height, width, 3), np.uint8)
     with atomic_path(path) as temporary:
         writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
         if not writer.isOpened():
-            temporary.write_bytes(bytes(4096))  # raises where the disk is full
+            temporary.write_bytes(bytes(4096))  # raises if the disk is full
             raise UserError(f"{path} cannot be written: this OpenCV has no MPEG-4 encoder. Leave out annotate=true.")
 
         def write(frame: NDArray[np.uint8], time: float | None = None) -> None:
@@ -194,12 +194,12 @@ def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[A
             yield write
         finally:
             writer.release()
-        if written and not _is_whole(temporary):  # OpenCV says nothing of a full disk
-            raise UserError(f"{path} cannot be written to its end. Is the disk full? Free some space and start again.")
+        if written and not _is_whole(temporary):  # OpenCV does not report a full disk
+            raise UserError(f"{path} cannot be written completely. Is the disk full? Free some space and start again.")
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the boxes of an MPEG-4 file add up to its size; the index is the last one, which a full disk cuts off."""
+    """Whether the boxes of an MPEG-4 file add up to its size and include the index, which is written last."""
     size, position, kinds = path.stat().st_size, 0, []
     with path.open("rb") as file:
         while position + 8 <= size:
@@ -217,7 +217,7 @@ def _is_whole(path: Path) -> bool:
 def _open(source: str | Path | int) -> Any:
     logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 5; before, in cv2 itself
     level = logging.getLogLevel()
-    logging.setLogLevel(0)  # silent: what cannot be opened is said by the caller
+    logging.setLogLevel(0)  # silent: the caller reports what cannot be opened
     try:
         return _open_loudly(source)
     finally:
@@ -228,15 +228,16 @@ def _open_loudly(source: str | Path | int) -> Any:
     if isinstance(source, int):
         return cv2.VideoCapture(source)
     before = os.environ.get(_OPTIONS)
-    os.environ[_OPTIONS] = "protocol_whitelist;file"  # a playlist called .mp4 must not fetch anything
+    os.environ[_OPTIONS] = "protocol_whitelist;file"  # a playlist named .mp4 must not fetch anything
     try:
-        return cv2.VideoCapture(str(Path(source).expanduser()), cv2.CAP_FFMPEG)  # others read % as a pattern
+        # other backends interpret % as a pattern
+        return cv2.VideoCapture(str(Path(source).expanduser()), cv2.CAP_FFMPEG)
     finally:
         os.environ.pop(_OPTIONS) if before is None else os.environ.update({_OPTIONS: before})
 
 
 def _next_due(due: float, time: float, fps: float) -> float:
-    """Return when the next frame is wanted: on the grid of ``fps``, which begins anew after a gap.
+    """Return when the next frame is wanted: on the grid of ``fps``, which starts again after a gap.
 
     Example:
         >>> _next_due(0.4, 0.41, 5.0).__round__(2), _next_due(0.4, 3.0, 5.0)

@@ -1,1 +1,1 @@
-"""Predict photos or a video into a folder that a second start continues: ``mfer predict``."""
+"""``mfer predict``: write predictions of photos or a video to a folder; a second start resumes."""

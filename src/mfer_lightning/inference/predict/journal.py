@@ -1,6 +1,6 @@
 """The files of an output folder of ``mfer predict``: ``predict.json``, ``predictions.jsonl``, ``predictions.csv``.
 
-``predictions.jsonl`` gets one line a photo or frame as they are done, so that a second start can continue.
+``predictions.jsonl`` gets one line per photo or frame as soon as it is done, so that a second start can resume.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mfer_lightning.inference.results import STATUSES, Prediction, Predictions
 
 LINES, TABLE, SETTINGS = "predictions.jsonl", "predictions.csv", "predict.json"
 
-#: Size and modification time of a file: which state of it a line is about.
+#: Size and modification time of a file, which identify its state.
 Stamp = tuple[int, int]
 
 
@@ -28,7 +28,7 @@ def stamp_of(path: Path) -> Stamp:
     """Return size in bytes and modification time in nanoseconds of a file.
 
     Raises:
-        OSError: where it cannot be read.
+        OSError: if it cannot be read.
     """
     facts = path.stat()
     return int(facts.st_size), int(facts.st_mtime_ns)
@@ -37,17 +37,17 @@ def stamp_of(path: Path) -> Stamp:
 class Journal(AbstractContextManager["Journal"]):
     """The predictions in an output folder, and the settings that made them.
 
-    Use it as a context manager. The table is written on exit, whether all was done or not.
+    Use it as a context manager. The table is written on exit, even if not everything was done.
 
     Args:
-        folder: the output folder, made where missing.
-        settings: plain values; a folder that was begun with other settings is refused.
-        class_names: of the model.
+        folder: the output folder, created if missing.
+        settings: plain values; a folder started with other settings is rejected.
+        class_names: class names of the model.
         video: the lines are frames.
-        afresh: drop what an earlier start wrote.
+        afresh: delete what an earlier start wrote.
 
     Raises:
-        UserError: where the folder was begun with other settings, is damaged, or cannot be written to.
+        UserError: if the folder was started with other settings, is damaged, or cannot be written to.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class Journal(AbstractContextManager["Journal"]):
         checkpoint = changed.pop("checkpoint", settings.get("checkpoint"))
         if "model" in changed:
             raise UserError(
-                f"{folder} holds predictions of another checkpoint ({checkpoint}). Choose another folder with "
+                f"{folder} contains predictions of another checkpoint ({checkpoint}). Choose another folder with "
                 "output=..., or delete this one."
             )
         if changed:
             words = ", ".join(f"{key} was {before}, now {settings[key]}" for key, before in changed.items())
-            raise UserError(f"{folder} was begun with other settings ({words}). Choose another with output=...")
+            raise UserError(f"{folder} was started with other settings ({words}). Choose another with output=...")
         if afresh:
             self.path.unlink(missing_ok=True)
         drop_partial_line(self.path)
@@ -84,12 +84,12 @@ class Journal(AbstractContextManager["Journal"]):
         self.write_table()
 
     def done(self) -> dict[str, tuple[Stamp, str]]:
-        """Read key -> stamp of the file and status, of what an earlier start has finished."""
+        """Read what an earlier start has finished: key -> stamp of the file, and status."""
         lines = (line for line, _ in self._read())
         return {line["key"]: ((line.get("bytes", 0), line.get("modified", 0)), line["status"]) for line in lines}
 
     def forget(self, keys: Set[str]) -> None:
-        """Drop the lines of photos that are to be predicted again."""
+        """Delete the lines of photos to predict again."""
         if not keys:
             return
         with atomic_path(self.path) as path, path.open("w", encoding="utf-8") as file:
@@ -107,11 +107,11 @@ class Journal(AbstractContextManager["Journal"]):
             self._file.flush()
         except OSError as error:
             raise UserError(
-                f"Cannot write {self.path}: {error.strerror or error}. Free some space, then go on."
+                f"Cannot write {self.path}: {error.strerror or error}. Free some space and give the same command again."
             ) from error
 
     def predictions(self) -> Iterator[Prediction]:
-        """Read prediction after prediction."""
+        """Read the predictions one by one."""
         return (prediction for _, prediction in self._read())
 
     def _read(self) -> Iterator[tuple[dict[str, Any], Prediction]]:
@@ -132,10 +132,10 @@ class Journal(AbstractContextManager["Journal"]):
     def _check(self, key: Any, prediction: Prediction) -> None:
         named = all(set(face.shown) == set(face.probabilities) == set(self._class_names) for face in prediction.faces)
         if not (isinstance(key, str) and prediction.status in STATUSES and named and prediction.rows()):
-            raise ValueError("it is no prediction of this model")
+            raise ValueError("it is not a prediction of this model")
 
     def write_table(self) -> None:
-        """Write ``predictions.csv``: one row a face, or one that says why there is none."""
+        """Write ``predictions.csv``: one row per face, or one that explains why there is none."""
         first = next((face for prediction in self.predictions() for face in prediction), None)
         affect = first is not None and bool(first.affect)
         uncertain = first is not None and first.threshold is not None
@@ -148,16 +148,16 @@ class Journal(AbstractContextManager["Journal"]):
 
 
 def _no_formula(path: str | None) -> str | None:
-    """Write a path so that no spreadsheet takes it for a formula; it stays a path to the same file."""
+    """Format a path so that no spreadsheet treats it as a formula; it still refers to the same file."""
     return f"./{path}" if path is not None and path.startswith(FORMULA) else path
 
 
 class FolderPredictions(Predictions):
-    """The predictions in an output folder, read when they are first asked for.
+    """The predictions in an output folder, read on first access.
 
     Args:
-        journal: of the folder.
-        notes: remarks on all of them.
+        journal: journal of the folder.
+        notes: remarks that apply to all of them.
     """
 
     def __init__(self, journal: Journal, notes: Sequence[str] = ()) -> None:

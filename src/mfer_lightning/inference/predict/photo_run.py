@@ -1,4 +1,4 @@
-"""Predict photos into a folder, without those that an earlier start has done."""
+"""Write predictions of photos to a folder, except those already done by an earlier start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mfer_lightning.sweeps.lock import run_lock
 if TYPE_CHECKING:
     from mfer_lightning.figures.annotate import Mark
 
-#: Bytes of a file's name. File systems allow 255, and some are used while a file is written.
+#: Maximum bytes of a file name. File systems allow 255, and the temporary name needs some.
 _LONGEST_NAME = 240
 
 
@@ -40,24 +40,24 @@ def predict_photos(
     most_pixels: int,
     workers: int,
 ) -> Journal:
-    """Predict the photos that an earlier start has not, and print a summary.
+    """Predict the photos that are not done yet, and print a summary.
 
     Args:
         model: the loaded model.
-        photos: what to look at.
+        photos: the photos.
         output: folder of the results.
-        settings: what the predictions depend on.
-        look: how faces are looked for.
-        annotate: draw boxes and emotions into copies of the photos.
-        retry: try again the photos that could not be read.
+        settings: everything that the predictions depend on.
+        look: how to look for faces.
+        annotate: draw boxes and emotions on copies of the photos.
+        retry: retry the photos that could not be read.
         most_pixels: larger photos are not decoded.
         workers: processes that read photos and find faces.
 
     Returns:
-        What the folder holds.
+        The predictions in the folder.
 
     Raises:
-        UserError: where the folder holds predictions of something else, or cannot be written to.
+        UserError: if the folder contains predictions of something else, or cannot be written to.
     """
     make_folder(output)
     with run_lock(output):
@@ -67,9 +67,9 @@ def predict_photos(
             left, changed = _left(photos, journal, retry=retry)
             journal.forget(changed)
             if len(left) < len(photos.paths):
-                print(f"{len(photos.paths) - len(left):,} of {len(photos.paths):,} photos were done before.")
+                print(f"{len(photos.paths) - len(left):,} of {len(photos.paths):,} photos were already done.")
             if changed:
-                print(f"Changed since, or tried again: {count(len(changed), 'photos')}.")
+                print(f"Changed since then, or retried: {count(len(changed), 'photos')}.")
             found = find_in_files(
                 [path for path, _ in left.values()],
                 model.finder(look),
@@ -92,12 +92,12 @@ def predict_photos(
         if photos.left_alone:
             words = ", ".join(f"{n:,} {ending}" for ending, n in sorted(photos.left_alone.items()))
             total = sum(photos.left_alone.values())
-            print(f"Left alone, no photos by name or content: {count(total, 'files')} ({words}).")
+            print(f"Skipped, not photos by name or content: {count(total, 'files')} ({words}).")
     return journal
 
 
 def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, tuple[Path, Stamp]], set[str]]:
-    """Compare the photos with what was done: those to do, by key, and the keys whose earlier lines are stale."""
+    """Return the photos to predict, by key, and the keys whose earlier lines are stale."""
     before = journal.done()
     left: dict[str, tuple[Path, Stamp]] = {}
     stale: set[str] = set()
@@ -117,12 +117,12 @@ def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, t
 
 
 def marks(prediction: Prediction) -> list[Mark]:
-    """Return what to draw of each face of a photo."""
+    """Return what to draw for each face of a photo."""
     return [(face.box, _name(face), face.shown) for face in prediction.faces]
 
 
 def _name(face: Face) -> str:
-    """Name the person and the marks of a face, and its valence and arousal, as far as it has them."""
+    """Return the person, the marks, and the valence and arousal of a face, if it has them."""
     person = "" if face.track is None else f"person {face.track}"
     affect = [f"{name} {value:+.2f}" for name, value in face.affect.items()]
     doubt = UNCERTAIN if face.uncertain else ""
@@ -130,9 +130,9 @@ def _name(face: Face) -> str:
 
 
 def _copy(output: Path, key: str) -> Path:
-    """Name the annotated copy of a photo by the photo's whole name, since others may differ only in the ending.
+    """Name the annotated copy of a photo by the photo's full name, since others may differ only in the ending.
 
-    Names that leave no room for an ending, and for what is added while the copy is written, are cut.
+    Names too long for an ending and a temporary suffix are truncated.
     """
     whole = output / "annotated" / (key if key.lower().endswith((".jpg", ".jpeg")) else f"{key}.jpg")
     if len(os.fsencode(whole.name)) <= _LONGEST_NAME:

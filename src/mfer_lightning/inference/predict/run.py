@@ -1,4 +1,4 @@
-"""``mfer predict``: predict photos, a video or a camera's pictures into a folder."""
+"""``mfer predict``: write predictions of photos, a video or a camera stream to a folder."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.results import Predictions
 from mfer_lightning.views import check_shift
 
-#: What the arithmetic is called in the settings of a folder, as in earlier versions.
+#: Names of the precisions in the settings of a folder, as in earlier versions.
 _PRECISIONS_OF_FOLDERS = {"32-true": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
-#: Photos from which on processes of their own pay for their start, where a GPU leaves the cores idle.
+#: Number of photos from which separate processes are worth starting, if a GPU leaves the cores idle.
 MANY = 64
 
 FACES = ("all", "largest", "surest", "central")
@@ -65,47 +65,47 @@ def predict(
     timelines: int = 12,
     plugins: Sequence[str] = (),
 ) -> Predictions:
-    """Predict the emotions of every face of photos, a video or a camera.
+    """Predict the emotions of every face in photos, a video or a camera stream.
 
-    Of files the results are written into a folder and summarised; a second start continues where the first one ended.
+    For files, the results are written to a folder and summarised; a second start resumes where the first one ended.
 
     Args:
-        source: a photo, a folder with everything below it, a pattern, a video, or a camera's number; or pictures in
-            memory, as :meth:`.Predictor.predict` takes them, of which nothing is written.
-        checkpoint: a run, a run's folder, a checkpoint, what ``mfer export`` wrote, the name of a bundled model, or a
-            loaded model, which keeps its own batch size, views, device and precision; None: the default bundled model.
+        source: a photo, a folder (read recursively), a pattern, a video, or a camera's number; or pictures in memory,
+            as for :meth:`.Predictor.predict`, for which nothing is written.
+        checkpoint: a run, a run's folder, a checkpoint, an export, the name of a bundled model, or a loaded model,
+            which keeps its batch size, views, device and precision; None: the default bundled model.
         output: folder of the results; None: ``predictions/<name of the source>``.
-        aligned: the pictures are faces already, aligned as in training.
-        faces: which faces of a photo, of :data:`FACES`.
-        detector: options of the detector that win over the checkpoint's.
-        flip: average with the mirrored face; None: as the checkpoint says.
-        shift: average with four shifted copies; None: as the checkpoint says.
+        aligned: the pictures are already faces, aligned as in training.
+        faces: which faces of a photo to use, one of :data:`FACES`.
+        detector: options of the detector that override the checkpoint's.
+        flip: average with the mirrored face; None: as stored in the checkpoint.
+        shift: average with four shifted copies; None: as stored in the checkpoint.
         rotate: turn photos without a face by 90, 180 and 270 degrees and look again.
         second_look: look again, with a border and less strictly, in photos where nothing else found a face.
-        annotate: draw boxes and emotions into copies of the photos, or into a video.
-        retry: try again the photos that an earlier start could not read.
+        annotate: draw boxes and emotions on copies of the photos or the video.
+        retry: retry the photos that an earlier start could not read.
         max_pixels: larger photos are not decoded.
-        batch_size: faces at a time; None: 256 on a GPU, 64 elsewhere.
-        workers: processes that read photos and find faces; 0: this one; None: beside a GPU one a core but one, where
-            there are :data:`MANY` photos or more, else this one.
+        batch_size: faces per batch; None: 256 on a GPU, 64 elsewhere.
+        workers: number of processes that read photos and find faces; 0: this one; None: with a GPU and at least
+            :data:`MANY` photos, one less than the number of cores, else this one.
         device: ``"auto"``, or a torch device.
-        precision: ``"auto"`` (bfloat16 on a GPU that has it, else float32), ``"32-true"``, ``"bf16-mixed"``, or
-            ``"16-mixed"`` on GPUs.
-        compile: compile the network; ``"auto"``: on a GPU, for so many photos that it pays.
+        precision: ``"auto"`` (bfloat16 on a GPU with native bfloat16, else float32), ``"32-true"``, ``"bf16-mixed"``,
+            or ``"16-mixed"`` on GPUs.
+        compile: compile the network; ``"auto"``: on a GPU, if there are enough photos to make it worthwhile.
         verify: compare the weights with the checksums in their file.
-        uncertain: below which probability an answer is uncertain; None or True: the model's own threshold, False:
-            never. A loaded model keeps its own.
-        fps: frames a second of a video; None: all.
+        uncertain: threshold below which an answer is uncertain; None or True: the model's own, False: never. A loaded
+            model keeps its own.
+        fps: frames per second of a video; None: all.
         smooth: seconds over which a person's emotions are averaged in a video; 0: not at all.
         seconds: stop a video after these; None: at its end.
-        timelines: figures of the people who are seen longest in a video.
-        plugins: packages of yours that the model was trained with; importing them executes their code.
+        timelines: number of people, those visible longest in a video, to draw a timeline of.
+        plugins: your own packages that the model was trained with; importing them executes their code.
 
     Returns:
-        One prediction a photo or frame; of files ``.folder`` is where they were written.
+        One prediction per photo or frame; for files, ``.folder`` is where they were written.
 
     Raises:
-        UserError: for illegal options, a source that is not there, or a folder that holds something else.
+        UserError: for illegal options, a missing source, or a folder that contains something else.
     """
     check_choice("faces", faces, FACES)
     check_shift(shift)
@@ -121,13 +121,15 @@ def predict(
             raise UserError(f"video.{option}={rate}: the value must be above 0, or null.")
 
     if rotate and aligned:
-        raise UserError("rotate=true looks for faces, which aligned=true does not: leave out one of them.")
+        raise UserError("rotate=true looks for faces, but aligned=true does not: leave out one of them.")
     look = Look(aligned, faces, dict(detector or {}), rotate, second_look and not aligned)
     opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "verify": verify}
     opening |= {"plugins": plugins, "compile": compile, "uncertain": check_uncertain(uncertain)}
     if not isinstance(source, (str, PathLike)):
         if output is not None or annotate:
-            raise UserError("Pictures in memory are predicted in memory: leave output and annotate out, or save them.")
+            raise UserError(
+                "Nothing is written for pictures in memory: leave out output and annotate, or save the pictures first."
+            )
         model = _opened(checkpoint, device, batch_size, opening)
         return model.predict(source, max_pixels=max_pixels, **asdict(look))
     source = fspath(source)
@@ -141,7 +143,7 @@ def predict(
     model.finder(look)
     for note in () if aligned else model.notes:
         print(f"Note: {note}.", flush=True)
-    # what predictions depend on: a folder holds those of one such setting
+    # what predictions depend on: all predictions in a folder share these settings
     settings = {
         "source": str(path.resolve()) if path.exists() else source,
         "model": model.classifier.identity(),
@@ -149,7 +151,7 @@ def predict(
         "class_names": list(model.class_names),
         "alignment": None if aligned else model.alignment,
         **asdict(look),
-        "rotate": rotate or None,  # folders of earlier versions have neither of these two
+        "rotate": rotate or None,  # folders of earlier versions contain neither of these two
         "second_look": look.second_look or None,
         "flip": flip,
         "shift": shift,
@@ -186,7 +188,7 @@ def _opened(
 
 
 def _named(checkpoint: str | PathLike[str] | None) -> str:
-    """Name a model in the settings of a folder: a bundled one by its version, whatever it was called."""
+    """Return a model's name for the settings of a folder: a bundled one always with its version."""
     if checkpoint is None:
         return default_model().full_name
     name = fspath(checkpoint)
@@ -195,11 +197,11 @@ def _named(checkpoint: str | PathLike[str] | None) -> str:
 
 
 def usual_workers(device: str, photos: int) -> int:
-    """Return how many processes find faces where nothing is said.
+    """Return the default number of processes that find faces.
 
     Args:
-        device: that the network runs on, e.g. ``"cuda:0"``. On the CPU the network needs the cores itself.
-        photos: to look at.
+        device: device of the network, e.g. ``"cuda:0"``. On the CPU the network needs the cores itself.
+        photos: number of photos.
 
     Example:
         >>> usual_workers("cpu", 10_000), usual_workers("cuda:0", 3)
@@ -212,7 +214,7 @@ def _default_output(source: str) -> Path:
     path = Path(source).expanduser()
     if path.exists():
         name = path.resolve().name
-    elif is_camera(source):  # each time is another recording
+    elif is_camera(source):  # every start is a new recording
         name = f"camera-{source}-{datetime.now():%Y%m%d-%H%M%S}"
     else:
         name = "".join(c if c.isalnum() or c in "._-" else "_" for c in path.name) or "photos"

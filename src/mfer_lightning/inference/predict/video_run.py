@@ -1,4 +1,4 @@
-"""Predict a video or a camera's pictures into a folder: follow people, smooth their emotions, draw timelines."""
+"""Write predictions of a video or a camera stream to a folder: track people, smooth emotions, draw timelines."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.predictions import print_summary
 from mfer_lightning.sweeps.lock import run_lock
 
-#: Written when a video is done: its counts, and which state of the file they are of.
+#: Written when a video is done: its counts, and the state of the file.
 SUMMARY = "summary.json"
-#: Frames of a file that may wait for a batch to fill. A camera's pictures do not wait.
+#: Frames of a file that may wait for a batch to fill. A camera's frames do not wait.
 _FRAMES_WAITING = 16
 
 
@@ -45,36 +45,36 @@ def predict_video(
     smooth: float,
     timelines: int,
 ) -> Journal:
-    """Predict a video or a camera's pictures, and print a summary.
+    """Predict a video or a camera stream, and print a summary.
 
-    A finished video is not predicted again. An interrupted one is begun anew, since who is who depends on all frames
-    before.
+    A finished video is not predicted again. An interrupted one is restarted, since the tracks depend on all earlier
+    frames.
 
     Args:
         model: the loaded model.
-        frames: of the video or camera.
+        frames: frames of the video or camera.
         output: folder of the results.
-        settings: what the predictions depend on.
-        look: how faces are looked for.
-        annotate: draw boxes and emotions into a copy of the video.
+        settings: everything that the predictions depend on.
+        look: how to look for faces.
+        annotate: draw boxes and emotions on a copy of the video.
         smooth: seconds over which a person's emotions are averaged.
-        timelines: figures of the people who are seen longest.
+        timelines: number of people, those visible longest, to draw a timeline of.
 
     Returns:
-        What the folder holds.
+        The predictions in the folder.
 
     Raises:
-        UserError: where the source cannot be read, or the folder holds predictions of something else.
+        UserError: if the source cannot be read, or the folder contains predictions of something else.
     """
     stamp = None if frames.live else _stamp(Path(str(frames.source)).expanduser())
     if frames.live and (output / LINES).exists():
-        raise UserError(f"output={output} holds an earlier recording: choose another folder.")
+        raise UserError(f"output={output} contains an earlier recording: choose another folder.")
     make_folder(output)
     with run_lock(output):
         remove_leftovers(output)
         if not frames.live and _is_done(output, stamp, annotated=annotate):
             with Journal(output, settings, model.class_names, video=True) as journal:
-                print("This video was done before.")
+                print("This video was already done.")
                 print_summary(journal.predictions(), model.class_names, output, 0.0, 0, what="frames")
             return journal
         (output / SUMMARY).unlink(missing_ok=True)
@@ -99,7 +99,7 @@ def _watch(
     annotate: bool,
     smooth: float,
 ) -> int:
-    """Predict frame after frame and return their number; Ctrl-C ends a camera's pictures like the end of a file."""
+    """Predict the frames in order and return their number; Ctrl-C ends a camera stream like the end of a file."""
     tracker, count = Tracker(smooth=smooth, patience=max(1.0, 2.5 / frames.rate)), 0
     waiting = 1 if frames.live else min(MOST_WAITING, _FRAMES_WAITING)
     with ExitStack() as stack, progress_bar() as bar:
@@ -128,7 +128,7 @@ def _watch(
 
 
 def _draw_timelines(journal: Journal, class_names: tuple[str, ...], output: Path, most: int) -> None:
-    """Draw the emotions of the people who are seen longest over time."""
+    """Draw the emotions over time of the people who are visible longest."""
     times: dict[int, list[float]] = defaultdict(list)
     shares: dict[int, list[list[float]]] = defaultdict(list)
     for prediction in journal.predictions():
@@ -143,7 +143,7 @@ def _draw_timelines(journal: Journal, class_names: tuple[str, ...], output: Path
         path = output / f"timeline_{track}.png"
         plot_timeline(times[track], np.array(shares[track]), class_names, path, f"Person {track}")
     if people[:most]:
-        more = f", of the {most} seen longest of {len(people)}" if len(people) > most else ""
+        more = f", of the {most} visible longest of {len(people)}" if len(people) > most else ""
         print(f"Timelines: {output}/timeline_<person>.png{more}")
 
 

@@ -23,8 +23,10 @@ def check_model_name(name: str) -> None:
     """
     if not timm.is_model(name):
         raise UserError(
-            f"Unknown backbone '{name}': {_nearest_models(name)} Legal are timm's models (convnext_tiny, resnet18, "
-            "vit_small_patch16_224, ...; `timm.list_models('*convnext*')` in Python lists those of a family) and the "
+            f"Unknown backbone '{name}': {_nearest_models(name)} Legal names are timm's models "
+            "(convnext_tiny, resnet18, "
+            "vit_small_patch16_224, ...; `timm.list_models('*convnext*')` in Python lists the models of a "
+            "family) and the "
             f"face networks {', '.join(FACE_NETWORKS)}."
         )
     model, _, tag = name.partition(".")
@@ -32,9 +34,9 @@ def check_model_name(name: str) -> None:
         timm.get_pretrained_cfg(name)
     except RuntimeError as error:
         tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{model}.*")]
-        hint = nearest(tag, tags) if tags else "timm has no weights of it."
+        hint = nearest(tag, tags) if tags else "timm has no weights for it."
         raise UserError(
-            f"Unknown backbone '{name}': '{tag}' is no tag of weights of '{model}': {hint} Without a tag: {model}."
+            f"Unknown backbone '{name}': '{tag}' is not a weights tag of '{model}': {hint} Without a tag: {model}."
         ) from error
 
 
@@ -47,4 +49,4 @@ def _nearest_models(name: str) -> str:
     if inside:
         return "did you mean " + " or ".join(f"'{model}'" for model in inside[:_SHOWN]) + "?"
     close = difflib.get_close_matches(stem, known, n=_SHOWN, cutoff=0.5)
-    return nearest(stem, close) if close else "no model has a name like it."
+    return nearest(stem, close) if close else "no model has a similar name."

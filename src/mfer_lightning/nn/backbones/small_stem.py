@@ -60,7 +60,8 @@ def shrink_stem(model: nn.Module, name: str, family: str, stem_stride: int | Non
     conv = _submodule(model, path) if isinstance(path, str) else None
     if not isinstance(conv, nn.Conv2d) or not isinstance(path, str) or conv.stride[0] == 1:
         raise UserError(
-            f"Backbone '{name}' (timm family '{family}') has no stem that can be made small: its entry is not one "
+            f"Backbone '{name}' (timm family '{family}') has no stem that can be made smaller: its first "
+            "layer is not a "
             "strided convolution. Use `stem: default`, larger images, or another family (convnext, resnet, regnet, "
             "efficientnet, mobilenet, swin, ...)."
         )
@@ -70,7 +71,7 @@ def shrink_stem(model: nn.Module, name: str, family: str, stem_stride: int | Non
     if not 1 <= stride < original or (pool is None and original % stride):
         raise UserError(
             f"Backbone '{name}': `stem_stride` {stride} must divide and be smaller than {original}, "
-            "the stride of its own stem."
+            "the stride of its stem."
         )
     if conv.kernel_size == conv.stride and conv.padding in ((0, 0), "valid"):
         replace_module(model, path, _convolution(conv, kernel=stride, stride=stride, padding=0))

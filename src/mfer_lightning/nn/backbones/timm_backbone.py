@@ -248,24 +248,26 @@ class Backbone(nn.Module):
     def _stage(self, number: int, name: str) -> Stage:
         if not self.stages:
             raise UserError(
-                f"Backbone '{name}' cannot carry attention after a stage: timm lists no stages for it. "
+                f"Backbone '{name}' does not support attention after a stage: timm lists no stages for it. "
                 "Use `attention: none` or another model (convnext, resnet, swin, vit, ...)."
             )
         if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(self.stages):
             last = list(range(1, len(self.stages) + 1))[-2:]
             raise UserError(
-                f"Backbone '{name}' has stages 1 to {len(self.stages)}; attention cannot stand after {number!r}: use "
+                f"Backbone '{name}' has stages 1 to {len(self.stages)}; attention cannot be placed after "
+                f"{number!r}: use "
                 f"attention.stages={str(last).replace(' ', '')}."
             )
         stage = self.stages[number - 1]
         if self.pool == "token" and stage.layout == "tokens" and stage is self.stages[-1]:
             raise UserError(
-                f"Backbone '{name}': with backbone.pool=token nothing reads the positions after the last block, so "
+                f"Backbone '{name}': with backbone.pool=token, the positions after the last block are not used, so "
                 f"attention after stage {number} has no effect: attention.stages=[{number - 1}], or backbone.pool=avg."
             )
         if stage.problem:
             raise UserError(
-                f"Backbone '{name}' cannot carry attention after stage {number} ('{stage.module}'): {stage.problem}. "
+                f"Backbone '{name}' does not support attention after stage {number} ('{stage.module}'): "
+                f"{stage.problem}. "
                 "Use `attention: none` or another backbone."
             )
         return stage
@@ -296,7 +298,9 @@ def create_timm_model(
         options["drop_path_rate"] = config["drop_path_rate"]
     reserved = (_NETWORKS_OWN | _FILES) & set(options)
     if reserved:
-        raise UserError(f"Backbone '{name}': `options` may not set {', '.join(sorted(reserved))}, the network does.")
+        raise UserError(
+            f"Backbone '{name}': `options` must not set {', '.join(sorted(reserved))}, which the network sets."
+        )
     try:
         create = partial(timm.create_model, name, pretrained=pretrained, num_classes=0, in_chans=in_chans)
         model: nn.Module = build_for_size(create, name, options, image_size)
@@ -305,7 +309,8 @@ def create_timm_model(
         size = "" if image_size is None else f" for images of {image_size}x{image_size}"
         raise DoesNotRunError(
             f"timm cannot build backbone '{name}'{size} with the options {options}: "
-            f"{str(error).rstrip('.') or type(error).__name__}. Legal are the arguments of its constructor in {where}."
+            f"{str(error).rstrip('.') or type(error).__name__}. Legal options are the arguments of its "
+            f"constructor in {where}."
         ) from error
     if small:
         shrink_stem(model, name, family, config["stem_stride"])

@@ -144,7 +144,8 @@ def prune_unused(model: nn.Module, name: str, found: Trace) -> tuple[str, ...]:
     if left:
         raise UserError(
             f"Backbone '{name}' has parameters that its features do not depend on ({', '.join(sorted(left)[:3])}"
-            f"{', ...' if len(left) > 3 else ''}), which distributed training cannot bear. Choose another timm model."
+            f"{', ...' if len(left) > 3 else ''}), which distributed training does not support. Choose another "
+            "timm model."
         )
     for path in doomed:
         replace_module(model, path, nn.Identity())
@@ -185,7 +186,7 @@ def run_on_meta(ghost: Any, name: str, in_chans: int, side: int) -> Any:
         raise DoesNotRunError(
             f"Backbone '{name}' does not run on images of {side}x{side} with these options: "
             f"{(str(error).splitlines()[0] if str(error) else type(error).__name__).rstrip('.')}. "
-            "Many models of a fixed size take only the default stem."
+            "Many models with a fixed size support only the default stem."
         ) from error
 
 
@@ -228,7 +229,7 @@ def _stage_entries(model: nn.Module, name: str, blocks: Sequence[int] | None) ->
         return [info[end - 1] for end in ends]
     if blocks is not None:
         raise UserError(
-            f"Backbone option `stage_blocks` belongs to plain transformers; the stages of '{name}' are its resolutions."
+            f"Backbone option `stage_blocks` applies to plain transformers; the stages of '{name}' are its resolutions."
         )
     return [by_reduction[r] for r in sorted(by_reduction)][-_MOST_STAGES:]
 
@@ -259,9 +260,9 @@ def _stage(model: nn.Module, entry: dict[str, Any], outputs: list[Any], side: in
             order = _order(model, path, counts[prefix])
             return Stage(path, channels, round(side / square[prefix]), "tokens", prefix=prefix, order=order)
     if len(outputs) == 1:
-        problem = f"it passes on {_describe(output)}, not one map"
+        problem = f"its output is {_describe(output)}, not one map"
     else:
-        problem = f"it is {f'called {len(outputs)} times' if outputs else 'not called'} in one pass"
+        problem = f"it is {f'called {len(outputs)} times' if outputs else 'not called'} in one forward pass"
     return Stage(path, channels, reduction, fallback, problem)
 
 

@@ -134,7 +134,8 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 
 def _refuse(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     raise RuntimeError(
-        "mfer_lightning's dense convolution has no second derivative. Compute what is differentiated twice within "
+        "mfer_lightning's dense convolution has no second derivative. Compute expressions that are "
+        "differentiated twice within "
         "`mfer_lightning.nn.convolution.plain_convolutions()`."
     )
 

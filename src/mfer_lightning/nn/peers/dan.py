@@ -2,8 +2,8 @@
 
 Paper: Wen, Lin, Wang, Xu: Distract Your Attention: Multi-head Cross Attention Network for Facial Expression
 Recognition, Biomimetics 8(2), 2023, arXiv 2109.07270. Structure from the paper; widths, initial values, the log-softmax
-over the heads and the batch norm behind the classifier as in the authors' public code
-(https://github.com/yaoing/DAN), whose files load. Ours: any timm backbone with a last map in place of ResNet-18.
+over the heads and the batch norm after the classifier as in the authors' public code
+(https://github.com/yaoing/DAN), whose files load. Ours: any timm backbone with a last map instead of ResNet-18.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mfer_lightning.nn.base import Network, Output
 from mfer_lightning.nn.options import Spec
 from mfer_lightning.nn.peers.last_map import backbone_with_map
 
-#: torchvision's ResNet as a sequence without its head, as the authors' files number it.
+#: torchvision's ResNet as a sequence without its head, numbered as in the authors' files.
 _NUMBERED = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 
 
@@ -29,15 +29,15 @@ class DAN(Network):
 
     Args:
         num_classes: K.
-        backbone: a timm model whose last map is attended, by name or as for :class:`~mfer_lightning.nn.MFER`.
+        backbone: a timm model whose last map the heads attend to, by name or as for :class:`~mfer_lightning.nn.MFER`.
         heads: number H of cross attention heads.
-        reduction: width of the map over that of the channel attention's bottleneck.
+        reduction: width of the map divided by that of the channel attention's bottleneck.
         in_chans: channels of the images.
-        image_size: side of the images in pixels, for backbones that are built for one size; None: any.
+        image_size: side of the images in pixels, for backbones with a fixed size; None: any.
 
-    Outputs beside ``feature``, ``logits`` and ``head_logits``: ``pooled`` (B,D), the mean of the map in front of the
-    heads, which the affinity loss takes, and ``attended`` (B,H,D), the heads' features after the log-softmax over the
-    heads, which the partition loss takes. ``feature`` (B,D) is the sum of ``attended`` over the heads.
+    Outputs in addition to ``feature``, ``logits`` and ``head_logits``: ``pooled`` (B,D), the mean of the map before the
+    heads, used by the affinity loss, and ``attended`` (B,H,D), the heads' features after the log-softmax over the
+    heads, used by the partition loss. ``feature`` (B,D) is the sum of ``attended`` over the heads.
 
     Raises:
         UserError: for unknown names and options, or a backbone without a last map.
@@ -84,7 +84,7 @@ class DAN(Network):
         """Classify normalised faces, float (B,C,H,W).
 
         Raises:
-            ValueError: for integer images, which were not normalised.
+            ValueError: for integer images, which are not normalised.
         """
         self.check_image(image)
         pooled, last = self.backbone.pooled_map(image)
@@ -103,7 +103,7 @@ class DAN(Network):
         }
 
     def public_names(self) -> Mapping[str, str]:
-        """Return the names of our tensors in the authors' files, which hold torchvision's ResNet-18."""
+        """Return the names of our tensors in the authors' files, which contain torchvision's ResNet-18."""
         names = {}
         for ours in self.state_dict():
             top, _, rest = ours.partition(".")
@@ -123,7 +123,7 @@ class CrossAttention(nn.Module):
 
     Args:
         width: channels D of the map.
-        reduction: D over the width of the channel attention's bottleneck.
+        reduction: D divided by the width of the channel attention's bottleneck.
     """
 
     def __init__(self, width: int, reduction: int) -> None:
@@ -139,13 +139,13 @@ class CrossAttention(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend to a map (B,D,h,w); the head's feature (B,D)."""
+        """Attend to a map (B,D,h,w); return the head's feature (B,D)."""
         attended: Tensor = self.ca(self.sa(x))
         return attended
 
 
 class SpatialAttention(nn.Module):
-    """Weigh the positions of a map by convolutions of three shapes, summed over their channels.
+    """Weight the positions of a map by convolutions of three shapes, summed over their channels.
 
     Args:
         width: channels D of the map.
@@ -167,11 +167,11 @@ class SpatialAttention(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Weigh the channels of a map's mean.
+    """Weight the channels of a map's mean.
 
     Args:
         width: channels D of the map.
-        reduction: D over the width of the bottleneck.
+        reduction: D divided by the width of the bottleneck.
     """
 
     def __init__(self, width: int, reduction: int) -> None:
@@ -182,7 +182,7 @@ class ChannelAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool and weigh a map (B,D,h,w); (B,D)."""
+        """Pool and weight a map (B,D,h,w); return (B,D)."""
         pooled = x.mean((2, 3))
         weighted: Tensor = pooled * self.attention(pooled)
         return weighted
@@ -202,7 +202,7 @@ class DANHead(nn.Module):
         self.bn = nn.BatchNorm1d(num_classes)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Classify features (B,D); logits (B,K)."""
+        """Classify features (B,D); return logits (B,K)."""
         logits: Tensor = self.bn(self.fc(feature))
         return logits
 

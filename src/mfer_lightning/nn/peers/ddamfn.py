@@ -2,9 +2,9 @@
 
 Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression Recognition,
 Electronics 12(17), 2023, doi 10.3390/electronics12173595. Structure from the paper; widths and the order of operations
-as in the authors' public code (https://github.com/simon20010923/DDAMFN), whose files load. Their files also hold
-modules that their network never calls; these are left out. Ours: maps of other sizes than 7x7 (the kernels over a whole
-row, column or map have the map's side), and other backbones with a last map.
+as in the authors' public code (https://github.com/simon20010923/DDAMFN), whose files load. Their files also contain
+modules that their network never calls; these are left out. Ours: maps of sizes other than 7x7 (the kernels over a whole
+row, column or map have the size of the map), and other backbones with a last map.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mfer_lightning.nn.coordinate_attention import CoordinateAttention
 from mfer_lightning.nn.options import Spec
 from mfer_lightning.nn.peers.last_map import backbone_with_map, measure_map
 
-#: MixedFeatureNet as a sequence without its embedding, as the authors' files number it.
+#: MixedFeatureNet as a sequence without its embedding, numbered as in the authors' files.
 _NUMBERED = ("conv1", "conv2_dw", "conv_23", "conv_3", "conv_34", "conv_4", "conv_45", "conv_5", "conv_6_sep")
 
 
@@ -31,13 +31,13 @@ class DDAMFN(Network):
 
     Args:
         num_classes: K.
-        backbone: a timm model whose last map is attended, by name or as for :class:`~mfer_lightning.nn.MFER`.
+        backbone: a timm model whose last map the heads attend to, by name or as for :class:`~mfer_lightning.nn.MFER`.
         heads: number H of dual-direction attention heads.
         in_chans: channels of the images.
-        image_size: side of the images in pixels, which fixes the kernels over the whole map.
+        image_size: side of the images in pixels, which determines the kernels over the whole map.
 
-    Outputs beside ``feature``, ``logits`` and ``head_logits``: ``attention_maps`` (B,H,D,h,w), the heads' weights of
-    the map, which the attention loss takes.
+    Output in addition to ``feature``, ``logits`` and ``head_logits``: ``attention_maps`` (B,H,D,h,w), the heads'
+    weights of the map, used by the attention loss.
 
     Raises:
         UserError: for unknown names and options, or a backbone without a last map.
@@ -84,7 +84,7 @@ class DDAMFN(Network):
         """Classify normalised faces, float (B,C,S,S) of ``image_size``.
 
         Raises:
-            ValueError: for integer images, which were not normalised, or images of another size.
+            ValueError: for integer images, which are not normalised, or images of another size.
         """
         self.check_image(image)
         side = self.config["image_size"]
@@ -101,7 +101,7 @@ class DDAMFN(Network):
         return {"feature": feature, "logits": logits, "head_logits": (logits,), "attention_maps": maps}
 
     def public_names(self) -> Mapping[str, str]:
-        """Return the names of our tensors in the authors' files, which hold MixedFeatureNet."""
+        """Return the names of our tensors in the authors' files, which contain MixedFeatureNet."""
         names = {}
         for ours in self.state_dict():
             top, _, rest = ours.partition(".")
@@ -122,7 +122,7 @@ class DDAMFN(Network):
 
 
 def numbered(name: str) -> str:
-    """Translate one of MixedFeatureNet's names into the authors' files of the whole network.
+    """Convert one of MixedFeatureNet's names to the name in the authors' files of the whole network.
 
     Example:
         >>> numbered("conv_23.conv.bn.weight")
@@ -133,7 +133,7 @@ def numbered(name: str) -> str:
 
 
 class DirectionHead(CoordinateAttention):
-    """Coordinate attention whose rows and columns are summarised by convolutions over their whole length.
+    """Coordinate attention with rows and columns summarised by convolutions over their full length.
 
     Args:
         channels: C of the map.
@@ -147,16 +147,16 @@ class DirectionHead(CoordinateAttention):
         self.Linear_w = WholeMap(channels, (height, 1))
 
     def rows(self, x: Tensor) -> Tensor:
-        """Summarise each row of a map (B,C,h,w); (B,C,h,1)."""
+        """Summarise each row of a map (B,C,h,w) as (B,C,h,1)."""
         return self.Linear_h(x)  # type: ignore[no-any-return]
 
     def columns(self, x: Tensor) -> Tensor:
-        """Summarise each column of a map (B,C,h,w); (B,C,1,w)."""
+        """Summarise each column of a map (B,C,h,w) as (B,C,1,w)."""
         return self.Linear_w(x)  # type: ignore[no-any-return]
 
 
 class WholeMap(nn.Module):
-    """A depthwise convolution without padding, over a whole row, column or map, and a batch norm.
+    """A depthwise convolution without padding over a whole row, column or map, and a batch norm.
 
     Args:
         channels: C of the map.

@@ -1,4 +1,4 @@
-"""The backbone of a network that works on its last map."""
+"""Build the backbone of a network that uses its last map."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mfer_lightning.nn.options import Spec, split
 def backbone_with_map(
     network: str, spec: Spec, *, in_chans: int = 3, image_size: int | None = None
 ) -> tuple[dict[str, Any], Backbone]:
-    """Build a backbone without a final norm, as the networks of other papers have it.
+    """Build a backbone without a final norm, as in the networks of other papers.
 
     Args:
-        network: the network, for messages.
+        network: name of the network, for messages.
         spec: a timm model name, or a mapping with ``name`` and options.
         in_chans: channels of the images.
-        image_size: side of the images in pixels; None: any that the model takes.
+        image_size: side of the images in pixels; None: any that the model supports.
 
     Returns:
         Its complete specification, and the backbone.
@@ -39,17 +39,17 @@ def backbone_with_map(
     backbone = build_backbone(config, in_chans=in_chans, image_size=image_size)
     if not backbone.has_map:
         raise UserError(
-            f"{network} attends to the last map of its backbone, and '{name}' has none. "
+            f"{network} attends to the last map of its backbone, but '{name}' has none. "
             "Choose a convolutional network of timm (resnet, convnext, ...)."
         )
     return config, backbone
 
 
 def measure_map(backbone: Backbone, *, in_chans: int = 3, image_size: int) -> tuple[int, int]:
-    """Return height and width of a backbone's last map, from a pass without data.
+    """Return height and width of a backbone's last map, from a forward pass without data.
 
     Args:
-        backbone: one that has a map.
+        backbone: a backbone with a map.
         in_chans: channels of the images.
         image_size: side of the images in pixels.
 

@@ -1,10 +1,10 @@
 """POSTER V2 (POSTER++): window cross attention between an IR-50's maps and a landmark network's, then a transformer.
 
 Paper: Mao, Xu, Yin, Chang, Nie, Huang, Wang: POSTER++: A simpler and stronger facial expression recognition network,
-Pattern Recognition 2024, arXiv 2301.12149. Structure from the paper; widths, initial values, and what is frozen as in
-the authors' public code (https://github.com/Talented-Q/POSTER_V2, MIT), whose files load. Their files also hold modules
-that their network never calls; these are left out. Both networks see the face at 112 pixels, whatever its size: the
-authors feed 224 and take every second pixel. The landmark network's weights are frozen; its batch norms follow the
+Pattern Recognition 2024, arXiv 2301.12149. Structure from the paper; widths, initial values, and frozen parts as in
+the authors' public code (https://github.com/Talented-Q/POSTER_V2, MIT), whose files load. Their files also contain
+modules that their network never calls; these are left out. Both networks get the face at 112 pixels, whatever its size:
+the authors use 224 and take every second pixel. The landmark network's weights are frozen; its batch norms follow the
 mode of the whole network, as in the authors' code. Ours: other depths, widths and sizes.
 """
 
@@ -28,7 +28,7 @@ from mfer_lightning.nn.options import Spec
 from mfer_lightning.nn.peers.last_map import backbone_with_map
 from mfer_lightning.nn.peers.window_attention import CrossFusion
 
-#: The tokens of each level's map at 112 pixels form a square of this side over that of the last level's.
+#: Side of each level's square of tokens at 112 pixels, relative to that of the last level.
 _STEPS = (4, 2, 1)
 _NORM = partial(nn.LayerNorm, eps=1e-6)
 _VIT_UNUSED = ("patch_embed", "eca_block", "CON1", "IRLinear1", "IRLinear2")
@@ -42,13 +42,13 @@ class POSTER2(Network):
         depths: residual units of the IR network's three stages.
         widths: channels of its three stages, each a multiple of its heads.
         landmark_depths: inverted residuals of the landmark MobileFaceNet's stages.
-        freeze_landmarks: keep the landmark network's weights as they are; give pre-trained ones then.
+        freeze_landmarks: freeze the landmark network's weights, which then should be pre-trained.
         heads: attention heads of the three levels.
         embed_dim: width D of the transformer and of the feature, a multiple of 8.
         blocks: transformer blocks.
-        inner_size: side at which both networks see the face, a multiple of 16.
+        inner_size: side of the face in both networks, a multiple of 16.
         in_chans: channels of the images.
-        image_size: side of the images in pixels; any is taken.
+        image_size: side of the images in pixels; any size is supported.
 
     Raises:
         UserError: for numbers that do not fit together.
@@ -101,7 +101,7 @@ class POSTER2(Network):
         options = {"depths": list(depths), "widths": list(widths)}
         ir: Spec = {"name": "ir50_evolve", "options": options}
         self._ir, self.backbone = backbone_with_map("POSTER2", ir, in_chans=in_chans, image_size=inner_size)
-        self.backbone.model.output_layer = nn.Sequential(nn.Identity())  # the maps are taken in front of it
+        self.backbone.model.output_layer = nn.Sequential(nn.Identity())  # the maps are taken before it
         self.landmarks = timm.create_model(
             "mobilefacenet", num_classes=0, in_chans=in_chans, depths=list(landmark_depths)
         )
@@ -132,7 +132,7 @@ class POSTER2(Network):
         """Classify normalised faces, float (B,C,H,W) of any size.
 
         Raises:
-            ValueError: for integer images, which were not normalised.
+            ValueError: for integer images, which are not normalised.
         """
         self.check_image(image)
         size = (self.inner_size, self.inner_size)
@@ -152,7 +152,7 @@ class POSTER2(Network):
         return self._ir
 
     def no_weight_decay(self) -> set[str]:
-        """Return the parameters that an optimiser should not decay, in timm's way."""
+        """Return the parameters without weight decay, as in timm."""
         return {"cls_token", "pos_embed", "relative_position_bias_table"}
 
     def _ir_maps(self, image: Tensor) -> list[Tensor]:
@@ -205,7 +205,7 @@ class POSTER2(Network):
         return f"VIT.head.linear.{rest}" if top == "head" else f"VIT.{rest}"
 
     def public_left_out(self) -> tuple[str, ...]:
-        """Return what the authors' files hold and their network never calls, and the tables that ours computes."""
+        """Return the unused entries of the authors' files: modules never called, and tables that we compute."""
         return (
             *("ir_back.output_layer", "face_landback.output_layer"),
             *(f"attn{level}.relative_position_index" for level in (1, 2, 3)),
@@ -215,12 +215,12 @@ class POSTER2(Network):
 
 
 class Fusion(nn.Module):
-    """A transformer over the tokens of all levels; its class token, weighed by a gate, is the feature.
+    """A transformer over the tokens of all levels; its class token, weighted by a gate, is the feature.
 
     Args:
         width: D of a token, a multiple of 8.
-        tokens: their number N.
-        blocks: of the transformer, with 8 heads each.
+        tokens: number N of tokens.
+        blocks: number of transformer blocks, with 8 heads each.
     """
 
     def __init__(self, width: int, tokens: int, blocks: int) -> None:
@@ -245,7 +245,7 @@ class Fusion(nn.Module):
 
 
 class Gate(nn.Module):
-    """Weigh each channel of a feature by a function of all of them.
+    """Weight each channel of a feature by a function of all channels.
 
     Args:
         width: D.
@@ -257,7 +257,7 @@ class Gate(nn.Module):
         self.linear2 = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh features (B,D)."""
+        """Weight features (B,D)."""
         weighed: Tensor = x * self.linear2(F.relu(self.linear1(x))).sigmoid()
         return weighed
 
@@ -270,7 +270,7 @@ def _check(
     embed_dim: int,
     inner_size: int,
 ) -> None:
-    """Refuse numbers that do not fit together.
+    """Reject numbers that do not fit together.
 
     Raises:
         UserError: naming the option.
@@ -283,4 +283,6 @@ def _check(
         if type(value) is not int or value < multiple or value % multiple:
             raise UserError(f"POSTER2: `{name}` must be a positive multiple of {multiple}, not {value!r}.")
     if any(width % count for width, count in zip(widths, heads, strict=True)):
-        raise UserError(f"POSTER2: `widths` {list(widths)} must be multiples of `heads` {list(heads)}, one by one.")
+        raise UserError(
+            f"POSTER2: `widths` {list(widths)} must be multiples of the corresponding `heads` {list(heads)}."
+        )

@@ -1,8 +1,8 @@
-"""One level of POSTER V2: a landmark map asks, a face's map answers, within one window over the whole map.
+"""One level of POSTER V2: cross attention from a landmark map to a face map, in one window over the whole map.
 
-Paper: Mao et al.: POSTER++, Pattern Recognition 2024, arXiv 2301.12149; the window attention with a global query is of
-Hatamizadeh et al.: Global Context Vision Transformers, ICML 2023, arXiv 2206.09959, with the relative position bias of
-Liu et al.: Swin, ICCV 2021, arXiv 2103.14030. Initial values as in the public code of POSTER V2. Written anew.
+Paper: Mao et al.: POSTER++, Pattern Recognition 2024, arXiv 2301.12149; the window attention with a global query is
+from Hatamizadeh et al.: Global Context Vision Transformers, ICML 2023, arXiv 2206.09959, with the relative position
+bias of Liu et al.: Swin, ICCV 2021, arXiv 2103.14030. Initial values as in the public code of POSTER V2. Reimplemented.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 
 class CrossFusion(nn.Module):
-    """Halve a face's map, attend to it by a landmark map of the same side, and a feed-forward part.
+    """Halve a face map, attend to it with a landmark map of the same side, and apply a feed-forward part.
 
     Args:
         width: channels C of the face's map.
         heads: attention heads.
-        side: of the halved map.
+        side: side of the halved map.
         landmark_width: channels of the landmark map.
-        drop_path: probability of leaving a residual branch out.
-        always: convolve the landmark map by 3x3 in any case, as the authors do on the last level; else by 1x1 where its
-            width is another.
+        drop_path: probability of dropping a residual branch.
+        always: always apply a 3x3 convolution to the landmark map, as the authors do on the last level; otherwise a 1x1
+            convolution if its width differs.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class CrossFusion(nn.Module):
         self.ffn = FeedForward(width, drop_path)
 
     def forward(self, face: Tensor, landmark: Tensor) -> Tensor:
-        """Fuse a face's map (B,C,2s,2s) and a landmark map (B,L,s,s); (B,C,s,s)."""
+        """Fuse a face map (B,C,2s,2s) and a landmark map (B,L,s,s) to (B,C,s,s)."""
         x = self.norm(self.conv(face).permute(0, 2, 3, 1))
         query = self.landmark_conv(landmark).flatten(2).transpose(1, 2)
         fused = self.ffn(self.attn(x.flatten(1, 2), query).view_as(x), x)
@@ -47,7 +47,7 @@ class CrossFusion(nn.Module):
 
 
 class GlobalQueryAttention(nn.Module):
-    """Multi-head attention with a query from elsewhere and a bias by relative position.
+    """Multi-head attention with an external query and a bias by relative position.
 
     Args:
         width: C of a token, a multiple of ``heads``.
@@ -62,12 +62,12 @@ class GlobalQueryAttention(nn.Module):
         self.heads = heads
         self.relative_position_bias_table = nn.Parameter(torch.empty((2 * side - 1) ** 2, heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-        self.qkv = nn.Linear(width, 2 * width)  # key and value alone, by the name of the public files
+        self.qkv = nn.Linear(width, 2 * width)  # only key and value, named as in the public files
         self.proj = nn.Linear(width, width)
         self.register_buffer("relative_position_index", relative_positions(side), persistent=False)
 
     def forward(self, x: Tensor, query: Tensor) -> Tensor:
-        """Attend to tokens (B,N,C) by queries (B,N,C); (B,N,C)."""
+        """Attend to tokens (B,N,C) with queries (B,N,C); return (B,N,C)."""
         batch, count, width = x.shape
         q = query.reshape(batch, count, self.heads, -1).transpose(1, 2)
         k, v = self.qkv(x).reshape(batch, count, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -81,7 +81,7 @@ class FeedForward(nn.Module):
 
     Args:
         width: C of a token.
-        drop_path: probability of leaving a residual branch out.
+        drop_path: probability of dropping a residual branch.
     """
 
     def __init__(self, width: int, drop_path: float) -> None:

@@ -44,9 +44,9 @@ def download(model: Network) -> tuple[str, dict[str, Tensor]]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"timm's weights for '{config['name']}' could not be loaded: {reason.rstrip('.')}. Training does not "
-            "start from scratch by itself. Without a network: download the model's .safetensors file from "
+            "silently start from scratch. Without internet access: download the model's .safetensors file from "
             "huggingface.co/timm elsewhere and give its path (weights=path/to/file), or set HF_HOME to a filled "
-            "cache; changed widths or depths have no such weights; weights=none trains from scratch."
+            "cache. Changed widths or depths have no such weights. weights=none trains from scratch."
         ) from error
     tag = timm_facts(pretrained).get("tag") or "default"
     return f"imagenet ({config['name'].split('.')[0]}.{tag})", dict(pretrained.state_dict())
@@ -55,6 +55,6 @@ def download(model: Network) -> tuple[str, dict[str, Tensor]]:
 def _check_published(name: str) -> None:
     if not timm.is_model_pretrained(name):
         raise UserError(
-            f"weights=imagenet: timm publishes no weights for backbone '{name}': give a file of them (docs/weights.md "
-            "says which are known), or weights=none to train from scratch."
+            f"weights=imagenet: timm publishes no weights for backbone '{name}': give a file (docs/weights.md "
+            "lists known ones), or weights=none to train from scratch."
         )

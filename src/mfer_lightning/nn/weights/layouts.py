@@ -85,7 +85,7 @@ def own(ours: Iterable[str], keys: Iterable[str]) -> Layout:
     ours, keys = list(ours), list(keys)
     prefixes = {key[: key.index(_OWN_MARK)] for key in keys if _OWN_MARK in key}
     if len(prefixes) != 1:
-        raise UserError(f"The checkpoint holds {len(prefixes)} networks ({', '.join(sorted(prefixes))}), not one.")
+        raise UserError(f"The checkpoint contains {len(prefixes)} networks ({', '.join(sorted(prefixes))}), not one.")
     prefix = prefixes.pop()
     inside = tuple({f"{prefix}{name.partition('.')[0]}." for name in ours})
     # outside the network there may be loss centres and similar; within it, every tensor needs a counterpart

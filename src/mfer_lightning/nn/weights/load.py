@@ -13,10 +13,12 @@ from mfer_lightning.errors import UserError, expect_choice
 from mfer_lightning.nn.adapter import merge_adapter
 from mfer_lightning.nn.backbones.trace import timm_facts
 from mfer_lightning.nn.base import Network
+from mfer_lightning.nn.weights.class_rows import take_class_rows
 from mfer_lightning.nn.weights.download import download
 from mfer_lightning.nn.weights.face_layouts import face_layout
 from mfer_lightning.nn.weights.layouts import Layout, detect, face, meta, own, public, released, timm_layout
 from mfer_lightning.nn.weights.nearest_backbone import differ_in_ones, is_counter, nearest_backbone, share_of
+from mfer_lightning.nn.weights.number_checks import check_numbers
 from mfer_lightning.nn.weights.position_tables import fit_positions
 from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
 
@@ -63,7 +65,9 @@ class LoadReport:
         return "\n".join(f"{words} {name}" for words, names in groups for name in names)
 
 
-def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> LoadReport:
+def load_weights(
+    model: Network, weights: str | Path, *, head: str = "load", rows: Sequence[int] | None = None
+) -> LoadReport:
     """Load initial weights into a network.
 
     Args:
@@ -73,7 +77,9 @@ def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> 
             same backbone, or a face-recognition network in its project's layout
             (:data:`~mfer_lightning.nn.weights.face_layouts.LAYOUTS`).
         head: ``"load"`` the classification heads if the file has them, or keep the model's ``"new"`` ones (to fine-tune
-            on other classes, or on the same classes in another order).
+            on other classes).
+        rows: for each class of the network, its row in the file's heads (files in our own layout); None: the same
+            classes in the same order.
 
     Returns:
         The loaded tensors, the detected layout, and the tensors that keep their initial values.
@@ -95,6 +101,8 @@ def load_weights(model: Network, weights: str | Path, *, head: str = "load") -> 
         source, state = download(model)
         return _load(model, state, _timm(model, state), source)
     state = fit_positions(model, merge_adapter(read_state(weights)))
+    if rows is not None:
+        state = take_class_rows(model, state, rows)
     return _load(model, state, _layout(model, state), str(weights), head)
 
 
@@ -124,18 +132,18 @@ def load_released_weights(
     if detect(state) != "released":
         raise UserError(
             f"{source} is not in the layout of the released MFER code (downsample_layers.*, stages.*, attention as "
-            f"the last block of a stage, norm); it begins with {listed(state)}. Other layouts: load_weights."
+            f"the last block of a stage, norm); it starts with {listed(state)}. For other layouts, use load_weights."
         )
     headless = not any(name.startswith("msc.") for name in state)
     if headless and require_heads:
         raise UserError(
-            f"{source} holds no heads (msc.*): it can be trained from, and cannot classify. "
+            f"{source} has no heads (msc.*): training can start from it, but it cannot classify. "
             "Fine-tune it first: mfer weights=<file>."
         )
     _load(model, state, _layout(model, state), source)
     if headless:
         warnings.warn(
-            f"{source} holds no heads (msc.*): the model's own stay as they are, and its logits mean nothing "
+            f"{source} has no heads (msc.*): the model keeps its own, and its logits are meaningless "
             "until they are trained.",
             stacklevel=2,
         )
@@ -153,7 +161,8 @@ def _layout(model: Network, state: Mapping[str, Tensor]) -> Layout:
     names = _ours_to_timm(model)
     if "stages.0.blocks.0.conv_dw.weight" not in names.values():
         raise UserError(
-            f"The weights are a ConvNeXt's, the backbone is '{model.backbone_config['name']}'{_fitting(state)}."
+            "The weights are those of a ConvNeXt, but the backbone is "
+            f"'{model.backbone_config['name']}'{_fitting(state)}."
         )
     if kind == "meta":
         return meta(names)
@@ -173,8 +182,8 @@ def _timm(model: Network, state: Mapping[str, Tensor]) -> Layout:
         return face(names, project)
     if not set(state) & set(names.values()):
         raise UserError(
-            f"The weights' layout is none of released MFER, Meta ConvNeXt, timm '{backbone}' or one of our "
-            f"checkpoints: they begin with {listed(state)}{_fitting(state)}."
+            f"The layout of the weights is not that of released MFER, Meta ConvNeXt, timm '{backbone}' or our "
+            f"checkpoints: they start with {listed(state)}{_fitting(state)}."
         )
     norm = state.get("head.norm.weight")
     head_norm = norm is not None and norm.shape == (model.feature_dim,) and model.backbone_config["norm"] == "layer"
@@ -232,24 +241,12 @@ def _load(model: Network, state: Mapping[str, Tensor], layout: Layout, source: s
         more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise UserError(
             f"The weights of {source} ({layout.words} layout) do not fit the network; nothing was loaded:\n"
-            f"  {shown}{more}\nBuild the network like the weights' (backbone, attention, head, num_classes); "
-            "where only the heads differ, keep new ones (head='new')."
+            f"  {shown}{more}\nBuild the network to match the weights (backbone, attention, head, num_classes); "
+            "if only the heads differ, keep new ones (head='new')."
         )
-    _check_numbers(tensors, targets, source)
+    check_numbers(tensors, targets, source)
     model.load_state_dict(tensors, strict=False)
     return _report(model, source, layout.words, tensors, dropped, layout.colour)
-
-
-def _check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor], source: str) -> None:
-    """Reject weights that are not finite, or not floating-point where the network has floats."""
-    for name, tensor in tensors.items():
-        if targets[name].is_floating_point() and not tensor.is_floating_point():
-            found = f"holds {str(tensor.dtype).removeprefix('torch.')} numbers, which are no weights (quantised ones?)"
-        elif not tensor.to(targets[name].dtype).isfinite().all():  # torch has no isfinite for float8
-            found = "holds numbers that are not finite: the training that it comes from has diverged"
-        else:
-            continue
-        raise UserError(f"The weights of {source} were refused: '{name}' {found}. Take another file.")
 
 
 def _refuse_other_network(

@@ -106,7 +106,7 @@ def _fit(
 
 
 def _shapes(name: str, options: Mapping[str, Any]) -> Mapping[str, tuple[int, ...]]:
-    """Return the shapes of a backbone's tensors. Building all of them takes seconds, so that each is built once."""
+    """Return the shapes of a backbone's tensors. Building all backbones takes seconds, so each is built only once."""
     key = f"{name} {dict(options)}"
     if key not in _known:
         with torch.device("meta"):

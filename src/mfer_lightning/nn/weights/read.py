@@ -63,19 +63,22 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         raise
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path} was refused: it is damaged or holds more than weights (Python objects, which can run code when "
+            f"{path} was rejected: it is damaged or contains more than weights (Python objects, which can "
+            "run code when "
             "loaded). Save only the state dict: torch.save(model.state_dict(), path), or use .safetensors."
         ) from error
     except Exception as error:  # damaged files make the readers raise many kinds of exceptions
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} cannot be read as weights: {reason}. It may be damaged; get it anew.") from error
+        raise UserError(f"{path} cannot be read as weights: {reason}. It may be damaged: download it again.") from error
     state = tensors_of(content, str(path))
     if path.suffix != ".safetensors":
         check_storages(path, state.values())
     for name, value in state.items():
         plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
         if not plain or not is_stored_whole(value):
-            raise UserError(f"{path}: {name[:80]!r} is no plain tensor, or claims to be larger than what is stored.")
+            raise UserError(
+                f"{path}: {name[:80]!r} is not a plain tensor, or claims to be larger than its stored data."
+            )
     return state
 
 
@@ -86,12 +89,13 @@ def check_exists(path: Path) -> None:
         UserError: explaining what is legal.
     """
     if path.is_dir():
-        raise UserError(f"weights={path} is a folder: give a file in it, e.g. checkpoints/best.ckpt of a run's.")
+        raise UserError(f"weights={path} is a folder: give a file in it, e.g. checkpoints/best.ckpt of a run.")
     if not path.is_file():
         hint = nearest(str(path), ("none", "imagenet"))
         meant = f"; {hint}" if hint.startswith("did you mean") else "."
         raise UserError(
-            f"weights={path}: there is no such file. Legal are none, imagenet, or a .safetensors, .pth or .ckpt file"
+            f"weights={path}: there is no such file. The value must be none, imagenet, or a .safetensors, .pth "
+            "or .ckpt file"
             f"{meant}"
         )
 
@@ -104,8 +108,8 @@ def _refuse_text(path: Path) -> None:
         return
     line = start.decode("utf-8", "replace").splitlines()[0].strip()
     raise UserError(
-        f"{path} holds no weights but text that begins with {line[:60]!r}: a web page or a pointer was saved in the "
-        "place of the file, so download it again."
+        f"{path} contains no weights but text that starts with {line[:60]!r}: a web page or a pointer was saved "
+        "instead of the file. Download it again."
     )
 
 
@@ -132,10 +136,10 @@ def tensors_of(content: object, source: str) -> dict[str, Tensor]:
             content = content[wrapper]
             break
     if not isinstance(content, Mapping) or not content:
-        raise UserError(f"{source} holds no weights: expected names with tensors, found {type(content).__name__}.")
+        raise UserError(f"{source} contains no weights: expected names with tensors, found {type(content).__name__}.")
     strangers = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if strangers:
-        raise UserError(f"{source} holds entries that are not tensors: {listed(strangers)}.")
+        raise UserError(f"{source} contains entries that are not tensors: {listed(strangers)}.")
     state = {str(name): value for name, value in content.items()}
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in state):

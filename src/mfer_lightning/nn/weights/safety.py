@@ -61,12 +61,12 @@ def check_archive(path: Path) -> None:
     try:
         pickles = _check_zip(path, ALLOWED)
         if pickles != 1:
-            raise UserError(f"{path} is not a checkpoint of mfer_lightning: it holds {pickles} data.pkl.")
+            raise UserError(f"{path} is not a checkpoint of mfer_lightning: it contains {pickles} data.pkl.")
     except UserError:
         raise
     except Exception as error:  # damaged zip files and pickles raise many kinds of exceptions
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path} cannot be read as a checkpoint: it is cut off or damaged ({reason}).") from error
+        raise UserError(f"{path} cannot be read as a checkpoint: it is truncated or damaged ({reason}).") from error
 
 
 def check_weights_file(path: Path) -> None:
@@ -84,7 +84,7 @@ def check_weights_file(path: Path) -> None:
         return
     with path.open("rb") as file:
         if file.read(2) == b"PK":  # torch's current format is a zip archive, with its directory at the end
-            raise UserError(f"{path} cannot be read as weights: it is cut off or damaged; get it anew.")
+            raise UserError(f"{path} cannot be read as weights: it is truncated or damaged: download it again.")
         file.seek(0)
         size = path.stat().st_size
         for _ in range(5):  # before the data: magic number, version, machine, content, names of the storages
@@ -100,14 +100,14 @@ def _check_zip(path: Path, allowed: frozenset[str]) -> int:
         members = archive.infolist()
         if any(m.compress_type != zipfile.ZIP_STORED for m in members):
             raise UserError(
-                f"{path} cannot be read: its parts are compressed, which torch.save never does, so they "
-                "could grow without bounds."
+                f"{path} cannot be read: its parts are compressed, which torch.save never does, so their "
+                "size is unlimited."
             )
         claimed, size = sum(m.file_size for m in members), path.stat().st_size
         if claimed > size:
             raise UserError(
-                f"{path} cannot be read: it is damaged, or made to fill the memory: its parts would have "
-                f"{claimed:,} bytes, the file has {size:,}."
+                f"{path} cannot be read: it is damaged, or made to fill the memory: its parts claim "
+                f"{claimed:,} bytes, but the file has {size:,}."
             )
         pickles = [m for m in members if m.filename.rpartition("/")[2] == "data.pkl"]
         for member in pickles:
@@ -126,7 +126,7 @@ def _check_pickle(data: bytes | IO[bytes], path: Path, allowed: frozenset[str]) 
         named = argument if opcode.name == "GLOBAL" else opcode.name if opcode.name in _CALLS else None
         if named is not None and named not in allowed:
             raise UserError(
-                f"{path} cannot be read: it was refused, since it is damaged, or holds "
+                f"{path} cannot be read: it was rejected, since it is damaged, or contains "
                 "objects other than tensors and plain values, which could run code or fill the memory when loaded "
                 f"({str(named).replace(' ', '.')[:80]})."
             )

@@ -1,1 +1,1 @@
-"""Write a report as web page, Markdown, LaTeX and CSV, with its figures, from :mod:`..study` alone."""
+"""Write a report as web page, Markdown, LaTeX and CSV, with figures, from the data of :mod:`..study`."""

@@ -1,4 +1,4 @@
-"""Collect everything that a report says, in the order in which it says it."""
+"""Collect the content of a report, in order."""
 
 from __future__ import annotations
 
@@ -60,21 +60,21 @@ from mfer_lightning.reporting.study.sections import Section, known_axes, make_se
 from mfer_lightning.reporting.study.tables import Table
 from mfer_lightning.version import __version__
 
-_SELECTION = "These are selection figures, not test figures: the checkpoint was chosen on this split."
+_SELECTION = "These are selection results, not test results: the checkpoint was chosen on this split."
 
 
 @dataclass(frozen=True)
 class Options:
-    """What of a report can be chosen.
+    """Options of a report.
 
     Args:
-        title: heading; empty: named after the folders.
+        title: heading; empty: derived from the folders.
         baseline: ``axis=value`` pairs, or None for the simplest method.
-        metric: what methods are compared by.
-        axes: titles of axes to set against each other; empty: all.
+        metric: metric used to compare methods.
+        axes: titles of axes to cross in tables; empty: all.
         embedding: ``tsne``, ``pca`` or ``none``.
-        embedding_points: faces in each embedding.
-        plan: contrasts that were planned, or None.
+        embedding_points: number of faces in each embedding.
+        plan: planned contrasts, or None.
     """
 
     title: str = ""
@@ -88,7 +88,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Part:
-    """A heading with tables and figures under it, and above them what they say in words."""
+    """A heading with findings in words, tables and figures."""
 
     title: str
     items: tuple[Table | Group, ...]
@@ -102,7 +102,7 @@ class Part:
 
 @dataclass(eq=False)
 class Chapter:
-    """A section with everything that is said of it."""
+    """A section with all its parts."""
 
     section: Section
     findings: list[str]
@@ -110,7 +110,7 @@ class Chapter:
 
     @property
     def tables(self) -> list[Table]:
-        """All of them."""
+        """All tables."""
         return [item for part in self.parts for item in part.items if isinstance(item, Table)]
 
     @property
@@ -121,7 +121,7 @@ class Chapter:
 
 @dataclass(eq=False)
 class Document:
-    """A whole report."""
+    """A complete report."""
 
     title: str
     lead: str
@@ -138,16 +138,16 @@ class Document:
 def build_document(
     folders: Sequence[str], options: Options, output: Path, progress: Callable[[str], None] = lambda _: None
 ) -> Document:
-    """Read runs and say everything about them; figures are drawn into the output folder.
+    """Read runs and build the report; figures are drawn into the output folder.
 
     Args:
         folders: runs, sweeps, or folders of them.
-        options: what was chosen.
-        output: where the report is being written.
-        progress: called with a few words at each step.
+        options: options of the report.
+        output: folder to which the report is written.
+        progress: called with a short description at each step.
 
     Raises:
-        UserError: where there is no usable run and no matrix at all, or an option names nothing that is there.
+        UserError: if there is no usable run or matrix, or an option names something that does not exist.
     """
     progress("reading runs")
     found = find_results(folders)
@@ -162,7 +162,7 @@ def build_document(
     plan = options.plan
     placed: list[tuple[Planned, ...]] = [()] * len(sections) if plan is None else place_contrasts(plan, sections)
     failed = {failure.run for sweep in sweeps for failure in sweep.failures}
-    unread = [item for item in found.left_out if item.folder.name not in failed]  # said below, with the job's reason
+    unread = [item for item in found.left_out if item.folder.name not in failed]  # listed below, with the job's reason
     told = said_once([*unread, *without, *repeated, *unlike])
     told += [(f"job `{f.overrides}`", f"failed: {f.error}") for sweep in sweeps for f in sweep.failures]
     chapters = []
@@ -227,7 +227,7 @@ def _chapter(
 def _planned(
     panels: SectionPanels, plan: Plan, placed: Sequence[Planned], metric: MethodMetric
 ) -> tuple[list[str], Part]:
-    """Compare the planned contrasts of a section; give what is said of them in short, and their part."""
+    """Compare the planned contrasts of a section; return their summary and their chapter."""
     by = plan.metric or metric
     judged = judge(panels.section, placed, by)
     short = summary(plan, judged, by)
@@ -237,7 +237,7 @@ def _planned(
 
 
 def _warnings(section: Section) -> list[str]:
-    """Say where figures are not what they look like."""
+    """Return warnings about results that are easily misread."""
     told = [_SELECTION] if section.marked else []
     rules = {run.result["selection"]["rule"] for run in section.runs}
     if BEST_ON_TEST in rules:
@@ -246,7 +246,7 @@ def _warnings(section: Section) -> list[str]:
             "set, as most published figures are."
         )
     elif LAST_EPOCH in rules:
-        told.append(f"{section.protocol}: validation faces are trained on, too, so nothing is left to select on.")
+        told.append(f"{section.protocol}: validation faces are also trained on, so there are none to select on.")
     elif section.split == "test" and section.evaluation_set.startswith("all of val"):
         told.append(f"{section.protocol}: the reported set is the dataset's own validation set, not its test set.")
     for method in section.methods:
@@ -266,7 +266,7 @@ def _single(section: Section) -> str:
         values = method.figures("accuracy")
         seeds = f"{method.seeds} seed{'s' * (method.seeds != 1)}"
         reached = f"{100 * sum(values) / len(values):.2f}% accuracy" if values else "no accuracy"
-        return f"One method, {method.label}, with {seeds}: {reached}. There is nothing to compare it with."
+        return f"One method, {method.label}, with {seeds}: {reached}. There is no other method to compare it with."
     return "No comparison: no runs here have predictions of the same faces."
 
 
@@ -280,14 +280,14 @@ def _lead(sections: Sequence[Section]) -> str:
     if varied:
         words += f"; they differ in {', '.join(varied[:8])}"
     if len(sections) > 1:
-        words += f". {len(sections)} sections: what was measured under another protocol or on other faces never stands in one column"  # noqa: E501
+        words += f". {len(sections)} sections: results under different protocols or on different faces are never in the same column"  # noqa: E501
     return f"{words}."
 
 
 def _commands(folders: Sequence[str], sweeps: Sequence[Sweep], options: Options) -> list[str]:
     found = [sweep.command for sweep in sweeps if sweep.command is not None]
     if len(found) < len(folders):
-        found.append("# other runs: the options stand in config.yaml in each run's folder")
+        found.append("# other runs: the options are in config.yaml in each run's folder")
     words = ["mfer report", *(short_path(Path(name).expanduser()) for name in folders)]
     words += [f"'baseline={options.baseline}'"] if options.baseline else []
     words += [f"metric={options.metric}"] if options.metric != "accuracy" else []

@@ -1,4 +1,4 @@
-"""Escape text for LaTeX, so that the document compiles whatever a name holds."""
+"""Escape text for LaTeX, so that the document compiles with any name."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SPECIAL = {
 
 
 def latex(text: object) -> str:
-    r"""Write text so that pdflatex takes it literally.
+    r"""Escape text for pdflatex.
 
-    Letters beyond Latin ones, which the standard fonts do not have, become question marks.
+    Non-Latin letters, which the standard fonts do not have, become question marks.
 
     Example:
         >>> latex("5% ± 1_a")

@@ -14,15 +14,15 @@ from mfer_lightning.reporting.study.tables import Table
 
 @dataclass(frozen=True)
 class MatrixSection:
-    """A section on a matrix.
+    """A section about a matrix.
 
     Args:
         title: heading.
-        slug: for links and files.
+        slug: name for links and files.
         words: what was measured, in a sentence.
-        findings: a sentence a model.
-        notes: what keeps pairs from being compared.
-        table: one row a pair.
+        findings: one sentence per model.
+        notes: reasons why pairs are not comparable.
+        table: one row per pair.
         figure: the heat map.
     """
 
@@ -36,10 +36,10 @@ class MatrixSection:
 
 
 def matrix_sections(matrices: Sequence[StoredMatrix], folder: Path) -> list[MatrixSection]:
-    """Draw the heat maps and write the words.
+    """Draw the heat maps and write the text.
 
     Args:
-        matrices: any number.
+        matrices: the matrices.
         folder: the report's folder.
     """
     sections = []

@@ -1,4 +1,4 @@
-"""Draw the panels of a section into files, and group them under headings."""
+"""Draw the panels of a section to files, and group them under headings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from mfer_lightning.reporting.study.sections import Method, Section
 
-#: Methods that get panels of their own; with more, a page could not be read.
+#: Maximum number of methods with their own panels, to keep the page readable.
 MOST_PANELS = 12
 
 
@@ -22,8 +22,8 @@ class Picture:
 
     Args:
         file: its PNG, relative to the report's folder.
-        svg: the same for the page.
-        alt: what it shows, in words.
+        svg: its SVG, for the page.
+        alt: text description.
     """
 
     file: str
@@ -33,12 +33,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Group:
-    """Panels that belong together, with a heading.
+    """A group of panels with a heading.
 
     Args:
         title: heading.
-        caption: how to read them.
-        pictures: at least one.
+        caption: explanation of the panels.
+        pictures: the panels, at least one.
     """
 
     title: str
@@ -50,7 +50,7 @@ class SectionPanels:
     """Draws the panels of a section.
 
     Args:
-        section: what to draw.
+        section: the section to draw.
         folder: the report's folder.
     """
 
@@ -61,18 +61,18 @@ class SectionPanels:
         self._files: set[str] = set()
 
     def limit_note(self, shown: int | None = None) -> str:
-        """Say how many methods are shown, if it is not all of them; ``shown`` as a rule are those of ``methods``."""
+        """Return a sentence with the number of methods shown, if not all; default: those of ``methods``."""
         total, shown = len(self.section.methods), len(self.methods) if shown is None else shown
-        return f" Of {total} methods {shown} are shown." if shown < total else ""
+        return f" {shown} of {total} methods are shown." if shown < total else ""
 
     def picture(self, name: str, alt: str, draw: Callable[..., str], *data: Any, **options: Any) -> Picture:
         """Draw a panel.
 
         Args:
-            name: of its file, any words.
-            alt: what it shows.
-            draw: one of the panels of :mod:`mfer_lightning.figures`, which takes ``path`` and returns SVG.
-            data: what is drawn.
+            name: name of its file, any text.
+            alt: text description.
+            draw: a panel function of :mod:`mfer_lightning.figures`, which takes ``path`` and returns SVG.
+            data: the data to draw.
             options: further arguments of ``draw``.
         """
         safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or "figure"

@@ -15,24 +15,24 @@ from mfer_lightning.reporting.pages.document import Document
 from mfer_lightning.reporting.pages.latex import latex
 from mfer_lightning.reporting.study.tables import Cell, Table
 
-#: A table of more rows than this is broken over pages.
+#: A table with more rows than this is broken over pages.
 LONG = 38
 
 
 def render_html(document: Document) -> str:
-    """Write the page: one file that needs nothing else, neither network nor other files."""
+    """Write the page: a single file that needs neither network nor other files."""
     environment = _environment(autoescape=True)
     environment.filters["interval"] = interval_drawing
     return environment.get_template("report.html.j2").render(
         document=document,
         css=Markup(_resource("page.css")),  # noqa: S704 - the package's own file
         script=Markup(_resource("page.js")),  # noqa: S704 - the package's own file
-        raw=Markup,  # of drawings alone, which matplotlib has escaped
+        raw=Markup,  # only for drawings, which matplotlib has escaped
     )
 
 
 def render_markdown(document: Document) -> str:
-    """Write the same as Markdown, with the figures beside it."""
+    """Write the same as Markdown, with the figures in separate files."""
     environment = _environment(autoescape=False)
     environment.filters["table"] = markdown_table
     environment.filters["plain"] = markdown_text
@@ -48,14 +48,14 @@ def render_latex(document: Document) -> str:
 
 
 def render_csv(table: Table) -> str:
-    """Write a table as CSV: plain numbers where it has them, else what readers see."""
+    """Write a table as CSV: plain numbers if it has them, else the displayed text."""
     if table.data:
         return _csv_of(table.data)
     return _csv([c.title for c in table.columns], [[cell.text for cell in row] for row in table.rows])
 
 
 def render_runs(document: Document) -> str:
-    """Write one row a run as CSV: its section, axes, seed and all figures."""
+    """Write one row per run as CSV: its section, axes, seed and all metrics."""
     rows: list[dict[str, Any]] = []
     for chapter in document.chapters:
         section = chapter.section
@@ -71,7 +71,7 @@ def render_runs(document: Document) -> str:
 
 
 def interval_drawing(cell: Cell, reach: Sequence[float]) -> Mapping[str, float] | None:
-    """Give the places of a cell's small drawing, in a box 120 wide; None where it has none."""
+    """Return the positions of a cell's small drawing, in a box 120 wide; None if it has none."""
     if cell.interval is None:
         return None
     low, high = reach
@@ -92,7 +92,7 @@ def markdown_table(table: Table) -> str:
 
 
 def markdown_text(text: object) -> str:
-    r"""Write text so that Markdown takes it literally, on one line.
+    r"""Escape text for Markdown, on one line.
 
     Example:
         >>> markdown_text("a|b_c <i>")
@@ -105,7 +105,7 @@ def markdown_text(text: object) -> str:
 
 
 def latex_table(table: Table) -> str:
-    """Write a table with booktabs: no wider than the page, broken over pages where it is long."""
+    """Write a table with booktabs: no wider than the page, and broken over pages if it is long."""
     align = "".join("r" if c.numeric else "l" for c in table.columns)
     head = " & ".join(latex(c.title) for c in table.columns) + r" \\"
     body = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in table.rows]
@@ -128,7 +128,7 @@ def _latex_cell(cell: Cell) -> str:
 def _environment(autoescape: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mfer_lightning.reporting.pages"),
-        autoescape=autoescape,  # noqa: S701 - Markdown and LaTeX have escapes of their own
+        autoescape=autoescape,  # noqa: S701 - Markdown and LaTeX have their own escapes
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -143,7 +143,7 @@ def _resource(name: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Take out the empty lines that templates leave in rows."""
+    """Remove the empty lines that templates leave in rows."""
     lines: list[str] = []
     for line in text.splitlines():
         if line.strip() or (lines and lines[-1]):

@@ -26,7 +26,7 @@ from mfer_lightning.reporting.study.sections import Method, Section
 
 
 def method_panels(panels: SectionPanels, metric: str) -> Group | None:
-    """Draw the main figures with their intervals, and the differences from the baseline."""
+    """Draw the main results with their intervals, and the differences from the baseline."""
     section, pictures = panels.section, []
     for name, named in SHARES.items():
         rows = [row for m in panels.methods if (row := _over_seeds(m, name, m is section.baseline))]
@@ -50,29 +50,29 @@ def method_panels(panels: SectionPanels, metric: str) -> Group | None:
         alt = f"{title} in points: {told}."
         pictures.append(panels.picture("difference", alt, estimates_panel, rows, differences=True, **words))
     covered = {interval.covers for m in panels.methods if (interval := method_interval(m, metric)) is not None}
-    over = " or, of fewer than three seeds, ".join(f"over {words}" for words in sorted(covered, reverse=True))
+    over = " or, with fewer than three seeds, ".join(f"over {words}" for words in sorted(covered, reverse=True))
     caption = f"Lines are 95% intervals of the mean over seeds, {over}. " if covered else ""
     caption += "Small dots are seeds, the dashed line is the baseline. "
     if any(c.low is not None for _, c in compared):
         caption += (
-            "The last panel is the difference over seeds and faces (▲ better, ▼ worse, ● tie, Holm-corrected); with "
-            "fewer than three seeds on either side it has no interval, and shows seeds less the baseline's mean. "
+            "The last panel shows the difference over seeds and faces (▲ better, ▼ worse, ● tie, Holm-corrected); with "
+            "fewer than three seeds on either side it has no interval, and shows seeds minus the baseline's mean. "
         )
     elif compared:
         caption += "Differences from the baseline have no interval with fewer than three seeds and are not drawn. "
     if _one_annotator(section) is not None:
-        caption += "The dotted line is how often a single annotator agrees with the others, which a model may surpass. "
+        caption += "The dotted line is the agreement of a single annotator with the others; a model may exceed it. "
     caption = caption.rstrip() + panels.limit_note()
-    return Group("Figures with intervals", caption, tuple(pictures)) if pictures else None
+    return Group("Results with intervals", caption, tuple(pictures)) if pictures else None
 
 
 def contrast_panels(panels: SectionPanels, judged: Sequence[Planned], metric: MethodMetric) -> Group | None:
-    """Draw the difference of every planned contrast with its interval; None where nothing could be compared.
+    """Draw the difference of every planned contrast with its interval; None if nothing could be compared.
 
     Args:
-        panels: draws them.
-        judged: of :func:`mfer_lightning.reporting.study.contrasts.judge`.
-        metric: the compared figure.
+        panels: draws the panels.
+        judged: result of :func:`mfer_lightning.reporting.study.contrasts.judge`.
+        metric: the compared metric.
     """
     if all(planned.comparison is None for planned in judged):
         return None
@@ -92,9 +92,9 @@ def contrast_panels(panels: SectionPanels, judged: Sequence[Planned], metric: Me
     family = "the contrasts of its family" if len({p.contrast.family for p in judged}) > 1 else "these contrasts"
     caption = (
         "Difference of the two methods of each contrast with its 95% interval over seeds and faces (▲ better, ▼ worse, "
-        f"● tie, Holm-corrected over {family} alone); without an interval, small dots are seeds less the other "
-        "method's mean. What could be seen, in points, is the true "
-        "difference that would have been found four times in five."
+        f"● tie, Holm-corrected over {family} only); without an interval, small dots are seeds minus the other "
+        'method\'s mean. "Could be seen" is the true difference, in points, that '
+        "would have been detected four times in five."
     )
     return Group("Differences with intervals", caption, (picture,))
 
@@ -107,12 +107,12 @@ def confusion_panels(panels: SectionPanels) -> Group:
         alt = f"Confusion matrix of {method.short}. {_largest_confusions(total, names)}"
         name = f"confusion-{method.short}"
         pictures.append(panels.picture(name, alt, confusion_panel, total, names, title=method.short))
-    caption = f"Share of each true class in per cent, over all seeds; rows are the truth.{panels.limit_note()}"
+    caption = f"Proportions of each true class in per cent, over all seeds; rows are true classes.{panels.limit_note()}"
     return Group("Confusion matrices", caption, tuple(pictures))
 
 
 def class_panels(panels: SectionPanels) -> Group:
-    """Draw the recall of each class with every method."""
+    """Draw the recall of each class for all methods."""
     pictures, classes = [], {}
     for name, n in zip(panels.section.class_names, panels.section.support, strict=True):
         rows = []
@@ -130,14 +130,14 @@ def class_panels(panels: SectionPanels) -> Group:
         words = {"title": f"{name} ({n:,} faces)", "unit": "recall (%)"}
         pictures.append(panels.picture(f"recall-{name}", alt, estimates_panel, rows, limits=limits, **words))
     caption = (
-        "Mean recall over seeds, which are the small dots. Lines are Wilson's 95% intervals for one network of that "
-        f"recall on as many faces: what other faces would change.{panels.limit_note()}"
+        "Mean recall over seeds, which are the small dots. Lines are Wilson's 95% intervals for one network with that "
+        f"recall on as many faces: the effect of other faces.{panels.limit_note()}"
     )
     return Group("Recall of each class", caption, tuple(pictures))
 
 
 def reliability_panels(panels: SectionPanels) -> Group | None:
-    """Draw a reliability diagram for each method, its seeds joined."""
+    """Draw a reliability diagram for each method, with all its seeds together."""
     pictures = []
     for method in panels.methods:
         tables = method.tables
@@ -151,16 +151,16 @@ def reliability_panels(panels: SectionPanels) -> Group | None:
         words: dict[str, Any] = {"title": title, "seeds": len(tables)}
         pictures.append(panels.picture(f"reliability-{method.short}", alt, reliability_panel, p, y, **words))
     caption = (
-        "Accuracy over confidence in ten bins of equal mass, all seeds joined; 95% intervals count each face "
-        "once. On the dashed line confidences can be "
-        "believed; below it the network is surer than right. ECE is the mean of the seeds' own (15 bins)."
+        "Accuracy over confidence in ten bins of equal mass, all seeds together; 95% intervals count each face "
+        "once. On the dashed line confidence equals "
+        "accuracy; below it the network is overconfident. ECE is the mean over seeds (15 bins)."
         f"{panels.limit_note()}"
     )
     return Group("Reliability", caption, tuple(pictures)) if pictures else None
 
 
 def risk_coverage_panels(panels: SectionPanels) -> Group | None:
-    """Draw a risk-coverage curve for each method, its seeds joined."""
+    """Draw a risk-coverage curve for each method, with all its seeds together."""
     pictures = []
     for method in panels.methods:
         tables = method.tables
@@ -170,14 +170,15 @@ def risk_coverage_panels(panels: SectionPanels) -> Group | None:
         right = np.concatenate([t.pred == t.label for t in tables])
         curve = risk_coverage(confidence, right)
         told = "; ".join(f"{share:.0%} answered, {100 * curve.risk_at(share):.1f}" for share in (1.0, 0.8, 0.5))
-        alt = f"Wrong answers of {method.short} in per cent where the surest faces are answered: {told}."
+        alt = f"Wrong answers of {method.short} in per cent if only the most confident faces are answered: {told}."
         name = f"risk-coverage-{method.short}"
         words: dict[str, Any] = {"title": method.short, "seeds": len(tables)}
         pictures.append(panels.picture(name, alt, risk_coverage_panel, confidence, right, **words))
     caption = (
-        "Share of wrong answers where only the surest faces are answered, all seeds joined, with Wilson's 95% "
-        "intervals, which count each face once. The dashed line is the error over all faces. Where confidence says "
-        f"which answers are right, the curve rises late.{panels.limit_note()}"
+        "Proportion of wrong answers if only the most confident faces are answered, all seeds together, with Wilson's "
+        "95% intervals, which count each face once. The dashed line is the error over all faces. If "
+        "confidence predicts "
+        f"correctness, the curve rises late.{panels.limit_note()}"
     )
     return Group("Risk and coverage", caption, tuple(pictures)) if pictures else None
 
@@ -192,7 +193,7 @@ def _over_seeds(method: Method, name: str, is_baseline: bool) -> Estimate | None
 
 
 def _difference(label: str, comparison: MethodComparison, seeds: Sequence[float], words: str = "") -> Estimate:
-    """Make a row of a difference; without an interval its mark alone would look like a finding, so that seeds stand."""
+    """Make a row for a difference; without an interval, show seeds, since a mark alone would look like a finding."""
     low, high = comparison.low, comparison.high
     if low is None:
         return Estimate(label, seeds=tuple(100 * v for v in seeds), verdict=comparison.verdict, words=words)
@@ -200,7 +201,7 @@ def _difference(label: str, comparison: MethodComparison, seeds: Sequence[float]
 
 
 def _seeds_less(method: Method, against: Method, metric: str) -> list[float]:
-    """Give each seed's figure less the mean of another method's."""
+    """Return each seed's result minus the mean of another method."""
     base = against.figures(metric)
     return [value - float(np.mean(base)) for value in method.figures(metric)] if base else []
 
@@ -214,14 +215,14 @@ def _estimate(
     verdict: str = "tie",
     words: str = "",
 ) -> Estimate:
-    """Make a row in per cent of shares; a single seed is not drawn apart."""
+    """Make a row in per cent from proportions; a single seed is not drawn separately."""
     low, high = (None if end is None else 100 * end for end in (low, high))
     dots = tuple(100 * v for v in seeds) if len(seeds) > 1 else ()
     return Estimate(label, 100 * value, low, high, dots, verdict, words)
 
 
 def _one_annotator(section: Section) -> tuple[float, str] | None:
-    """Return how often a single annotator agrees with the others, if results say it; all are of the same faces."""
+    """Return how often a single annotator agrees with the others, if recorded; all results are on the same faces."""
     for run in section.runs:
         found = run.result.get("annotators")
         value = found.get("single_annotator") if isinstance(found, Mapping) else None

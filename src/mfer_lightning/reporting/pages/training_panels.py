@@ -1,4 +1,4 @@
-"""Draw the panels of a section that need more than results: learning curves, and features in the plane."""
+"""Draw the panels of a section that need more than results: learning curves and embeddings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfer_lightning.reporting.pages.panel_groups import Group, SectionPanels
 from mfer_lightning.reporting.study.feature_space import FeatureSpace
 from mfer_lightning.reporting.study.sections import Method
 
-#: Embeddings, each of which takes seconds.
+#: Maximum number of embeddings, each of which takes seconds.
 MOST_EMBEDDINGS = 6
 
 #: Column of ``metrics.csv`` -> heading, unit, factor.
@@ -25,11 +25,11 @@ CURVES = {
     "train/loss": ("Training loss", "loss", 1.0),
     "val/nll": ("Negative log-likelihood on val", "nats", 1.0),
 }
-EMBEDDINGS = {"tsne": "t-SNE: neighbourhoods count, distances between clusters mean little", "pca": "PCA"}
+EMBEDDINGS = {"tsne": "t-SNE: neighbourhoods are meaningful, distances between clusters are not", "pca": "PCA"}
 
 
 def curve_panels(panels: SectionPanels) -> tuple[Group | None, list[str]]:
-    """Draw learning curves, the mean over seeds with a band; return what could not be read as well."""
+    """Draw learning curves, the mean over seeds with a band; also return the files that could not be read."""
     found: dict[str, dict[str, list[Curve]]] = {name: {} for name in CURVES}
     problems: list[str] = []
     shown = panels.methods[: len(STYLES)]
@@ -49,8 +49,8 @@ def curve_panels(panels: SectionPanels) -> tuple[Group | None, list[str]]:
             alt = f"{title} over the epochs: {told}."
             pictures.append(panels.picture(f"curve-{name}", alt, curves_panel, bands, **options))
     caption = (
-        "Mean over seeds with a band of one standard deviation; dots stand at the mean selected epoch. Losses of "
-        "different methods hold different terms: compare their course, not their height."
+        "Mean over seeds with a band of one standard deviation; dots mark the mean selected epoch. Losses of "
+        "different methods have different terms: compare their shape, not their height."
         f"{panels.limit_note(len(shown))}"
     )
     return (Group("Learning curves", caption, tuple(pictures)) if pictures else None), problems
@@ -59,25 +59,25 @@ def curve_panels(panels: SectionPanels) -> tuple[Group | None, list[str]]:
 def begin_planes(
     panels: SectionPanels, space: FeatureSpace, how: str, progress: Callable[[str], None] = lambda _: None
 ) -> Callable[[], dict[str, NDArray[np.floating]]]:
-    """Begin to compute where the faces lie in the plane, beside the figures that are drawn meanwhile.
+    """Start to compute the embeddings, in parallel to drawing other figures.
 
-    Points that runs have kept are taken as they are.
+    Embeddings stored by runs are reused.
 
     Args:
-        panels: says which methods are drawn.
-        space: of :func:`mfer_lightning.reporting.study.feature_space.measure_features`.
+        panels: determines which methods are drawn.
+        space: result of :func:`mfer_lightning.reporting.study.feature_space.measure_features`.
         how: ``tsne`` or ``pca``.
-        progress: called with a few words where points are computed, which takes seconds for each method.
+        progress: called with a short description if embeddings are computed, which takes seconds per method.
 
     Returns:
-        Waits for the points and gives them: method label -> (M,2).
+        A function that waits for the points and returns them: method label -> (M,2).
     """
     shown = [m.label for m in panels.methods if m.label in space.clouds][:MOST_EMBEDDINGS]
     kept = {label: space.clouds[label].plane for label in shown if how == "tsne"}
     ready = {label: plane for label, plane in kept.items() if plane is not None}
     new = [label for label in shown if label not in ready]
     if new:
-        progress(f"{panels.section.title}: features of {len(new)} methods in the plane")
+        progress(f"{panels.section.title}: embeddings of {len(new)} methods")
     begun = embed_all([space.clouds[label].feature for label in new], how)
     return lambda: {**ready, **dict(zip(new, begun(), strict=True))}
 
@@ -85,13 +85,13 @@ def begin_planes(
 def embedding_panels(
     panels: SectionPanels, space: FeatureSpace, how: str, planes: Mapping[str, NDArray[np.floating]]
 ) -> Group | None:
-    """Draw features in the plane side by side, a panel for each method.
+    """Draw 2-D embeddings of the features side by side, one panel per method.
 
     Args:
-        panels: draws them.
-        space: of :func:`mfer_lightning.reporting.study.feature_space.measure_features`.
+        panels: draws the panels.
+        space: result of :func:`mfer_lightning.reporting.study.feature_space.measure_features`.
         how: ``tsne`` or ``pca``.
-        planes: of :func:`begin_planes`.
+        planes: result of :func:`begin_planes`.
     """
     pictures = []
     shown = [m for m in panels.methods if m.label in planes]
@@ -106,7 +106,7 @@ def embedding_panels(
         pictures.append(panels.picture(name, alt, embedding_panel, plane, cloud.label, names, **words))
     caption = (
         f"Features of each method's first seed ({EMBEDDINGS[how]}), as in the MFER paper's comparison of losses. The "
-        "measure below each is taken in the whole feature space over all faces and seeds, not from the drawing."
+        "measure below each is computed in the full feature space over all faces and seeds, not from the drawing."
         f"{panels.limit_note(len(shown))}"
     )
     return Group("Features in the plane", caption, tuple(pictures)) if pictures else None

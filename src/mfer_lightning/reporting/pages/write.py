@@ -1,4 +1,4 @@
-"""Write a report into a folder, whole or not at all."""
+"""Write a report into a folder atomically."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from mfer_lightning.files import write_text
 from mfer_lightning.reporting.pages.document import Document, Options, build_document
 from mfer_lightning.reporting.pages.render import render_csv, render_html, render_latex, render_markdown, render_runs
 
-#: By this file, and by holding nothing but these, a folder is known to be a report, which a later one may replace.
+#: A folder with this file, and nothing except these files, is a report, which a later one may replace.
 PAGE = "report.html"
 CONTENT = {PAGE, "report.md", "report.tex", "tables", "figures"}
-#: What our pages say of themselves near their beginning.
+#: Text near the start of our pages, which identifies them.
 _MARK = b'name="generator" content="mfer_lightning'
 
 
 def write_report(
     folders: Sequence[str], output: str | Path, options: Options, progress: Callable[[str], None] = lambda _: None
 ) -> Document:
-    """Make a report from finished runs: ``report.html``, ``report.md``, ``report.tex``, ``tables/`` and ``figures/``.
+    """Write a report on finished runs: ``report.html``, ``report.md``, ``report.tex``, ``tables/`` and ``figures/``.
 
     Args:
         folders: runs, sweeps, or folders of them.
-        output: folder of the report; an earlier report there is replaced when the new one is whole.
-        options: what was chosen.
-        progress: called with a few words at each step.
+        output: folder of the report; an earlier report there is replaced when the new one is complete.
+        options: options of the report.
+        progress: called with a short description at each step.
 
     Returns:
-        What the report says.
+        The content of the report.
 
     Raises:
-        UserError: where there is nothing to report on, or the folder holds something else or cannot be written to.
+        UserError: if there is nothing to report on, or the folder contains something else or cannot be written to.
     """
     target = Path(output).expanduser()
     if target.exists() and not _replaceable(target):
-        raise UserError(f"{target} exists and is no report: choose another folder with output=<folder>.")
+        raise UserError(f"{target} exists and is not a report: choose another folder with output=<folder>.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
@@ -69,7 +69,7 @@ def _write(document: Document, folder: Path) -> None:
 
 
 def _replaceable(target: Path) -> bool:
-    """Whether nothing of anybody else's is lost: other programs write a ``report.html``, too."""
+    """Whether the folder is one of our reports; other programs may also write a ``report.html``."""
     if not target.is_dir():
         return False
     names = {path.name for path in target.iterdir() if path.name != ".DS_Store"}

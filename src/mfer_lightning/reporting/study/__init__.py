@@ -1,4 +1,4 @@
-"""Work out what a report says: group runs into methods, compare the methods, make plain tables and text.
+"""Compute the content of a report: group runs into methods, compare the methods, make tables and text.
 
-Nothing here knows how a report looks; :mod:`mfer_lightning.reporting.pages` writes it down.
+Independent of the layout, which is in :mod:`mfer_lightning.reporting.pages`.
 """

@@ -1,4 +1,4 @@
-"""Make the tables that look into methods: two axes against each other, and the classes."""
+"""Make the ablation tables: pairs of axes, and classes."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from mfer_lightning.reporting.study.method_tables import SHARES
 from mfer_lightning.reporting.study.sections import Method, Section
 from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Number, Table, mean_of, spread
 
-#: Of more axes, only the first so many are set against each other.
+#: Maximum number of axes to cross.
 MOST_AXES = 4
-#: A table with more columns than this, or with most of its cells empty, says nothing at a glance.
+#: Tables with more columns than this, or with mostly empty cells, are unreadable.
 MOST_COLUMNS = 12
 _MARKS = {"better": " ▲", "worse": " ▼"}
 
 
 def ablation_tables(section: Section, metric: str, asked: Sequence[str] = ()) -> list[Table]:
-    """Set every two axes against each other: rows and columns their values, cells the mean over seeds.
+    """Cross every two axes: their values are rows and columns, and cells the mean over seeds.
 
-    Where there are further axes, they are held at one value each: a table for each of their combinations that occur
-    with more than one cell, those of the baseline first, at most four.
+    Further axes are held constant: there is one table for each combination of their values that has more than one cell,
+    the baseline's first, at most four.
 
     Args:
         section: the methods.
-        metric: the figure.
-        asked: titles or names of axes to set against each other; empty: all, up to four.
+        metric: the metric.
+        asked: titles or names of axes to cross; empty: all, up to four.
     """
     axes = [a for a in section.axes if a.title in asked or a.key in asked] if asked else list(section.axes[:MOST_AXES])
     tables = []
@@ -104,15 +104,16 @@ def class_table(section: Section) -> Table:
         return cells, data
 
     caption = (
-        "Mean recall over seeds in per cent; below it Wilson's 95% interval for one network of that recall on as many "
-        "faces (in brackets behind the class)."
+        "Mean recall over seeds in per cent; below it Wilson's 95% interval for one network with that recall "
+        "on as many "
+        "faces (in brackets after the class)."
     )
     columns = [Column(f"{name} ({n:,})", numeric=True) for name, n in faces.items()]
     return method_table(section, "recall", "Recall of each class", columns, row, caption)
 
 
 def recalls(method: Method, class_name: str) -> list[float]:
-    """The recall of a class with each seed that has one."""
+    """Return the recall of a class for each seed that has one."""
     found = [run.result["per_class"][class_name]["recall"] for run in method.runs]
     return [float(value) for value in found if value is not None]
 

@@ -12,17 +12,17 @@ from mfer_lightning.config.former_names import with_first_names, with_options_of
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.identity import IRRELEVANT, LATER
 
-#: A configuration as dotted names and values in words.
+#: A configuration as dotted names and values as text.
 Flat = Mapping[str, str]
 
-#: What a value is called where a configuration does not have it.
+#: Text for a value that a configuration does not have.
 ABSENT = "–"
 
-#: What does not make another method of a run, beyond what does not belong to its identity: the seed is what methods
-#: are repeated with, and recording test figures changes nothing that is trained.
+#: Options that do not distinguish methods, in addition to those outside a run's identity: the seed repeats a method,
+#: #: and recording test metrics does not change training.
 _NOT_A_METHOD = (*IRRELEVANT, "seed", "track_test", "report")
 
-#: Names that readers know the commonest options by; the order is the order of columns.
+#: Familiar names of common options, in the order of columns.
 TITLES = {
     RECIPE: "experiment",
     "trained_on": "trained on",
@@ -54,18 +54,18 @@ TITLES = {
 }
 _ORDER = {key: place for place, key in enumerate(TITLES)}
 
-#: Values that stand for "nothing added", simplest first; of an axis without one the smallest number is the simplest.
+#: Values that mean "nothing added", simplest first; on an axis without one, the smallest number is the simplest.
 _SIMPLE = ("none", "ce", "linear", "label", "majority", "shuffle", "false", "best", ABSENT)
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One thing in which methods differ.
+    """One option in which methods differ.
 
     Args:
         key: dotted name in the configuration.
-        title: what readers call it.
-        tied: dotted names of what changes with it, value by value.
+        title: its familiar name.
+        tied: dotted names of options that change with it, value by value.
     """
 
     key: str
@@ -74,7 +74,7 @@ class Axis:
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, str]:
-    """Write a configuration as dotted names and words, without what does not make another method.
+    """Convert a configuration to dotted names and text, without options that do not distinguish methods.
 
     Example:
         >>> flatten({"ema": {"name": "ema", "decay": None}, "seed": 3, "paths": {"runs": "runs"}})
@@ -92,13 +92,13 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
                 continue
             if isinstance(value, Mapping) and value:
                 walk(value, f"{dotted}.")
-            elif dotted == "dataset.root":  # where the data folder is does not matter; which dataset in it does
+            elif dotted == "dataset.root":  # the location of the data folder does not matter, only the dataset in it
                 found[dotted] = str(value).removeprefix(data)
             else:
                 found[dotted] = in_words(value)
 
     walk(config, "")
-    for dotted, value in LATER.items():  # as if runs of earlier versions had said so
+    for dotted, value in LATER.items():  # the values of runs of earlier versions
         group = dotted.partition(".")[0]
         if group == "attention" and found.get("attention.name") == "none":
             continue  # has no options
@@ -110,18 +110,18 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _augment_written_out(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the augmentation as its transforms, so that runs of before are compared option by option as well."""
+    """Convert the augmentation to its transforms, so that runs of earlier versions can be compared by option."""
     node = config.get("augment")
     if not isinstance(node, Mapping) or "_target_" in node:
         return {}
     try:
         return {"augment": with_transforms(node)}
-    except UserError:  # of a version that had other names
+    except UserError:  # from a version with other names
         return {}
 
 
 def in_words(value: Any) -> str:
-    """Write a value of a configuration as on the command line.
+    """Format a configuration value as on the command line.
 
     Example:
         >>> in_words(None), in_words(True), in_words(0.30000000000000004), in_words([1, 2])
@@ -139,17 +139,17 @@ def in_words(value: Any) -> str:
 
 
 def find_axes(configs: Sequence[Flat]) -> tuple[Axis, ...]:
-    """Find in what configurations differ.
+    """Find the options in which configurations differ.
 
-    An option that only follows from the name of its choice (``loss.feature_weight`` from ``loss.name``), or from a
-    recipe, is no axis of its own; of options that change together, value by value, the best-known one is the axis and
-    names the others.
+    An option that is determined by the name of its choice (``loss.feature_weight`` by ``loss.name``), or by a recipe,
+    is not a separate axis. Of options that change together, value by value, the best-known one is the axis and lists
+    the others.
 
     Args:
-        configs: at least one, of :func:`flatten`.
+        configs: at least one result of :func:`flatten`.
 
     Returns:
-        The axes, the best-known first; none where all are equal.
+        The axes, the best-known first; empty if all are equal.
 
     Example:
         >>> a = {"loss.name": "ce", "loss.weight": "0", "optimizer.lr": "0.1"}
@@ -159,7 +159,7 @@ def find_axes(configs: Sequence[Flat]) -> tuple[Axis, ...]:
     """
     keys = dict.fromkeys(key for config in configs for key in config)
     runs = [(config, {_group(key) for key in config}) for config in configs]
-    # parts that earlier versions did not know had these values in their runs
+    # the implicit values of options that earlier versions did not have
     later = {
         f"{part}.{k}": in_words(v) for part, node in LATER.items() if isinstance(node, Mapping) for k, v in node.items()
     }
@@ -183,7 +183,7 @@ def find_axes(configs: Sequence[Flat]) -> tuple[Axis, ...]:
 
 
 def title_of(key: str) -> str:
-    """What readers call a dotted name.
+    """Return the familiar name of an option.
 
     Example:
         >>> title_of("dataset.label_noise"), title_of("teacher.name"), title_of("optimizer.eps")
@@ -193,7 +193,7 @@ def title_of(key: str) -> str:
 
 
 def simplicity(value: str) -> tuple[int, float, str]:
-    """Give a sort key that puts the simplest value first, numbers by size, words by the alphabet.
+    """Return a sort key: the simplest value first, then numbers by size, then words alphabetically.
 
     Example:
         >>> sorted(["lgm", "ce", "dsf"], key=simplicity), sorted(["10", "9", "none"], key=simplicity)
@@ -206,7 +206,7 @@ def simplicity(value: str) -> tuple[int, float, str]:
 
 
 def as_number(value: str) -> float | None:
-    """Read a number; None if it is none."""
+    """Convert text to a number; None if it is not one."""
     try:
         number = float(value)
     except ValueError:
@@ -215,12 +215,12 @@ def as_number(value: str) -> float | None:
 
 
 def _brought(key: str, axis: str) -> bool:
-    """Whether an option may come with the choice of an axis: one of its own group, or any that a recipe sets."""
+    """Whether an option may follow from the choice of an axis: one of its group, or any set by a recipe."""
     return axis == RECIPE or _group(key) == _group(axis)
 
 
 def _follows(column: Sequence[str], axis: Sequence[str], brought: bool) -> bool:
-    """Whether a column is known from an axis: where the axis brings it, it may be coarser, else it changes with it."""
+    """Whether an axis determines a column: if the axis sets it, it may be coarser, else it must change with it."""
     pairs, values = set(zip(axis, column, strict=True)), set(axis)
     determined = len(pairs) == len(values)
     return determined and (brought or len(set(column)) == len(values))

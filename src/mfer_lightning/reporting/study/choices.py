@@ -1,4 +1,4 @@
-"""Name the parts of methods by the choices that were typed, where runs keep them."""
+"""Name the parts of methods by the choices that were typed, if runs store them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mfer_lightning.reporting.study.runs import Run
 
 
 def named_by_choice(runs: Sequence[Run]) -> list[Flat]:
-    """Give the configurations of runs with their parts called by the choices that were typed.
+    """Return the configurations of runs with their parts named by the choices that were typed.
 
-    Runs of one configuration get the same names, whatever was typed for each: a run of an earlier version, which keeps
-    no choices, those of a later run of its method.
+    Runs with equal configurations get the same names, whatever was typed: a run of an earlier version, which does not
+    store choices, gets those of a later run of its method.
 
     Args:
-        runs: of one section.
+        runs: runs of one section.
 
     Returns:
-        One configuration a run; equal ones stay equal and different ones different. ``experiment`` is there only where
-        every run was made by one.
+        One configuration per run; equal ones stay equal and different ones different. ``experiment`` is included only
+        if every run has one.
     """
     keys = [tuple(sorted(run.flat.items())) for run in runs]
     kept: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}

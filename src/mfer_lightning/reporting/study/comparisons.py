@@ -16,14 +16,14 @@ Correct = dict[str, NDArray[np.bool_]]
 
 
 def compare(section: Section, metric: MethodMetric) -> list[str]:
-    """Compare every method of a section with its baseline, and write the comparisons into it.
+    """Compare every method of a section with its baseline, and store the comparisons in it.
 
     Args:
-        section: receives ``comparisons``; without predictions on either side a method has none.
-        metric: the compared figure.
+        section: the section; its ``comparisons`` are set. Without predictions on either side a method has none.
+        metric: the compared metric.
 
     Returns:
-        The section's findings in words, the most important first.
+        The section's findings in sentences, the most important first.
     """
     found = right_answers(section)
     if found is None:
@@ -38,15 +38,15 @@ def compare(section: Section, metric: MethodMetric) -> list[str]:
     return told
 
 
-@lru_cache(maxsize=1)  # asked twice in a row: for what was planned, and for the rest
+@lru_cache(maxsize=1)  # called twice in a row: for planned contrasts, and for the rest
 def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
-    """Give what each seed of each method got right, on the same faces in the same order.
+    """Return which faces each seed of each method predicted correctly, in the same order.
 
     Args:
-        section: gets a note where its runs were not measured on the same faces.
+        section: the section; a note is added if its runs were not measured on the same faces.
 
     Returns:
-        Label of a method with predictions -> (seeds, faces) bool, and the (faces,) true classes; None where there are
+        Label of a method with predictions -> (seeds, faces) bool, and the (faces,) true classes; None if there are
         none to compare.
     """
     found = [(m.label, run.table) for m in section.methods for run in m.runs if run.table is not None]
@@ -78,11 +78,11 @@ def _against_baseline(section: Section) -> list[str]:
         times = ", corrected for all comparisons," if len(comparisons) > 1 else ""
         told.append(f"No difference from the baseline could be shown: {'; '.join(named)} points.")
         if not seen:
-            told[-1] += " All of them give the same answers, so nothing can be said of what could have been seen."
+            told[-1] += " All of them give the same predictions, so the detectable difference is unknown."
             return told + _undecided(comparisons)
         range_ = points(max(seen)) if len(seen) == 1 else f"{points(min(seen))} to {points(max(seen))}"
         told[-1] += (
-            f" With this test set and these seeds{times} a true difference of {range_} points would have been found "
+            f" With this test set and these seeds{times} a true difference of {range_} points would have been detected "
             "four times in five, a smaller one less often."
         )
     return told + _undecided(comparisons)
@@ -91,11 +91,11 @@ def _against_baseline(section: Section) -> list[str]:
 def _undecided(comparisons: Mapping[str, MethodComparison]) -> list[str]:
     few = "; ".join(label for label, c in comparisons.items() if c.verdict == "undecided")
     needed = f"a comparison of methods needs {MIN_SEEDS} seeds on either side"
-    return [f"Undecided, for want of seeds ({needed}): {few}."] if few else []
+    return [f"Undecided, too few seeds ({needed}): {few}."] if few else []
 
 
 def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric: MethodMetric) -> list[str]:
-    """Say which mean is the highest and what cannot be told from it."""
+    """Describe the highest mean, and which methods are not distinguishable from it."""
     ranked = sorted(
         (m for m in section.methods if m.label in correct and m.figures(metric)),
         key=lambda m: -float(np.mean(m.figures(metric))),
@@ -108,16 +108,16 @@ def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric:
     level = [str(c.name) for c in others if c.verdict == "tie"]
     below = [str(c.name) for c in others if c.verdict == "worse"]
     if not level and not below:
-        return [f"{head}; too few seeds to say more of it."]
-    words = [f"Not told apart from it: {'; '.join(level)}"] if level else []
+        return [f"{head}; there are too few seeds for a comparison."]
+    words = [f"Not distinguishable from it: {'; '.join(level)}"] if level else []
     if below:
         words.append(f"Shown to be worse, {len(below)} of the other {len(others)}: {'; '.join(below)}")
-    luck = "corrected for all pairs, since the best was chosen by its figure, which is partly luck"
+    luck = "corrected for all pairs, since the best was chosen by its result, which is partly luck"
     return [f"{head}. {'. '.join(words)} ({luck})."]
 
 
 def measured(comparison: MethodComparison) -> str:
-    """Write a difference with its interval, where it has one."""
+    """Format a difference with its interval, if it has one."""
     words = f"{signed(comparison.difference)} points"
     if comparison.low is not None and comparison.high is not None:
         words += f", 95% interval {signed(comparison.low)} to {signed(comparison.high)}"
@@ -125,7 +125,7 @@ def measured(comparison: MethodComparison) -> str:
 
 
 def signed(share: float) -> str:
-    """Write a difference of shares in points, with its sign.
+    """Format a difference of proportions in points, with its sign.
 
     Example:
         >>> signed(0.0123), signed(-0.004), signed(0.0)
@@ -138,7 +138,7 @@ def signed(share: float) -> str:
 
 
 def points(share: float) -> str:
-    """Write a share in points.
+    """Format a proportion in points.
 
     Example:
         >>> points(0.0123)

@@ -1,4 +1,4 @@
-"""Read the file of planned contrasts, and check it before any result is read."""
+"""Read and check the file of planned contrasts, before any result is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfer_lightning.evaluation.statistics.methods import MethodMetric
 from mfer_lightning.reporting.study.axes import in_words
 
 Claim = Literal["better", "worse", "none"]
-#: Axis or option -> value, in the words of :func:`.axes.in_words`.
+#: Axis or option -> value, formatted by :func:`.axes.in_words`.
 Selector = Mapping[str, str]
 
 
@@ -25,12 +25,12 @@ class Contrast:
     """One planned comparison.
 
     Args:
-        name: what it is called.
-        method: values that tell the method.
-        against: values that tell the one it is compared with.
-        claim: what was said beforehand of ``method``: better or worse than ``against``, or that there is no difference
-            ("none"); None where nothing was claimed.
-        family: of the comparisons that are corrected together; None where the plan is one family without a name.
+        name: its name.
+        method: values that identify the method.
+        against: values that identify the method to compare with.
+        claim: the claim about ``method``, made beforehand: better or worse than ``against``, or no difference ("none");
+            None if nothing was claimed.
+        family: name of the comparisons that are corrected together; None if the plan is one unnamed family.
     """
 
     name: str
@@ -42,11 +42,11 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Chain:
-    """A claim that holds where all its contrasts' do, e.g. ``DSF > LGM > none``.
+    """A claim that holds if those of all its contrasts do, e.g. ``DSF > LGM > none``.
 
     Args:
-        name: what it is called.
-        contrasts: names of contrasts with a claim of a difference.
+        name: its name.
+        contrasts: names of contrasts that claim a difference.
     """
 
     name: str
@@ -55,16 +55,16 @@ class Chain:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a file of planned contrasts says.
+    """The content of a file of planned contrasts.
 
     Args:
         path: the file.
-        sha256: of its bytes, in hexadecimal; of Windows' line ends as if they were Unix's, so that a checkout that
-            changes them holds the same plan.
+        sha256: SHA-256 of its bytes, in hexadecimal, with Unix line ends, so that a checkout that changes line ends
+            does not change it.
         contrasts: at least one.
-        chains: claims made of them.
-        metric: what is compared by, or None where the file leaves it open.
-        protocol: on whose test faces, e.g. ``"ferplus@dev"``, or None where the file leaves it open.
+        chains: claims that combine contrasts.
+        metric: the compared metric, or None if the file leaves it open.
+        protocol: protocol of the test faces, e.g. ``"ferplus@dev"``, or None if the file leaves it open.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class Plan:
 
     @property
     def families(self) -> dict[str | None, int]:
-        """How many contrasts each family has, in the order of the file."""
+        """Number of contrasts of each family, in the order of the file."""
         return dict(Counter(contrast.family for contrast in self.contrasts))
 
 
@@ -87,7 +87,7 @@ def read_plan(path: str | Path) -> Plan:
         path: a YAML file; nothing in it is executed.
 
     Raises:
-        UserError: where it cannot be read, or says anything but a plan; the message names the place.
+        UserError: if it cannot be read, or is not a valid plan; the message names the place.
     """
     file = Path(path).expanduser()
     where = printable(str(path)) or "contrasts="
@@ -95,7 +95,7 @@ def read_plan(path: str | Path) -> Plan:
         content = file.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"{where}: cannot be read ({reason}). Say contrasts=<a YAML file of contrasts>.") from error
+        raise UserError(f"{where}: cannot be read ({reason}). Use contrasts=<a YAML file of contrasts>.") from error
     optional = ("family", "families", "metric", "protocol", "chains")
     found = _fields(_parsed(content, where), where, ("contrasts",), optional)
     metric = found.get("metric")
@@ -125,13 +125,13 @@ def read_plan(path: str | Path) -> Plan:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which besides refuses a key that stands twice: the first would be lost without a word."""
+    """The safe loader, which also rejects duplicate keys; otherwise the first value would be lost silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"`{twice}` stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"`{twice}` occurs twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -141,10 +141,11 @@ def _parsed(content: bytes, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
         words = error.problem or error.context or "it cannot be parsed"
-        raise UserError(f"{where}: is no YAML file ({printable(f'{line}{words}')}).") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text, an impossible date, bottomless lists
+        raise UserError(f"{where}: is not a YAML file ({printable(f'{line}{words}')}).") from error
+    # not text, an impossible date, infinitely nested lists
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         words = " ".join(str(error).split())
-        raise UserError(f"{where}: is no YAML file ({printable(words)[:120]}).") from error
+        raise UserError(f"{where}: is not a YAML file ({printable(words)[:120]}).") from error
 
 
 def _contrast(entry: Any, where: str, family: str | None) -> Contrast:
@@ -163,7 +164,7 @@ def _contrast(entry: Any, where: str, family: str | None) -> Contrast:
 
 
 def _check_families(entries: Sequence[Any], contrasts: Sequence[Contrast], where: str) -> None:
-    """Hold contrasts to the families that the file announces: a misspelt one would be corrected by itself, for less."""
+    """Check contrasts against the declared families: a misspelt one would be corrected separately, and thus less."""
     names = [_text(entry, f"{where}: each name in `families`") for entry in entries]
     _unique(names, f"{where}: `families`", "it names twice")
     for contrast in contrasts:
@@ -178,7 +179,9 @@ def _check_families(entries: Sequence[Any], contrasts: Sequence[Contrast], where
             )
     for name in names:
         if all(contrast.family != name for contrast in contrasts):
-            raise UserError(f"{where}: `families`: no contrast is of '{name}'. Leave it out, or mend the contrasts.")
+            raise UserError(
+                f"{where}: `families`: no contrast belongs to '{name}'. Leave it out, or correct the contrasts."
+            )
 
 
 def _chain(entry: Any, where: str, contrasts: Sequence[Contrast]) -> Chain:
@@ -194,7 +197,9 @@ def _chain(entry: Any, where: str, contrasts: Sequence[Contrast]) -> Chain:
         if part not in claims:
             raise UserError(f"{where}: there is no contrast '{part}': {nearest(part, claims)}")
         if claims[part] not in ("better", "worse"):
-            raise UserError(f"{where}: contrast '{part}' needs a claim that can be confirmed: claim: better or worse.")
+            raise UserError(
+                f"{where}: contrast '{part}' needs a claim that can be confirmed: add claim: better or claim: worse."
+            )
     return Chain(name, tuple(names))
 
 
@@ -202,7 +207,7 @@ def _fields(found: Any, where: str, needed: Sequence[str], optional: Sequence[st
     """Check that something is a mapping with all the needed keys and no unknown ones."""
     legal = [*needed, *optional]
     if not isinstance(found, Mapping):
-        raise UserError(f"{where}: is no mapping: it must have {', '.join(needed)}; see docs/report.md.")
+        raise UserError(f"{where}: is not a mapping: it must have {', '.join(needed)}; see docs/report.md.")
     for key in found:
         if key not in legal:
             raise UserError(f"{where}: unknown key `{_said(key)}`: {nearest(_said(key), legal)}")
@@ -221,13 +226,13 @@ def _list(found: Any, where: str, what: str) -> Sequence[Any]:
 def _text(found: Any, where: str) -> str:
     words = printable(" ".join(found.split())) if isinstance(found, str) else ""
     if not words:
-        raise UserError(f"{where} must be a text, but is {_said(found)}; put numbers and dates into quotes.")
+        raise UserError(f"{where} must be a text, but is {_said(found)}; quote numbers and dates.")
     return words
 
 
 def _selector(found: Any, where: str) -> Selector:
     if not isinstance(found, Mapping) or not found:
-        raise UserError(f"{where} must hold the values that tell a method, e.g. {{attention: ds, loss: ce}}.")
+        raise UserError(f"{where} must hold the values that identify a method, e.g. {{attention: ds, loss: ce}}.")
     plain = (str, int, float, bool, type(None))
     for key, value in found.items():
         values = value if isinstance(value, list) else [value]
@@ -243,14 +248,14 @@ def _unique(names: Sequence[str], where: str, words: str) -> None:
 
 
 def _said(value: Any) -> str:
-    """Write what stands in the file, shortened, for a message; of lists of lists only what they are."""
+    """Format a value of the file for a message, shortened; nested containers only by their type."""
     if isinstance(value, (list, Mapping)):
         return f"a {'list' if isinstance(value, list) else 'mapping'}" if value else "empty"
     return "empty" if value is None else printable(in_words(value))[:60]
 
 
 def told(selector: Selector) -> str:
-    """Write a selector as on the command line.
+    """Format a selector as on the command line.
 
     Example:
         >>> told({"attention": "ds", "loss": "ce"})

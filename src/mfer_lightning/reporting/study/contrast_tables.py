@@ -1,4 +1,4 @@
-"""Describe planned contrasts in text and tables: what was claimed beforehand, and what was found."""
+"""Describe planned contrasts in text and tables: the claims and the findings."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from mfer_lightning.reporting.study.sections import Section
 from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Number, Table
 
 _ORDER: tuple[Outcome, ...] = ("confirmed", "refuted", "better", "worse", "tie", "undecided")
-#: So many contrasts are told one by one where they show nothing; of more, the table tells.
+#: Maximum number of contrasts without a finding to describe one by one; more are only in the table.
 MOST_TOLD = 6
-#: Said above whatever a report compares beside the plan.
+#: Introduction of comparisons that are not in the plan.
 NOT_PLANNED = (
-    "Not planned: what follows. Methods against the baseline, and the highest mean against all, are families of their "
-    "own, corrected each within itself; what they show was not claimed beforehand."
+    "Not planned: the following comparisons. Methods against the baseline, and the highest mean against all, are "
+    "separate families with separate corrections; their findings were not claimed beforehand."
 )
 
 
 def summary(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) -> str:
-    """Say in a sentence or two what became of a plan in a section."""
+    """Summarise in one or two sentences the outcome of a plan in a section."""
     groups = {outcome: [p.contrast.name for p in judged if p.outcome == outcome] for outcome in _ORDER}
     words = ", ".join(f"{len(names)} {outcome} ({', '.join(names)})" for outcome, names in groups.items() if names)
     chosen = "" if plan.metric else ", which the file leaves open"
     number = f"these {len(judged)}" + (" within their families" if len(plan.families) > 1 else "")
-    alone = f", Holm-corrected over {number} and nothing else" if len(judged) > 1 else ""
+    alone = f", Holm-corrected only over {number}" if len(judged) > 1 else ""
     told = f"Planned contrasts: {words}. From {plan.path.name}{_families(plan)}"
     return f"{told}; by {metric_in_words(metric)}{chosen}{alone}."
 
 
 def sentences(plan: Plan, judged: Sequence[Planned]) -> list[str]:
-    """Say what became of each contrast and of each chain; of many, those without a finding in one sentence."""
+    """Describe the outcome of each contrast and chain; many contrasts without a finding share one sentence."""
     several = len(plan.families) > 1
     shown = [p for p in judged if p.outcome not in ("tie", "undecided")]
     told = []
@@ -54,19 +54,23 @@ def sentences(plan: Plan, judged: Sequence[Planned]) -> list[str]:
 
 
 def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metric: MethodMetric) -> Table:
-    """Contrasts with their comparisons and what became of the claims."""
+    """Return the table of contrasts with their comparisons and the outcomes of the claims."""
     several = len(plan.families) > 1
     columns = (
         Column("contrast"),
         *([Column("family", about="corrected together")] if several else []),
         Column("method"),
         Column("against"),
-        Column("seeds", numeric=True, about="of the method and of the one it is compared with"),
-        Column("difference", numeric=True, about="method less the other in points, 95% interval over seeds and faces"),
-        Column("p (Holm)", numeric=True, about="corrected for the planned contrasts of the family alone"),
-        Column("could be seen", numeric=True, about="true difference in points found four times in five, so corrected"),
+        Column("seeds", numeric=True, about="of the method and of the one to compare with"),
+        Column("difference", numeric=True, about="method minus the other in points, 95% interval over seeds and faces"),
+        Column("p (Holm)", numeric=True, about="corrected for the planned contrasts of the family only"),
+        Column(
+            "could be seen",
+            numeric=True,
+            about="true difference in points detected four times in five, with this correction",
+        ),
         Column("verdict", about="at 5%, Holm-corrected over the planned contrasts of the family"),
-        Column("claim", about="what was said of the method beforehand, and what became of it"),
+        Column("claim", about="the claim made beforehand, and its outcome"),
     )
     rows, data = [], []
     for p in judged:
@@ -96,10 +100,10 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
         data.append(named | comparison_data(c) | {"claim": claim, "outcome": p.outcome})
     caption = (
         f"The contrasts of {plan.path.name} (sha256 {plan.sha256[:12]}...), methods by "
-        f"their {', '.join(axis.title for axis in section.axes)}. p-values, verdicts and what could be seen are "
-        f"corrected for these contrasts alone{', a family by itself' if several else ''}; intervals are those of a "
+        f"their {', '.join(axis.title for axis in section.axes)}. p-values, verdicts and detectable differences are "
+        f"corrected for these contrasts only{', one family' if several else ''}; intervals are those of a "
         f"single comparison. A contrast with fewer than {MIN_SEEDS} seeds on a side is undecided; it counts in the "
-        "correction all the same."
+        "correction anyway."
     )
     return Table(
         "contrasts", f"Planned contrasts, by {metric_in_words(metric)}", columns, tuple(rows), caption, tuple(data)
@@ -107,7 +111,7 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
 
 
 def chain_table(plan: Plan, judged: Sequence[Planned]) -> Table | None:
-    """Chains with their contrasts; None without any."""
+    """Return the table of chains with their contrasts; None without any."""
     if not plan.chains:
         return None
     by_name = {p.contrast.name: p.outcome for p in judged}
@@ -115,18 +119,18 @@ def chain_table(plan: Plan, judged: Sequence[Planned]) -> Table | None:
     for chain in plan.chains:
         parts = ", ".join(f"{name} {by_name[name]}" for name in chain.contrasts)
         rows.append((Cell(chain.name), Cell(parts, kind="quiet"), Cell(chain_outcome(chain, judged))))
-    caption = "Confirmed where every contrast is, refuted where any is, else undecided at the power reached."
+    caption = "Confirmed if every contrast is, refuted if any is, else undecided at the power reached."
     columns = (Column("chain"), Column("contrasts"), Column("claim"))
     return Table("chains", "Chains of planned contrasts", columns, tuple(rows), caption)
 
 
 def facts(plan: Plan, where: str) -> str:
-    """Say which file the plan is, so that it can be held against what was registered."""
+    """Identify the plan's file, so that it can be compared with the registered one."""
     return f"{where}, sha256 {plan.sha256}{_families(plan)}"
 
 
 def in_figure(planned: Planned) -> str:
-    """Say the verdict and what became of the claim in a few words."""
+    """Format the verdict and the outcome of the claim."""
     comparison, claim = planned.comparison, planned.contrast.claim
     if comparison is None:
         return "undecided: no predictions"
@@ -139,12 +143,12 @@ def in_figure(planned: Planned) -> str:
 
 
 def metric_in_words(metric: MethodMetric) -> str:
-    """Write the name of a metric."""
+    """Return the name of a metric in words."""
     return metric.replace("mean_class_", "mean-class ")
 
 
 def _families(plan: Plan) -> str:
-    """Name the families that have names, and where there are several how many contrasts each has."""
+    """List the named families, and if there are several, their numbers of contrasts."""
     if len(plan.families) > 1:
         return ", families " + ", ".join(f"{name or 'without a name'} ({n})" for name, n in plan.families.items())
     family = next(iter(plan.families))
@@ -156,12 +160,12 @@ def _claimed(claim: str) -> str:
 
 
 def _grounds(p: Planned) -> str:
-    """What an outcome stands on."""
+    """Describe the evidence for an outcome."""
     comparison, claim = p.comparison, p.contrast.claim
     claimed = [] if claim is None else [f"claimed {_claimed(claim)}"]
     if comparison is None:
         missing = [m.label for m in (p.method, p.against) if all(run.table is None for run in m.runs)]
-        what = f"of {' and '.join(missing)} there are no predictions" if missing else "not on the same faces"
+        what = f"there are no predictions of {' and '.join(missing)}" if missing else "not on the same faces"
         return f"No comparison could be made: {what}{_in_brackets(claimed)}."
     if comparison.verdict == "undecided":
         seeds = f"{p.method.label} has {comparison.seeds_a}, {p.against.label} {comparison.seeds_b}"
@@ -174,15 +178,15 @@ def _grounds(p: Planned) -> str:
         return f"{p.method.label} is {comparison.verdict} than {p.against.label}{figures}."
     words = f"No difference of {p.method.label} from {p.against.label} could be shown{figures}"
     if comparison.smallest_detectable is None:
-        return f"{words}: all seeds of both give the same answers."
+        return f"{words}: all seeds of both give the same predictions."
     seen = points(comparison.smallest_detectable)
-    return f"{words}; a true one of {seen} points would have been found four times in five."
+    return f"{words}; a true one of {seen} points would have been detected four times in five."
 
 
 def _briefly(p: Planned) -> str:
     comparison = p.comparison
     if comparison is None or comparison.smallest_detectable is None:
-        return f"{p.contrast.name} (nothing to compare, too few seeds, or the same answers)"
+        return f"{p.contrast.name} (nothing to compare, too few seeds, or equal predictions)"
     return (
         f"{p.contrast.name} ({signed(comparison.difference)}, {points(comparison.smallest_detectable)} could be seen)"
     )

@@ -14,23 +14,23 @@ from mfer_lightning.reporting.study.comparisons import right_answers
 from mfer_lightning.reporting.study.contrast_plan import Chain, Contrast, Plan, Selector, told
 from mfer_lightning.reporting.study.sections import Method, Section
 
-#: What becomes of a claim, or, where nothing was claimed, what was found.
+#: Outcome of a claim, or, if nothing was claimed, the finding.
 Outcome = Literal["confirmed", "refuted", "better", "worse", "tie", "undecided"]
 
-#: Of more methods, so many are named in a message.
+#: Maximum number of methods to name in a message.
 MOST_METHODS = 12
 _KEYS = {title: key for key, title in TITLES.items()}
 
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """A contrast of the plan with the two methods of a section that it means.
+    """A contrast of the plan with the two methods of a section to which it refers.
 
     Args:
-        contrast: the plan's.
-        method: the first.
-        against: the second.
-        comparison: first against second, Holm-corrected over the contrast's family; None where predictions are missing.
+        contrast: the contrast.
+        method: the first method.
+        against: the second method.
+        comparison: first against second, Holm-corrected over the contrast's family; None if predictions are missing.
     """
 
     contrast: Contrast
@@ -40,28 +40,28 @@ class Planned:
 
     @property
     def outcome(self) -> Outcome:
-        """What becomes of the claim."""
+        """Outcome of the claim."""
         verdict = "undecided" if self.comparison is None else self.comparison.verdict
         claim = self.contrast.claim
         if claim is None:
             return verdict
-        if verdict in ("tie", "undecided"):  # also of a claim that there is no difference: a tie is no proof of it
+        if verdict in ("tie", "undecided"):  # also for a claim of no difference, which a tie does not prove
             return "undecided"
         return "confirmed" if verdict == claim else "refuted"
 
 
 def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Planned, ...]]:
-    """Find the methods that a plan means in each section.
+    """Find the methods to which a plan refers, in each section.
 
     Args:
         plan: the planned contrasts.
-        sections: those of the report; one where the plan does not apply gets a note that says why.
+        sections: sections of the report; a note is added to those to which the plan does not apply.
 
     Returns:
-        The contrasts of each section, not compared yet; none where not all of them are there.
+        The contrasts of each section, not compared yet; empty if any is missing.
 
     Raises:
-        UserError: where no section has them all.
+        UserError: if no section has all of them.
     """
     placed: list[tuple[Planned, ...]] = []
     reasons: dict[str, str] = {}
@@ -82,22 +82,22 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
             section.notes.append(f"The planned contrasts do not apply here: {reasons[section.title]}")
         elif len(several) > 1:
             section.notes.append(
-                f"The planned contrasts are compared in {len(several)} sections, each corrected by itself ({shown}): "
-                "their file leaves open on which faces (`protocol`), so that a claim has several chances."
+                f"The planned contrasts are compared in {len(several)} sections, each corrected separately ({shown}): "
+                "their file does not name a `protocol`, so a claim has several chances."
             )
     return placed
 
 
 def judge(section: Section, placed: Sequence[Planned], metric: MethodMetric) -> tuple[Planned, ...]:
-    """Compare the methods of a section's contrasts, corrected over the contrasts of the same family alone.
+    """Compare the methods of a section's contrasts, corrected only over the contrasts of the same family.
 
     Args:
-        section: gets a note where its runs were not measured on the same faces.
-        placed: of :func:`place_contrasts`.
-        metric: the compared figure.
+        section: the section; a note is added if its runs were not measured on the same faces.
+        placed: result of :func:`place_contrasts`.
+        metric: the compared metric.
 
     Returns:
-        The contrasts with their comparisons, where both methods have predictions.
+        The contrasts with their comparisons, if both methods have predictions.
     """
     found = right_answers(section)
     if found is None:
@@ -108,13 +108,13 @@ def judge(section: Section, placed: Sequence[Planned], metric: MethodMetric) -> 
     for family in dict.fromkeys(p.contrast.family for p in there):
         members = [p for p in there if p.contrast.family == family]
         pairs = [(p.method.label, p.against.label) for p in members]
-        size = sum(p.contrast.family == family for p in placed)  # as planned, whatever can be compared of it
+        size = sum(p.contrast.family == family for p in placed)  # the planned number, even if some cannot be compared
         compared |= dict(zip(members, compare_contrasts(correct, pairs, labels, metric, family=size), strict=True))
     return tuple(replace(p, comparison=compared.get(p)) for p in placed)
 
 
 def chain_outcome(chain: Chain, judged: Sequence[Planned]) -> Outcome:
-    """Say what becomes of a chain: confirmed where all its claims are, refuted where any is, else undecided."""
+    """Return the outcome of a chain: confirmed if all its claims are, refuted if any is, else undecided."""
     found = [planned.outcome for planned in judged if planned.contrast.name in chain.contrasts]
     if "refuted" in found:
         return "refuted"
@@ -122,7 +122,7 @@ def chain_outcome(chain: Chain, judged: Sequence[Planned]) -> Outcome:
 
 
 def _placed(plan: Plan, section: Section) -> tuple[Planned, ...]:
-    """Find the methods of all contrasts; refuse a section of other faces than those of the plan's protocol."""
+    """Find the methods of all contrasts; reject a section of another protocol than the plan's."""
     if plan.protocol is not None and (section.protocol != plan.protocol or section.marked):
         raise UserError(
             f"they were planned for {plan.protocol}, test, and this is {section.protocol}, {section.split}."
@@ -146,7 +146,7 @@ def _placed(plan: Plan, section: Section) -> tuple[Planned, ...]:
 
 
 def _method(section: Section, name: str, side: str, selector: Selector) -> Method:
-    """Find the one method that has all the values; of trainings and their later evaluations, the training is meant."""
+    """Find the one method with all the values; trainings take precedence over their later evaluations."""
     where = f"contrast '{name}': `{side}` {told(selector)}"
     for option in selector:
         if all(_value(method, option) is None for method in section.methods):
@@ -157,14 +157,14 @@ def _method(section: Section, name: str, side: str, selector: Selector) -> Metho
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(f"{where} means {len(found)} methods, {_named(found)}: it must mean one, so say more of it.")
+        raise UserError(f"{where} matches {len(found)} methods, {_named(found)}: add options until it matches one.")
     foreign = [f"{k}={v}" for k, v in selector.items() if not any(_has(m, k, v) for m in section.methods)]
     why = f" (no method has {', '.join(foreign)})" if foreign else ""
-    raise UserError(f"{where} means no method{why}. There are: {_named(section.methods)}.")
+    raise UserError(f"{where} matches no method{why}. There are: {_named(section.methods)}.")
 
 
 def _value(method: Method, option: str) -> str | None:
-    """A method's value of an option, by its title or its dotted name; None where it has no such option."""
+    """Return a method's value of an option, by its title or dotted name; None if it has no such option."""
     flat = method.flat
     keys = (option, _KEYS.get(option, option), f"{option}.name")
     return next((flat[key] for key in keys if key in flat), None)
@@ -177,7 +177,7 @@ def _has(method: Method, option: str, wanted: str) -> bool:
 
 
 def _options(section: Section) -> list[str]:
-    """Options by the names that readers know: the axes, then the well-known ones."""
+    """Return the options by familiar names: the axes, then the well-known ones."""
     flat = section.methods[0].flat
     return list(dict.fromkeys([*(a.title for a in section.axes), *(title_of(k) for k in TITLES if k in flat)]))
 

@@ -1,4 +1,4 @@
-"""Measure how the classes lie in feature space: tables of all runs, and the points that are drawn."""
+"""Measure the compactness of classes in feature space: tables of all runs, and the points to draw."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mfer_lightning.reporting.study.runs import Features
 from mfer_lightning.reporting.study.sections import Method, Section
 from mfer_lightning.reporting.study.tables import Column, Table, mean_of, spread
 
-#: An annotation with more values than this is no subgroup but a measurement.
+#: An annotation with more values than this is a measurement, not a subgroup.
 MOST_VALUES = 6
 #: A subgroup with fewer faces than this is not measured.
 LEAST_FACES = 50
 
-#: Measure -> heading, and what it means.
+#: Measure -> heading and meaning.
 _MEASURES = {
-    "spread": ("spread within classes", "mean squared distance to the class mean, a dimension"),
-    "distance": ("distance between classes", "mean squared distance of two class means, a dimension"),
-    "ratio": ("spread / distance", "lower: more compact for the same separation; free of scale"),
+    "spread": ("spread within classes", "mean squared distance to the class mean, per dimension"),
+    "distance": ("distance between classes", "mean squared distance of two class means, per dimension"),
+    "ratio": ("spread / distance", "lower: more compact for the same separation; independent of scale"),
 }
 
 #: An annotation and one of its values.
@@ -34,13 +34,13 @@ Group = tuple[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """The faces of one run that are drawn.
+    """The faces of one run to draw.
 
     Args:
-        feature: (M,D).
-        label: (M,).
-        seed: of the run.
-        plane: (M,2) where the run's own t-SNE has put them; None where it has not.
+        feature: (M,D) features.
+        label: (M,) true classes.
+        seed: seed of the run.
+        plane: (M,2) their t-SNE stored by the run, or None.
     """
 
     feature: NDArray[np.float32]
@@ -51,12 +51,12 @@ class Cloud:
 
 @dataclass(eq=False)
 class FeatureSpace:
-    """What the features of a section's runs say; features themselves are large and not kept.
+    """Measures of the features of a section's runs; the features themselves are large and not kept.
 
     Args:
         overall: method label -> the measures of each seed.
-        groups: method label -> those of each seed by subgroup.
-        clouds: method label -> the faces of its first seed that are drawn.
+        groups: method label -> the measures of each seed by subgroup.
+        clouds: method label -> the faces of its first seed to draw.
     """
 
     overall: dict[str, list[Compactness]] = field(default_factory=dict)
@@ -69,7 +69,7 @@ def measure_features(section: Section, points: int) -> FeatureSpace:
 
     Args:
         section: the methods.
-        points: faces to draw of each method's first seed; 0 or fewer than classes: none.
+        points: number of faces to draw of each method's first seed; below the number of classes: none.
     """
     space = FeatureSpace()
     for method in section.methods:
@@ -85,7 +85,7 @@ def measure_features(section: Section, points: int) -> FeatureSpace:
 
 
 def _cloud(found: Features, points: int, seed: int) -> Cloud:
-    """Choose the faces to draw: of those that the run has mapped to the plane, where they are enough."""
+    """Choose the faces to draw, from those that the run has embedded if they are enough."""
     known = np.flatnonzero(found.label >= 0)
     plane = found.plane
     if plane is not None and len(plane.rows) >= min(points, len(known)):
@@ -121,15 +121,15 @@ def compactness_table(section: Section, space: FeatureSpace) -> Table | None:
 
     columns = [Column(heading, numeric=True, about=about) for heading, about in _MEASURES.values()]
     caption = (
-        "Measured on all faces in the whole feature space, mean ± standard deviation over seeds. A loss that only "
-        "shrinks the space lowers both measures and gains nothing: their quotient does not change with scale."
+        "Measured on all faces in the full feature space, mean ± standard deviation over seeds. A loss that only "
+        "shrinks the space lowers both measures without a gain: their ratio does not depend on scale."
     )
     title = "Compactness and separation of the features"
     return method_table(section, "compactness", title, columns, row, caption) if space.overall else None
 
 
 def subgroup_table(section: Section, space: FeatureSpace) -> Table | None:
-    """Make the table of spread / distance of the methods by annotated subgroup; None without annotations."""
+    """Make the table of spread / distance by annotated subgroup; None without annotations."""
     seen = {group for runs in space.groups.values() for run in runs for group in run}
     groups = {f"{n} {v}": (n, v) for n, v in sorted(seen, key=lambda group: (group[0], simplicity(group[1])))}
 
@@ -144,7 +144,7 @@ def subgroup_table(section: Section, space: FeatureSpace) -> Table | None:
     columns = [Column(name, numeric=True) for name in groups]
     caption = (
         "Spread / distance within each annotated subgroup (lower: more compact for the same separation), mean ± "
-        f"standard deviation over seeds; subgroups of fewer than {LEAST_FACES} faces are left out. Compare down a "
+        f"standard deviation over seeds; subgroups of fewer than {LEAST_FACES} faces are left out. Compare within a "
         "column: a small subgroup looks better separated than it is, since its class means are noisy."
     )
     return method_table(section, "subgroups", "Compactness by subgroup", columns, row, caption) if groups else None

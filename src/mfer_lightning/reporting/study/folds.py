@@ -1,4 +1,4 @@
-"""Join the runs of a cross-validation, one a fold, into one result a seed; and the table of its folds."""
+"""Join the runs of a cross-validation, one per fold, into one result per seed, and make the table of its folds."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from mfer_lightning.reporting.study.runs import Run, open_runs
 from mfer_lightning.reporting.study.sections import Method, Section
 from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Table, share, spread
 
-#: The option that runs of one cross-validation differ in.
+#: The option in which the runs of a cross-validation differ.
 OPTION = "dataset.fold"
 
 _DEPENDENT = (
-    "Each run joins the folds of a cross-validation. Comparisons of methods take faces as independent draws, and those "
-    "of one subject are not: differences are found too easily here."
+    "Each run joins the folds of a cross-validation. Comparisons of methods treat faces as independent, but those "
+    "of one subject are not: the tests find differences too easily here."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class JoinedRun(Run):
-    """The runs of all folds as one run: each face is predicted by the network that has not seen its subject.
+    """Join the runs of all folds to one run: each face is predicted by the network not trained on its subject.
 
     Args:
-        folds: the run of each fold, in their order.
+        folds: the runs of the folds, in order.
     """
 
     folds: tuple[Run, ...] = ()
 
 
 def fold_of(stored: StoredResult) -> tuple[int, int] | None:
-    """Return which fold a result was measured on, and how many there are; None where there are no folds."""
+    """Return the fold of a result and the number of folds; None if there are no folds."""
     said = stored.result.get("folds")
     if not isinstance(said, Mapping) or stored.result["split"] != "test":
         return None
@@ -48,15 +48,16 @@ def fold_of(stored: StoredResult) -> tuple[int, int] | None:
 
 
 def join_folds(runs: Sequence[Run]) -> list[Run]:
-    """Join the runs that differ in their fold alone, where all folds are there.
+    """Join the runs that differ only in their fold, if all folds are present.
 
-    Runs of one fold never stand for seeds: what is not complete stays as it is, each fold with a test set of its own.
+    Runs of one fold never count as seeds: incomplete cross-validations are not joined, and each fold has its own test
+    set.
 
     Args:
-        runs: of a study.
+        runs: runs of a study.
 
     Returns:
-        The runs, those of complete cross-validations joined, in the order of their first ones.
+        The runs, with complete cross-validations joined, in the order of their first runs.
     """
     groups: dict[Any, dict[int, Run]] = {}
     kept: list[Run] = []
@@ -68,7 +69,7 @@ def join_folds(runs: Sequence[Run]) -> list[Run]:
         flat = tuple(sorted((key, value) for key, value in run.flat.items() if key != OPTION))
         members = groups.setdefault((run.result["protocol"], found[1], flat, run.seed, run.trained), {})
         if found[0] in members:
-            kept.append(run)  # a repetition: sections leave it out and say so
+            kept.append(run)  # a repetition: sections leave it out with a note
         else:
             members[found[0]] = run
     for (_, of, *_), members in groups.items():
@@ -106,7 +107,7 @@ def is_joined(section: Section) -> bool:
 
 
 def fold_table(section: Section) -> Table | None:
-    """Make the table of the folds of each method; None where there are none. The section gets a note."""
+    """Make the table of the folds of each method; None if there are none. The section gets a note."""
     if not is_joined(section):
         return None
     if len(section.methods) > 1:
@@ -116,7 +117,7 @@ def fold_table(section: Section) -> Table | None:
         Column("folds", numeric=True),
         Column("joined accuracy %", numeric=True, about="over all faces, each predicted once; mean over seeds"),
         Column("95% interval over folds", numeric=True, about=over),
-        Column("mean of the folds %", numeric=True, about="each fold counted alike; sample standard deviation"),
+        Column("mean of the folds %", numeric=True, about="all folds weighted equally; sample standard deviation"),
         Column("lowest fold %", numeric=True),
         Column("highest fold %", numeric=True),
     )
@@ -142,21 +143,22 @@ def fold_table(section: Section) -> Table | None:
         return cells, data | {"mean_of_folds": float(np.mean(folds)), "lowest": min(folds), "highest": max(folds)}
 
     caption = (
-        "One run a fold. The joined figure counts faces; its interval counts folds, since faces of one subject are no "
-        "independent draws and those of one fold share a network."
+        "One run per fold. The joined accuracy is over faces; its interval is over folds, since faces of one "
+        "subject are "
+        "not independent and those of one fold share a network."
     )
     return method_table(section, "folds", "Folds", columns, row, caption)
 
 
 def join_rows(rows: Sequence[dict[str, Any]], run_dirs: Sequence[str]) -> list[dict[str, Any]]:
-    """Join the rows of a sweep's jobs that differ in their fold alone, where all folds are finished.
+    """Join the rows of a sweep's jobs that differ only in their fold, if all folds are finished.
 
     Args:
-        rows: of :func:`mfer_lightning.sweeps.records.sweep_rows`.
-        run_dirs: the folder of each row's run.
+        rows: rows from :func:`mfer_lightning.sweeps.records.sweep_rows`.
+        run_dirs: folder of each row's run.
 
     Returns:
-        The rows; one a cross-validation in place of one a fold, with the joined result.
+        The rows: one per cross-validation with the joined result, instead of one per fold.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
     for number, row in enumerate(rows):
@@ -175,5 +177,5 @@ def join_rows(rows: Sequence[dict[str, Any]], run_dirs: Sequence[str]) -> list[d
 
 
 def _alike(run: Run) -> Run:
-    """Leave out what the options of a sweep's jobs say already."""
+    """Leave out what the options of a sweep's jobs already contain."""
     return replace(run, flat={})

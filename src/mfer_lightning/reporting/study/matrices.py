@@ -1,4 +1,4 @@
-"""Read the matrices of models and datasets that ``mfer evaluate datasets=[...]`` wrote, and tabulate them."""
+"""Read the matrices of models and datasets written by ``mfer evaluate datasets=[...]``, and tabulate them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Table, 
 
 #: The file in a matrix's folder.
 MATRIX = "matrix.json"
-#: What each pair says, and of which kind it is.
+#: Fields of each pair, with their types.
 _CELL: Mapping[str, type | tuple[type, ...]] = {
     "model": str,
     "dataset": str,
@@ -37,11 +37,11 @@ class StoredMatrix:
     """A matrix of models and datasets.
 
     Args:
-        folder: where it lies.
+        folder: its folder.
         models: M names.
         datasets: D names.
-        split: the split that was measured.
-        notes: what keeps pairs from being compared, in sentences.
+        split: the measured split.
+        notes: reasons why pairs are not comparable, in sentences.
         cells: M * D pairs, the datasets of the first model first, as :class:`~mfer_lightning.analysis.matrix.Cell`.
     """
 
@@ -59,13 +59,13 @@ class StoredMatrix:
 
 
 def read_matrices(places: Sequence[str | Path]) -> tuple[list[StoredMatrix], list[LeftOut]]:
-    """Find and read every matrix in some folders, each once.
+    """Find and read all matrices in some folders, each once.
 
     Args:
-        places: folders; what is no folder holds none.
+        places: folders; other paths are ignored.
 
     Returns:
-        The matrices in the order of their folders, and the files that are none of ours.
+        The matrices in the order of their folders, and the files that are not ours.
     """
     found: dict[Path, StoredMatrix] = {}
     left_out: dict[Path, LeftOut] = {}
@@ -75,7 +75,9 @@ def read_matrices(places: Sequence[str | Path]) -> tuple[list[StoredMatrix], lis
             try:
                 found.setdefault(key, _read(path))
             except (ValueError, TypeError, KeyError, OSError, RecursionError):
-                left_out.setdefault(key, LeftOut(path.parent, f"has a {MATRIX} that is damaged or of another program"))
+                left_out.setdefault(
+                    key, LeftOut(path.parent, f"has a {MATRIX} that is damaged or written by another program")
+                )
     return list(found.values()), list(left_out.values())
 
 
@@ -98,7 +100,7 @@ def _read(path: Path) -> StoredMatrix:
 
 
 def matrix_table(matrix: StoredMatrix) -> Table:
-    """Tabulate a matrix: one row a pair."""
+    """Tabulate a matrix: one row per pair."""
     rows, data = [], []
     for cell in matrix.cells:
         interval = "" if cell["low"] is None else f"{100 * cell['low']:.1f} to {100 * cell['high']:.1f}"
@@ -137,7 +139,7 @@ def matrix_table(matrix: StoredMatrix) -> Table:
 
 
 def matrix_sentences(matrix: StoredMatrix) -> list[str]:
-    """Say for each model what it reaches on each dataset."""
+    """Describe the results of each model on each dataset."""
     said = []
     for model, row in zip(matrix.models, matrix.rows(), strict=True):
         parts = []

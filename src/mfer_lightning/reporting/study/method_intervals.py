@@ -1,4 +1,4 @@
-"""Give the interval of a method's figure, and say what it covers: other faces, or other seeds as well."""
+"""Return the interval of a method's result, and what it covers: other faces, or also other seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mfer_lightning.evaluation.statistics.methods import MIN_SEEDS
 from mfer_lightning.evaluation.statistics.seeds import interval_over_seeds_and_faces
 from mfer_lightning.reporting.study.sections import Method
 
-#: What an interval counts.
+#: Sources of variation in an interval.
 Covers = Literal["faces", "folds", "seeds and faces", "seeds and folds"]
 
 
@@ -19,10 +19,10 @@ class MethodInterval:
     """The 95% interval of a method's mean over seeds.
 
     Args:
-        low: lower end, a share.
-        high: upper end.
-        covers: with fewer than three seeds, nothing is known of their spread, and it is over faces alone, or over
-            folds where those of a cross-validation are joined.
+        low: lower limit, a proportion.
+        high: upper limit.
+        covers: with fewer than three seeds, their spread is unknown, and the interval is only over faces, or over the
+            folds of a joined cross-validation.
     """
 
     low: float
@@ -31,11 +31,11 @@ class MethodInterval:
 
 
 def method_interval(method: Method, metric: str) -> MethodInterval | None:
-    """Give the interval of a figure's mean over seeds; None where its results have none over faces.
+    """Return the interval of a metric's mean over seeds; None if its results have none over faces.
 
     Args:
         method: runs of one configuration.
-        metric: name of a share, e.g. ``"accuracy"``.
+        metric: name of a proportion, e.g. ``"accuracy"``.
     """
     values, faces = [], []
     folds = any("joined" in (run.result.get("folds") or {}) for run in method.runs)

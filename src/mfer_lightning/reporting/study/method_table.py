@@ -1,4 +1,4 @@
-"""Build tables with one row per method, which begin with the method's values on the axes."""
+"""Build tables with one row per method, which start with the method's values on the axes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mfer_lightning.reporting.study.axes import as_number
 from mfer_lightning.reporting.study.sections import Method, Section
 from mfer_lightning.reporting.study.tables import Cell, Column, Number, Table
 
-#: What a table says of a method: the cells after its axes, and the same as plain numbers.
+#: A method's cells after its axes, and the same as plain numbers.
 MethodRow = tuple[Sequence[Cell], Mapping[str, Number]]
 
 
@@ -24,11 +24,11 @@ def method_table(
 
     Args:
         section: the methods.
-        name: of the table, for files and links.
+        name: name of the table, for files and links.
         title: heading.
-        columns: those that follow the axes.
-        row: gives the cells of a method; None leaves it out.
-        caption: what a reader must know of the table.
+        columns: the columns after the axes.
+        row: returns the cells of a method; None to leave it out.
+        caption: explanation of the table.
     """
     axes = tuple(Column(axis.title) for axis in section.axes) or (Column("method"),)
     rows, data = [], []

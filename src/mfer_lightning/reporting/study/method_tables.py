@@ -1,4 +1,4 @@
-"""Make the tables of whole methods: figures and verdicts, further metrics, cost, optimism, published figures."""
+"""Make the tables of methods: results and verdicts, further metrics, cost, optimism, published results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfer_lightning.reporting.study.method_table import MethodRow, method_table
 from mfer_lightning.reporting.study.sections import Method, Section
 from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Number, Table, deviation_of, mean_of, spread
 
-#: Figure -> heading, those given in per cent and those in their own unit.
+#: Metric -> heading: those in per cent, and those in other units.
 SHARES = {"accuracy": "accuracy %", "mean_class_accuracy": "mean class %", "macro_f1": "macro F1 %"}
 FURTHER = {
     "weighted_f1": ("weighted F1 %", 100.0, 2),
@@ -34,37 +34,41 @@ FURTHER = {
         for name, (title, unit, factor, digits) in AFFECT.items()
     },
 }
-#: Key in a result's ``cost`` -> heading, factor, digits, and what it means.
+#: Key in a result's ``cost`` -> heading, factor, digits, and meaning.
 COSTS = {
     "parameters": ("parameters (M)", 1e-6, 2, ""),
-    "gflops": ("GFLOPs", 1.0, 3, "thousand million multiply-adds for one face"),
-    "seconds": ("training time (s)", 1.0, 0, "all epochs, validation included"),
+    "gflops": ("GFLOPs", 1.0, 3, "10^9 multiply-adds for one face"),
+    "seconds": ("training time (s)", 1.0, 0, "all epochs, including validation"),
     "images_per_second": ("images / s", 1.0, 0, "median over epochs of training"),
     "peak_memory_bytes": ("peak memory (MB)", 1e-6, 0, ""),
 }
-#: Field of an optimism gap -> heading, and what it means.
+#: Field of an optimism gap -> heading and meaning.
 OPTIMISM = {
     "val_selected": ("chosen on val %", ""),
-    "best_on_test": ("best on test %", "what choosing the epoch on the test set would report"),
-    "mean_of_last_five": ("last five epochs %", "mean, without any choice"),
-    "gap": ("optimism gap", "best on test less chosen on val, in points"),
+    "best_on_test": ("best on test %", "what selecting the epoch on the test set would report"),
+    "mean_of_last_five": ("last five epochs %", "mean, without selection"),
+    "gap": ("optimism gap", "best on test minus chosen on val, in points"),
 }
 VERDICTS = {"better": "▲ better", "worse": "▼ worse", "tie": "= tie", "undecided": "? undecided"}
 _BASELINE = (Cell("baseline", 0.0, "baseline"), Cell(NOTHING), Cell(NOTHING), Cell("baseline", 0.0, "baseline"))
 
 
 def main_table(section: Section, metric: str) -> Table:
-    """Make the table of the methods' main figures, and of how they compare with the baseline."""
+    """Make the table of the methods' main results, and their comparison with the baseline."""
     title = SHARES.get(metric, metric)
     over_seeds = "mean ± sample standard deviation over seeds"
-    interval = "of the mean over seeds; fewer than three seeds say too little: over faces, or joined folds, alone"
+    interval = "of the mean over seeds; with fewer than three seeds, only over faces or joined folds"
     columns = (
-        Column("seeds", numeric=True, about="runs that differ in their seed alone"),
+        Column("seeds", numeric=True, about="runs that differ only in their seed"),
         *(Column(heading, numeric=True, about=over_seeds) for heading in SHARES.values()),
         Column(f"95% interval of {title}", numeric=True, about=interval),
         Column("difference", numeric=True, about="from the baseline in points, 95% interval over seeds and faces"),
         Column("p (Holm)", numeric=True, about="corrected for all comparisons of this table"),
-        Column("could be seen", numeric=True, about="true difference in points found four times in five, so corrected"),
+        Column(
+            "could be seen",
+            numeric=True,
+            about="true difference in points detected four times in five, with this correction",
+        ),
         Column("verdict", about="at 5%, Holm-corrected"),
     )
 
@@ -86,11 +90,11 @@ def main_table(section: Section, metric: str) -> Table:
         data |= {f"baseline_{name}": value for name, value in comparison_data(comparison).items()}
         return cells, data | ({"baseline_verdict": "baseline"} if baseline else {})
 
-    chosen = "as asked for" if section.baseline_chosen else "the simplest; baseline=<axis>=<value> chooses another"
+    chosen = "as requested" if section.baseline_chosen else "the simplest; baseline=<axis>=<value> chooses another"
     faces = f"{section.n:,} faces of {len(section.class_names)} classes ({section.evaluation_set})"
     caption = (
         f"{faces}. Mean ± standard deviation over seeds. Baseline: {section.baseline.label} ({chosen}). "
-        "Differences, intervals and verdicts count both what another seed and what other faces would change."
+        "Differences, intervals and verdicts account for both other seeds and other faces."
     )
     return method_table(section, "methods", f"Methods, by {title}", columns, row, caption)
 
@@ -109,13 +113,13 @@ def further_table(section: Section) -> Table:
     columns = [Column(heading, numeric=True) for heading, _, _ in present.values()]
     caption = (
         "Mean ± standard deviation over seeds. NLL, Brier and ECE (15 bins of equal mass) are better when lower: they "
-        "measure whether confidences can be believed."
+        "measure how well confidences are calibrated."
     )
     return method_table(section, "further", "Calibration and further metrics", columns, row, caption)
 
 
 def cost_table(section: Section) -> Table:
-    """Make the table of what each method costs."""
+    """Make the table of the cost of each method."""
 
     def row(method: Method) -> MethodRow:
         means = {key: mean_of(_costs(method, key)) for key in COSTS}
@@ -125,15 +129,15 @@ def cost_table(section: Section) -> Table:
     columns = [Column(heading, numeric=True, about=about) for heading, _, _, about in COSTS.values()]
     machines = dict.fromkeys(_machine(run.result.get("hardware")) for run in section.runs)
     caption = f"Means over seeds, on {'; '.join(machines)}."
-    caption += " Times on different or shared machines do not compare." if len(section.runs) > 1 else ""
-    return method_table(section, "cost", "What each method costs", columns, row, caption)
+    caption += " Times on different or shared machines are not comparable." if len(section.runs) > 1 else ""
+    return method_table(section, "cost", "Cost of each method", columns, row, caption)
 
 
 def optimism_table(section: Section) -> tuple[Table | None, list[str]]:
-    """Make the table of what choosing the epoch on the test set would have gained, where runs recorded it.
+    """Make the table of the gain from selecting the epoch on the test set, if runs recorded it.
 
     Returns:
-        The table, or None; and what went wrong.
+        The table, or None; and a list of problems.
     """
     problems: list[str] = []
 
@@ -155,8 +159,8 @@ def optimism_table(section: Section) -> tuple[Table | None, list[str]]:
 
     headings = (Column(heading, numeric=True, about=about) for heading, about in OPTIMISM.values())
     caption = (
-        "Runs with track_test=true. The gap is what a figure gains, without any better model, when its epoch is chosen "
-        "on the test set, as most published figures' was. Test accuracy at the end of an epoch as training measured it."
+        "Runs with track_test=true. The gap is the gain, without a better model, from selecting the epoch on the test "
+        "set, as for most published results. Test accuracies are those measured during training at the end of epochs."
     )
     columns = (Column("seeds", numeric=True), *headings)
     table = method_table(section, "optimism", "Optimism gap", columns, row, caption)
@@ -165,14 +169,14 @@ def optimism_table(section: Section) -> tuple[Table | None, list[str]]:
 
 @lru_cache(maxsize=1)
 def published() -> Mapping[str, Any]:
-    """The published figures that the package carries (``published.yaml``)."""
+    """Return the published results in the package (``published.yaml``)."""
     text = files("mfer_lightning.reporting.study").joinpath("published.yaml").read_text(encoding="utf-8")
     found: Mapping[str, Any] = yaml.safe_load(text)
     return found
 
 
 def published_table(section: Section) -> Table | None:
-    """Make the table of the published figures of the section's dataset; None if there are none."""
+    """Make the table of published results on the section's dataset; None if there are none."""
     dataset = section.protocol.partition("@")[0]
     found = published()
     entries = [e for e in found["figures"] if dataset in e["accuracy"]]
@@ -192,12 +196,12 @@ def published_table(section: Section) -> Table | None:
         texts = ((method, None), (str(year or NOTHING), year), (f"{accuracy:.2f}", accuracy), (remark, None))
         rows.append(tuple(Cell(text, sort, "quiet") for text, sort in (*texts, (entry["source"], None))))
         data.append({"method": method, "year": year, "accuracy": accuracy / 100})
-    title = "Published figures, for reference only"
+    title = "Published results, for reference only"
     return Table("published", title, columns, tuple(rows), found["about"], tuple(data))
 
 
 def comparison_cells(comparison: MethodComparison | None) -> tuple[Cell, ...]:
-    """Give a comparison as four cells: difference with interval, corrected p, what could be seen, verdict."""
+    """Format a comparison as four cells: difference with interval, corrected p, detectable difference, verdict."""
     if comparison is None:
         return Cell(NOTHING), Cell(NOTHING), Cell(NOTHING), Cell(NOTHING, kind="undecided")
     drawn, below = None, ""
@@ -224,7 +228,7 @@ def p_in_words(p: float) -> str:
 
 
 def comparison_data(comparison: MethodComparison | None) -> dict[str, Number]:
-    """Give a comparison as plain numbers by name, shares and not points; None throughout where there is none."""
+    """Return a comparison as plain numbers by name, as proportions, not points; all None if there is none."""
     names = ("difference", "low", "high", "p_value", "adjusted_p_value", "smallest_detectable", "verdict")
     return {name: None if comparison is None else getattr(comparison, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""Tell where figures come from: notes of the runs, what was left out, and the commands that reproduce them."""
+"""Describe the origin of results: notes of the runs, what was left out, and the commands to reproduce them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mfer_lightning.evaluation.runs import LeftOut
 from mfer_lightning.reporting.study.runs import Run
 from mfer_lightning.sweeps.records import record_files
 
-#: Of folders with the same complaint, and of hashes, so many are named.
+#: Maximum number of folders with the same problem, and of hashes, to name.
 MOST_NAMES = 8
 
 
 @dataclass(frozen=True)
 class JobFailure:
-    """A job of a sweep that left no result: its command line, why, and the name of its folder."""
+    """A job of a sweep without a result: its command line, the reason, and the name of its folder."""
 
     overrides: str
     error: str
@@ -32,12 +32,12 @@ class JobFailure:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Jobs that one command started.
+    """Jobs started by one command.
 
     Args:
-        folder: the sweep's; other commands may have used it, too.
-        command: the command line that starts it again, or None where its jobs do not say.
-        failures: its jobs that failed; of earlier starts, which later ones may have mended, none.
+        folder: folder of the sweep, possibly shared with other commands.
+        command: the command line that starts it again, or None if not recorded.
+        failures: failed jobs of the last start; those of earlier starts may have succeeded since.
     """
 
     folder: Path
@@ -46,9 +46,9 @@ class Sweep:
 
 
 def read_sweeps(folder: Path) -> list[Sweep]:
-    """Read the records of jobs in a sweep's folder, one sweep a start, the latest last.
+    """Read the records of jobs in a sweep's folder: one sweep per start, the latest last.
 
-    Records that cannot be read are passed over: they only say how a run came to be.
+    Unreadable records are ignored, since they only describe how a run was started.
     """
     starts: dict[str, list[Mapping[str, Any]]] = {}
     for path in sorted(record_files(folder), key=lambda path: (path.stat().st_mtime_ns, path.name)):
@@ -73,7 +73,7 @@ def _failure(job: Mapping[str, Any]) -> JobFailure:
 
 
 def _command(jobs: Sequence[Sequence[str]], name: str) -> str | None:
-    """Join the jobs' overrides into the one command that gives all of them; None where no single one does."""
+    """Combine the jobs' overrides into one command that gives all of them; None if this is not possible."""
     values: dict[str, dict[str, None]] = {}
     for job in jobs:
         for override in job:
@@ -89,7 +89,7 @@ def _command(jobs: Sequence[Sequence[str]], name: str) -> str | None:
 
 
 def notes_of(runs: Sequence[Run]) -> list[str]:
-    """Collect what runs noted, each note once, with how many runs said it where not all did."""
+    """Collect the notes of runs, each once, with the number of runs if it is not all of them."""
     counts: dict[str, int] = {}
     for run in runs:
         for note in dict.fromkeys(str(note) for note in run.result["notes"]):
@@ -99,7 +99,7 @@ def notes_of(runs: Sequence[Run]) -> list[str]:
 
 
 def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """Say with what the runs were made: commits, versions, machines; several where they differ."""
+    """Return the commits, versions and machines of the runs; several if they differ."""
     packages: dict[str, dict[str, None]] = {}
     for run in runs:
         for package, version in run.result["versions"].items():
@@ -111,7 +111,7 @@ def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
         "commit of mfer_lightning": _each_once(_commit(run.result.get("git")) for run in runs),
         "versions": ", ".join(f"{package} {'|'.join(seen)}" for package, seen in packages.items()),
         "hardware": _each_once(_machine(run.result["hardware"]) for run in runs),
-        "arithmetic of the training": "; ".join(told),
+        "precision of the training": "; ".join(told),
         "data hash": _named(hashes),
         "selection": _each_once(f"{run.result['protocol']}: {run.result['selection']['rule']}" for run in runs),
     }
@@ -119,11 +119,11 @@ def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
 
 
 def arithmetic_of(run: Run) -> str | None:
-    """Tell the arithmetic that a run's network was trained in, e.g. ``"bf16-mixed"``.
+    """Return the precision in which a run's network was trained, e.g. ``"bf16-mixed"``.
 
     Returns:
-        Of an evaluation, what its checkpoint says; of an older run, what it was configured with; None where that was
-        ``auto``, which is not recorded then.
+        For an evaluation, that of its checkpoint; for an older run, the configured one, or None if it was ``auto``,
+        whose result older runs did not record.
     """
     told = run.result["hardware"] if run.trained else run.result.get("model")
     used = told.get("precision") if isinstance(told, Mapping) else None
@@ -131,16 +131,16 @@ def arithmetic_of(run: Run) -> str | None:
 
 
 def unlike_arithmetic(methods: Mapping[str, Sequence[Run]]) -> str | None:
-    """Warn where methods that are compared with each other were not trained in the same arithmetic.
+    """Warn if the compared methods were not trained in the same precision.
 
     ``trainer.precision=auto`` is bfloat16 on one machine and float32 on another: a difference between methods may then
-    be one between machines. Seeds may differ from one another as long as each has all its methods in one arithmetic.
+    be one between machines. Seeds may differ from each other if all methods of a seed have the same precision.
 
     Args:
         methods: their names and runs.
 
     Returns:
-        A sentence, or None where nothing is wrong or nothing is recorded.
+        A sentence, or None if nothing is wrong or nothing is recorded.
     """
     used: dict[int, dict[str, str]] = {}
     sets: dict[frozenset[str], str] = {}
@@ -160,16 +160,16 @@ def unlike_arithmetic(methods: Mapping[str, Sequence[Run]]) -> str | None:
     else:
         return None
     return (
-        f"Not all methods were trained in the same arithmetic ({examples}), so that a difference may be one of "
-        "machines: set trainer.precision, or have one machine train all methods of a seed."
+        f"Not all methods were trained in the same precision ({examples}), so a difference may be due to the "
+        "machines: set trainer.precision, or train all methods of a seed on one machine."
     )
 
 
 def said_once(left_out: Iterable[LeftOut]) -> list[tuple[str, str]]:
-    """Group what was left out by reason, each folder once.
+    """Group the folders that were left out by reason, each folder once.
 
     Returns:
-        (folders in words, reason) pairs.
+        Pairs (folders as text, reason).
     """
     groups: dict[str, list[str]] = {}
     for item in left_out:
@@ -187,7 +187,7 @@ def _each_once(words: Iterable[str]) -> str:
 
 
 def short_path(path: Path) -> str:
-    """Write a path as seen from the working folder where it lies inside it, else its last two parts."""
+    """Format a path relative to the working folder if it is inside it, else its last two parts."""
     try:
         return os.fspath(path.resolve().relative_to(Path.cwd()))
     except ValueError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +20,12 @@ from mfer_lightning.evaluation.runs import LeftOut, StoredResult
 from mfer_lightning.figures.plane import Plane
 from mfer_lightning.reporting.study.axes import flatten, in_words
 
+#: What NumPy and zipfile raise over damaged files.
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, OverflowError, SyntaxError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, tokenize.TokenError),
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -25,8 +34,8 @@ class Features:
     Args:
         feature: (N,D) float32.
         label: (N,) true classes.
-        attributes: what the dataset says of each face, (N,) each.
-        plane: faces that the run has mapped to the plane by t-SNE, or None.
+        attributes: attributes of the faces from the dataset, (N,) each.
+        plane: t-SNE of some faces, stored by the run, or None.
     """
 
     feature: NDArray[np.float32]
@@ -41,20 +50,21 @@ class Run(StoredResult):
 
     Args:
         flat: its configuration as text, without the seed.
-        table: the predictions that the result was made of, without faces that have no label; None if they are missing
-            or do not fit the result.
+        table: the predictions behind the result, without unlabelled faces; None if they are missing or do not match the
+            result.
     """
 
     flat: Mapping[str, str] = field(default_factory=dict)
     table: Predictions | None = None
 
     def features(self) -> Features | None:
-        """Read ``features_<split>.npz``; None if it is missing, damaged or of other faces."""
+        """Read ``features_<split>.npz``; None if it is missing, damaged or for other faces."""
         try:
             with np.load(_features_file(self), allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files}
+                stored = {name: np.asarray(file[name]) for name in file.files}  # members that are no arrays are bytes
             feature, label = stored["feature"].astype(np.float32), stored["label"].astype(np.int64)
-        except (OSError, ValueError, KeyError, EOFError, TypeError):
+            plane = _plane(stored, label)
+        except _DAMAGE:
             return None
         legal = feature.ndim == 2 and feature.size > 0 and label.shape == feature.shape[:1]
         legal = legal and bool(np.isfinite(feature).all()) and bool((label >= 0).any())
@@ -65,14 +75,14 @@ class Run(StoredResult):
             for name, values in stored.items()
             if name.startswith("attribute_") and values.shape == label.shape
         }
-        return Features(feature, label, attributes, _plane(stored, label))
+        return Features(feature, label, attributes, plane)
 
 
 def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]]:
-    """Make runs of results, with their predictions.
+    """Create runs from results, with their predictions.
 
     Returns:
-        The runs, and what of them had to be left out: repeated evaluations and missing predictions.
+        The runs, and what was left out: repeated evaluations and missing predictions.
     """
     runs: list[Run] = []
     left_out: list[LeftOut] = []
@@ -81,21 +91,23 @@ def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]
         place = _checkpoint_owner(stored)
         owner = None if place is None else trained.get(place)
         if owner is not None and _repeats(stored, owner):
-            left_out.append(LeftOut(stored.folder, "evaluates its run's own checkpoint on the same faces once more"))
+            left_out.append(LeftOut(stored.folder, "repeats the evaluation of its run on the same faces"))
             continue
         table, reason = _predictions(stored)
         if reason is not None:
             left_out.append(LeftOut(stored.folder, reason))
         elif stored.kept and not _features_file(stored).is_file():
-            left_out.append(LeftOut(stored.folder, "kept as numbers, without features: no embedding, no compactness"))
+            left_out.append(LeftOut(stored.folder, "is archived without features: no embedding, no compactness"))
         runs.append(Run(stored.folder, stored.result, stored.trained, stored.archived, _describe(stored), table))
     return runs, left_out
 
 
 def _plane(stored: Mapping[str, NDArray[Any]], label: NDArray[np.int64]) -> Plane | None:
-    """Return the points of a features file; None if it has none, or they are not of its faces."""
+    """Return the embedding in a features file; None if it has none, or it does not match its faces."""
     points, rows = stored.get("tsne"), stored.get("tsne_row")
-    if points is None or rows is None or points.shape != (len(rows), 2) or rows.dtype.kind != "i" or not len(rows):
+    if points is None or rows is None or rows.ndim != 1 or rows.dtype.kind != "i" or not len(rows):
+        return None
+    if points.shape != (len(rows), 2):
         return None
     there = rows.min() >= 0 and rows.max() < len(label) and bool(np.isfinite(points).all())
     return Plane(points, rows.astype(np.int64)) if there and bool((label[rows] >= 0).all()) else None
@@ -106,7 +118,7 @@ def _features_file(stored: StoredResult) -> Path:
 
 
 def _describe(stored: StoredResult) -> dict[str, str]:
-    """Describe the method of a result: its configuration, and for an evaluation what was evaluated and how."""
+    """Describe the method of a result: its configuration, and for an evaluation also its settings."""
     flat = flatten(stored.config)
     model = _model(stored)
     flat["trained_on"] = str(model.get("trained_on") or stored.result["protocol"])
@@ -115,7 +127,7 @@ def _describe(stored: StoredResult) -> dict[str, str]:
     if "flip" in model:
         flat["evaluation.flip"] = str(bool(model["flip"])).lower()
         flat["evaluation.shift"] = in_words(model.get("shift", 0.0))
-    flat.setdefault("evaluation.shift", in_words(0.0))  # results of earlier versions know no shift, and had none
+    flat.setdefault("evaluation.shift", in_words(0.0))  # earlier versions had no shift
     return flat
 
 
@@ -126,12 +138,12 @@ def _checkpoint_owner(stored: StoredResult) -> Path | None:
     path = Path(str(checkpoint)).expanduser()
     if path.parent.name == "checkpoints" and path.is_file():
         return path.parent.parent.resolve()
-    # moved since: evaluations lie in <run>/evaluations/<name>
+    # moved since: evaluations are in <run>/evaluations/<name>
     return stored.folder.resolve().parent.parent if stored.folder.parent.name == "evaluations" else None
 
 
 def _repeats(stored: StoredResult, owner: StoredResult) -> bool:
-    """Whether an evaluation measures what its run's own result measured."""
+    """Whether an evaluation repeats the measurement of its run."""
     mine, its = _describe(stored), _describe(owner)
     same = all(stored.result.get(key) == owner.result.get(key) for key in ("protocol", "split", "n", "evaluation_set"))
     how = ("checkpoint", "evaluation.flip", "evaluation.shift")
@@ -146,7 +158,7 @@ def _model(stored: StoredResult) -> Mapping[str, Any]:
 
 
 def _predictions(stored: StoredResult) -> tuple[Predictions | None, str | None]:
-    without = "kept without comparisons and figures of single faces"
+    without = "included without comparisons and figures of single faces"
     try:
         table = stored.predictions()
     except UserError as error:

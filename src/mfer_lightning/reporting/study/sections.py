@@ -1,4 +1,4 @@
-"""Group runs into methods of several seeds, and into sections of methods that were measured on the same faces."""
+"""Group runs into methods with several seeds, and methods into sections measured on the same faces."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from mfer_lightning.reporting.study.choices import named_by_choice
 from mfer_lightning.reporting.study.provenance import unlike_arithmetic
 from mfer_lightning.reporting.study.runs import Run
 
-#: Options of a drawn dataset that change the faces of the test set: other values are another test set.
+#: Options of a synthetic dataset that change its test faces: other values mean another test set.
 DRAWN = ("data_seed", "difficulty", "ambiguity", "occlusion")
 
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """Runs that differ in their seed alone.
+    """Runs that differ only in their seed.
 
     Args:
-        values: one a axis of the section.
+        values: one per axis of the section.
         label: the axes and values, e.g. ``"loss=dsf, attention=ds"``.
-        short: the values alone, for figures.
-        runs: one a seed, by seed.
-        flat: its configuration as text, parts by the names of their choices.
+        short: only the values, for figures.
+        runs: one per seed, sorted by seed.
+        flat: its configuration as text, with parts named by their choices.
     """
 
     values: tuple[str, ...]
@@ -49,28 +49,28 @@ class Method:
         return [run.table for run in self.runs if run.table is not None]
 
     def figures(self, name: str) -> list[float]:
-        """A figure of each seed, those that have it."""
+        """Return a metric of each seed that has it."""
         return [value for run in self.runs if (value := run.metric(name)) is not None]
 
 
 @dataclass(eq=False)
 class Section:
-    """Methods measured on the same faces under the same protocol; nothing else may stand in one column with them.
+    """Methods measured on the same faces under the same protocol; only these may share a column.
 
     Args:
         protocol: ``dataset@protocol``.
         split: the measured split.
-        title: both in words, with what tells this section from others of the same protocol.
-        slug: a name for files and links.
-        evaluation_set: the measured faces in words.
+        title: both in words, with the difference to other sections of the same protocol.
+        slug: name for files and links.
+        evaluation_set: description of the measured faces.
         class_names: the K classes.
-        support: faces of each class.
-        axes: in what the methods differ.
-        methods: the simplest values first.
-        baseline: what the others are compared with.
+        support: number of faces of each class.
+        axes: options in which the methods differ.
+        methods: the methods, the simplest values first.
+        baseline: method that the others are compared with.
         baseline_chosen: whether the user named it.
         comparisons: method label -> its comparison with the baseline, Holm-corrected.
-        notes: what a reader must know.
+        notes: remarks for the reader.
     """
 
     protocol: str
@@ -89,32 +89,32 @@ class Section:
 
     @property
     def runs(self) -> list[Run]:
-        """All of them."""
+        """All runs."""
         return [run for method in self.methods for run in method.runs]
 
     @property
     def n(self) -> int:
-        """Faces measured on."""
+        """Number of measured faces."""
         return sum(self.support)
 
     @property
     def marked(self) -> bool:
-        """Whether the figures are no test figures: measured where the epoch was chosen."""
+        """Whether the results are selection results: measured where the epoch was chosen."""
         return self.split != "test"
 
 
 def make_sections(runs: Sequence[Run], baseline: str | None = None) -> tuple[list[Section], list[LeftOut]]:
-    """Sort runs into sections and methods.
+    """Group runs into sections and methods.
 
     Args:
         runs: at least one.
-        baseline: ``axis=value`` pairs, comma-separated; None takes the simplest method of each section.
+        baseline: ``axis=value`` pairs, comma-separated; None: the simplest method of each section.
 
     Returns:
-        The sections, those of trainings first and the larger first, and runs left out as repetitions of a seed.
+        The sections, those of trainings and larger ones first, and runs left out as repetitions of a seed.
 
     Raises:
-        UserError: where no section has such a baseline.
+        UserError: if no section has such a baseline.
     """
     groups: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
@@ -150,7 +150,7 @@ def parse_baseline(text: str) -> dict[str, str]:
     """
     found = dict(part.strip().split("=", 1) for part in text.split(",") if part.count("=") >= 1)
     if not found or len(found) != len([part for part in text.split(",") if part.strip()]):
-        raise UserError(f"baseline={text}: say it as baseline=loss=ce, or 'baseline=loss=ce,attention=none'.")
+        raise UserError(f"baseline={text}: write baseline=loss=ce, or 'baseline=loss=ce,attention=none'.")
     return {key.strip(): value.strip() for key, value in found.items()}
 
 
@@ -167,14 +167,14 @@ def _measured_on(run: Run) -> tuple[Any, ...]:
 
 
 def _rank(group: tuple[tuple[Any, ...], list[Run]]) -> tuple[Any, ...]:
-    """Sort sections: those with training runs before those of evaluations alone, then by size, then by name."""
+    """Sort sections: those with training runs before those with only evaluations, then by size, then by name."""
     key, members = group
     evaluated = not any(run.trained for run in members)
     return evaluated, -len(members), *key[:2], [simplicity(value) for _, value in key[5]]
 
 
 def _titles(keys: Sequence[tuple[Any, ...]]) -> list[str]:
-    """Name each section by protocol and split, and by what tells it from others of the same two."""
+    """Name each section by protocol and split, and by its difference to others with the same two."""
     found = []
     for key in keys:
         title = f"{key[0]}, {key[1]}"
@@ -187,7 +187,7 @@ def _titles(keys: Sequence[tuple[Any, ...]]) -> list[str]:
                 if any(dict(other[5]).get(name) != value for other in rivals)
             ]
             missing = {name for other in rivals for name in dict(other[5])} - set(ours)
-            told += [f"{name} as by default" for name in sorted(missing)]
+            told += [f"default {name}" for name in sorted(missing)]
             if not told:
                 told = [f"{sum(key[4]):,} faces", *([f"{key[2]}"] if any(r[2] != key[2] for r in rivals) else [])]
             title += f" ({', '.join(told)})"
@@ -214,13 +214,13 @@ def _methods(
         label = ", ".join(f"{axis.title}={value}" for axis, value in zip(axes, values, strict=True)) or _only(found)
         short = _short(axes, values) or label
         methods.append(Method(values, label, short, tuple(seeds[seed] for seed in sorted(seeds)), found))
-    if len({method.short for method in methods}) < len(methods):  # figures find their methods by these names
+    if len({method.short for method in methods}) < len(methods):  # figures refer to methods by these names
         methods = [replace(m, short=_short(axes, m.values, most=1000) or m.label) for m in methods]
     return tuple(sorted(methods, key=lambda method: [simplicity(value) for value in method.values])), repeated
 
 
 def _short(axes: Sequence[Axis], values: Sequence[str], most: int = 24) -> str:
-    """Name a method in figures by its values, cut off where they are long; of a bare number or yes or no, say of what.
+    """Name a method in figures by its values, shortened if long; numbers and booleans with the name of their axis.
 
     Example:
         >>> _short([Axis("loss.name", "loss"), Axis("evaluation.shift", "shift")], ["ce", "0.02"])
@@ -232,13 +232,13 @@ def _short(axes: Sequence[Axis], values: Sequence[str], most: int = 24) -> str:
 
 
 def _only(flat: Mapping[str, str]) -> str:
-    """Name the one method of a section by its main choices."""
+    """Name the only method of a section by its main choices."""
     names = [flat[key].rpartition("/")[2] for key in ("loss.name", "attention.name", "backbone.name") if key in flat]
     return " · ".join(names) or "all runs"
 
 
 def _choose(methods: Sequence[Method], axes: Sequence[Axis], wanted: Mapping[str, str] | None) -> Method | None:
-    """Find the wanted baseline: the simplest method that has all the wanted values."""
+    """Find the requested baseline: the simplest method with all the requested values."""
     if wanted is None:
         return None
     names = {name: place for place, axis in enumerate(axes) for name in (axis.key, axis.title)}
@@ -273,7 +273,7 @@ def _section(
             tied = ", ".join(axis.tied[:6]) + (f" and {len(axis.tied) - 6} more" if len(axis.tied) > 6 else "")
             section.notes.append(f"With {axis.title} change, value by value: {tied}.")
     chosen_precision = [place for place, axis in enumerate(axes) if axis.key == "trainer.precision"]
-    alike: dict[str, dict[str, Sequence[Run]]] = {}  # whoever compares arithmetics knows that they differ
+    alike: dict[str, dict[str, Sequence[Run]]] = {}  # comparisons of precisions differ on purpose
     for method in methods:
         alike.setdefault("".join(method.values[i] for i in chosen_precision), {})[method.label] = method.runs
     section.notes.extend(filter(None, map(unlike_arithmetic, alike.values())))
@@ -281,13 +281,15 @@ def _section(
 
 
 def known_axes(sections: Sequence[Section], names: Sequence[str]) -> list[str]:
-    """Check that asked-for axes exist somewhere.
+    """Check that the requested axes exist in some section.
 
     Raises:
-        UserError: naming the nearest.
+        UserError: naming the nearest ones.
     """
     titles = dict.fromkeys(name for s in sections for axis in s.axes for name in (axis.title, axis.key))
     for name in names:
         if name not in titles:
-            raise UserError(f"axes={name}: no runs differ in it; {nearest(name, titles) if titles else 'nor in more'}")
+            raise UserError(
+                f"axes={name}: no runs differ in it; {nearest(name, titles) if titles else 'nor in anything else'}"
+            )
     return list(names)

@@ -1,4 +1,4 @@
-"""Represent tables as data: their content, not their looks."""
+"""Represent tables as data, independent of their layout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
 
-#: What stands where there is no figure.
+#: Text of a missing value.
 NOTHING = "–"
 
 Number = int | float | str | None
@@ -20,11 +20,12 @@ class Cell:
     """One cell.
 
     Args:
-        text: what readers see.
-        sort: what the table is sorted by; None: the text.
-        kind: what it is, for its looks: empty, ``better``, ``worse``, ``tie``, ``undecided``, ``baseline``, ``quiet``.
+        text: displayed text.
+        sort: sort key; None: the text.
+        kind: kind of content, for its style: empty, ``better``, ``worse``, ``tie``, ``undecided``, ``baseline``,
+            ``quiet``.
         below: a second, smaller line.
-        interval: low, middle and high of a small drawing, or None.
+        interval: lower limit, estimate and upper limit of a small drawing, or None.
     """
 
     text: str
@@ -40,8 +41,8 @@ class Column:
 
     Args:
         title: heading.
-        numeric: whether cells are numbers, set flush right.
-        about: what the heading means, in a sentence.
+        numeric: whether cells are numbers, aligned right.
+        about: explanation of the heading, in a sentence.
     """
 
     title: str
@@ -54,12 +55,12 @@ class Table:
     """A table with its heading.
 
     Args:
-        name: for files and links.
+        name: name for files and links.
         title: heading.
         columns: at least one.
-        rows: one cell a column.
-        caption: what a reader must know of it.
-        data: the same as plain numbers, for the CSV file; empty: the texts.
+        rows: rows with one cell per column.
+        caption: explanation of the table.
+        data: the same as plain numbers, for the CSV file; empty: use the texts.
     """
 
     name: str
@@ -71,18 +72,18 @@ class Table:
 
     @property
     def reach(self) -> tuple[float, float]:
-        """Range of all drawn intervals, with 0 in it."""
+        """Range of all drawn intervals, including 0."""
         ends = [end for row in self.rows for cell in row if cell.interval for end in cell.interval]
         return min([0.0, *ends]), max([0.0, *ends])
 
 
 def share(value: float | None, digits: int = 2) -> Cell:
-    """Write a share in per cent."""
+    """Format a proportion in per cent."""
     return Cell(NOTHING) if value is None else Cell(f"{100 * value:.{digits}f}", value)
 
 
 def spread(values: Sequence[float], unit: float = 100.0, digits: int = 2) -> Cell:
-    """Write mean and sample standard deviation; one value has no spread.
+    """Format mean and sample standard deviation; a single value has none.
 
     Example:
         >>> spread([0.90, 0.92]).text, spread([0.9]).text, spread([]).text
@@ -93,10 +94,10 @@ def spread(values: Sequence[float], unit: float = 100.0, digits: int = 2) -> Cel
 
 
 def mean_of(values: Sequence[float]) -> float | None:
-    """Mean, or None of nothing."""
+    """Return the mean, or None without values."""
     return float(np.mean(values)) if values else None
 
 
 def deviation_of(values: Sequence[float]) -> float | None:
-    """Sample standard deviation, or None of fewer than two."""
+    """Return the sample standard deviation, or None for fewer than two values."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None

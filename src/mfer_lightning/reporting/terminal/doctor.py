@@ -1,4 +1,4 @@
-"""Print what the dataset doctor found, or convert it for programs."""
+"""Print the findings of the dataset doctor, or convert them for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfer_lightning.data.doctor.examine import DIMENSIONS
 from mfer_lightning.reporting.terminal.tables import new_table
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "info": "bold"}
-_VERDICTS = {0: "healthy", 1: "usable, with the warnings above", 2: "unusable as it is"}
+_VERDICTS = {0: "healthy", 1: "usable, with the warnings above", 2: "unusable"}
 
 
 def print_examination(
@@ -25,7 +25,7 @@ def print_examination(
     console: Console | None = None,
     preview: Path | None = None,
 ) -> None:
-    """Print an examination: what it is, counts by class and split, looks, findings, verdict.
+    """Print an examination: dataset, counts by class and split, image properties, findings, verdict.
 
     Args:
         found: the examination.
@@ -75,7 +75,7 @@ def _known(name: str, counted: Mapping[str, Any]) -> str:
 
 
 def as_json(found: Examination) -> dict[str, Any]:
-    """Everything but the images, as plain values."""
+    """Return everything except the images, as plain values."""
     return {
         "exit_code": found.exit_code,
         "dataset": found.dataset,

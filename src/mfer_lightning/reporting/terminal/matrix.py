@@ -12,9 +12,9 @@ from rich.markup import escape
 from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.reporting.terminal.tables import new_table, said
 
-#: Datasets side by side; with more, each pair gets a line.
+#: Maximum number of datasets side by side; with more, each pair gets a line.
 MOST_COLUMNS = 3
-#: Longest names of datasets side by side.
+#: Maximum length of dataset names side by side.
 _LONGEST = 18
 
 
@@ -23,7 +23,7 @@ def print_matrix(matrix: Mapping[str, Any], folder: str | Path, console: Console
 
     Args:
         matrix: the content of ``matrix.json``.
-        folder: where it lies.
+        folder: its folder.
         console: where to print; None is the terminal.
     """
     console = console or Console()

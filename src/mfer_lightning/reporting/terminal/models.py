@@ -13,12 +13,15 @@ from mfer_lightning.reporting.model_list import ListedModel
 from mfer_lightning.reporting.terminal.tables import new_table, said
 
 
-def print_models(models: Sequence[ListedModel], console: Console | None = None) -> None:
-    """Print a table for the models of each protocol, the bundled ones first.
+def print_models(
+    models: Sequence[ListedModel], console: Console | None = None, *, trained_on: str | None = None
+) -> None:
+    """Print a table of the models for each protocol, the bundled ones first.
 
     Args:
-        models: in the order in which they are printed.
+        models: the models, in printing order.
         console: where to print; None is the terminal.
+        trained_on: the dataset by which they were selected, for the message if there are none.
     """
     console = console or Console()
     bundled, trained = [m for m in models if m.bundled], [m for m in models if not m.bundled]
@@ -31,16 +34,19 @@ def print_models(models: Sequence[ListedModel], console: Console | None = None) 
                 mark = " (default)" if model.default else ""
                 table.add_row(escape(f"{model.name}{mark}"), *_numbers(model))
             console.print(table)
-    if not bundled:
-        console.print("No trained model comes with this version of mfer_lightning.", highlight=False)
-    if not trained:
-        console.print("No finished run with a checkpoint was found: mfer train makes one.", highlight=False)
+    if trained_on is not None and not models:
+        console.print(f"No model here was trained on {escape(trained_on)}.", highlight=False)
+        return
+    if not bundled and trained_on is None:
+        console.print("This version of mfer_lightning has no bundled model.", highlight=False)
+    if not trained and trained_on is None:
+        console.print("No finished run with a checkpoint was found: mfer train creates one.", highlight=False)
 
 
 def _section(model: ListedModel) -> str:
     classes = f"{len(model.class_names)} classes"
     if model.protocol is None:
-        return f"{model.dataset or 'unknown dataset'}, {classes}, without a figure"
+        return f"{model.dataset or 'unknown dataset'}, {classes}, without a result"
     return f"{model.protocol}, {model.split}, {model.n:,} faces, {classes}"
 
 

@@ -12,16 +12,16 @@ from rich.markup import escape
 from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.reporting.terminal.tables import new_table, said
 
-#: Pairs of labels in the table; the rest is counted together.
+#: Maximum number of pairs of labels in the table; the rest is summed up.
 PAIRS = 12
 
 
 def print_noise_audit(found: Mapping[str, Any], folder: str | Path, console: Console | None = None) -> None:
-    """Print what an audit found: how many labels are suspected, of which pairs, and how right that is.
+    """Print an audit: how many labels are suspected, for which pairs, and how accurate the list is.
 
     Args:
         found: the content of ``noise.json``.
-        folder: where it lies.
+        folder: its folder.
         console: where to print; None is the terminal.
     """
     console = console or Console()
@@ -30,7 +30,7 @@ def print_noise_audit(found: Mapping[str, Any], folder: str | Path, console: Con
     console.print()
     console.print(
         f"[bold]{escape(found['protocol'])}[/], training labels: {found['faces']:,} faces, each judged by {each} of "
-        f"{len(found['checkpoints'])} networks, which never saw it"
+        f"{len(found['checkpoints'])} networks not trained on it"
     )
     rate = f"{100 * found['estimated_rate']:.1f}%"
     console.print(f"{found['suspected']:,} labels are suspected; estimated share of wrong labels {rate}")
@@ -50,7 +50,8 @@ def print_noise_audit(found: Mapping[str, Any], folder: str | Path, console: Con
     print_places(Path(folder), console)
     if found["suspected"]:
         console.print(
-            "Look at figures/suspects.png before you use the list: hard faces are suspected as well.", style="dim"
+            "Look at figures/suspects.png before you use the list: it also contains hard faces with correct labels.",
+            style="dim",
         )
 
 

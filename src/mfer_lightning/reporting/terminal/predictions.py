@@ -1,4 +1,4 @@
-"""Print the summary of predictions: how many photos, what became of them, which emotions."""
+"""Print the summary of predictions: numbers of photos, statuses and emotions."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from rich.markup import escape
 
 from mfer_lightning.errors import printable
 
-#: Photos whose trouble is said by name.
+#: Maximum number of photos whose problems are listed.
 MOST_TROUBLES = 5
 _TABLE, _LINES = "predictions.csv", "predictions.jsonl"
 
 
 class Item(Protocol):
-    """What is counted of one photo or frame."""
+    """The counted properties of one photo or frame."""
 
     @property
     def status(self) -> str:
-        """``"ok"``, ``"no face"``, or what was wrong."""
+        """``"ok"``, ``"no face"``, or the problem."""
         ...
 
     @property
     def faces(self) -> Sequence[Any]:
-        """With ``answer`` (an emotion, or ``"uncertain"``) and ``quality`` each."""
+        """The faces, each with ``answer`` (an emotion, or ``"uncertain"``) and ``quality``."""
         ...
 
     def to_dict(self) -> Mapping[str, Any]:
-        """With ``path``, ``message``, and in a video ``frame``."""
+        """The prediction, with ``path``, ``message``, and in a video ``frame``."""
         ...
 
 
@@ -48,11 +48,11 @@ def print_summary(
     """Print the summary of a folder of predictions.
 
     Args:
-        items: all predictions in the folder, those of earlier starts too.
+        items: all predictions in the folder, including those of earlier starts.
         class_names: the emotions.
-        folder: where the results are.
-        seconds: that this start took.
-        looked_at: photos that it looked at.
+        folder: folder of the results.
+        seconds: duration of this start.
+        looked_at: number of photos processed in this start.
         what: ``"photos"`` or ``"frames"``.
         console: where to print; None is the terminal.
 
@@ -76,13 +76,13 @@ def print_summary(
     total, faces = sum(statuses.values()), sum(emotions.values())
     words = ", ".join(f"{n:,} {'with faces' if s == 'ok' else s}" for s, n in statuses.most_common())
     rate = f", {looked_at / seconds:.1f} a second" if looked_at and seconds > 0 else ""
-    console.print(f"{count(total, what)}: {words or 'none'}. {looked_at:,} looked at in {seconds:.1f} s{rate}.")
+    console.print(f"{count(total, what)}: {words or 'none'}. {looked_at:,} processed in {seconds:.1f} s{rate}.")
     if faces:
         shares = ", ".join(f"{name} {n:,} ({n / faces:.0%})" for name, n in emotions.most_common() if n)
         console.print(f"{count(faces, 'faces')}: {shares}.")
     if marked:
         words = ", ".join(f"{n:,} {mark}" for mark, n in marked.most_common())
-        console.print(f"Less to be trusted: {count(sum(marked.values()), 'faces')} ({words}; column quality).")
+        console.print(f"Less reliable: {count(sum(marked.values()), 'faces')} ({words}; column quality).")
     for message, n in faceless.items():
         console.print(f"No face in {count(n, what)}: {message}.")
     for item in troubles:
@@ -91,13 +91,13 @@ def print_summary(
         console.print(escape(words), soft_wrap=True, highlight=False)
     more = sum(n for s, n in statuses.items() if s not in ("ok", "no face")) - len(troubles)
     if more > 0:
-        console.print(f"  ... and {more:,} more: the rows of {_TABLE} say why.")
+        console.print(f"  ... and {more:,} more: see the rows of {_TABLE}.")
     console.print(escape(f"Table: {folder / _TABLE}\nLines: {folder / _LINES}"), soft_wrap=True, highlight=False)
     return {what: total, "statuses": dict(statuses), "faces": faces, "emotions": dict(emotions)}
 
 
 def count(number: int, what: str) -> str:
-    """Say how many, in the plural or the singular.
+    """Format a count with the noun in singular or plural.
 
     Example:
         >>> count(1, "photos"), count(1200, "photos")

@@ -1,6 +1,6 @@
-"""Print the figures of a run, or one table for a sweep.
+"""Print the results of a run, or one table for a sweep.
 
-Everything fits into 80 columns and reads the same without colour.
+Everything fits into 80 columns and is readable without colour.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
 from mfer_lightning.evaluation.valence_arousal import TITLES as VALENCE_AROUSAL
 from mfer_lightning.reporting.terminal.tables import new_table, print_heading, print_lists
 
-#: What a row of a sweep says beside the axes that were varied.
+#: Entries of a sweep's row besides the varied axes.
 _NOT_AXES = ("seed", "status", "result", "error", "run_dir")
 _SWEEP_METRICS = {"accuracy": "accuracy", "mean_class_accuracy": "mean class", "macro_f1": "macro F1"}
-#: Name and unit of the overall figures, in the order they are printed.
+#: Name and unit of the overall metrics, in printing order.
 _OVERALL = {
     "mean_class_accuracy": ("mean-class accuracy", "%"),
     "macro_f1": ("macro F1", "%"),
@@ -38,11 +38,11 @@ _OVERALL = {
     "cross_entropy_to_votes": ("cross-entropy to the votes", "nats"),
     **{name: (title, unit) for name, (title, unit, _, _) in VALENCE_AROUSAL.items()},
 }
-_NOT_A_TEST = "a selection figure, not a test figure: the checkpoint was chosen on this split"
+_NOT_A_TEST = "a selection result, not a test result: the checkpoint was chosen on this split"
 
 
 def print_result(result: Mapping[str, Any], run_dir: str | Path, console: Console | None = None) -> None:
-    """Print the figures of a finished run: per class and overall, under which protocol, and where it lies.
+    """Print the results of a finished run: per class and overall, the protocol, and the folder.
 
     Args:
         result: the content of ``result.json`` (see :mod:`mfer_lightning.evaluation.schema`).
@@ -61,12 +61,12 @@ def print_result(result: Mapping[str, Any], run_dir: str | Path, console: Consol
 def print_evaluation(
     evaluation: Mapping[str, Any], title: str, folder: str | Path, console: Console | None = None
 ) -> None:
-    """Print figures that were made from a table of predictions alone.
+    """Print results computed from a table of predictions.
 
     Args:
-        evaluation: of :func:`mfer_lightning.evaluation.metrics.evaluate`.
-        title: what was evaluated.
-        folder: where the results lie.
+        evaluation: result of :func:`mfer_lightning.evaluation.metrics.evaluate`.
+        title: description of the table.
+        folder: folder of the results.
         console: where to print; None is the terminal.
     """
     console = console or Console()
@@ -87,7 +87,7 @@ def _print_figures(evaluation: Mapping[str, Any], console: Console) -> None:
     if annotators is not None:
         console.print(
             f"A single annotator agrees with the others on {_share(annotators['single_annotator'])}% of these faces "
-            "(a reference, no ceiling).",
+            "(a reference, not an upper limit).",
             style="dim",
         )
     print_lists(evaluation.get("lists", {}), console)
@@ -96,12 +96,12 @@ def _print_figures(evaluation: Mapping[str, Any], console: Console) -> None:
 
 
 def print_sweep(rows: Sequence[Mapping[str, Any]], console: Console | None = None) -> None:
-    """Print a sweep as mean and spread over the seeds, one line for each setting of the other varied axes.
+    """Print a sweep as mean and spread over seeds, with one line per setting of the other axes.
 
-    Runs of different protocols, splits or evaluation sets are never put into one table.
+    Runs with different protocols, splits or evaluation sets are never in the same table.
 
     Args:
-        rows: one mapping a job: the values of its axes by name, and ``seed``, ``status``, ``result`` (the content of
+        rows: one mapping per job: the values of its axes by name, and ``seed``, ``status``, ``result`` (the content of
             ``result.json``, or None) and ``error`` (why it failed, or None). An optional ``run_dir`` is not shown.
         console: where to print; None is the terminal.
     """
@@ -147,7 +147,7 @@ def _print_measured_on(result: Mapping[str, Any], console: Console) -> None:
 
 
 def _mean_and_spread(values: Sequence[float | None]) -> str:
-    """Write mean and spread over seeds; if one of them has no figure, there is none."""
+    """Format mean and spread over seeds; empty if one of them has no value."""
     known = [value for value in values if value is not None]
     return mean_and_spread(known if len(known) == len(values) else [])
 
@@ -162,7 +162,7 @@ def _class_table(result: Mapping[str, Any]) -> Table:
 
 def _overall_table(result: Mapping[str, Any]) -> Table:
     metrics = result["metrics"]
-    intervals = result.get("intervals", {})  # older results have none
+    intervals = result.get("intervals", {})  # missing in older results
     ends, how = result_interval(result, "accuracy"), "Wilson" if is_wilson(result) else "grouped"
     table = new_table("overall", "")
     table.add_column("")
@@ -193,15 +193,15 @@ def _share(value: float | None) -> str:
 def _selection(selection: Mapping[str, Any]) -> str:
     words = f"Checkpoint: {selection['rule']}"
     if selection["epoch"] is not None:
-        words += f", epoch {selection['epoch'] + 1}"  # counted from 1, as while training
+        words += f", epoch {selection['epoch'] + 1}"  # counted from 1, as during training
     if selection["monitor"] is not None and selection["value"] is not None:
         words += f", {selection['monitor']} {selection['value']:.4f}"
     return f"{words}."
 
 
 def print_places(run_dir: Path, console: Console) -> None:
-    """Print where results lie, and the figures among them."""
-    # soft_wrap and no highlighting: a path must survive copying, and is the same without colour
+    """Print the folder of the results, and its figures."""
+    # soft_wrap and no highlighting, so that paths can be copied
     console.print(f"Run:     {escape(_short(run_dir))}", soft_wrap=True, highlight=False)
     figures = sorted((run_dir / "figures").glob("[!.]*.png"))
     for number, figure in enumerate(figures):
@@ -210,7 +210,7 @@ def print_places(run_dir: Path, console: Console) -> None:
 
 
 def _short(path: Path) -> str:
-    """Write a path as seen from the working folder where it lies inside it."""
+    """Format a path relative to the working folder if it is inside it."""
     try:
         return os.fspath(path.resolve().relative_to(Path.cwd()))
     except ValueError:

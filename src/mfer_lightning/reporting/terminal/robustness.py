@@ -19,7 +19,7 @@ def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Conso
 
     Args:
         card: the content of ``robustness.json``.
-        folder: where it lies.
+        folder: its folder.
         console: where to print; None is the terminal.
     """
     console = console or Console()
@@ -46,22 +46,22 @@ def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Conso
 
 
 def describe_batch(batch: Mapping[str, Any]) -> str:
-    """Say in a sentence whether predictions depend on who else is in the batch.
+    """Return a sentence on whether predictions depend on the rest of the batch.
 
     Args:
-        batch: of :func:`mfer_lightning.analysis.consistency.batch_invariance`.
+        batch: result of :func:`mfer_lightning.analysis.consistency.batch_invariance`.
     """
     shuffled, alone = batch["shuffled"], batch["alone"]
     if batch["passes"]:
         worst = max(shuffled["largest_difference"], alone["largest_difference"])
         return f"batch: predictions do not depend on it (largest difference {worst:.1e} of the largest logit)"
     words = (
-        "batch: FAILS: predictions depend on who else is in the batch. Shuffled, "
+        "batch: FAILS: predictions depend on the rest of the batch. Shuffled, "
         f"{shuffled['changed']} of {shuffled['n']} change; one by one, {alone['changed']} of {alone['n']}."
     )
     if batch["suspects"]:
-        words += f" Layers that take the batch's own statistics: {', '.join(batch['suspects'][:3])}."
-    return words + " No figure of this model can be relied on."
+        words += f" Layers that use batch statistics: {', '.join(batch['suspects'][:3])}."
+    return words + " The results of this model are not reliable."
 
 
 def _table(card: Mapping[str, Any]) -> Table:
@@ -89,7 +89,7 @@ def _kind(kind: str, curve: Mapping[str, Any]) -> str:
 
 
 def _means(summary: Mapping[str, Any]) -> Table:
-    table = new_table("mean over", "accuracy (95%)", "share of the clean one (95%)")
+    table = new_table("mean over", "accuracy (95%)", "relative to clean (95%)")
     for name, figures in summary.items():
         words = name if figures["whole"] else f"{name}, {len(figures['kinds'])} of them"
         cells = [figures["accuracy"], figures["relative"]]

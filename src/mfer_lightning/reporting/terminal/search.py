@@ -23,26 +23,26 @@ def print_search(
     run_dir: Path | None = None,
     console: Console | None = None,
 ) -> None:
-    """Print the best trial of a search: its figure, its values, where its run lies, and how far the study is.
+    """Print the best trial of a search: its metric, values and run folder, and the progress of the study.
 
     Args:
-        done: results that the study holds.
-        wanted: results that it is to hold.
-        failed: trials without a result.
-        pruned: trials among ``done`` that were given up early.
-        running: trials that other processes run.
-        number: of the best trial; None where no trial has a result.
+        done: number of results in the study.
+        wanted: requested number of results.
+        failed: number of trials without a result.
+        pruned: number of trials among ``done`` that were pruned.
+        running: number of trials running in other processes.
+        number: number of the best trial; None if no trial has a result.
         value: its selection metric on val.
         params: its values: option -> value.
-        run_dir: where its run lies, if it is known.
+        run_dir: its run folder, if known.
         console: where to print; None is the terminal.
     """
     console = console or Console()
     console.print()
     lost = f", and {failed} trial{'s' * (failed != 1)} without one" if failed else ""
-    early = f", {pruned} of them given up early" if pruned else ""
-    others = f"; {running} trial{'s are' if running != 1 else ' is'} under way elsewhere" if running else ""
-    console.print(f"The study holds {done} of {wanted} results{early}{lost}{others}.")
+    early = f", {pruned} of them pruned" if pruned else ""
+    others = f"; {running} trial{'s are' if running != 1 else ' is'} running elsewhere" if running else ""
+    console.print(f"The study has {done} of {wanted} results{early}{lost}{others}.")
     if number is None or value is None:
         console.print("[bold red]No trial has a result.[/]")
         return
@@ -52,7 +52,8 @@ def print_search(
     if run_dir is not None:
         console.print(f"  in {escape(str(run_dir))}", soft_wrap=True, highlight=False)
     console.print(
-        "The best of many trials looks better on val than it is: report its test set, over seeds that the search did "
+        "The best of many trials looks better on val than it is: report its test results over seeds that the "
+        "search did "
         "not use.",
         style="dim",
     )

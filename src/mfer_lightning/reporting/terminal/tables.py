@@ -1,4 +1,4 @@
-"""Print what several results have in common: tables, headings, lists of faces."""
+"""Print parts shared by several results: tables, headings, lists of faces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 
 def new_table(first: str, *numbers: str) -> Table:
-    """Make an empty table: one column for names, which may be folded, and columns of numbers."""
+    """Create an empty table: one column for names, which may wrap, and columns of numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(escape(first), overflow="fold")
     for title in numbers:
@@ -21,17 +21,17 @@ def new_table(first: str, *numbers: str) -> Table:
 
 
 def print_heading(result: Mapping[str, Any], words: str, console: Console) -> None:
-    """Print under which protocol and on which faces something was measured."""
+    """Print the protocol and the evaluation set of a result."""
     console.print()
     console.print(f"[bold]{escape(result['protocol'])}[/], split [bold]{escape(result['split'])}[/]: {words}")
     console.print(escape(result["evaluation_set"]), style="dim")
 
 
 def print_lists(lists: Mapping[str, Any], console: Console) -> None:
-    """Print a line a list.
+    """Print one line per list.
 
     Args:
-        lists: name -> figures of :func:`mfer_lightning.analysis.face_lists.list_figures`.
+        lists: name -> result of :func:`mfer_lightning.analysis.face_lists.list_figures`.
         console: where to print.
     """
     for name, figures in lists.items():
@@ -43,5 +43,5 @@ def print_lists(lists: Mapping[str, Any], console: Console) -> None:
 
 
 def said(value: float, low: float, high: float) -> str:
-    """Write a share with its interval, in per cent."""
+    """Format a proportion with its interval, in per cent."""
     return f"{100 * value:.1f}% ({100 * low:.1f} to {100 * high:.1f})"

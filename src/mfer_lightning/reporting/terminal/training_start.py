@@ -1,4 +1,4 @@
-"""Print what a run is before it trains."""
+"""Print a summary of a run before it trains."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def print_start(
 
     Args:
         config: plain resolved configuration.
-        datamodule: is set up.
+        datamodule: the dataset, already set up.
         module: the network and its objective.
-        run_dir: where the run is written to.
-        precision: the arithmetic in use, e.g. ``"bf16-mixed"``.
-        size: pixels of the faces that the network sees.
-        gflops: its arithmetic for one of them.
+        run_dir: folder of the run.
+        precision: the precision in use, e.g. ``"bf16-mixed"``.
+        size: side of the network's input in pixels.
+        gflops: GFLOPs for one face.
         resumed: whether the run continues an unfinished one.
         console: where to print; None: the terminal.
     """
@@ -62,7 +62,9 @@ def print_start(
     if config["adapter"]["name"] != "none":
         learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
         rank = config["adapter"]["rank"]
-        table.add_row("adapter", f"{config['adapter']['name']} of rank {rank}: {learned / 1e6:.2f} M parameters learn")
+        table.add_row(
+            "adapter", f"{config['adapter']['name']} of rank {rank}: {learned / 1e6:.2f} M trainable parameters"
+        )
     table.add_row("loss", _part(config, "loss") + _weight(config["loss"]))
     table.add_row(
         "training",
@@ -77,7 +79,7 @@ def print_start(
 
 
 def _network(config: Mapping[str, Any]) -> str:
-    """Name the network by its parts, or by its name where it is whole.
+    """Name the network by its parts, or a complete network by its name.
 
     Example:
         >>> _network({"network": {"name": "dan"}})
@@ -89,7 +91,7 @@ def _network(config: Mapping[str, Any]) -> str:
 
 
 def _part(config: Mapping[str, Any], group: str) -> str:
-    """Name a part by its choice, and behind it in brackets what it is made of where that has another name.
+    """Name a part by its choice, followed in brackets by its name if that differs.
 
     Example:
         >>> _part({"backbone": {"name": "convnext_tiny"}, "choices": {"backbone": "convnext_64px"}}, "backbone")
@@ -100,7 +102,7 @@ def _part(config: Mapping[str, Any], group: str) -> str:
 
 
 def _length(trainer: Mapping[str, Any]) -> str:
-    """Say how long a run is in the words of its options.
+    """Describe the length of a run in terms of its options.
 
     Example:
         >>> _length({"max_epochs": None, "max_steps": 20000}), _length({"max_epochs": 3})

@@ -1,6 +1,6 @@
 """Define the dashboard as code: a workspace per protocol, and one report over all of them.
 
-Needs the extra ``dashboard``. Building is offline; only :mod:`mfer_lightning.tracking.dashboards.publish` uses the
+Needs the extra ``dashboard``. Building works offline; only :mod:`mfer_lightning.tracking.dashboards.publish` uses the
 network.
 """
 
@@ -22,15 +22,15 @@ from mfer_lightning.tracking.dashboards.charts import BAR_FIELDS, CHARTS, HEAT_F
 from mfer_lightning.tracking.dashboards.runs import FinishedRun, by_protocol
 from mfer_lightning.tracking.verdicts import VERDICTS
 
-#: Version of the definition's file.
+#: Version of the definition file.
 SCHEMA_VERSION = 1
 
-#: Curves that get a panel; the feature loss joins them where a run has one.
+#: Curves with a panel; the feature loss is added if a run has one.
 CURVES = ("val/accuracy", "val/mean_class_accuracy", "val/nll", "train/loss")
-#: Panels of a report are laid out on a grid of so many columns.
+#: Number of columns of a report's grid of panels.
 _GRID = 24
 
-#: Options of a panel that draws means over the runs of a setting.
+#: Options of a panel of means over the runs of a setting.
 _OVER_SEEDS: dict[str, Any] = {
     "groupby": wr.Config(names.SETTING),
     "groupby_aggfunc": "mean",
@@ -38,25 +38,25 @@ _OVER_SEEDS: dict[str, Any] = {
 }
 
 _HOW_TO_READ = (
-    "Checkpoints are chosen on val; a test figure chooses nothing here, and the best runs are the best on val. Bars "
-    "are means over the runs of one setting, which differ in their seed alone; whiskers and bands are their standard "
-    "deviation. A difference of that size between two settings may be chance. Figures of different protocols are never "
+    "Checkpoints are chosen on val, never by test results, and the best runs are the best on val. Bars "
+    "are means over the runs of one setting, which differ only in their seed; whiskers and bands are their standard "
+    "deviation. A difference of that size between two settings may be chance. Results of different protocols are never "
     "put together."
 )
 _SELECTION_FIGURES = (
-    "These are figures on val, on which the checkpoints were chosen: selection figures, not test figures."
+    "These are results on val, on which the checkpoints were chosen: selection results, not test results."
 )
 
 
 @dataclass
 class Dashboard:
-    """A dashboard that is built and not yet published.
+    """A dashboard, built but not yet published.
 
     Args:
-        entity: user or team at W&B; empty where the definition is made without one.
-        project: at W&B.
-        workspaces: one a protocol, and one for each share of flipped labels where a protocol's runs have several.
-        report: over all protocols.
+        entity: user or team at W&B; empty if it is not known.
+        project: project at W&B.
+        workspaces: one per protocol, and one per proportion of flipped labels if a protocol's runs have several.
+        report: the report over all protocols.
     """
 
     entity: str
@@ -65,7 +65,7 @@ class Dashboard:
     report: wr.Report
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the definition as plain containers: what would be sent to W&B, word for word."""
+        """Return the definition as plain containers, exactly as it would be sent to W&B."""
         return {
             "schema_version": SCHEMA_VERSION,
             "entity": self.entity,
@@ -89,12 +89,12 @@ def build_dashboard(
 
     Args:
         runs: at least one.
-        entity: user or team at W&B; may be empty where ``online`` is not set.
-        project: at W&B.
-        title: of the report; the workspaces are called after it and their protocol.
-        online: name entity and project in every set of runs, which W&B is then asked about; without it they are those
-            of the report.
-        verdicts: by protocol and split, what became of planned contrasts, as a Markdown table; None: nothing planned.
+        entity: user or team at W&B; may be empty if ``online`` is not set.
+        project: project at W&B.
+        title: title of the report; the workspaces are named after it and their protocol.
+        online: name entity and project in every set of runs, which W&B then validates; otherwise those of the report
+            are used.
+        verdicts: outcomes of planned contrasts as Markdown tables, by protocol and split; None: nothing planned.
     """
     where = {"entity": entity, "project": project} if online else {}
     workspaces: list[ws.Workspace] = []
@@ -124,7 +124,7 @@ def _workspace(
     title: str,
     noise: float | None = None,
 ) -> ws.Workspace:
-    """Make the workspace of a protocol, or of one share of flipped labels under it."""
+    """Build the workspace of a protocol, or of one proportion of flipped labels under it."""
     layout = ws.SectionLayoutSettings(columns=2, rows=2)
     sections = [
         ws.Section(name=name, panels=panels, is_open=place < 3, layout_settings=layout)
@@ -191,7 +191,7 @@ def _chapter(
 
 
 def _noise_blocks(runs: Sequence[FinishedRun], protocol: str, split: str, where: dict[str, str]) -> list[Any]:
-    """Methods by label noise: a table, and panels for each share of flipped labels; nothing where there is one."""
+    """Build a table of methods by label noise, and panels for each proportion; nothing if there is only one."""
     levels = _by_noise(runs)
     if not levels:
         return []
@@ -209,18 +209,18 @@ def _noise_blocks(runs: Sequence[FinishedRun], protocol: str, split: str, where:
 
 
 def _by_noise(runs: Sequence[FinishedRun]) -> dict[float, list[FinishedRun]]:
-    """Sort runs by their share of flipped labels; empty where all have the same."""
+    """Group runs by their proportion of flipped labels; empty if all have the same."""
     levels = sorted({run.noise for run in runs})
     return {noise: [run for run in runs if run.noise == noise] for noise in levels} if len(levels) > 1 else {}
 
 
 def _verdict_runs(where: dict[str, str]) -> wr.Runset:
-    """The runs that hold verdicts: :func:`mfer_lightning.tracking.verdicts.log_verdicts`."""
+    """Return the set of runs with verdicts (:func:`mfer_lightning.tracking.verdicts.log_verdicts`)."""
     return wr.Runset(name=VERDICTS, filters=expr.And(expr.Metric("JobType").isin([VERDICTS])), **where)
 
 
 def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, list[Any]]:
-    """The panels by section, asking only for what these runs log."""
+    """Return the panels by section, using only names that these runs log."""
     curves = [*CURVES]
     if any(run.config["loss"].get("feature") for run in runs):
         curves.append(names.FEATURE_LOSS)
@@ -232,7 +232,7 @@ def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, l
     classes = dict.fromkeys(name for run in runs for name in run.result["class_names"])
     accuracy = names.figure(split, "accuracy")
     cells = {(run.loss, run.backbone) for run in runs}
-    # where loss and backbone do not say all, bars over them would take other differences for the seeds'
+    # if settings differ in more than loss and backbone, bars over these two would mix the differences with seeds
     apart = {} if len(cells) == len({run.setting for run in runs}) else {"loss": names.SETTING}
     return {
         "Loss by backbone": [
@@ -253,12 +253,12 @@ def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, l
         "Curves": [wr.LinePlot(title=name, x=names.EPOCH, y=[name], **_OVER_SEEDS) for name in curves],
         "Cost": [
             wr.ScatterPlot(
-                title="accuracy against arithmetic",
+                title="accuracy against GFLOPs",
                 x=wr.SummaryMetric(f"{names.COST_PREFIX}gflops"),
                 y=wr.SummaryMetric(accuracy),
             ),
             wr.BarPlot(
-                title="faces a second in training", metrics=[f"{names.COST_PREFIX}images_per_second"], **_OVER_SEEDS
+                title="faces per second in training", metrics=[f"{names.COST_PREFIX}images_per_second"], **_OVER_SEEDS
             ),
         ],
         "Pictures": [wr.MediaBrowser(title=name, media_keys=[name], num_columns=2) for name in pictures],
@@ -274,9 +274,9 @@ def _chart(name: str, table: str, fields: dict[str, str], entity: str) -> Any:
 
 
 def _filters(runs: Sequence[FinishedRun], protocol: str, split: str, noise: float | None = None) -> expr.And:
-    """Only runs of one protocol, and of one share of flipped labels; of these runs' sweeps, where all belong to one."""
+    """Filter runs by protocol and proportion of flipped labels, and by sweep if all runs belong to one."""
     wanted = {names.PROTOCOL: protocol, names.SPLIT: split}
-    # W&B keeps every key of a configuration in an envelope called value
+    # W&B wraps every key of a configuration in a field "value"
     found: list[Any] = [expr.Config(f"{key}.value").isin([value]) for key, value in wanted.items()]
     if noise is not None:
         found.append(expr.Config("dataset.value.label_noise").isin([noise]))
@@ -293,7 +293,7 @@ def _columns(split: str) -> list[str]:
 
 
 def _laid_out(panels: Sequence[Any]) -> list[Any]:
-    """Two panels side by side, or one over the whole width."""
+    """Place two panels side by side, or one over the full width."""
     width = _GRID if len(panels) == 1 else _GRID // 2
     for place, panel in enumerate(panels):
         panel.layout = wr.Layout(x=(place % 2) * width, y=place // 2 * 10, w=width, h=10)

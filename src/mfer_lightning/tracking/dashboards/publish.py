@@ -1,4 +1,4 @@
-"""Send a dashboard to W&B: charts first, since workspaces and report refer to them."""
+"""Upload a dashboard to W&B: charts first, since workspaces and report refer to them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def publish_dashboard(dashboard: Dashboard) -> list[str]:
     """Save charts, workspaces and report at W&B.
 
     Args:
-        dashboard: built with ``online=True``.
+        dashboard: a dashboard built with ``online=True``.
 
     Returns:
-        The addresses of the workspaces and, last, of the report.
+        The URLs of the workspaces and, last, of the report.
 
     Raises:
-        UserError: where W&B cannot be reached or refuses.
+        UserError: if W&B cannot be reached or refuses.
     """
     try:
         api: Any = wandb.Api()
         for name, (title, spec) in CHARTS.items():
-            with contextlib.suppress(wandb.Error):  # there since an earlier time
+            with contextlib.suppress(wandb.Error):  # already saved earlier
                 api.create_custom_chart(
                     entity=dashboard.entity,
                     name=name,

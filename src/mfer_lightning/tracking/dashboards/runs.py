@@ -1,4 +1,4 @@
-"""Read the finished runs that a dashboard shows."""
+"""Read the finished runs of a dashboard."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class FinishedRun(StoredResult):
     """One finished run.
 
     Args:
-        setting: everything but the seed, in short.
-        method: everything but the seed and the label noise, in short.
+        setting: short text of everything except the seed.
+        method: short text of everything except the seed and the label noise.
     """
 
     setting: str = ""
@@ -38,7 +38,7 @@ class FinishedRun(StoredResult):
 
     @property
     def noise(self) -> float:
-        """Share of training labels that were flipped on purpose."""
+        """Proportion of training labels that were flipped on purpose."""
         return float((self.config.get("dataset") or {}).get("label_noise") or 0.0)
 
     @property
@@ -53,17 +53,17 @@ class FinishedRun(StoredResult):
 
 
 def read_runs(places: Sequence[str], setting: Callable[[Mapping[str, Any]], str]) -> list[FinishedRun]:
-    """Find the finished runs in some places: runs, sweeps, folders of them, archives.
+    """Find the finished runs in runs, sweeps, folders of them, or archives.
 
     Args:
-        places: at least one.
-        setting: says of a configuration in short what it is but for its seed.
+        places: at least one path.
+        setting: returns a short text of a configuration without its seed.
 
     Returns:
-        The runs in the order of their folders' names, each once. Results of later evaluations are not runs.
+        The runs, sorted by folder name, each once. Results of later evaluations are not runs.
 
     Raises:
-        UserError: if a place is missing, holds no finished run, or a result cannot be read.
+        UserError: if a path is missing or contains no finished run, or a result cannot be read.
     """
     runs: dict[Path, FinishedRun] = {}
     for place in places:
@@ -75,7 +75,7 @@ def read_runs(places: Sequence[str], setting: Callable[[Mapping[str, Any]], str]
                 raise UserError(f"{item.folder / RESULT} cannot be read: its folder {item.reason}.")
         trained = [stored for stored in found.results if stored.trained]
         if not trained:
-            raise UserError(f"{place} holds no finished run: a finished run has a result.json and a config.yaml.")
+            raise UserError(f"{place} contains no finished run: a finished run has a result.json and a config.yaml.")
         for run in trained:
             try:
                 for node in ("loss", "backbone", "attention", "logger", "paths"):
@@ -93,7 +93,7 @@ def read_runs(places: Sequence[str], setting: Callable[[Mapping[str, Any]], str]
 
 
 def by_protocol(runs: Sequence[FinishedRun]) -> dict[tuple[str, str], list[FinishedRun]]:
-    """Sort runs by protocol and reported split: figures of different ones are never put together."""
+    """Group runs by protocol and reported split, whose results are never combined."""
     groups: dict[tuple[str, str], list[FinishedRun]] = {}
     for run in runs:
         groups.setdefault((run.result["protocol"], run.result["split"]), []).append(run)

@@ -1,4 +1,4 @@
-"""Compute the tables of the report at W&B from the results, in Markdown."""
+"""Compute the tables of the W&B report from the results, in Markdown."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
 from mfer_lightning.tracking.dashboards.runs import FinishedRun
 
-#: Figure -> heading.
+#: Metric -> heading.
 METRICS = {"accuracy": "accuracy", "mean_class_accuracy": "mean class", "macro_f1": "macro F1"}
 
 
 def spread(values: Sequence[float | None]) -> str:
-    """Write shares as mean and sample standard deviation in per cent, and how many there were.
+    """Format proportions as mean and sample standard deviation in per cent, with their number.
 
     Example:
         >>> spread([0.90, 0.92]), spread([0.9]), spread([]), spread([None, 0.9])
@@ -24,9 +24,9 @@ def spread(values: Sequence[float | None]) -> str:
 
 
 def loss_by_backbone(runs: Sequence[FinishedRun], metric: str = "accuracy") -> str:
-    """Table of losses (rows) and backbones (columns): mean, spread over seeds, number of runs.
+    """Make the table of losses (rows) and backbones (columns): mean, spread over seeds, number of runs.
 
-    A cell whose runs differ in more than their seed has no spread over seeds, and says how many settings it holds.
+    A cell whose runs differ in more than their seed shows the number of settings instead.
     """
     losses, backbones = _unique(run.loss for run in runs), _unique(run.backbone for run in runs)
     rows = []
@@ -42,7 +42,7 @@ def loss_by_backbone(runs: Sequence[FinishedRun], metric: str = "accuracy") -> s
 
 
 def by_setting(runs: Sequence[FinishedRun]) -> str:
-    """Table of settings: mean, spread over seeds and number of runs for each of the main figures."""
+    """Make the table of settings: mean, spread over seeds and number of runs for each main metric."""
     rows = []
     for setting in _unique(run.setting for run in runs):
         mine = [run for run in runs if run.setting == setting]
@@ -51,7 +51,7 @@ def by_setting(runs: Sequence[FinishedRun]) -> str:
 
 
 def method_by_noise(runs: Sequence[FinishedRun], metric: str = "accuracy") -> str:
-    """Table of methods (rows) and shares of flipped training labels (columns): mean, spread over seeds, runs."""
+    """Make the table of methods (rows) and proportions of flipped labels (columns): mean, spread, number of runs."""
     levels = sorted({run.noise for run in runs})
     rows = []
     for method in _unique(run.method for run in runs):
@@ -61,7 +61,7 @@ def method_by_noise(runs: Sequence[FinishedRun], metric: str = "accuracy") -> st
 
 
 def noise_in_words(noise: float) -> str:
-    """Write a share of flipped labels.
+    """Format a proportion of flipped labels.
 
     Example:
         >>> noise_in_words(0.0), noise_in_words(0.2)
@@ -71,7 +71,7 @@ def noise_in_words(noise: float) -> str:
 
 
 def class_recalls(runs: Sequence[FinishedRun]) -> str:
-    """Table of settings (rows) and classes (columns): mean recall in per cent."""
+    """Make the table of settings (rows) and classes (columns): mean recall in per cent."""
     classes = _unique(name for run in runs for name in run.result["class_names"])
     rows = []
     for setting in _unique(run.setting for run in runs):
@@ -86,7 +86,7 @@ def class_recalls(runs: Sequence[FinishedRun]) -> str:
 
 
 def best_runs(runs: Sequence[FinishedRun], limit: int = 10) -> str:
-    """Table of the runs that did best on val, where checkpoints are chosen; the reported figures stand beside it."""
+    """Make the table of the best runs on val, where checkpoints are chosen, with the reported results."""
     ranked = sorted(runs, key=lambda run: run.result["selection"]["value"] or 0.0, reverse=True)
     rows = []
     for run in ranked[:limit]:
@@ -97,7 +97,7 @@ def best_runs(runs: Sequence[FinishedRun], limit: int = 10) -> str:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a Markdown table; a bar inside a cell is escaped."""
+    """Format a Markdown table; vertical bars in cells are escaped."""
     lines = [list(head), ["---"] * len(head), *[list(row) for row in rows]]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 

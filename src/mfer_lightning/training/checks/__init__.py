@@ -15,6 +15,7 @@ from mfer_lightning.config.schema import Train, check_known
 from mfer_lightning.tracking.loggers import check_loggers
 from mfer_lightning.training.checks.combinations import check_combinations
 from mfer_lightning.training.checks.hardware import check_hardware
+from mfer_lightning.training.checks.names import check_names
 from mfer_lightning.training.checks.values import check_values
 
 __all__ = ["check_config"]
@@ -30,6 +31,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         UserError: naming the option, its value, the legal values and the remedy.
     """
     check_known({name: value for name, value in config.items() if name != CHOICES}, Train)
+    check_names(config)
     check_values(config)
     check_loggers(config["logger"])
     check_combinations(config)

@@ -18,7 +18,7 @@ from mfer_lightning.data.datasets.registry import (
     known_datasets,
 )
 from mfer_lightning.data.targets import TARGET_KINDS
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, excerpt
 from mfer_lightning.optim import unused_options
 from mfer_lightning.optim.schedules import READERS
 
@@ -54,26 +54,31 @@ def _check_target(config: Config) -> None:
         raise UserError(
             f"dataset.target={rule}: {dataset['name']} has no such training target. Legal: {', '.join(legal)}."
         )
+    if not isinstance(loss["classification"], Mapping):
+        raise UserError(
+            f"loss.classification={excerpt(loss['classification'])}: a loss classifies. Name a class of "
+            "mfer_lightning.losses in its `_target_`, as the files in conf/loss/ do."
+        )
     kind = TARGET_KINDS.get(rule, "one-hot") if rule else "one-hot"
     classification = _kind_taken(loss["classification"], "loss.classification")
     feature = _kind_taken(loss["feature"], "loss.feature")
     name = loss["name"]
     if kind == "multi-hot" and classification != "multi-hot":
         raise UserError(
-            f"dataset.target=multi names several classes a face, and loss={name} takes one distribution: use "
+            f"dataset.target=multi names several classes per face, but loss={name} takes one distribution: use "
             "loss=multi_target, or another target such as dataset.target=crossentropy."
         )
     if classification == "multi-hot" and kind != "multi-hot":
         able = ", ".join(n for n in known_datasets() if "multi" in dataset_info(n).targets)
         raise UserError(
-            f"loss={name} is made for sets of classes, and dataset.target={rule} gives none: add "
+            f"loss={name} needs sets of classes, but dataset.target={rule} gives none: add "
             f"dataset.target=multi{'' if legal is None or 'multi' in legal else f' ({able})'}, or use loss=ce."
         )
     mixed = config["mixup"]["name"] != "none"
     if feature == "one-hot" and (mixed or kind != "one-hot"):
         what = f"mixup={config['mixup']['name']}" if mixed else f"dataset.target={rule}"
         raise UserError(
-            f"loss={name} takes hard labels only, and {what} makes soft ones: use "
+            f"loss={name} takes only hard labels, but {what} makes soft ones: use "
             f"{'mixup=none' if mixed else 'dataset.target=majority'}, or a loss that takes soft targets "
             "(ce, focal, center, lgm, dsf)."
         )
@@ -96,8 +101,8 @@ def _network(config: Config) -> Iterator[tuple[bool, str]]:
     given = [o for o in given_overrides() if re.match(rf"\+*({'|'.join(PARTS)})[.=]", o)] if is_peer(config) else []
     yield (
         bool(given),
-        f"{given[0] if given else ''} does nothing with network={name_of(config, 'network')}: backbone, attention and "
-        "head make up network=mfer, the other networks are whole. Leave it out, or set network.*.",
+        f"{given[0] if given else ''} has no effect with network={name_of(config, 'network')}: backbone, attention and "
+        "head are parts of network=mfer, the other networks are complete. Leave it out, or set network.*.",
     )
 
 
@@ -106,17 +111,18 @@ def _length(config: Config) -> Iterator[tuple[bool, str]]:
     epochs, interval = trainer["max_epochs"], trainer["val_check_interval"]
     yield (
         epochs in (None, -1) and trainer["max_steps"] == -1,
-        f"trainer.max_epochs={'null' if epochs is None else epochs} leaves the run without an end, and schedules need "
+        f"trainer.max_epochs={'null' if epochs is None else epochs} sets no end of the run, but schedules need "
         "one: give trainer.max_steps=..., or a number of epochs.",
     )
     yield (
         trainer["check_val_every_n_epoch"] is None and not isinstance(interval, int),
-        "trainer.check_val_every_n_epoch=null counts batches across epochs: say after how many there is a validation, "
+        "trainer.check_val_every_n_epoch=null counts batches across epochs: give the number of batches between "
+        "validations, "
         "e.g. trainer.val_check_interval=1000.",
     )
     yield (
         bool(trainer["benchmark"]) and bool(trainer["deterministic"]),
-        "trainer.benchmark=true lets cuDNN choose its operators by speed, which may differ at each start: add "
+        "trainer.benchmark=true lets cuDNN choose its operators by speed, and the choice may differ at each start: add "
         "trainer.deterministic=false, or leave it out.",
     )
 
@@ -128,14 +134,14 @@ def _protocol(config: Config) -> Iterator[tuple[bool, str]]:
         return
     protocol = get_protocol(dataset["name"], str(named))
     last = protocol.takes_last_epoch
-    said = f"dataset.protocol={named} takes the last epoch and has no validation set"
+    said = f"dataset.protocol={named} uses the last epoch and has no validation set"
     yield (
         last and config["early_stopping"]["name"] != "none",
-        f"{said}, so there is nothing to stop early by: use early_stopping=none, or another protocol.",
+        f"{said}, so early stopping has no metric: use early_stopping=none, or another protocol.",
     )
     yield (
         last and config["scheduler"]["name"] == "plateau",
-        f"{said}, so there is no plateau to see: use another schedule, or another protocol.",
+        f"{said}, so a plateau cannot be detected: use another schedule, or another protocol.",
     )
     yield (
         last and config.get("monitor") is not None,
@@ -143,7 +149,7 @@ def _protocol(config: Config) -> Iterator[tuple[bool, str]]:
     )
     yield (
         last and bool(config["track_test"]),
-        f"{said}, beside which the test set could be tracked: use track_test=false, or another protocol.",
+        f"{said}, which track_test=true needs: use track_test=false, or another protocol.",
     )
 
 
@@ -153,12 +159,12 @@ def _optimizer(config: Config) -> Iterator[tuple[bool, str]]:
     every = trainer["check_val_every_n_epoch"]
     yield (
         config["scheduler"]["name"] == "plateau" and every != 1,
-        f"scheduler=plateau counts epochs by their validation, and trainer.check_val_every_n_epoch={every} leaves some "
-        "without: use trainer.check_val_every_n_epoch=1, or another schedule.",
+        f"scheduler=plateau needs a validation in each epoch, but trainer.check_val_every_n_epoch={every} skips "
+        "some: use trainer.check_val_every_n_epoch=1, or another schedule.",
     )
     yield (
         sam and trainer["accumulate_grad_batches"] > 1,
-        "optimizer=sam needs the whole gradient at each pass: use trainer.accumulate_grad_batches=1.",
+        "optimizer=sam needs the full gradient in each pass: use trainer.accumulate_grad_batches=1.",
     )
     yield (
         sam and configured_precision(trainer) == "16-mixed",
@@ -172,7 +178,7 @@ def _optimizer(config: Config) -> Iterator[tuple[bool, str]]:
     centred = loss["feature"] and hasattr(locate(str(loss["feature"]["_target_"]), "loss.feature"), "init_centers")
     yield (
         loss["centers_from_data"] and not centred,
-        f"loss.centers_from_data=true needs a loss with centres (center, lgm, dsf), and loss={loss['name']} has none.",
+        f"loss.centers_from_data=true needs a loss with centres (center, lgm, dsf), but loss={loss['name']} has none.",
     )
 
 
@@ -180,7 +186,7 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
     freeze, epochs = config["freeze"], config["trainer"]["max_epochs"]
     yield (
         freeze["name"] != "none" and config["weights"] == "none",
-        "freeze=backbone would keep a backbone of random weights: give pre-trained ones with weights=imagenet or "
+        "freeze=backbone would keep a backbone with random weights: give pre-trained ones with weights=imagenet or "
         "weights=<file>.",
     )
     yield (
@@ -191,7 +197,7 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
     frozen = is_peer(config) and config["network"].get("freeze_landmarks") is True
     yield (
         bool(frozen) and config["weights"] in ("none", "imagenet"),
-        f"network.freeze_landmarks=true would keep a landmark network of random weights with weights="
+        f"network.freeze_landmarks=true would keep a landmark network with random weights with weights="
         f"{config['weights']}: give a file that has them (docs/networks.md), or network.freeze_landmarks=false.",
     )
     yield (
@@ -207,24 +213,24 @@ def idle_options(config: Config) -> list[str]:
     defaults: dict[str, Any] = {"decay": 0.999, "prob": 1.0, "patience": 10, "epochs": None}
     for group, option in off.items():
         if config[group]["name"] == "none" and config[group].get(option) not in (None, defaults[option]):
-            found.append(f"{group}.{option}={config[group][option]} does nothing with {group}=none")
+            found.append(f"{group}.{option}={config[group][option]} has no effect with {group}=none")
     optimizer, scheduler = config["optimizer"], config["scheduler"]
     for name in unused_options(optimizer):
         if name != "betas":  # betas may come from a dataset's file
-            found.append(f"optimizer.{name}={optimizer[name]} does nothing with {optimizer['name']}")
+            found.append(f"optimizer.{name}={optimizer[name]} has no effect with {optimizer['name']}")
     for name, readers in READERS.items():
         if scheduler.get(name) is not None and scheduler["name"] not in readers:
-            found.append(f"scheduler.{name}={scheduler[name]} does nothing with scheduler={scheduler['name']}")
+            found.append(f"scheduler.{name}={scheduler[name]} has no effect with scheduler={scheduler['name']}")
     loss, early, epochs = config["loss"], config["early_stopping"], config["trainer"]["max_epochs"]
     if not loss["feature"] and loss["feature_weight"]:
-        found.append(f"loss.feature_weight={loss['feature_weight']} does nothing with loss={loss['name']}")
+        found.append(f"loss.feature_weight={loss['feature_weight']} has no effect with loss={loss['name']}")
     affect = config.get("valence_arousal") or {"loss": None, "weight": 1.0, "name": "none"}
     if not affect["loss"] and affect["weight"] != 1.0:
-        found.append(f"valence_arousal.weight={affect['weight']} does nothing without valence_arousal.loss")
+        found.append(f"valence_arousal.weight={affect['weight']} has no effect without valence_arousal.loss")
     if not affect["loss"] and affect["name"] != "none":
-        found.append(f"valence_arousal={affect['name']} does nothing with valence_arousal.loss=null")
+        found.append(f"valence_arousal={affect['name']} has no effect with valence_arousal.loss=null")
     if early["name"] != "none" and early["patience"] >= (epochs or _ENDLESS) > 0:
-        found.append(f"early_stopping.patience={early['patience']} does nothing in a run of {epochs} epochs")
+        found.append(f"early_stopping.patience={early['patience']} has no effect in a run of {epochs} epochs")
     if config["adapter"]["name"] != "none" and config["weights"] == "none":
         found.append("adapter=lora keeps the backbone's weights, which are random with weights=none")
     return found

@@ -33,7 +33,7 @@ def check_hardware(config: Mapping[str, Any]) -> None:
     devices, cores = device_count(trainer["devices"]), os.cpu_count() or 1
     if on_cpu and devices > cores:
         raise UserError(
-            f"trainer.devices={trainer['devices']}: on the CPU each device is a process of its own, and this machine "
+            f"trainer.devices={trainer['devices']}: on the CPU each device is a separate process, and this machine "
             f"has {cores} cores. The value must be at most {cores}."
         )
     ranks = max(devices * trainer["num_nodes"], 1)
@@ -44,13 +44,13 @@ def check_hardware(config: Mapping[str, Any]) -> None:
         )
     if on_cpu and trainer["sync_batchnorm"]:
         raise UserError(
-            "trainer.sync_batchnorm=true needs GPUs: torch has no such batch norm for the CPU. Leave it out, or use a "
+            "trainer.sync_batchnorm=true needs GPUs: torch does not support it on the CPU. Leave it out, or use a "
             "network without batch norms, such as backbone=convnext_atto."
         )
     if trainer["num_nodes"] > 1 and not any(name in os.environ for name in LAUNCHERS):
         raise UserError(
-            f"trainer.num_nodes={trainer['num_nodes']}: something must start a process on each machine. Use "
-            "trainer=slurm under srun, or torchrun; a single machine has num_nodes=1."
+            f"trainer.num_nodes={trainer['num_nodes']}: a launcher must start a process on each machine. Use "
+            "trainer=slurm under srun, or torchrun; for a single machine use num_nodes=1."
         )
 
 
@@ -67,7 +67,7 @@ def check_accelerator(accelerator: str) -> None:
     here["gpu"] = here["cuda"] or here["mps"]
     if not here.get(accelerator, True):
         raise UserError(
-            f"trainer.accelerator={accelerator}: torch sees no such device on this machine. Use trainer=auto, cpu or "
+            f"trainer.accelerator={accelerator}: torch finds no such device on this machine. Use trainer=auto, cpu or "
             "ddp_cpu, or install a torch that is built for the GPU."
         )
 

@@ -144,7 +144,9 @@ def gflops_of(network: nn.Module, size: int) -> float:
     except NotImplementedError:  # on torch's meta device
         return float("nan")
     except (RuntimeError, ValueError, AssertionError) as error:
-        raise UserError(f"preprocess.size={size}: the network cannot take faces of this size ({error}).") from error
+        raise UserError(
+            f"preprocess.size={size}: the network does not support faces of this size ({error})."
+        ) from error
 
 
 def relative_cost(method: Method, gflops: float, size: int) -> float:

@@ -61,7 +61,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
 
 #: Why a plausible value of an option, or any other value, is not legal.
 _REASONS = {
-    "preprocess.colour": "legal are RGB and BGR, the order of the channels that the weights were trained on "
+    "preprocess.colour": "the value must be RGB or BGR, the channel order that the weights were trained on "
     "(weights.colour= is another name for the option).",
     **dict.fromkeys(
         (
@@ -100,7 +100,7 @@ def check_values(config: Mapping[str, Any]) -> None:
     _check_devices(config["trainer"]["devices"])
     _check_places(config)
     if config["loader"]["pin_memory"] not in ("auto", True, False):
-        raise UserError(f"loader.pin_memory={config['loader']['pin_memory']}: legal are auto, true and false.")
+        raise UserError(f"loader.pin_memory={config['loader']['pin_memory']}: the value must be auto, true or false.")
 
 
 def look_up(config: Mapping[str, Any], option: str) -> Any:
@@ -122,7 +122,7 @@ def _check_limits(trainer: Mapping[str, Any]) -> None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if value is not None and not (number and ((value >= 1 and value == int(value)) or 0 < value <= 1)):
             raise UserError(
-                f"trainer.{name}={value}: the value must be a number of batches (1, 2, ...) or a share of them "
+                f"trainer.{name}={value}: the value must be a number of batches (1, 2, ...) or a fraction of them "
                 "(more than 0, at most 1.0)."
             )
 
@@ -134,8 +134,9 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
         raise UserError(f"trainer.fast_dev_run={run}: the value must be true, false or a number of batches.")
     if not isinstance(overfit, (int, float)) or isinstance(overfit, bool) or overfit < 0 or overfit != int(overfit):
         raise UserError(
-            f"trainer.overfit_batches={overfit}: the value must be a number of batches (1, 2, ...), or 0 for all. A "
-            "share of the training set is trainer.limit_train_batches=0.1."
+            f"trainer.overfit_batches={overfit}: the value must be a number of batches (1, 2, ...), or 0 for "
+            "all. For a "
+            "fraction of the training set use trainer.limit_train_batches=0.1."
         )
     if deterministic not in (True, False, "warn", None):
         raise UserError(f"trainer.deterministic={deterministic}: the value must be true, false or warn.")
@@ -145,12 +146,13 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
     number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
     if interval is not None and not number:
         raise UserError(
-            f"trainer.val_check_interval={interval}: validation by the clock falls elsewhere at each start, so that a "
-            "run could not be continued exactly. Use a number of batches, or a share of the epoch, e.g. 0.5."
+            f"trainer.val_check_interval={interval}: validation by time happens at other steps in each start, so a "
+            "run could not be resumed exactly. Use a number of batches, or a fraction of the epoch, e.g. 0.5."
         )
     if number and not (0 < interval <= 1 or (isinstance(interval, int) and interval >= 1)):
         raise UserError(
-            f"trainer.val_check_interval={interval}: the value must be a number of batches (1, 2, ...) or a share of "
+            f"trainer.val_check_interval={interval}: the value must be a number of batches (1, 2, ...) or a "
+            "fraction of "
             "the epoch (more than 0, at most 1.0)."
         )
     if isinstance(trainer["max_time"], (int, float)):  # YAML parses 10:00:00:00 as a base-60 number
@@ -163,7 +165,7 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
 def _strategy_reason(option: str, value: str) -> str | None:
     """Return why a strategy of Lightning is not supported here."""
     if option == "trainer.strategy" and value.startswith(("fsdp", "deepspeed", "ddp_", "xla", "single_", "dp")):
-        return "only one process a device with a whole network each is supported here: use ddp, or auto."
+        return "only one process per device, each with a full copy of the network, is supported here: use ddp, or auto."
     return None
 
 
@@ -182,5 +184,5 @@ def _check_devices(devices: Any) -> None:
 def _check_places(config: Mapping[str, Any]) -> None:
     for option in ("paths.data", "paths.runs", "paths.cache", "weights", "backbone.name"):
         if look_up(config, option) == "":
-            raise UserError(f"{option}= has no value: give one, or leave the option out.")
+            raise UserError(f"{option}= has no value: give one, or leave out the option.")
     check_name(config["name"])

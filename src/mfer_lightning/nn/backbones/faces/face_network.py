@@ -1,4 +1,4 @@
-"""What timm's tools expect of a network, for the face networks: data configuration, stages, checkpointing, embedding.
+"""Base class of the face networks, with the interface that timm expects: configuration, stages, checkpointing.
 
 timm: Wightman, https://github.com/huggingface/pytorch-image-models (Apache 2.0), used as a library.
 """
@@ -17,10 +17,10 @@ _SIDE = 112
 
 
 def data_config(name: str, first_conv: str, classifier: tuple[str, ...]) -> Any:
-    """Describe a face network to timm: 112 pixels, and pixel values in [-1, 1], as all these networks were trained.
+    """Return timm's configuration of a face network: 112 pixels, with values in [-1, 1] as in training.
 
     Args:
-        name: of the network.
+        name: name of the network.
         first_conv: name of its first convolution.
         classifier: names of the modules that turn the last map into an identity embedding, not part of a backbone.
 
@@ -44,14 +44,14 @@ def data_config(name: str, first_conv: str, classifier: tuple[str, ...]) -> Any:
 
 
 class FaceNetwork(nn.Module):
-    """Base of the face networks.
+    """Base class of the face networks.
 
     Args:
-        num_classes: width of the identity embedding; 0 for a backbone, which ends in a map.
+        num_classes: width of the identity embedding; 0 for a backbone, whose output is a map.
 
     Attributes:
         num_features: channels of the last map.
-        feature_info: of each stage its last module, channels and stride.
+        feature_info: last module, channels and stride of each stage.
     """
 
     num_features: int
@@ -67,15 +67,15 @@ class FaceNetwork(nn.Module):
         raise NotImplementedError
 
     def stages(self) -> Iterable[nn.Module]:
-        """Return the modules between the stem and the last map in order, those with attention put into them as well."""
+        """Return the modules between the stem and the last map in order, including inserted attention."""
         raise NotImplementedError
 
     def last_map(self, x: Tensor) -> Tensor:
-        """Map the output of the last stage to the map that the identity embedding is made of."""
+        """Map the output of the last stage to the input map of the identity embedding."""
         raise NotImplementedError
 
     def embed(self, x: Tensor) -> Tensor:
-        """Turn the last map (B,D,7,7) into the identity embedding (B,num_classes)."""
+        """Compute the identity embedding (B,num_classes) from the last map (B,D,7,7)."""
         raise NotImplementedError
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class FaceNetwork(nn.Module):
         """Map normalised images (B,C,H,W) to the last map (B,D,H/16,W/16)."""
         x = self.stem(x)
         if self.grad_checkpointing:
-            # a stage with blocks, or one with attention behind it, can be walked part by part
+            # a stage with blocks, or with attention after it, is checkpointed part by part
             parts = [part for stage in self.stages() for part in (stage if isinstance(stage, Iterable) else (stage,))]
             x = checkpoint_seq(parts, x)
         else:
@@ -109,7 +109,7 @@ def stage_widths(depths: Sequence[int], widths: Sequence[int]) -> list[tuple[int
 
     Args:
         depths: number of blocks of one to four stages. POSTER's networks end after the third.
-        widths: channels, of four stages or of as many as there are.
+        widths: channels of four stages, or of as many as in ``depths``.
 
     Raises:
         ValueError: for another number of stages.
@@ -128,7 +128,7 @@ def stage_widths(depths: Sequence[int], widths: Sequence[int]) -> list[tuple[int
 
 
 def are_counts(values: object) -> bool:
-    """Whether something is a list or tuple of whole numbers of at least 1.
+    """Whether a value is a list or tuple of whole numbers of at least 1.
 
     Example:
         >>> are_counts([3, 4]), are_counts([3, 0]), are_counts([1.5]), are_counts("34")
@@ -138,7 +138,7 @@ def are_counts(values: object) -> bool:
 
 
 def drop_path_rates(rate: float, blocks: int) -> list[float]:
-    """Return the drop-path of each block: linear from 0 to the rate.
+    """Return the drop-path rate of each block, linear from 0 to the given rate.
 
     Example:
         >>> drop_path_rates(0.5, 3)
@@ -148,7 +148,7 @@ def drop_path_rates(rate: float, blocks: int) -> list[float]:
 
 
 def convolution(in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Make a convolution without bias that keeps the size at stride 1."""
+    """Build a convolution without bias that preserves the size at stride 1."""
     return nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
 
 

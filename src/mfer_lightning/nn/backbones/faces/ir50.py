@@ -1,12 +1,12 @@
-"""The two networks that are both called IR-50 beside InsightFace's: face.evoLVe's and AdaFace's.
+"""The two networks besides InsightFace's that are called IR-50: face.evoLVe's and AdaFace's.
 
 Papers: Deng et al.: ArcFace, CVPR 2019, arXiv 1801.07698 (the residual units); Wang et al.: Face.evoLVe, 2021, arXiv
 2107.08621; Kim, Jain, Liu: AdaFace, CVPR 2022, arXiv 2204.00964. Weights: https://github.com/ZhaoJ9014/face.evoLVe
 (MIT; RGB in [-1, 1]), which POSTER (Zheng et al., ICCVW 2023) and others start from, and
 https://github.com/mk-minchul/AdaFace (MIT; BGR in [-1, 1]). Both differ from iResNet in the shortcut of the first
 stage, which takes every second pixel without a convolution; face.evoLVe's has no batch norm between the first
-convolution and PReLU. Written anew; names and shapes of the tensors are those of these projects' files. The identity
-embedding (``output_layer.3``, ``output_layer.4``) is no part of a backbone. Ours: drop-path, initialisation.
+convolution and PReLU. Reimplemented; names and shapes of the tensors are those of these projects' files. The identity
+embedding (``output_layer.3``, ``output_layer.4``) is not part of a backbone. Ours: drop-path, initialisation.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class IRBlock(nn.Module):
     Args:
         in_channels: channels of its input.
         channels: channels of its output.
-        stride: of the second convolution and of the shortcut; 1 or 2.
-        inner_norm: whether a batch norm stands in front of PReLU.
-        drop_path: probability of leaving the residual branch out.
+        stride: stride of the second convolution and of the shortcut; 1 or 2.
+        inner_norm: whether there is a batch norm before PReLU.
+        drop_path: probability of dropping the residual branch.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int, inner_norm: bool, drop_path: float) -> None:
         super().__init__()
-        self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)  # a window of one pixel: every second one
+        self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)  # a window of one pixel: takes every second one
         if in_channels != channels:
             self.shortcut_layer = nn.Sequential(convolution(in_channels, channels, 1, stride), nn.BatchNorm2d(channels))
         self.res_layer = nn.Sequential(
@@ -78,10 +78,10 @@ class IR(FaceNetwork):
         widths: channels of each stage.
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
-        drop_path_rate: drop-path of the last block, rising linearly from 0 at the first.
+        drop_path_rate: drop-path rate of the last block, increasing linearly from 0 at the first.
 
     Raises:
-        ValueError: for other than one to four stages.
+        ValueError: for a number of stages other than one to four.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class IR(FaceNetwork):
             self.feature_info.append({"num_chs": width, "reduction": 2**number, "module": last})
         self.output_layer = nn.Sequential(nn.BatchNorm2d(channels))
         self.num_features = channels
-        if num_classes:  # the second and third place in the files are dropout's and flattening's
+        if num_classes:  # the second and third position in the files are dropout and flattening
             self.output_layer.extend([nn.Identity(), nn.Flatten(), nn.Linear(channels * 7 * 7, num_classes)])
             self.output_layer.append(nn.BatchNorm1d(num_classes, affine=embedding_affine))
         initialise(self)
@@ -129,11 +129,11 @@ class IR(FaceNetwork):
         return self.output_layer[0](x)  # type: ignore[no-any-return]
 
     def embed(self, x: Tensor) -> Tensor:
-        """Turn the last map (B,D,7,7) into the identity embedding."""
+        """Compute the identity embedding from the last map (B,D,7,7)."""
         return self.output_layer[1:](x)  # type: ignore[no-any-return]
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return timm's patterns of parameter names by layer; ``coarse`` makes no difference."""
+        """Return timm's patterns of parameter names by layer; ``coarse`` has no effect."""
         return {"stem": r"^input_layer", "blocks": [(r"^body\.(\d+)", None), (r"^output_layer", (99999,))]}
 
 

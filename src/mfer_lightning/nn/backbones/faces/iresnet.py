@@ -1,10 +1,10 @@
-"""iResNet-50 and -100, the ResNets of ArcFace, as InsightFace's PyTorch code lays them out.
+"""iResNet-50 and -100, the ResNets of ArcFace, with the layout of InsightFace's PyTorch code.
 
 Paper: Deng, Guo, Xue, Zafeiriou: ArcFace, CVPR 2019, arXiv 1801.07698 ("improved" residual units of batch norm,
-convolution, batch norm, PReLU, convolution, batch norm; a first convolution of stride 1, so that 112 pixels end as a
+convolution, batch norm, PReLU, convolution, batch norm; a first convolution of stride 1, so that 112 pixels give a
 7x7 map). Weights: https://github.com/deepinsight/insightface, ``recognition/arcface_torch`` (code MIT, weights for
-non-commercial research only), trained on RGB in [-1, 1]. Written anew; names and shapes of the tensors are those of
-that project's files. Its identity embedding (``fc``, ``features``) is no part of a backbone. Ours: drop-path,
+non-commercial research only), trained on RGB in [-1, 1]. Reimplemented; names and shapes of the tensors are those of
+that project's files. Its identity embedding (``fc``, ``features``) is not part of a backbone. Ours: drop-path,
 initialisation.
 """
 
@@ -41,8 +41,8 @@ class ImprovedBlock(nn.Module):
     Args:
         in_channels: channels of its input.
         channels: channels of its output.
-        stride: of the second convolution and of the shortcut; 1 or 2.
-        drop_path: probability of leaving the residual branch out.
+        stride: stride of the second convolution and of the shortcut; 1 or 2.
+        drop_path: probability of dropping the residual branch.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int, drop_path: float) -> None:
@@ -73,10 +73,10 @@ class IResNet(FaceNetwork):
         widths: channels of each stage.
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
-        drop_path_rate: drop-path of the last block, rising linearly from 0 at the first.
+        drop_path_rate: drop-path rate of the last block, increasing linearly from 0 at the first.
 
     Raises:
-        ValueError: for other than one to four stages.
+        ValueError: for a number of stages other than one to four.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class IResNet(FaceNetwork):
         return self.prelu(self.bn1(self.conv1(x)))  # type: ignore[no-any-return]
 
     def stages(self) -> Iterable[nn.Module]:
-        """Return ``layer1`` to the last."""
+        """Return the modules from ``layer1`` to the last stage."""
         return [self.get_submodule(info["module"]) for info in self.feature_info]
 
     def last_map(self, x: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class IResNet(FaceNetwork):
         return self.bn2(x)  # type: ignore[no-any-return]
 
     def embed(self, x: Tensor) -> Tensor:
-        """Turn the last map (B,D,7,7) into the identity embedding."""
+        """Compute the identity embedding from the last map (B,D,7,7)."""
         return self.features(self.fc(x.flatten(1)))  # type: ignore[no-any-return]
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:

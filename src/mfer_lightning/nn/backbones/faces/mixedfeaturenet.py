@@ -4,9 +4,9 @@ Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Networ
 Electronics 12(17), 2023, doi 10.3390/electronics12173595: MobileFaceNet's inverted residuals, whose depthwise
 convolution has kernels of several sizes on groups of channels (MixConv, Tan and Le, BMVC 2019, arXiv 1907.09595) and is
 followed by coordinate attention. Depths, widths and groups as in the authors' public code
-(https://github.com/simon20010923/DDAMFN). Written anew; names and shapes of the tensors are those of their files. A
-batch norm and a PReLU beside each mixed convolution, which their files hold and their network never calls, are left
-out. Ours: drop-path, initialisation, depths and widths as options.
+(https://github.com/simon20010923/DDAMFN). Reimplemented; names and shapes of the tensors are those of their files. A
+batch norm and a PReLU next to each mixed convolution, which are in their files but never called by their network, are
+left out. Ours: drop-path, initialisation, depths and widths as options.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class MixedConvolution(nn.Module):
 
     Args:
         groups: kernel -> its channels.
-        stride: of all of them.
+        stride: stride of all convolutions.
     """
 
     def __init__(self, groups: Groups, stride: int) -> None:
@@ -60,7 +60,7 @@ class MixedResidual(nn.Module):
         channels: channels of its output.
         groups: kernel -> channels of the mixed convolution; their sum is the inner width.
         stride: 1, with a shortcut, or 2, without.
-        drop_path: probability of leaving the residual branch out.
+        drop_path: probability of dropping the residual branch.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class MixedFeatureNet(MobileNetwork):
         width: channels w of the first stages; the others have 2w and 4w, the last map 8w. A multiple of 8.
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
-        drop_path_rate: drop-path of the last residual, rising linearly from 0 at the first.
+        drop_path_rate: drop-path rate of the last residual, increasing linearly from 0 at the first.
 
     Raises:
-        ValueError: for other than three depths, or a width that is no positive multiple of 8.
+        ValueError: for a number of depths other than three, or a width that is not a positive multiple of 8.
     """
 
     def __init__(
@@ -118,8 +118,8 @@ class MixedFeatureNet(MobileNetwork):
 
 
 def _kernels(w: int) -> tuple[Sequence[Groups], Sequence[Groups]]:
-    """Return the kernels with their channels in the strided and in the plain units of the three stages."""
-    thirds = 8 * w // 6 * 2  # an even third of the last stage's inner width, the smallest kernel takes the rest
+    """Return the kernels and their channels in the strided and plain units of the three stages."""
+    thirds = 8 * w // 6 * 2  # an even third of the last stage's inner width; the smallest kernel takes the rest
     strided = {3: w, 5: w // 2, 7: w // 2}, {3: 2 * w, 5: w, 7: w}, dict.fromkeys((3, 5, 7, 9), 4 * w)
     plain = {3: 3 * w // 2, 5: w // 2}, {3: 3 * w, 5: w}, {3: 8 * w - 2 * thirds, 5: thirds, 7: thirds}
     return strided, plain
@@ -138,7 +138,7 @@ def _unit(
 
 
 def never_called(depths: Sequence[int] = _DEPTHS) -> tuple[str, ...]:
-    """Name the modules that the authors' files hold and their network never calls.
+    """List the modules in the authors' files that their network never calls.
 
     Example:
         >>> never_called((1, 1, 1))[:3]

@@ -1,9 +1,9 @@
-"""What MobileFaceNet and MixedFeatureNet share: the stem, three stages, the last map, and the identity embedding.
+"""Shared parts of MobileFaceNet and MixedFeatureNet: stem, three stages, last map, and identity embedding.
 
 Paper: Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018, arXiv 1804.07573, table 1. The names of the modules are those of
 https://github.com/TreB1eN/InsightFace_Pytorch (MIT) and https://github.com/simon20010923/DDAMFN. The depthwise
-convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are no part of a backbone,
-which pools any size.
+convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part of a
+backbone, which pools any size.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from mfer_lightning.nn.backbones.faces.face_network import (
     initialise,
 )
 
-#: Makes a residual unit of a stage (0 to 2) from its input's channels, its output's, its stride and its drop-path.
+#: Builds a residual unit of a stage (0 to 2) from input channels, output channels, stride and drop-path rate.
 MakeUnit = Callable[[int, int, int, int, float], nn.Module]
-#: Of each stage: the strided unit, and the container of the plain ones.
+#: Strided unit and container of the plain units of each stage.
 _STAGES = (("conv_23", "conv_3"), ("conv_34", "conv_4"), ("conv_45", "conv_5"))
-#: timm's number of what follows the last block, whatever the number of blocks.
+#: timm's number for everything after the last block, independent of the number of blocks.
 _AFTER_BLOCKS = 99999
 
 
@@ -39,7 +39,7 @@ class ConvBlock(nn.Module):
         kernel: side of the kernel.
         stride: stride of the convolution.
         groups: groups of the convolution.
-        linear: leave PReLU out.
+        linear: leave out PReLU.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class MobileNetwork(FaceNetwork):
     Args:
         depths: plain residual units of stages 2 to 4.
         widths: channels of the stem with stage 2, of stage 3, of stage 4, and of the last map.
-        unit: makes the residual units.
+        unit: builds the residual units.
         stem_groups: groups of the stem's second convolution.
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
-        drop_path_rate: drop-path of the last residual, rising linearly from 0 at the first.
+        drop_path_rate: drop-path rate of the last residual, increasing linearly from 0 at the first.
 
     Raises:
-        ValueError: for other than three depths.
+        ValueError: for a number of depths other than three.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class MobileNetwork(FaceNetwork):
         self.num_features = last
         if num_classes:
             self.conv_6_dw = ConvBlock(last, last, 7, groups=last, linear=True)
-            self.conv_6_dw.conv.padding = (0, 0)  # one position is left
+            self.conv_6_dw.conv.padding = (0, 0)  # one position remains
             self.linear = nn.Linear(last, num_classes, bias=False)
             self.bn = nn.BatchNorm1d(num_classes)
         initialise(self)
@@ -134,7 +134,7 @@ class MobileNetwork(FaceNetwork):
         return self.conv_6_sep(x)  # type: ignore[no-any-return]
 
     def embed(self, x: Tensor) -> Tensor:
-        """Turn the last map (B,num_features,7,7) into the identity embedding."""
+        """Compute the identity embedding from the last map (B,num_features,7,7)."""
         return self.bn(self.linear(self.conv_6_dw(x).flatten(1)))  # type: ignore[no-any-return]
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def unit_names(depths: Sequence[int], coarse: bool = False) -> list[str]:
 
     Args:
         depths: plain residual units of each stage.
-        coarse: name the containers of the plain ones, each once for every unit in it, in place of the units.
+        coarse: instead of the plain units, name their containers, once for every unit.
 
     Example:
         >>> unit_names((2, 1, 1))[:4]

@@ -2,11 +2,11 @@
 
 Paper: Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018, arXiv 1804.07573 (table 1: inverted residuals with PReLU, a stem
 of stride 2, a 7x7 map at 112 pixels, then a 7x7 depthwise convolution instead of average pooling). Weights:
-https://github.com/TreB1eN/InsightFace_Pytorch (MIT), whose names the tensors have here, and InsightFace's
+https://github.com/TreB1eN/InsightFace_Pytorch (MIT), whose tensor names are used here, and InsightFace's
 ``arcface_torch`` (non-commercial), whose network is the same with ``scale=2``: twice the widths between the units, the
-same inside them. Written anew; names and shapes of the tensors are those of these projects' files. The depthwise
-convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are no part of a backbone,
-which pools any size. Ours: drop-path, initialisation, attention in front of the last 1x1 convolution.
+same inside them. Reimplemented; names and shapes of the tensors are those of these projects' files. The depthwise
+convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part of a
+backbone, which pools any size. Ours: drop-path, initialisation, attention in front of the last 1x1 convolution.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mfer_lightning.nn.backbones.faces.mobile_network import ConvBlock, MobileNe
 
 default_cfgs = data_config("mobilefacenet", "conv1.conv", ("conv_6_dw", "linear", "bn"))
 _LAST = 512
-#: Channels inside the strided and the plain units of the three stages, whatever the scale.
+#: Channels inside the strided and plain units of the three stages, independent of the scale.
 _STRIDED_INNER = (128, 256, 512)
 _PLAIN_INNER = (128, 256, 256)
 
@@ -36,7 +36,7 @@ class InvertedResidual(nn.Module):
         channels: channels of its output.
         inner: channels of the depthwise convolution.
         stride: 1, with a shortcut, or 2, without.
-        drop_path: probability of leaving the residual branch out.
+        drop_path: probability of dropping the residual branch.
     """
 
     def __init__(self, in_channels: int, channels: int, inner: int, stride: int = 1, drop_path: float = 0.0) -> None:
@@ -61,10 +61,10 @@ class MobileFaceNet(MobileNetwork):
         scale: widths between the units: 1 (the paper's 64 and 128) or 2 (InsightFace's).
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
-        drop_path_rate: drop-path of the last residual, rising linearly from 0 at the first.
+        drop_path_rate: drop-path rate of the last residual, increasing linearly from 0 at the first.
 
     Raises:
-        ValueError: for other than three depths, or a scale that is no positive integer.
+        ValueError: for a number of depths other than three, or a scale that is not a positive integer.
     """
 
     def __init__(

@@ -1,0 +1,131 @@
+"""What fine-tuning the bundled model brings on a folder of labelled photos (docs/own_photos.md).
+
+    python benchmarks/own_photos.py photos --out work
+
+Align the faces as the model's training faces, divide them into two halves stratified by emotion, and use each half
+once for training and once as the test set, so that every face is tested once. Prints the accuracy of the model as it
+is and of each variant, with the exact paired test between the two. ``photos`` holds ``labels.csv`` (image, emotion);
+``--half working`` takes the half of it that benchmarks/peers.py works with, ``all`` takes all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import shutil
+from collections import defaultdict
+from pathlib import Path
+
+from peers import halves
+from scipy.stats import binomtest
+
+from mfer_lightning import evaluate, train
+from mfer_lightning.align.run import align
+
+#: Options of each variant beside experiment=bundled/finetune_tiny.
+VARIANTS = {
+    "fine-tuned, lr=3e-4": ["optimizer.lr=3e-4"],
+    "fine-tuned, lr=1e-3": [],
+    "fine-tuned, lr=3e-3": ["optimizer.lr=3e-3"],
+    "heads only, lr=3e-3": ["freeze=backbone", "optimizer.lr=3e-3"],
+    "from random weights": ["weights=none", "optimizer.lr=3e-3", "trainer.max_epochs=60"],
+}
+
+
+def main() -> None:
+    """Run the whole comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--half", choices=("working", "all"), default="working")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True)
+    with (given.photos / "labels.csv").open(newline="") as file:
+        labels = {row["image"]: row["emotion"] for row in csv.DictReader(file)}
+    if given.half == "working":
+        labels = {name: labels[name] for name in halves(list(labels))["working"]}
+    chosen = given.out / "photos"
+    chosen.mkdir()
+    for name in labels:
+        shutil.copy(given.photos / name, chosen)
+    align(chosen, given.out / "faces", template="ferplus-48", border="edge", refine=1, second_look=True)
+    roots = write_halves(given.out, labels)
+
+    plain = {}
+    for root in roots:
+        options = {"dataset_name": "folder", "dataset_options": [f"dataset.root={root}"]}
+        evaluate("ferplus_tiny", split="test", output=root / "as_it_is", **options)
+        plain |= read(root / "as_it_is")
+    show("as it is", plain)
+    for number, (name, options) in enumerate(VARIANTS.items()):
+        tuned = {}
+        for root in roots:
+            runs = root / f"runs{number}"
+            train(
+                [
+                    "experiment=bundled/finetune_tiny",
+                    f"dataset.root={root}",
+                    f"paths.runs={runs}",
+                    "trainer=cpu",
+                    *options,
+                ]
+            )
+            tuned |= read(next(runs.glob("*/result.json")).parent)
+        show(name, tuned, plain)
+
+
+def write_halves(out: Path, labels: dict[str, str]) -> list[Path]:
+    """Write two folders with the same faces, whose tables exchange train and test."""
+    with (out / "faces" / "report.csv").open(newline="") as file:
+        faces = sorted((row["output"], labels[row["photo"]]) for row in csv.DictReader(file) if row["output"])
+    by_label = defaultdict(list)
+    for name, label in faces:
+        by_label[label].append(name)
+    generator = random.Random(0)
+    parts: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
+    number = 0
+    for label in sorted(by_label):
+        generator.shuffle(by_label[label])
+        for name in by_label[label]:
+            parts[number % 2].append((name, label))
+            number += 1
+    roots = []
+    for title, (first, second) in {"first": parts, "second": parts[::-1]}.items():
+        root = out / title
+        shutil.copytree(out / "faces", root, ignore=shutil.ignore_patterns("report.csv"))
+        for part, rows in (("train", first), ("test", second)):
+            with (root / f"{part}.csv").open("w", newline="") as file:
+                csv.writer(file).writerows([("image", "label"), *sorted(rows)])
+        roots.append(root)
+    return roots
+
+
+def read(folder: Path) -> dict[str, tuple[str, str]]:
+    """Return the label and the prediction of each face."""
+    with (folder / "predictions_test.csv").open(newline="") as file:
+        return {row["path"]: (row["label"], row["pred"]) for row in csv.DictReader(file)}
+
+
+def show(name: str, found: dict[str, tuple[str, str]], plain: dict[str, tuple[str, str]] | None = None) -> None:
+    """Print one row: accuracy with Wilson's interval, mean-class accuracy, faces gained and lost, p-value."""
+    right = {path: label == said for path, (label, said) in found.items()}
+    interval = binomtest(sum(right.values()), len(right)).proportion_ci(method="wilson")
+    by_label = defaultdict(list)
+    for path, (label, _) in found.items():
+        by_label[label].append(right[path])
+    mean = sum(sum(each) / len(each) for each in by_label.values()) / len(by_label)
+    accuracy = sum(right.values()) / len(right)
+    row = (
+        f"{name:22} {100 * accuracy:5.1f}% ({100 * interval.low:.1f} to {100 * interval.high:.1f}) "
+        f"of {len(right)}, mean class {100 * mean:.1f}%"
+    )
+    if plain is not None:
+        gained = sum(right[path] and label != said for path, (label, said) in plain.items())
+        lost = sum(not right[path] and label == said for path, (label, said) in plain.items())
+        row += f", gained {gained}, lost {lost}, p {binomtest(gained, max(1, gained + lost)).pvalue:.2f}"
+    print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
