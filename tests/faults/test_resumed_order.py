@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mfer_lightning.data.datasets.facs import FacsDataModule
+from mfer_lightning.module.resumed_epoch import read_resumed_epoch
 
 
 class Looks(L.LightningModule):
@@ -23,7 +24,11 @@ class Looks(L.LightningModule):
         self.seen.setdefault(self.current_epoch, []).append(batch["image"])
         return self.weight.sum()
 
+    def on_train_start(self) -> None:
+        read_resumed_epoch(self.trainer)  # as FERModule does
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        assert self.trainer.estimated_stepping_batches  # for the schedule: it starts the workers
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 

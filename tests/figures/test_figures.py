@@ -64,7 +64,7 @@ class TestConfusion:
     def test_wrong_shapes_are_named(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"`confusion` to be of shape \(2, 2\), but got \(3, 3\)"):
             plot_confusion(np.eye(3), ("a", "b"), tmp_path / "c.png")
-        with pytest.raises(ValueError, match="to hold counts, but got -1"):
+        with pytest.raises(ValueError, match="to contain counts, but got -1"):
             plot_confusion([[0, -1], [0, 0]], ("a", "b"), tmp_path / "c.png")
 
 

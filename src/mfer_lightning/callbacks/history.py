@@ -13,6 +13,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from torch.optim import Optimizer
 
+from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_text
 from mfer_lightning.module import FERModule
 
@@ -104,6 +105,11 @@ class History(Callback):
             self._write()
 
     def _write(self) -> None:
+        if len(self.rows) > 1 and not self.path.is_file():
+            raise UserError(
+                f"{self.path} has vanished while the run was training: what is left of {self.path.parent} is no whole "
+                "run. Delete it; the same command begins the run anew."
+            )
         names = list(LEADING) + [k for k in dict.fromkeys(k for r in self.rows for k in r) if k not in LEADING]
         text = io.StringIO()
         writer = csv.DictWriter(text, names, restval="", lineterminator="\n")

@@ -26,6 +26,7 @@ from mfer_lightning.module.meet_datamodule import check_classes, check_loaders, 
 from mfer_lightning.module.metrics import build_metrics
 from mfer_lightning.module.progress_bar import FERProgressBar
 from mfer_lightning.module.rebuild import StoredArguments
+from mfer_lightning.module.resumed_epoch import read_resumed_epoch
 from mfer_lightning.module.training_steps import TrainingSteps
 from mfer_lightning.module.valence_arousal import check_outputs, check_valence_arousal, learns_valence_arousal
 from mfer_lightning.nn.adapter import SCALE, merge_adapter
@@ -185,8 +186,9 @@ class FERModule(TrainingSteps):
             complete_preprocess(self.preprocess, self.metadata, datamodule)
 
     def on_train_start(self) -> None:
-        """Reject batches with other classes, or built for another number of processes."""
+        """Reject batches with other classes, or for another number of processes; read a resumed epoch's own faces."""
         check_loaders(self.class_names, self.trainer, self.trainer.train_dataloader)
+        read_resumed_epoch(self.trainer)
 
     def on_validation_start(self) -> None:
         """Reject batches with other classes, or built for another number of processes."""

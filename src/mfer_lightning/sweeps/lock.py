@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -32,12 +32,16 @@ def run_lock(run_dir: Path) -> Iterator[None]:
             os.ftruncate(file.fileno(), 0)
             os.write(file.fileno(), f"pid {os.getpid()}".encode())
         except OSError as error:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
             raise _cannot_write(path, error) from error
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(
+                OSError
+            ):  # gone already, or the disk has become read-only: the lock itself ends with the file
+                path.unlink()
 
 
 def _locked(path: Path, run_dir: Path) -> TextIO:
@@ -64,6 +68,6 @@ def _locked(path: Path, run_dir: Path) -> TextIO:
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
     return UserError(
-        f"Cannot write {path}: {error.strerror or error}. Free some space and give the same command again, or choose "
+        f"Cannot write {path}: {error.strerror or error}. Free some space and repeat the same command, or choose "
         "another folder."
     )

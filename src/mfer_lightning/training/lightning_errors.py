@@ -1,19 +1,23 @@
-"""Explain errors that Lightning and torch raise for options of the Trainer or a callback."""
+"""Explain errors that Lightning and torch raise for options of the Trainer or a callback, or for a killed worker."""
 
 from __future__ import annotations
 
 import re
+
+_KILLED = r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal|exited unexpectedly)"
 
 
 def explained(error: Exception) -> str | None:
     """Explain what the user can do about an error during training.
 
     Returns:
-        A sentence; None if the error is not about an option.
+        A sentence; None if the error is a defect of ours.
 
     Example:
         >>> explained(RuntimeError("Early stopping conditioned on metric `val/los` which is not available. ..."))
         'callbacks: Early stopping conditioned on metric `val/los` which is not available. ...'
+        >>> explained(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")).partition(";")[0]
+        'A worker of the loader (process 7) was killed'
         >>> explained(RuntimeError("shape mismatch")) is None
         True
     """
@@ -22,6 +26,11 @@ def explained(error: Exception) -> str | None:
         return (
             f"trainer.deterministic=true: {said.partition('. ')[0]}. Use trainer.deterministic=warn for a warning "
             "instead."
+        )
+    if isinstance(error, RuntimeError) and (worker := re.match(_KILLED, said)):
+        return (
+            f"A worker of the loader (process {worker[1]}) was killed; is the machine out of memory? Use fewer workers "
+            "or a smaller batch: loader.num_workers=..., loader.batch_size=... The same command continues the run."
         )
     if isinstance(error, RuntimeError) and said.startswith("Early stopping conditioned on"):
         return f"callbacks: {said}"

@@ -254,7 +254,7 @@ def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
 
 def _remove_if_nothing_was_trained(run_dir: Path, parent: Path | None) -> None:
     """Remove the folder of a run that was rejected before its first epoch; anything trained is kept."""
-    if {f.name for f in run_dir.iterdir()} <= {
+    if run_dir.is_dir() and {f.name for f in run_dir.iterdir()} <= {
         ".lock",
         "log.txt",
         "config.yaml",

@@ -250,7 +250,6 @@ class FaceDataModule(DescribedDataModule, ABC):
             )
         self._open("train")
         sampler = TrainSampler(self.splits.train.label, self.sampler, self.seed, ranks, rank)
-        sampler.set_epoch(0 if self.trainer is None else int(self.trainer.current_epoch))  # before workers read ahead
         return self._loader(cast(FaceDataset, self.train_dataset), sampler, self.batch_size // ranks, drop_last=True)
 
     def _fit_batch(self, ranks: int) -> None:
