@@ -119,6 +119,16 @@ class TestRiskCoverage:
         one, seven = (np.ptp(band[band[:, 0] == 1, 1]) for band in bands)
         assert seven == pytest.approx(one)
 
+    @pytest.mark.parametrize("error", [0.01, 0.16, 0.5])
+    def test_labels_of_ticks_say_where_the_ticks_are(self, drawn: list[Figure], tmp_path: Path, error: float) -> None:
+        rng = np.random.default_rng(0)
+        right = rng.uniform(size=4000) > error
+        risk_coverage_panel(rng.uniform(0.3, 1, 4000), right, tmp_path / "r.png", "method")
+        axis = drawn[0].axes[0].yaxis
+        ticks = axis.get_majorticklocs()
+        words = axis.get_major_formatter().format_ticks(list(ticks))
+        np.testing.assert_allclose([float(word) / 100 for word in words], ticks, atol=1e-9)
+
 
 class TestLearningCurves:
     @pytest.mark.parametrize("n", [1, 20])
