@@ -118,4 +118,4 @@ def test_ferplus_without_its_test_folder_trains_and_says_what_its_figures_are(
     assert mfer(*where, *TINY, "backbone=convnext_atto", "trainer.limit_train_batches=1") == 0
     result = json.loads((only_run(tmp_path / "runs") / "result.json").read_text())
     assert result["split"] == "val"
-    assert "a selection figure" in capsys.readouterr().out.replace("\n", " ")
+    assert "a selection result" in capsys.readouterr().out.replace("\n", " ")

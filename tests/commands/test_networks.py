@@ -77,7 +77,7 @@ def test_one_recipe_serves_every_network() -> None:
     ("options", "message"),
     [
         (("network=dan_64px", "attention=ds"), "attention=ds has no effect with network=dan_64px"),
-        (("network=dan_64px", "backbone.name=resnet18"), "backbone.name=resnet18 does nothing"),
+        (("network=dan_64px", "backbone.name=resnet18"), "backbone.name=resnet18 has no effect"),
         (("network=dan_64px", "+network.head=2"), "has no option 'head': did you mean 'heads'"),
         (("network=dan_64px", "method=eac"), "Method EAC needs 'map'"),
         (("loss=dan",), "AffinityLoss) needs 'pooled' of the network, which MFER does not return"),

@@ -146,4 +146,4 @@ def test_kept_predictions_are_evaluated_as_the_plain_ones(
         assert found["metrics"] == pytest.approx(whole["metrics"], abs=1e-3)
     capsys.readouterr()
     assert mfer("evaluate", f"predictions={run / 'predictions_test.csv'}", "calibrate=true") == 2
-    assert "predictions_val.csv beside" in capsys.readouterr().err
+    assert "predictions_val.csv next to" in capsys.readouterr().err

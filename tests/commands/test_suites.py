@@ -217,7 +217,7 @@ def test_without_the_package_nothing_is_predicted_first(
         (("suite=robustness", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),
         (("suite=explain", "explain.choice=best"), "explain.choice=best"),
         (("suite=explain", "explain.method=cam"), "explain.method=cam"),
-        (("suite=explain", "explain.count=0"), "between 1 and 200"),
+        (("suite=explain", "explain.count=0"), "from 1 to 200"),
         (("suite=explain", "explain.stage=7"), "explain.stage=7"),
         (("suite=explain", "explain.target=joyful"), "explain.target=joyful"),
         (("suite=explain", "explain.rows=[99999]"), "99999 is not in the test split"),

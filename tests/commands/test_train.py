@@ -200,7 +200,7 @@ def test_ferplus_without_test_files_trains_and_says_that_its_figures_are_selecti
     assert mfer(*options) == 0
     result = result_of(only_run(tmp_path / "runs"))
     assert (result["protocol"], result["split"]) == ("ferplus@majority", "val")
-    assert "selection figure" in capsys.readouterr().out
+    assert "selection result" in capsys.readouterr().out
     votes = [c for c in header(only_run(tmp_path / "runs") / "predictions_val.csv") if c.startswith("votes_")]
     assert len(votes) == 10
 

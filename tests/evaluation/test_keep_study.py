@@ -107,7 +107,7 @@ class TestARun:
             ("torn predictions", "has predictions that cannot be read"),
             ("foreign predictions", "has a predictions_test.csv that does not match its result"),
             ("other figures", r"has metrics that do not follow from its predictions \(ece\)"),
-            ("no curves", "has no metrics.csv"),
+            ("no curves", "has no readable metrics.csv"),
         ],
     )
     def test_parts_that_do_not_fit_together_are_refused(
@@ -212,7 +212,7 @@ class TestAStudy:
     def test_one_refusal_keeps_nothing(self, tmp_path: Path) -> None:
         write_run(tmp_path / "s", "ce", n=70)
         change(write_run(tmp_path / "s", "dsf", n=70), notes=["from /home/ann/x"])
-        with pytest.raises(UserError, match="names /home/ann"):
+        with pytest.raises(UserError, match="contains the personal folder /home/ann"):
             keep_study([tmp_path / "s"], tmp_path / "kept")
         assert not (tmp_path / "kept").exists()
 

@@ -181,7 +181,7 @@ class TestFile:
 
     def test_another_class_order_is_never_mapped_silently(self, tmp_path: Path) -> None:
         table().to_csv(tmp_path / "p.csv")
-        with pytest.raises(UserError, match="class order anger, fear, joy, but fear, anger, joy is wanted"):
+        with pytest.raises(UserError, match="class order anger, fear, joy, but fear, anger, joy was requested"):
             Predictions.from_csv(tmp_path / "p.csv", ("fear", "anger", "joy"))
         text = (tmp_path / "p.csv").read_text()
         (tmp_path / "p.csv").write_text(text.replace("logit_anger,logit_fear", "logit_fear,logit_anger"))

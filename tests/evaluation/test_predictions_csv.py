@@ -72,7 +72,7 @@ class TestReading:
         assert not [name for name in text.splitlines()[0].split(",") if name.startswith("p_")]
         file.write_bytes(pack(text))
         same(read_predictions(file, NAMES), table())
-        with pytest.raises(UserError, match="class order anger, fear, joy, but joy, fear, anger is wanted"):
+        with pytest.raises(UserError, match="class order anger, fear, joy, but joy, fear, anger was requested"):
             read_predictions(file, NAMES[::-1])
 
     def test_the_checks_of_a_plain_table_hold(self, file: Path) -> None:
@@ -93,7 +93,7 @@ class TestReading:
     def test_a_file_that_was_cut_is_refused(self, file: Path, share: float) -> None:
         whole = file.read_bytes()
         file.write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(UserError, match=r"Cannot read the predictions .*csv\.xz: .*cut"):
+        with pytest.raises(UserError, match=r"Cannot read the predictions .*csv\.xz: .*truncated"):
             read_predictions(file)
 
     def test_changed_bytes_foreign_formats_and_additions_are_refused(self, file: Path) -> None:

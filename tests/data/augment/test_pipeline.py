@@ -158,7 +158,7 @@ def test_what_it_is_in_plain_values() -> None:
         (options("albumentations.GaussianBlur", p=1.5), "augment.x.p=1.5: .* less than or equal to 1"),
         (options("albumentations.GaussianBlur", blur_limit=[None, 3]), "blur_limit"),
         (options("albumentations.Normalize"), "x, Normalize: an augmentation must return uint8 .* returned float32"),
-        (options("albumentations.Resize", height=20, width=20), r"x, Resize: .* gave uint8 of \(20, 20, 3\)"),
+        (options("albumentations.Resize", height=20, width=20), r"x, Resize: .* returned uint8 of \(20, 20, 3\)"),
         (options("albumentations.RandomCrop", height=200, width=200), "x, RandomCrop: it fails on a face"),
         (options("albumentations.MaskDropout"), "x, MaskDropout: it fails on a face"),
         (options("albumentations.Lambda", image="lower"), "x, Lambda: it fails on a face"),
@@ -195,7 +195,7 @@ def test_an_unknown_argument_is_an_error_and_no_warning() -> None:
 
 def test_what_fails_in_training_alone_is_one_sentence_there() -> None:
     augment = build_augment([A.RandomCrop(30, 30, p=1)])
-    with pytest.raises(UserError, match=r"transforms\[0\], RandomCrop: .* gave uint8 of \(30, 30, 3\)"):
+    with pytest.raises(UserError, match=r"transforms\[0\], RandomCrop: .* returned uint8 of \(30, 30, 3\)"):
         augment(FACES.copy(), 0, np.zeros(24, dtype=np.int64), ROWS)
 
 

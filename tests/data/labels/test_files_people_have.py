@@ -58,7 +58,7 @@ class TestATableBesideFolders:
 
     def test_names_that_are_there_twice_are_refused(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/1.jpg", "part2/2.jpg")
-        refused(root, "names 1.jpg, and there are several", "part1/1.jpg, part2/1.jpg")
+        refused(root, "names 1.jpg, but there are several", "part1/1.jpg, part2/1.jpg")
 
     def test_a_contradiction_is_a_question(self, tmp_path: Path) -> None:
         root = table(tmp_path, "pth,label\nanger/1.jpg,happy\nsad/2.jpg,sad\n", "anger/1.jpg", "sad/2.jpg")
@@ -236,13 +236,13 @@ class TestWhereImagesLie:
     )
     def test_near_names_are_named(self, tmp_path: Path, listed: str, there: str) -> None:
         root = table(tmp_path, f"image,label\n{listed},happy\n2.jpg,sad\n", there, "2.jpg")
-        refused(root, "1 of the 2 images", f"For {listed} there is {there}: correct the names")
+        refused(root, "1 of the 2 images", f"{listed} resembles {there}: correct the names")
 
     def test_near_names_in_other_lists(self, tmp_path: Path) -> None:
         root = write_rafdb(tmp_path)
         for file in (root / "Image" / "aligned").glob("*.jpg"):
             file.rename(file.with_suffix(".png"))
-        with pytest.raises(UserError, match=r"there is Image/aligned/train_00001_aligned\.png"):
+        with pytest.raises(UserError, match=r"resembles Image/aligned/train_00001_aligned\.png"):
             RAFDBDataModule(root).read()
         for file in (root / "Image" / "aligned").glob("*.png"):
             file.rename(file.with_suffix(".JPG"))

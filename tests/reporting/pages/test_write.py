@@ -206,7 +206,7 @@ def test_swapped_names_of_classes_and_a_single_annotator_are_said(tmp_path: Path
     change(run, confusion=confusion, annotators={"single_annotator": 0.812, "fleiss_kappa": 0.6, "by_agreement": []})
     (run / "predictions_test.csv").unlink()
     document = write_report([str(tmp_path / "runs")], tmp_path / "report", QUICK)
-    assert any("surprise and fear look swapped" in note for note in document.chapters[0].section.notes)
+    assert any("surprise and fear seem to be swapped" in note for note in document.chapters[0].section.notes)
     assert "A single annotator agrees with the others on 81.2." in (tmp_path / "report" / "report.html").read_text()
 
 

@@ -79,7 +79,7 @@ class TestResult:
         assert lines(text, "Cohen") == ["Cohen's kappa 0.8000"]
         assert "Checkpoint: best, epoch 15, val/accuracy 0.8000." in text
         assert "No samples of surprise" in text
-        assert "selection figure" not in text
+        assert "selection result" not in text
 
     def test_shows_the_intervals_and_the_reference_of_a_newer_result(self, console: Console, tmp_path: Path) -> None:
         metrics = {**result()["metrics"], "kl_to_votes": 0.4, "cross_entropy_to_votes": 1.2}
