@@ -184,7 +184,7 @@ def accuracy_verdict(runs: Path, name: str) -> Verdict:
     The bound is three standard errors of the difference of two proportions of n faces each. Both are measured on the
     same faces, so the noise is smaller than that.
     """
-    what = f"accuracy under {name} beside {REFERENCE}, absolute difference"
+    what = f"accuracy under {name} compared with {REFERENCE}, absolute difference"
     try:
         (first, n), (second, _) = _accuracy(runs / REFERENCE), _accuracy(runs / name)
     except (OSError, ValueError, LookupError, StopIteration):

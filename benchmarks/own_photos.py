@@ -23,7 +23,7 @@ from scipy.stats import binomtest
 from mfer_lightning import evaluate, train
 from mfer_lightning.align.run import align
 
-#: Options of each variant beside experiment=bundled/finetune_tiny.
+#: Options of each variant in addition to experiment=bundled/finetune_tiny.
 VARIANTS = {
     "fine-tuned, lr=3e-4": ["optimizer.lr=3e-4"],
     "fine-tuned, lr=1e-3": [],

@@ -65,7 +65,7 @@ def test_a_wrong_command_line_is_one_message_and_exit_code_2(
     assert done.returncode == 2, done.stderr
     assert re.search(message, done.stderr), done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(tmp_path.iterdir()), "a refused command leaves nothing behind"
+    assert not list(tmp_path.iterdir()), "a rejected command leaves no files"
 
 
 def test_the_traceback_is_there_for_those_who_want_it(tmp_path: Path) -> None:

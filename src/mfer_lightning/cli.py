@@ -25,7 +25,7 @@ VERBS = {
     "export": "export a trained model: Hugging Face layout with safetensors, or ONNX",
     "models": "list the trained models, bundled and in runs/, with their results",
     "demo": "serve a local web page that runs a trained model on photos",
-    "benchmark": "measure training and inference speed here, against a plain baseline",
+    "benchmark": "measure training and inference speed on this machine, against a plain baseline",
     "dashboard": "build W&B workspaces and a W&B report from finished runs",
 }
 
@@ -138,7 +138,7 @@ def help_text() -> str:
             lines += wrapped(f"  {group:<{width}} ", names, columns)
     lines += [
         "",
-        *wrapped("", "Any value of any of them: optimizer.lr=1e-3 backbone.name=<timm model> seed=1", columns),
+        *wrapped("", "Their options can be set, too: optimizer.lr=1e-3 backbone.name=<timm model> seed=1", columns),
         "",
         "  mfer VERB --help  all options of a verb, with their defaults",
         "  -m, --multirun    sweep over comma-separated values: -m loss=ce,lgm seed=0,1,2",

@@ -57,7 +57,7 @@ class Confidence:
         uncertain = stored.get("uncertain") if isinstance(stored, Mapping) else None
         if not isinstance(stored, Mapping) or not isinstance(uncertain, (Mapping, type(None))):
             held = excerpt(stored)
-            raise ValueError(f"Expected `calibration` to hold a temperature and a threshold, but got {held}.")
+            raise ValueError(f"Expected `calibration` to contain a temperature and a threshold, but got {held}.")
         threshold = None if uncertain is None else uncertain.get("threshold")
         return cls(stored.get("temperature", 1.0), threshold)
 

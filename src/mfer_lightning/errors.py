@@ -198,7 +198,7 @@ def expect_choice(argument: str, value: Any, legal: Iterable[str]) -> None:
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value is text, a number, true, false or None, or lists and mappings of these: what checkpoints hold.
+    """Whether a value is text, a number, true, false or None, or lists and mappings of these, as stored in checkpoints.
 
     Example:
         >>> is_plain({"depths": (2, 2), "name": None}), is_plain(len)

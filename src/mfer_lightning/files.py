@@ -48,7 +48,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
             yield temporary
     except OSError as error:
         raise UserError(
-            f"Cannot write {target}: {error.strerror or error}. Free some space and give the same command again, or "
+            f"Cannot write {target}: {error.strerror or error}. Free some space and repeat the same command, or "
             "choose another folder."
         ) from error
 
@@ -108,7 +108,7 @@ def require_space(folder: str | Path, size: int, what: str) -> None:
     if free < size:
         raise UserError(
             f"The disk is too full for {what}: it needs {said_bytes(size)}, and {place} has {said_bytes(free)} free. "
-            "Free some space and give the same command again, or choose another folder with paths.runs=..."
+            "Free some space and repeat the same command, or choose another folder with paths.runs=..."
         )
 
 

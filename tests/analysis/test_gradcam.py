@@ -120,7 +120,7 @@ def test_it_works_within_inference_mode(faces: Tensor) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"classes": [0]}, "`classes` to hold 3 numbers"),
+        ({"classes": [0]}, "`classes` to contain 3 numbers"),
         ({"classes": [0, 1, 3]}, r"within \[0, 2\]"),
         ({"stage": 5}, r"`stage` within \[1, 4\]"),
         ({"method": "magic"}, "`method` to be one of"),

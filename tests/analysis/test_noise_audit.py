@@ -150,7 +150,7 @@ def test_beginnings_are_followed_to_the_first(
     judge_training_set([halves[0], begun("fourth.ckpt", tmp_path / "gone.ckpt")], device="cpu", loader=LOADER)
     said = capfd.readouterr().out
     assert "fourth.ckpt began with" in said
-    assert "gone.ckpt, which is gone" in said
+    assert "gone.ckpt, which no longer exists" in said
 
 
 def test_a_network_that_is_named_twice_judges_once(halves: list[Path]) -> None:

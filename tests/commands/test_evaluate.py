@@ -189,7 +189,7 @@ def test_of_predictions_alone_a_list_says_what_the_table_does_not_hold_and_what_
     assert mfer("evaluate", *alone, f"lists.x={tmp_path / 'x.csv'}") == 0
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())["lists"]["x"]
     assert (found["subset"]["n"], found["elsewhere"], found["unknown"]) == (1, 2, 1)
-    assert "2 are faces of the table that are not" in found["said"]
+    assert "2 are other faces of the table" in found["said"]
     assert "1 are not faces of the table (no.png)" in found["said"]
 
 

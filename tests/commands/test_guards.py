@@ -128,7 +128,7 @@ def test_a_disk_that_fills_up_ends_with_one_sentence_and_the_run_goes_on_exactly
     run = only_run(tmp_path / "runs" / "cut")
     message = capsys.readouterr().err
     assert message.startswith("Error: Cannot write ")
-    assert "last.ckpt: No space left on device. Free some space and give the same command again" in message
+    assert "last.ckpt: No space left on device. Free some space and repeat the same command" in message
     assert message.count("\n") == 1
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["epoch"] == 0
     assert not list(run.rglob(".last*"))
@@ -178,7 +178,7 @@ def test_a_disk_that_is_really_full(
         patch.setattr(FERModule, "on_train_epoch_start", fill)
         assert mfer(*options) == 2
     message = capsys.readouterr().err
-    assert "Free some space and give the same command again" in message
+    assert "Free some space and repeat the same command" in message
     assert "Traceback" not in message
     assert message.count("rror") == 1, message
     run = only_run(small_disk / "runs")

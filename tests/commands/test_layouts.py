@@ -114,7 +114,7 @@ def test_ferplus_without_its_test_folder_trains_and_says_what_its_figures_are(
     where = ("dataset=ferplus", "paths.data=data", f"paths.cache={tmp_path / 'cache'}")
     assert mfer("data", *where, "--json", "images=none") == 1
     found = {f["code"]: f["message"] for f in json.loads(capsys.readouterr().out)["findings"]}
-    assert "The test files are absent" in found["no-test"]
+    assert "The test files are missing" in found["no-test"]
     assert mfer(*where, *TINY, "backbone=convnext_atto", "trainer.limit_train_batches=1") == 0
     result = json.loads((only_run(tmp_path / "runs") / "result.json").read_text())
     assert result["split"] == "val"

@@ -81,7 +81,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("evaluate", "checkpoint=", "predictions="),
     ("evaluate chekpoint=x", "no option `chekpoint`", "'checkpoint'"),
     ("evaluate checkpoint=nowhere", "no nowhere", "best.ckpt"),
-    ("evaluate checkpoint={empty}", "holds no checkpoint"),
+    ("evaluate checkpoint={empty}", "contains no checkpoint"),
     ("evaluate predictions={file}", "is not a table of predictions", "path"),
     ("align", "`source` has no value", "source="),
     ("align source={photos} output={photos}", "the folder of the photos themselves"),
@@ -126,7 +126,7 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
     ("early_stopping=on", "early_stopping=on", "default, none"),
     ("scheduler.name=cosin", "'cosine'"),
     ("optimizer.name=adamwx", "'adamw'"),
-    ("loss.classification._target_=os.system", "`os.system`", "may not"),
+    ("loss.classification._target_=os.system", "`os.system`", "is not allowed"),
     ("'seed=1 loss=ce'", "cannot be understood"),
     ("trainer.max_epochs=", "trainer.max_epochs=", "whole number"),
     ("loader.batch_size=2.5", "loader.batch_size=2.5", "whole number"),
@@ -254,7 +254,7 @@ def test_a_mistake_is_one_message_that_helps(
     assert message.count("\n") == 1, message
     assert len(message) < 800
     assert "Traceback" not in message
-    assert {p for p in tmp_path.rglob("*") if p.is_file()} == before, "a refused command leaves nothing behind"
+    assert {p for p in tmp_path.rglob("*") if p.is_file()} == before, "a rejected command leaves no files"
 
 
 def test_there_are_enough_of_them_and_each_is_another() -> None:

@@ -120,7 +120,7 @@ def test_a_sweep_ends_with_a_report_that_can_be_turned_off_and_never_fails_it(
     assert {p.name for p in (tmp_path / "runs" / "s").glob("facs-*")} == before
     assert f"Report: {Path('runs/s/report/report.html')}" in capsys.readouterr().out
     page = (tmp_path / "runs" / "s" / "report" / "report.html").read_text()
-    assert "There is nothing to compare it with" in page
+    assert "There is no other method to compare it with" in page
     assert "name=s" in page
 
     def fail(*_: object) -> None:

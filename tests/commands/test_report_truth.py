@@ -67,5 +67,5 @@ def test_harder_faces(mfer: Mfer, tmp_path: Path, knob: str, values: tuple[float
     lower = [float(easy[name]) >= float(hard[name]) for name in easy if name.startswith("recall_")]
     assert sum(lower) > len(lower) / 2, "most classes are recognised less often"
     page = (report / "report.html").read_text()
-    assert page.count("There is nothing to compare it with.") == 2
+    assert page.count("There is no other method to compare it with.") == 2
     assert f"dataset.{knob}={values[0]},{values[1]}" in page, "the command that makes it again"

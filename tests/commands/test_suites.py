@@ -209,7 +209,7 @@ def test_without_the_package_nothing_is_predicted_first(
     [
         (("suite=robustness", "robustness.limit=0"), "give a number of faces, at least 1"),
         (("suite=robustness", "robustness.limit=many"), "robustness.limit"),
-        (("suite=robustness", "robustness.kinds=[blur]"), "no change of the suite"),
+        (("suite=robustness", "robustness.kinds=[blur]"), "is not part of the suite"),
         (("suite=robustness", "robustness.border=pink"), "robustness.border=pink"),
         (("suite=robustness", "robustness.limt=3"), "limit"),
         (("suite=robustness", "lists.occlusion=nothing.txt"), "There is no list nothing.txt"),

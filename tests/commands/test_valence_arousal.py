@@ -160,7 +160,7 @@ def test_datasets_without_values_and_selection_without_a_head_are_refused(
     write_class_folders(tmp_path / "affectnet", {"train": 48, "val": 24})
     assert mfer(*AFFECTNET, CCC) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "affectnet8 (class folders) has no valence and arousal, so that they cannot be learned" in said
+    assert "affectnet8 (class folders) has no valence and arousal, so they cannot be learned" in said
     assert mfer(*FEW, "monitor=ccc") == 2
     assert "monitor=ccc" in capsys.readouterr().err
     assert mfer(*FEW, CCC, "valence_arousal.weight=-1") == 2

@@ -43,7 +43,7 @@ def test_listed_training_faces_are_left_out_and_others_counted(tmp_path: Path) -
     np.testing.assert_array_equal(kept.target, TRAIN.target[kept.rows])
     assert notes == [
         "dataset.exclude: 1 training faces of list.csv are left out "
-        "(1 of its names are not training faces; 1 name no face of mine)"
+        "(1 of its names are not training faces; 1 are not faces of mine)"
     ]
 
 

@@ -35,11 +35,11 @@ def test_every_face_is_tested_once_and_no_subject_is_in_two_splits(protocol: Pro
 
 
 def test_mistakes_say_which_folds_there_are() -> None:
-    with pytest.raises(UserError, match=r"dataset.fold=10 is none of the folds of mine@kfold10: say 0 to 9"):
+    with pytest.raises(UserError, match=r"dataset.fold=10 is not one of the folds of mine@kfold10: use 0 to 9"):
         TEN.at_fold(10)
     with pytest.raises(UserError, match=r"dataset.fold=0: mine@native has no folds"):
         Protocol("mine@native", ("a", "b")).at_fold(0)
-    with pytest.raises(UserError, match=r"dataset.fold=118 is none of the 118 folds"):
+    with pytest.raises(UserError, match=r"dataset.fold=118 is not one of the 118 folds"):
         split_by_subject(GROUP, EACH.at_fold(118))
     with pytest.raises(UserError, match="needs at least 10 subjects"):
         split_by_subject(GROUP[:60], TEN)

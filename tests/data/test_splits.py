@@ -200,7 +200,7 @@ class TestSplits:
         index = without(read_ferplus(ferplus_root), "test")
         splits = make_splits(index, get_protocol("ferplus"))
         assert len(splits.test) == 0
-        assert any("test images are absent" in note for note in splits.notes)
+        assert any("test images are missing" in note for note in splits.notes)
         with pytest.raises(UserError, match="ferplus@ran cannot be measured"):
             make_splits(index, get_protocol("ferplus", "ran"))
 
@@ -214,9 +214,9 @@ class TestSplits:
         index = read_ferplus(ferplus_root)
         for rule in set(TARGET_RULES) - {"label"}:
             assert make_splits(index, get_protocol("ferplus"), rule).target_rule == rule
-        with pytest.raises(UserError, match="has votes and no labels"):
+        with pytest.raises(UserError, match="has votes but no labels"):
             make_splits(index, get_protocol("ferplus"), "label")
-        with pytest.raises(UserError, match="has labels and no votes"):
+        with pytest.raises(UserError, match="has labels but no votes"):
             make_splits(index_of("rafdb", [9] * 7, [1] * 7), get_protocol("rafdb"), "crossentropy")
         with pytest.raises(UserError, match="did you mean 'majority'"):
             make_splits(index, get_protocol("ferplus"), "majorty")

@@ -85,7 +85,7 @@ def test_figures_of_a_result_and_their_absence() -> None:
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="edges"):
         accuracy_by_agreement(table([[3, 1, 0, 0]], [0]), edges=(1.0, 0.0))
-    with pytest.raises(ValueError, match="hold votes"):
+    with pytest.raises(ValueError, match="contain votes"):
         accuracy_by_agreement(Predictions([0], [""], [0], [[1, 0, 0]], NAMES))
     with pytest.raises(ValueError, match="two votes"):
         single_annotator_agreement(table([[1, 0, 0, 0]], [0]))

@@ -96,7 +96,7 @@ class TestAgainstLibraries:
 
 class TestByHand:
     def test_a_case_on_paper(self) -> None:
-        #                       truth 0: 3 of 4 right, one called 1; truth 1: 1 of 2 right, one called 0
+        #                       truth 0: 3 of 4 right, one predicted 1; truth 1: 1 of 2 right, one predicted 0
         found = evaluate(hand_table([0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 0], 2))
         assert found["confusion"] == [[3, 1], [1, 1]]
         right, wrong = np.e**2 / (np.e**2 + 1), 1 / (np.e**2 + 1)

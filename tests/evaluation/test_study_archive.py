@@ -119,7 +119,7 @@ def test_changed_bytes_are_noticed(archive: Path) -> None:
 
 def test_a_newer_version_and_another_program_s_file_are_named(archive: Path, tmp_path: Path) -> None:
     change_index(archive, lambda index: index.update(version=2))
-    with pytest.raises(UserError, match="its format has version 2, and this program reads 1: update it"):
+    with pytest.raises(UserError, match="its format has version 2, but this program reads 1: update it"):
         read_archive(archive)
     change_index(archive, lambda index: index.update(format="zoo"))
     with pytest.raises(UserError, match="it is not a study's archive"):
@@ -164,7 +164,7 @@ def test_nothing_is_executed_and_little_memory_taken(archive: Path, monkeypatch:
         with pytest.raises(UserError, match=r"runs\.npz cannot be read"):
             read_archive(archive)
     monkeypatch.setattr(study_archive, "MOST_BYTES", 1000)
-    with pytest.raises(UserError, match=r"it unpacks to .*, and 0\.0 MB is the most"):
+    with pytest.raises(UserError, match=r"it unpacks to .*, but the limit is 0\.0 MB"):
         read_archive(archive)
 
 

@@ -64,7 +64,7 @@ class TestConfusion:
     def test_wrong_shapes_are_named(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"`confusion` to be of shape \(2, 2\), but got \(3, 3\)"):
             plot_confusion(np.eye(3), ("a", "b"), tmp_path / "c.png")
-        with pytest.raises(ValueError, match="to hold counts, but got -1"):
+        with pytest.raises(ValueError, match="to contain counts, but got -1"):
             plot_confusion([[0, -1], [0, 0]], ("a", "b"), tmp_path / "c.png")
 
 
@@ -118,6 +118,16 @@ class TestRiskCoverage:
         bands = [figure.axes[0].collections[0].get_paths()[0].vertices for figure in drawn]
         one, seven = (np.ptp(band[band[:, 0] == 1, 1]) for band in bands)
         assert seven == pytest.approx(one)
+
+    @pytest.mark.parametrize("error", [0.01, 0.16, 0.5])
+    def test_labels_of_ticks_say_where_the_ticks_are(self, drawn: list[Figure], tmp_path: Path, error: float) -> None:
+        rng = np.random.default_rng(0)
+        right = rng.uniform(size=4000) > error
+        risk_coverage_panel(rng.uniform(0.3, 1, 4000), right, tmp_path / "r.png", "method")
+        axis = drawn[0].axes[0].yaxis
+        ticks = axis.get_majorticklocs()
+        words = axis.get_major_formatter().format_ticks(list(ticks))
+        np.testing.assert_allclose([float(word) / 100 for word in words], ticks, atol=1e-9)
 
 
 class TestLearningCurves:

@@ -25,7 +25,7 @@ def test_a_panel_is_an_element_of_a_page(tmp_path: Path) -> None:
     assert svg.rstrip().endswith("</svg>")
     assert not re.search(r"<\?xml|<!DOCTYPE|<style|<metadata|#[0-9a-f]{6}\b", svg)
     assert {"var(--blue)", "var(--ink)", "var(--green)", "var(--sans)"} <= set(re.findall(r"var\(--\w+\)", svg))
-    assert "&lt;b&gt;" in svg, "letters stay letters, and are only letters"
+    assert "&lt;b&gt;" in svg, "text is escaped, and stays text"
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 

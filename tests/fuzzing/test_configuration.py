@@ -151,11 +151,11 @@ def of_files(lab: Path) -> Kind:
 
 def test_options_are_taken_or_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "damaged").mkdir()
-    survives(of_commands(tmp_path), tmp_path / "damaged", 15)
+    survives(of_commands(tmp_path), tmp_path / "damaged", 8)
 
 
 def test_files_are_taken_or_refused_in_a_sentence(lab: Path, tmp_path: Path) -> None:
-    survives(of_files(lab), tmp_path, 5)
+    survives(of_files(lab), tmp_path, 3)
 
 
 @pytest.mark.slow

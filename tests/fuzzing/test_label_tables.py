@@ -179,7 +179,14 @@ def test_damaged_label_files_are_read_right_or_refused_in_a_sentence(name: str, 
     survives(kind_of(name, tmp_path / "whole"), tmp_path / "damaged", count)
 
 
-@pytest.mark.parametrize("name", [name for name in TREES if " " not in name])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("rafdb", "ferplus") else pytest.mark.slow)
+        for name in TREES
+        if " " not in name
+    ],
+)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_harness_finds_a_fault_that_was_planted(
     name: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -71,7 +71,9 @@ def test_a_damaged_export_is_read_right_or_refused_in_a_sentence(kind: Kind, tmp
     survives(kind, tmp_path, count)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=pytest.mark.slow if fault == "numbers" else []) for fault in FAULTS]
+)
 def test_the_harness_finds_a_fault_that_was_planted(
     kind: Kind, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

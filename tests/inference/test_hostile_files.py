@@ -64,7 +64,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     ),
     "weights in 8-bit floats": (
         hostile.tensors(lambda w: w.update({"x": torch.zeros(3).to(torch.float8_e4m3fn)})),
-        "no network of ours has",
+        "no network of this package has",
     ),
     "an export with NaN": (hostile.tensors(hostile.nan), "not finite"),
     "half the weights": (hostile.cut("safetensors", "model.safetensors"), "truncated"),

@@ -99,7 +99,7 @@ def test_a_run_stands_for_its_selected_checkpoint(save: Callable[..., Path]) -> 
 
 def test_a_folder_of_runs_is_told_from_a_run(save: Callable[..., Path], tmp_path: Path) -> None:
     save(MFER(TINY, 3), run="facs-ce")
-    with pytest.raises(UserError, match="It holds the runs facs-ce"):
+    with pytest.raises(UserError, match="It contains the runs facs-ce"):
         checkpoint_path(tmp_path)
     with pytest.raises(UserError, match="There is no"):
         checkpoint_path(tmp_path / "nothing")

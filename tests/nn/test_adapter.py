@@ -150,7 +150,7 @@ def test_no_adapter_is_nothing_and_damaged_ones_are_refused() -> None:
             merge_adapter({SCALE: torch.tensor(2.0), **layer, "a.lora_B.default.weight": up})
     for scale in (torch.ones(2), torch.ones(0)):
         with pytest.raises(
-            UserError, match=rf"hold {SCALE} of shape \({len(scale)},\), not one number: they are damaged"
+            UserError, match=rf"contain {SCALE} of shape \({len(scale)},\), not one number: they are damaged"
         ):
             merge_adapter({SCALE: scale, **layer, "a.lora_B.default.weight": torch.ones(4, 2)})
     merged = merge_adapter({SCALE: torch.tensor(2.0), **layer, "a.lora_B.default.weight": torch.ones(4, 2)})

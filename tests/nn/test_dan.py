@@ -104,6 +104,6 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(tmp_path: Path) 
     with pytest.raises(UserError, match="no place for 'cat_head2"):
         load_weights(network, tmp_path / "three.pth")
     torch.save(MFER({"name": "mobilefacenet"}, attention="none").backbone.model.state_dict(), tmp_path / "other.pth")
-    with pytest.raises(UserError, match="layout is none of"):
+    with pytest.raises(UserError, match="layout of the weights is not that of"):
         load_weights(network, tmp_path / "other.pth")
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

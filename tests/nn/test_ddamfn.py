@@ -176,5 +176,5 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no place for 'cat_head2"):
         load_weights(small(), tmp_path / "three.pth")
     torch.save(MFER("resnet10t", attention="none").backbone.model.state_dict(), tmp_path / "other.pth")
-    with pytest.raises(UserError, match="layout is none of"):
+    with pytest.raises(UserError, match="layout of the weights is not that of"):
         load_weights(small(), tmp_path / "other.pth")

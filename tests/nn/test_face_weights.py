@@ -209,7 +209,11 @@ def test_another_family_is_refused_with_the_backbone_that_fits(misfit, monkeypat
     monkeypatch.setattr("mfer_lightning.nn.weights.nearest_backbone._TIMM", ())  # of the face networks alone: quicker
     model = network("iresnet50", SHAPE)
     before = {name: t.clone() for name, t in model.state_dict().items()}
-    with pytest.raises(UserError, match=r"layout is none of .* 'iresnet50'.*backbone=mobilefacenet has 100% of them"):
+    with pytest.raises(
+        UserError,
+        match=r"layout of the weights is not that of .* "
+        r"'iresnet50'.*backbone=mobilefacenet has 100% of them",
+    ):
         load_weights(model, misfit)
     assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
 

@@ -42,8 +42,8 @@ def test_what_is_legal_is_said_in_a_line_whatever_the_name(name: str) -> None:
 
 
 def test_an_unknown_tag_of_weights_is_refused_with_the_nearest() -> None:
-    expected = r"'augreg_in1' is not a tag of weights of 'vit_small_patch16_224'.*'augreg_in1k'"
+    expected = r"'augreg_in1' is not a weights tag of 'vit_small_patch16_224'.*'augreg_in1k'"
     with pytest.raises(UserError, match=expected):
         check_model_name("vit_small_patch16_224.augreg_in1")
-    with pytest.raises(UserError, match=r"timm has no weights of it\. Without a tag: iresnet50\."):
+    with pytest.raises(UserError, match=r"timm has no weights for it\. Without a tag: iresnet50\."):
         check_model_name("iresnet50.ms1mv3")

@@ -180,7 +180,7 @@ def test_a_file_of_another_family_is_refused(tmp_path: Path) -> None:
     torch.save(
         {"features.0.weight": torch.rand(3), "cat_head0.sa.conv1x1.0.weight": torch.rand(3)}, tmp_path / "dan.pth"
     )
-    with pytest.raises(UserError, match="layout is none of"):
+    with pytest.raises(UserError, match="layout of the weights is not that of"):
         load_weights(small(), tmp_path / "dan.pth")
 
 

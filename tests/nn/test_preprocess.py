@@ -134,7 +134,7 @@ def test_a_damaged_config_is_a_users_mistake():
         ({"mean": "imagnet"}, "`mean` to be three numbers or one of"),
         ({"mean": (123.7, 116.3, 103.5)}, r"`mean` to be three numbers in 0..1 \(not 0..255\)"),
         ({"std": (1, 1)}, "`std` to be three numbers"),
-        ({"std": (1, 1, 0)}, "`std` to hold numbers above 0"),
+        ({"std": (1, 1, 0)}, "`std` to contain numbers above 0"),
         ({"interpolation": "nearest"}, r"`interpolation` to be one of \('bilinear', 'bicubic'\)"),
         ({"colour": "rgb"}, r"`colour` to be one of \('RGB', 'BGR'\), but got 'rgb'"),
         ({"alignment": 5}, "`alignment` to be a name or None"),

@@ -45,7 +45,7 @@ def test_the_blocks_can_be_chosen() -> None:
     for wrong in ([3, 1], [5], [0], [], [True], [1.0], 12):
         with pytest.raises(UserError, match="ascending numbers of blocks, 1 to 4"):
             vit(stage_blocks=wrong)
-    with pytest.raises(UserError, match="belongs to plain transformers"):
+    with pytest.raises(UserError, match="applies to plain transformers"):
         MFER({"name": "resnet18", "stage_blocks": [1]}, attention="none")
 
 

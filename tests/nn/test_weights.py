@@ -99,7 +99,7 @@ def test_released_layout_without_heads_keeps_the_models_heads(tmp_path):
 def test_released_weights_without_heads_are_loaded_with_a_warning_or_refused(tmp_path):
     source, target = network(), network()
     before = {name: t.clone() for name, t in target.state_dict().items()}
-    with pytest.raises(UserError, match=r"holds no heads.*cannot classify"):
+    with pytest.raises(UserError, match=r"has no heads.*cannot classify"):
         load_released_weights(target, released(source, heads=False), require_heads=True)
     assert all(torch.equal(before[name], t) for name, t in target.state_dict().items())
     with pytest.warns(UserWarning, match="its logits are meaningless"):
@@ -258,7 +258,9 @@ def test_what_does_not_fit_is_listed_and_nothing_is_loaded(how):
 @pytest.mark.slow
 def test_another_architecture_is_refused(tmp_path):
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "resnet.pth")
-    with pytest.raises(UserError, match="layout is none of released MFER, Meta ConvNeXt, timm 'convnext_tiny'"):
+    with pytest.raises(
+        UserError, match="layout of the weights is not that of released MFER, Meta ConvNeXt, timm 'convnext_tiny'"
+    ):
         load_weights(network(), tmp_path / "resnet.pth")
     torch.save(released(network()), tmp_path / "mfer.pth")
     with pytest.raises(UserError, match=r"are those of a ConvNeXt, but the backbone is 'resnet18'"):
@@ -363,7 +365,7 @@ def test_numbers_that_are_no_weights_are_refused_and_nothing_is_loaded(tmp_path)
     for wrong, message in (
         (torch.full_like(state[name], float("nan")), "numbers that are not finite"),
         (torch.full_like(state[name], float("inf")), "numbers that are not finite"),
-        (state[name].to(torch.int8), "holds int8 numbers, which are not weights"),
+        (state[name].to(torch.int8), "has int8 numbers, which are not weights"),
     ):
         torch.save({**state, name: wrong}, tmp_path / "x.pth")
         with pytest.raises(UserError, match=message):
@@ -372,7 +374,7 @@ def test_numbers_that_are_no_weights_are_refused_and_nothing_is_loaded(tmp_path)
 
 
 def test_files_without_weights_are_refused(tmp_path):
-    for content, message in (([1, 2], "found list"), ({"a": 1}, "not tensors: a"), ({}, "holds no weights")):
+    for content, message in (([1, 2], "found list"), ({"a": 1}, "not tensors: a"), ({}, "contains no weights")):
         torch.save(content, tmp_path / "x.pt")
         with pytest.raises(UserError, match=message):
             load_weights(network(), tmp_path / "x.pt")
@@ -400,7 +402,7 @@ def test_a_folder_is_no_file(tmp_path):
 )
 def test_a_page_or_a_pointer_in_the_place_of_a_file_is_called_by_its_name(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    with pytest.raises(UserError, match=re.escape(f"begins with {text.splitlines()[0]!r}: a web page or a pointer")):
+    with pytest.raises(UserError, match=re.escape(f"starts with {text.splitlines()[0]!r}: a web page or a pointer")):
         load_weights(network(), tmp_path / name)
 
 
@@ -408,7 +410,7 @@ def test_an_unreachable_hub_is_an_error_and_never_a_start_from_scratch(monkeypat
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     model = MFER("convnext_atto", attention="none")
     before = model.backbone.model.stem[0].weight.clone()
-    with pytest.raises(UserError, match=r"'convnext_atto' could not be loaded.*does not start from scratch.*weights="):
+    with pytest.raises(UserError, match=r"'convnext_atto' could not be loaded.*silently start from scratch.*weights="):
         load_weights(model, "imagenet")
     assert torch.equal(model.backbone.model.stem[0].weight, before)
 

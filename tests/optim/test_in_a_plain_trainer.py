@@ -1,4 +1,4 @@
-"""Optimisers, schedules and metrics by name in a Trainer of Lightning's own."""
+"""Optimisers, schedules and metrics by name in a plain Lightning Trainer."""
 
 from __future__ import annotations
 

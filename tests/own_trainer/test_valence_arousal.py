@@ -74,7 +74,7 @@ def test_faces_without_them_are_refused_in_a_sentence(make, trainer, tmp_path):
     plain.setup()
     network = MFER(BACKBONE, 7, valence_arousal=True)
     module = make(plain.class_names, **{**both(), "network": network})
-    with pytest.raises(UserError, match=r"rafdb \(.*\) has no valence and arousal, so that they cannot be learned"):
+    with pytest.raises(UserError, match=r"rafdb \(.*\) has no valence and arousal, so they cannot be learned"):
         trainer().fit(module, datamodule=plain)
 
 

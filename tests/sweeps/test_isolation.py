@@ -1,4 +1,4 @@
-"""A job of a sweep leaves nothing behind for the next one, and its ranks run only this job."""
+"""A job of a sweep does not affect the next one, and its ranks run only this job."""
 
 from __future__ import annotations
 

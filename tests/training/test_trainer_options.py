@@ -51,7 +51,7 @@ def test_every_argument_of_lightning_s_trainer_is_an_option_or_is_refused_with_a
     names = set(LIGHTNING) - {"self"}
     unknown = names - set(OPTION) - set(REFUSED)
     assert not unknown, f"new in Lightning: declare them in config/trainer_options.py, or refuse them there: {unknown}"
-    assert not (set(OPTION) | set(REFUSED)) - names - set(OURS), "no longer Lightning's"
+    assert not (set(OPTION) | set(REFUSED)) - names - set(OURS), "no longer in Lightning"
     assert not set(OPTION) & set(REFUSED)
     for name, reason in REFUSED.items():
         assert re.fullmatch(r"[^A-Z].*\.", reason), name
@@ -147,8 +147,8 @@ def test_lightning_s_names_of_ddp_are_taken(strategy: str, unused: bool, tmp_pat
         ("trainer.max_time=3", ("trainer.max_time=3", "days:hours")),
         ("trainer.max_time=soon", ("trainer.max_time=soon", "days:hours")),
         ("trainer.max_time={hour:3}", ("trainer.max_time=", "{hours:12}")),
-        ("trainer.val_check_interval=1.5", ("trainer.val_check_interval=1.5", "share")),
-        ("trainer.val_check_interval=00:00:10:00", ("clock", "0.5")),
+        ("trainer.val_check_interval=1.5", ("trainer.val_check_interval=1.5", "fraction")),
+        ("trainer.val_check_interval=00:00:10:00", ("validation by time", "0.5")),
         ("trainer.val_check_interval=1000", ("an epoch has 2 batches", "check_val_every_n_epoch=null")),
         ("trainer.check_val_every_n_epoch=null", ("val_check_interval=1000",)),
         ("trainer.check_val_every_n_epoch=3", ("the run has 2 epochs", "at most 2")),
@@ -295,7 +295,7 @@ def test_validation_of_every_second_epoch_selects_among_its_epochs_and_stops_by_
     stop = ("early_stopping=default", "early_stopping.patience=1")
     run = train_whole_and_cut(mfer, tmp_path, monkeypatch, *QUICK, *options, *stop, at=3)
     found = rows(run)
-    assert len(found) == 4, "one validation without a better figure, the second"
+    assert len(found) == 4, "one validation without improvement, the second"
     assert [bool(row["val/accuracy"]) for row in found] == [False, True, False, True]
     assert result(run)["selection"]["epoch"] == 1
 

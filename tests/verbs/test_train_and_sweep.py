@@ -75,7 +75,7 @@ def test_a_mistake_is_raised_and_ends_nothing(overrides: list[str], words: str, 
 
 @pytest.mark.parametrize("overrides", ["dataset=facs", None, 5])
 def test_what_is_no_list_of_overrides_is_refused(overrides: Any) -> None:
-    with pytest.raises(ValueError, match="Expected argument `overrides` to be a list of texts"):
+    with pytest.raises(ValueError, match="Expected argument `overrides` to be a list of strings"):
         train(overrides)
 
 

@@ -1,4 +1,4 @@
-"""``hydra/sweeper=optuna``: Hydra takes sweepers from the package ``hydra_plugins`` alone."""
+"""``hydra/sweeper=optuna``: Hydra finds sweepers only in the package ``hydra_plugins``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``hydra/launcher=ray``: Hydra takes launchers from the package ``hydra_plugins`` alone."""
+"""``hydra/launcher=ray``: Hydra finds launchers only in the package ``hydra_plugins``."""
 
 from __future__ import annotations
 

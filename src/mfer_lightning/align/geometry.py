@@ -49,7 +49,7 @@ def similarity(source: Points, target: Points) -> Matrix:
     x, y = a - mean_a, b - mean_b
     variance = float((x**2).sum())
     if variance <= 1e-12:
-        raise ValueError("Expected argument `source` to hold distinct points, but all are the same.")
+        raise ValueError("Expected argument `source` to contain distinct points, but all are the same.")
     # In the plane, the best rotation and scale are one complex number: sum(conj(x) y) / sum(|x|^2).
     real, imaginary = float((x * y).sum()) / variance, float((x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0]).sum()) / variance
     turn = np.array([[real, -imaginary], [imaginary, real]])

@@ -69,5 +69,5 @@ class Report:
                 writer.writerows(rows)
         except OSError as error:
             raise UserError(
-                f"Cannot write {self.path}: {error.strerror or error}. Free some space and give the same command again."
+                f"Cannot write {self.path}: {error.strerror or error}. Free some space and repeat the same command."
             ) from error

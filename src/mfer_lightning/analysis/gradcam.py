@@ -65,7 +65,7 @@ def explain(
     legal = range(len(model.class_names))
     if classes is not None and (len(classes) != len(faces) or any(k not in legal for k in classes)):
         raise ValueError(
-            f"Expected argument `classes` to hold {len(faces)} numbers within [0, {len(model.class_names) - 1}], "
+            f"Expected argument `classes` to contain {len(faces)} numbers within [0, {len(model.class_names) - 1}], "
             f"but got {list(classes)}."
         )
     height, width = faces.shape[-2:]

@@ -61,7 +61,7 @@ def conditions(side: int, kinds: Sequence[str] | None = None) -> list[Condition]
     """
     unknown = [kind for kind in kinds or () if kind not in KINDS]
     if unknown:
-        raise ValueError(f"Expected argument `kinds` to hold names of {KINDS}, but got {unknown[0]!r}.")
+        raise ValueError(f"Expected argument `kinds` to contain names of {KINDS}, but got {unknown[0]!r}.")
     found = []
     for kind in KINDS:
         if kinds is not None and kind not in kinds:

@@ -80,7 +80,7 @@ def measure_matrix(
         progress: called with one line per pair, before it is measured.
 
     Returns:
-        The matrix. A pair that cannot be measured holds the reason.
+        The matrix. A pair that cannot be measured contains the reason.
 
     Raises:
         UserError: if a model or a dataset cannot be opened, or one is named twice.
@@ -145,7 +145,8 @@ def _name_and_options(dataset: Dataset) -> tuple[str, list[str]]:
         return dataset, []
     if not isinstance(dataset, Mapping) or not isinstance(dataset.get("name"), str):
         raise UserError(
-            f"datasets holds {dataset}: each is a dataset's name, or a mapping with its name and options, as in "
+            f"datasets contains {dataset}: each must be a dataset's name, or a mapping with its name and "
+            "options, as in "
             "datasets=[ferplus,{name:facs,difficulty:0.8}]."
         )
     given = {key: value for key, value in dataset.items() if key != "name"}

@@ -182,7 +182,8 @@ def _timed_fit(config: Mapping[str, Any], folder: Path, steps: int, device: Devi
     module, datamodule = _build_run(config)
     trainer: Any = build_trainer(config, folder, datamodule.protocol.monitor, History(folder / "metrics.csv"))
     clock = _Clock(skipped, skipped + steps, device)
-    # Checkpoints are written at the end of the epoch, when the clock has stopped: gigabytes, for nothing.
+    # Checkpoints are written at the end of the epoch, when the clock has stopped: these can be gigabytes and are not
+    # needed.
     trainer.callbacks = [*(kept for kept in trainer.callbacks if not isinstance(kept, RunCheckpoint)), clock]
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

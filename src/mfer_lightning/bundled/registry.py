@@ -1,7 +1,7 @@
 """Find the bundled models by name and version, and check their files. Does not import torch.
 
 Each is a folder next to this file, ``<name>-v<version>``, written by ``mfer export half=true``, with the
-``result.json`` of its training run. ``index.json`` holds the SHA-256 of every file and the default model's name;
+``result.json`` of its training run. ``index.json`` contains the SHA-256 of every file and the default model's name;
 ``docs/tools/bundle_model.py`` writes both.
 """
 

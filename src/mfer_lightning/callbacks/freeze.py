@@ -28,7 +28,7 @@ class FreezeBackbone(Callback):
 
     Raises:
         ValueError: if ``epochs`` is below 1.
-        UserError: if the network is not one of ours, at the start of training.
+        UserError: if the network does not belong to this package, at the start of training.
     """
 
     def __init__(self, epochs: int | None = None) -> None:
@@ -45,7 +45,9 @@ class FreezeBackbone(Callback):
         assert isinstance(pl_module, FERModule)
         backbone = getattr(pl_module.network, "backbone", None)
         if not isinstance(backbone, Backbone):
-            raise UserError(f"freeze=backbone needs a network with a backbone of ours, not {type(pl_module.network)}.")
+            raise UserError(
+                f"freeze=backbone needs a network with a backbone of this package, not {type(pl_module.network)}."
+            )
         learns = not self.frozen(trainer.current_epoch)
         for name, parameter in backbone.named_parameters():
             if backbone.timm_name(name) is not None:

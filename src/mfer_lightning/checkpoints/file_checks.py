@@ -151,7 +151,9 @@ def check_weights(weights: Mapping[str, Any], source: Path) -> None:
         if not isinstance(value, Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
             raise UserError(f"{source} does not have a plain tensor as the weight {str(name)[:80]!r}.")
         if value.is_quantized or value.is_complex():
-            raise UserError(f"{source}: the weight {str(name)[:80]!r} is {value.dtype}, which no network of ours has.")
+            raise UserError(
+                f"{source}: the weight {str(name)[:80]!r} is {value.dtype}, which no network of this package has."
+            )
         if not is_stored_whole(value):
             raise UserError(f"{source}: the weight {str(name)[:80]!r} claims to be larger than its stored data.")
     total = sum(value.numel() * value.element_size() for value in weights.values())

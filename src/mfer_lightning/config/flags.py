@@ -16,7 +16,7 @@ VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info"
 #: Unsupported flags of Hydra, and what to use instead.
 REFUSED_FLAGS = {
     "--experimental-rerun": "loads pickled files, which can execute code; it is not supported here. "
-    "config.yaml in a run's folder holds its configuration.",
+    "config.yaml in a run's folder contains its configuration.",
     **dict.fromkeys(("--config-path", "-cp"), "would hide our files: --config-dir <folder> adds yours."),
 }
 

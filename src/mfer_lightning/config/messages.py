@@ -72,7 +72,7 @@ def explain(error: BaseException, schema: type = Train, overrides: Sequence[str]
     if several:
         return (
             f"{several[1]}: several values are a sweep, which needs -m: mfer -m {several[1]} (in Python: sweep). Put "
-            "a single value that holds commas in quotes, or a list in brackets."
+            "a single value with commas in quotes, or a list in brackets."
         )
     twice = re.match(r"Multiple values for (\S+)\. To override", str(error).strip())
     if twice:

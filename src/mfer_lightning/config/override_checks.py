@@ -12,7 +12,7 @@ from mfer_lightning.errors import UserError
 
 _PLACE = (
     "a run's folder is named by its configuration, so that the same command finds it: use paths.runs=<folder> for "
-    "the place of all runs, and name=<folder> for a subfolder"
+    "the folder of all runs, and name=<folder> for a subfolder"
 )
 _LOG = "the log of a run is log.txt in its folder; hydra.verbose=true adds detail"
 
@@ -20,7 +20,7 @@ _LOG = "the log of a run is log.txt in its folder; hydra.verbose=true adds detai
 REPLACED = {
     "hydra.run": _PLACE,
     "hydra.sweep.subdir": _PLACE,
-    "hydra.output_subdir": "config.yaml in the run's folder holds the configuration, result.json the result",
+    "hydra.output_subdir": "config.yaml in the run's folder contains the configuration, result.json the result",
     "hydra.job.chdir": "the working directory stays where it is, so that relative paths mean the same in every command",
     "hydra/job_logging": _LOG,
     "hydra.job_logging": _LOG,

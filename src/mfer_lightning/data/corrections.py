@@ -143,5 +143,5 @@ def _rest(found: FaceList) -> str:
     if found.elsewhere:
         parts.append(f"{len(found.elsewhere):,} of its names are not training faces")
     if found.unknown:
-        parts.append(f"{len(found.unknown):,} name no face of {found.among}")
+        parts.append(f"{len(found.unknown):,} are not faces of {found.among}")
     return f" ({'; '.join(parts)})" if parts else ""

@@ -52,9 +52,9 @@ class Protocol:
         target: default rule for training targets.
         monitor: validation metric used for selection.
         version: version number of its meaning.
-        holdout_fraction: fraction of ``train`` to hold out.
+        holdout_fraction: fraction of ``train`` to contain out.
         holdout_seed: random seed of the protocol: all runs of a protocol share its split.
-        test_fraction: fraction of ``train`` to hold out for test.
+        test_fraction: fraction of ``train`` to contain out for test.
         folds: number of folds that the subjects of ``train`` are assigned to, ``"loso"`` for one subject per fold
             (leave one subject out); each fold is tested once (:mod:`mfer_lightning.data.folds`). None: no folds.
         fold: the test fold.

@@ -87,7 +87,7 @@ def targets_from_votes(
     if votes.ndim != 2 or votes.shape[1] != len(vote_names):
         raise ValueError(f"Expected argument `votes` of shape (N, {len(vote_names)}), but got {votes.shape}.")
     if votes.size and votes.min() < 0:
-        raise ValueError(f"Expected argument `votes` to hold no negative count, but got {votes.min()}.")
+        raise ValueError(f"Expected argument `votes` to contain no negative count, but got {votes.min()}.")
     absent = [name for name in class_names if name not in vote_names]
     if absent:
         raise ValueError(f"Expected argument `vote_names` to include every class, but {absent} are missing.")

@@ -81,7 +81,7 @@ def flip_labels(
         raise ValueError(f"Expected argument `rate` within [0, 1), but got {rate}.")
     k = len(class_names)
     if k < 2:
-        raise ValueError(f"Expected argument `class_names` to hold at least 2 classes, but got {k}.")
+        raise ValueError(f"Expected argument `class_names` to contain at least 2 classes, but got {k}.")
     order = name_order(paths, seed)
     flipped = order[: round(rate * len(split))]
     place = np.arange(len(flipped))

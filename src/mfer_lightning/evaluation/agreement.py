@@ -101,7 +101,7 @@ def single_annotator_agreement(predictions: Predictions) -> float:
     votes, _ = _voted(predictions)
     votes = votes[votes.sum(axis=1) > 1]
     if not len(votes):
-        raise ValueError("Expected argument `predictions` to hold faces with two votes or more, but got none.")
+        raise ValueError("Expected argument `predictions` to contain faces with two votes or more, but got none.")
     agreed = np.zeros(len(votes))
     for answer in range(votes.shape[1]):
         others = votes.copy()
@@ -139,6 +139,6 @@ def fleiss_kappa(votes: NDArray[np.integer]) -> float | None:
 def _voted(predictions: Predictions) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the votes (M,V) and the correctness of the predictions (M,) for faces with a label and votes."""
     if predictions.votes is None:
-        raise ValueError("Expected argument `predictions` to hold votes, but it has none.")
+        raise ValueError("Expected argument `predictions` to contain votes, but it has none.")
     rows = (predictions.index != PADDING) & (predictions.label >= 0) & (predictions.votes.sum(axis=1) > 0)
     return predictions.votes[rows], (predictions.pred == predictions.label)[rows]

@@ -80,7 +80,7 @@ def doubt_class_order(
             f"but got {counts.shape}."
         )
     if (counts < 0).any():
-        raise ValueError(f"Expected argument `confusion` to hold counts of 0 or more, but got {counts.min()}.")
+        raise ValueError(f"Expected argument `confusion` to contain counts of 0 or more, but got {counts.min()}.")
     faces = counts.sum(axis=1)
     share = counts / np.maximum(faces, 1)[:, None]
     # of equally good permutations, use the one that moves the fewest classes

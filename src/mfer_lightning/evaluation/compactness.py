@@ -64,7 +64,7 @@ def compactness(features: NDArray[np.floating], label: NDArray[np.integer]) -> C
         raise ValueError("Expected argument `features` to be finite, but got NaN or infinity.")
     f, y = f[y >= 0], y[y >= 0]
     if not len(y):
-        raise ValueError("Expected argument `label` to hold at least one label, but all are below 0.")
+        raise ValueError("Expected argument `label` to contain at least one label, but all are below 0.")
     width = f.shape[1]
     classes = np.unique(y)
     means = np.zeros((len(classes), width))

@@ -103,7 +103,7 @@ def find_label_noise(
     if y.min() < 0 or y.max() >= k:
         raise ValueError(f"Expected argument `given` within [0, {k - 1}], but got {y.min()} to {y.max()}.")
     if not np.allclose(p.sum(axis=1), 1.0, atol=1e-4) or p.min() < 0:
-        raise ValueError("Expected argument `probabilities` to hold distributions, but rows do not sum to 1.")
+        raise ValueError("Expected argument `probabilities` to contain distributions, but rows do not sum to 1.")
     own = p[np.arange(n), y]
     counts = np.bincount(y, minlength=k)
     with np.errstate(invalid="ignore"):
@@ -119,7 +119,7 @@ def find_label_noise(
     others[np.arange(n), y] = -np.inf
     margin = own - others.max(axis=1)
     suspected = confident & (suggested != y)
-    if least_margin > 0:  # with 0, a class that is confident beside a likelier one counts, as in the paper
+    if least_margin > 0:  # with 0, a confident class counts even if another is more likely, as in the paper
         suspected &= margin <= -least_margin
     order = np.lexsort((np.arange(n), margin, ~suspected))
     return LabelNoise(thresholds, joint, _calibrated(joint, counts), suggested, own, margin, suspected, order)

@@ -54,7 +54,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
     real = predictions.select(predictions.index != PADDING)
     table = real.select(real.label >= 0)
     if not len(table):
-        raise ValueError(f"Expected argument `predictions` to hold labels, but none of {len(real)} rows has one.")
+        raise ValueError(f"Expected argument `predictions` to contain labels, but none of {len(real)} rows has one.")
     if len(table) < len(real):
         notes.append(f"{len(real) - len(table)} rows without a label are left out.")
 

@@ -151,7 +151,7 @@ class Predictions:
             ValueError: if parts differ in classes or columns, or give one face two labels or paths.
         """
         if not parts:
-            raise ValueError("Expected argument `parts` to hold at least one table, but got none.")
+            raise ValueError("Expected argument `parts` to contain at least one table, but got none.")
         first = parts[0]
         for part in parts[1:]:
             for name in ("class_names", "vote_names"):

@@ -2,7 +2,7 @@
 
 El-Yaniv and Wiener, On the Foundations of Noise-free Selective Classification, JMLR 2010; Geifman and El-Yaniv,
 Selective Classification for Deep Neural Networks, NeurIPS 2017, who choose the threshold with a bound on the risk,
-where :func:`choose_threshold` takes the risk that was measured. Its interval is beside it.
+where :func:`choose_threshold` takes the risk that was measured. Its interval is given as well.
 """
 
 from __future__ import annotations

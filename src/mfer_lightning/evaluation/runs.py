@@ -209,7 +209,7 @@ def _read_archived(path: Path) -> Iterator[StoredResult | LeftOut]:
 
 
 def is_training(folder: Path) -> bool:
-    """Whether a folder with a result belongs to a training run: an evaluation has no configuration of its own."""
+    """Whether a folder with a result belongs to a training run: an evaluation has no configuration."""
     return (folder / CONFIG).is_file()
 
 
@@ -217,7 +217,7 @@ def read_result(path: Path) -> Result:
     """Read a ``result.json``.
 
     Raises:
-        ValueError: why it is not a result of ours, in words that follow the folder's name.
+        ValueError: why it is not a result of this program, in words that follow the folder's name.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -236,7 +236,7 @@ def check_result(found: Any) -> Result:
     """Validate the content of a ``result.json``.
 
     Raises:
-        ValueError: why it is not a result of ours, in words that follow the folder's name.
+        ValueError: why it is not a result of this program, in words that follow the folder's name.
     """
     try:
         json.dumps(found, ensure_ascii=False).encode("utf-8")  # a lone surrogate can be read, but not written

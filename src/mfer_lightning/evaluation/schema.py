@@ -103,7 +103,7 @@ class Result(Evaluation, Uncertainty):
     hardware: dict[str, Any]
 
 
-#: Figures between 0 and 1; those of classes are too.
+#: Metrics between 0 and 1, overall and per class.
 _SHARES = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy")
 _SHARE = (0.0, 1.0)
 _LIST = (list, tuple)

@@ -127,7 +127,7 @@ def unpack_run(run: ArchivedRun, folder: Path) -> Path:
     """
     split = run.result.get("split")
     if split not in SPLITS:
-        raise UserError(f"The run {run.name} of the archive has no split of {', '.join(SPLITS)}, but {split!r}.")
+        raise UserError(f"The run {run.name} of the archive has the split {split!r}: legal are {', '.join(SPLITS)}.")
     with atomic_path(folder / f"predictions_{split}.csv.xz") as temporary:
         temporary.write_bytes(lzma.compress(run.table.csv_text(probabilities=False).encode("utf-8")))
     if run.metrics is not None:
@@ -184,7 +184,7 @@ def _read_faces(file: zipfile.ZipFile, number: int, names: Mapping[str, Any]) ->
 def _run(entry: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> ArchivedRun:
     number, row, result, metrics = entry["faces"], entry["row"], entry["result"], entry.get("metrics")
     if type(number) is not int or type(row) is not int:
-        raise ValueError(f"the place of the predictions of {entry['name']} is not a whole number")
+        raise ValueError(f"the position of the predictions of {entry['name']} is not a whole number")
     if not isinstance(result, dict) or not isinstance(metrics, (str, type(None))):
         raise ValueError(f"the result of {entry['name']} is not a mapping")
     if not 0 <= number < len(groups) or not 0 <= row < len(groups[number]["logits"]):

@@ -38,7 +38,7 @@ def calibration(fitted_on: Predictions, table: Predictions) -> dict[str, Any]:
 
 
 def val_beside(path: Path, class_names: tuple[str, ...]) -> Predictions:
-    """Read the predictions on val beside those of another split of the same run.
+    """Read the predictions on val that belong to those of another split of the same run.
 
     Raises:
         UserError: if there are none, or they have other classes or no labels.

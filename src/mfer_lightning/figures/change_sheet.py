@@ -32,7 +32,7 @@ def plot_changes(
         ValueError: if there is no change.
     """
     if not changed:
-        raise ValueError("Expected argument `changed` to hold at least one change, but got none.")
+        raise ValueError("Expected argument `changed` to contain at least one change, but got none.")
     height, width = face.shape[:2]
     gap = max(1, width // 16)
     columns = 1 + max(len(faces) for faces in changed.values())

@@ -35,7 +35,7 @@ def draw_confusion(axes: Axes, confusion: ArrayLike, class_names: Sequence[str],
     if counts.shape != (k, k):
         raise ValueError(f"Expected argument `confusion` to be of shape {(k, k)}, but got {counts.shape}.")
     if (counts < 0).any():
-        raise ValueError(f"Expected argument `confusion` to hold counts, but got {counts.min()}.")
+        raise ValueError(f"Expected argument `confusion` to contain counts, but got {counts.min()}.")
     total = counts.sum(axis=1)
     share = np.divide(counts, total[:, None], out=np.zeros(counts.shape), where=total[:, None] > 0)
     numbers = k <= (MOST_SMALL_NUMBERS if small else MOST_NUMBERS)

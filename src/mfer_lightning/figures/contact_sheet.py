@@ -29,7 +29,7 @@ def plot_contact_sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], 
     """
     columns = max((len(faces) for _, faces in rows), default=0)
     if columns == 0:
-        raise ValueError("Expected argument `rows` to hold faces, but got none.")
+        raise ValueError("Expected argument `rows` to contain faces, but got none.")
     canvas = np.full((SIDE * len(rows), SIDE * columns, 3), 255, dtype=np.uint8)
     for i, (_, faces) in enumerate(rows):
         for j, face in enumerate(faces):

@@ -74,7 +74,7 @@ def estimates_panel(
         ValueError: if there is nothing to draw.
     """
     if not rows:
-        raise ValueError("Expected argument `rows` to hold at least one estimate, but got none.")
+        raise ValueError("Expected argument `rows` to contain at least one estimate, but got none.")
     worded = any(row.words for row in rows)
     inches, label_at, top, bottom = (0.64, -0.28, -0.55, -0.45) if worded else (0.4, -0.4, -0.75, -0.55)
     with draw_panel(path, 0.62 + inches * len(rows) + 0.2 * (reference is not None), title) as panel:

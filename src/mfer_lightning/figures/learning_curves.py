@@ -156,7 +156,7 @@ def curves_panel(
         ValueError: if there are no curves, or too many.
     """
     if not 1 <= len(bands) <= len(STYLES):
-        raise ValueError(f"Expected argument `bands` to hold 1 to {len(STYLES)} curves, but got {len(bands)}.")
+        raise ValueError(f"Expected argument `bands` to contain 1 to {len(STYLES)} curves, but got {len(bands)}.")
     with draw_panel(path, 2.5 + 0.19 * ((len(bands) + 1) // 2), title) as panel:
         axes = panel.axes
         for one, (colour, dash) in zip(bands, STYLES, strict=False):

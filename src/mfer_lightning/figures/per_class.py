@@ -27,7 +27,7 @@ def plot_per_class(
         ValueError: if there are no classes.
     """
     if not per_class:
-        raise ValueError("Expected argument `per_class` to hold at least one class, but got none.")
+        raise ValueError("Expected argument `per_class` to contain at least one class, but got none.")
     names = list(per_class)
     recalls = [per_class[name]["recall"] for name in names]
     with new_figure(path, 7.0, 1.5 + 0.42 * len(names)) as figure:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.intervals import wilson_of_repeated
@@ -39,8 +39,9 @@ def draw_risk_coverage(axes: Axes, curve: RiskCoverage, seeds: int = 1) -> None:
     axes.plot(coverage, risk, color=BLUE, linewidth=1.4)
     axes.axhline(float(curve.risk[-1]), color=INK, linewidth=1, linestyle="--")
     axes.set(xlim=(0, 1), ylim=(0, max(0.02, 1.1 * float(ends[:, 1].max()))), ylabel="wrong answers (%)")
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))  # steps of 2.5 would be labelled 2, 5, 8
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+        axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
 
 
 def risk_coverage_panel(

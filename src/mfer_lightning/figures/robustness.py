@@ -33,7 +33,7 @@ def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Rob
     """
     curves = card["curves"]
     if not curves:
-        raise ValueError("Expected argument `card` to hold at least one curve, but got none.")
+        raise ValueError("Expected argument `card` to contain at least one curve, but got none.")
     rows = -(-len(curves) // COLUMNS)
     columns = min(COLUMNS, len(curves))
     with new_figure(path, 0.6 + 2.5 * columns, 1.0 + 2.0 * rows) as figure:
@@ -67,7 +67,7 @@ def plot_lists(card: Mapping[str, Any], path: str | Path, title: str = "Lists of
     """
     lists = card["lists"]
     if not lists:
-        raise ValueError("Expected argument `card` to hold at least one list, but got none.")
+        raise ValueError("Expected argument `card` to contain at least one list, but got none.")
     with new_figure(path, 7.0, 1.5 + 0.62 * len(lists)) as figure:
         axes = figure.add_subplot()
         for place, figures in enumerate(lists.values()):

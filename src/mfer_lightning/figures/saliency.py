@@ -73,7 +73,7 @@ def plot_saliency(examples: Sequence[Explained], path: str | Path, title: str = 
         ValueError: if there are no faces.
     """
     if not examples:
-        raise ValueError("Expected argument `examples` to hold at least one face, but got none.")
+        raise ValueError("Expected argument `examples` to contain at least one face, but got none.")
     columns = min(COLUMNS, len(examples))
     blocks = [examples[i : i + columns] for i in range(0, len(examples), columns)]
     layers = 1 + max(len(example.maps) for example in examples)
@@ -115,7 +115,7 @@ def plot_attention(
         ValueError: if there are no faces or no stages.
     """
     if not len(faces) or not stages:
-        raise ValueError("Expected arguments `faces` and `stages` to hold at least one each.")
+        raise ValueError("Expected arguments `faces` and `stages` to contain at least one each.")
     columns = 1 + sum(1 + channels.shape[1] for _, _, channels in stages)
     with new_figure(path, 0.3 + 1.12 * columns, 0.9 + 1.36 * len(faces)) as figure:
         heading(figure, title)

@@ -39,7 +39,7 @@ def plot_suspects(rows: Sequence[tuple[str, Sequence[Suspect]]], path: str | Pat
     """
     columns = max((len(suspects) for _, suspects in rows), default=0)
     if columns == 0:
-        raise ValueError("Expected argument `rows` to hold suspects, but got none.")
+        raise ValueError("Expected argument `rows` to contain suspects, but got none.")
     wide = max(1.1 + 0.95 * columns, 0.09 * len(title))  # inches; wide enough for the title
     with new_figure(path, wide, 0.7 + 1.2 * len(rows)) as figure:
         heading(figure, title)

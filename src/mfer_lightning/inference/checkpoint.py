@@ -64,8 +64,8 @@ def checkpoint_path(where: str | PathLike[str]) -> Path:
         if (folder / name).is_file():
             return folder / name
     runs = sorted(f.parent.parent.name for f in path.glob("*/checkpoints/best.ckpt"))
-    hint = f" It holds the runs {', '.join(runs[:5])}: name one of them." if runs else ""
-    raise UserError(f"{path} holds no checkpoint (checkpoints/best.ckpt).{hint}")
+    hint = f" It contains the runs {', '.join(runs[:5])}: name one of them." if runs else ""
+    raise UserError(f"{path} contains no checkpoint (checkpoints/best.ckpt).{hint}")
 
 
 def run_folder(checkpoint: Path) -> Path | None:

@@ -98,7 +98,7 @@ class Objective(nn.Module):
         heads = output.get("head_logits")
         if not _is_tensors(heads) or len(heads) == 0:
             raise ValueError(
-                "Expected argument `output` to hold `head_logits`, one or more tensors (B, K), "
+                "Expected argument `output` to contain `head_logits`, one or more tensors (B, K), "
                 f"but got {type(heads).__name__} {'of length 0' if heads is not None else ''}".rstrip()
                 + ". The classification loss needs at least one head."
             )
@@ -137,7 +137,7 @@ class Objective(nn.Module):
         """Reject a network without an output that a loss needs.
 
         Args:
-            network: lists its outputs in ``outputs``, if it is one of ours.
+            network: lists its outputs in ``outputs``, if it belongs to this package.
 
         Raises:
             UserError: naming the loss, the missing output and the remedy.
@@ -159,7 +159,8 @@ class Objective(nn.Module):
         if self.feature is not None and with_feature:
             if not isinstance(feature, Tensor):
                 raise ValueError(
-                    f"Expected argument `output` to hold `feature`, a tensor (B, D) for {type(self.feature).__name__}, "
+                    "Expected argument `output` to contain `feature`, a tensor (B, D) for "
+                    f"{type(self.feature).__name__}, "
                     f"but got {type(feature).__name__}."
                 )
             parts = self.feature(feature, self._feature_target(target))
@@ -217,7 +218,7 @@ def _values(predicted: Any, known: Any) -> tuple[Tensor, Tensor]:
     """Return predictions and labels of valence and arousal, or raise an error for the missing one."""
     if not isinstance(predicted, Tensor):
         raise ValueError(
-            "Expected argument `output` to hold `valence_arousal`, a tensor (B, 2), but got "
+            "Expected argument `output` to contain `valence_arousal`, a tensor (B, 2), but got "
             f"{type(predicted).__name__}. Build the network with valence_arousal=True."
         )
     if not isinstance(known, Tensor):
@@ -233,7 +234,7 @@ def _hard_targets(label: Tensor, num_classes: int) -> Tensor:
         raise ValueError(f"Expected argument `target` to be (B, K) or integer labels (B,), but got {label.dtype} (B,).")
     if len(label) and not 0 <= int(label.min()) <= int(label.max()) < num_classes:
         raise ValueError(
-            f"Expected argument `target` to hold labels within [0, {num_classes - 1}], "
+            f"Expected argument `target` to contain labels within [0, {num_classes - 1}], "
             f"but got {int(label.min())} to {int(label.max())}."
         )
     return F.one_hot(label.long(), num_classes).float()

@@ -84,7 +84,7 @@ def weigh(target: Tensor, class_weights: Tensor | None) -> Tensor:
         return target
     if class_weights.shape != target.shape[1:]:
         raise ValueError(
-            f"Expected argument `class_weights` to hold {target.shape[1]} weights, one per class, "
+            f"Expected argument `class_weights` to contain {target.shape[1]} weights, one per class, "
             f"but got {tuple(class_weights.shape)}."
         )
     return target * class_weights.to(target.dtype)

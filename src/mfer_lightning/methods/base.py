@@ -85,7 +85,7 @@ class Method(nn.Module):
         """Reject a network or an objective that the method does not support.
 
         Args:
-            network: lists its outputs in ``outputs``, if it is one of ours.
+            network: lists its outputs in ``outputs``, if it belongs to this package.
             objective: an objective of any class.
 
         Raises:

@@ -28,4 +28,4 @@ def options_of(argument: str, given: Mapping[str, Any] | str | None, default: st
     try:
         return dict(plain(given))
     except (UserError, TypeError) as error:
-        raise ValueError(f"Expected argument `{argument}` to hold plain values, but got {given!r}.") from error
+        raise ValueError(f"Expected argument `{argument}` to contain plain values, but got {given!r}.") from error

@@ -60,7 +60,7 @@ def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollec
             raise ValueError(f"Expected argument `metrics` to have names without a dot, but got {name!r}.")
         if not isinstance(metric, Metric):
             raise ValueError(
-                f"Expected argument `metrics` to hold metrics of torchmetrics, but got {metric!r} as `{name}`."
+                f"Expected argument `metrics` to contain metrics of torchmetrics, but got {metric!r} as `{name}`."
             )
         if name in (*metrics, *MEANS, *VALENCE_AROUSAL_MODES):
             raise ValueError(f"Expected argument `metrics` to have names that are not in use, but got `{name}`.")

@@ -95,6 +95,6 @@ class Network(nn.Module):
         """
         if not image.is_floating_point():
             raise ValueError(
-                f"Expected argument `image` to hold normalised floats, but got {image.dtype}. "
+                f"Expected argument `image` to contain normalised floats, but got {image.dtype}. "
                 "Pass it through Preprocess."
             )

@@ -90,7 +90,7 @@ class Preprocess(nn.Module):
         self.mean = _three("mean", mean, 0)
         self.std = _three("std", std, 1)
         if min(self.std) <= 0:
-            raise ValueError(f"Expected argument `std` to hold numbers above 0, but got {self.std}.")
+            raise ValueError(f"Expected argument `std` to contain numbers above 0, but got {self.std}.")
         # on the 0..255 scale, so that normalising is one subtraction and one multiplication
         self.register_buffer("shift", 255 * torch.tensor(self.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("scale", 1 / (255 * torch.tensor(self.std).view(3, 1, 1)), persistent=False)

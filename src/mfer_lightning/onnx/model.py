@@ -167,7 +167,7 @@ class OnnxModel:
         if batch:
             parts.append(self._run(np.stack(batch), views))
         if not parts:
-            raise ValueError("Expected argument `faces` to hold at least one face, but got none.")
+            raise ValueError("Expected argument `faces` to contain at least one face, but got none.")
         return FacePredictions(self.class_names, *(np.concatenate(x) for x in zip(*parts, strict=True)))
 
     def embed(

@@ -214,7 +214,7 @@ def make_writable(folder: Path, what: str) -> None:
     except OSError as error:
         raise UserError(
             f"Cannot write to the {what} {folder}: {error.strerror or error}. "
-            "Choose another place with paths.runs=<folder>."
+            "Choose another folder with paths.runs=<folder>."
         ) from error
 
 

@@ -68,6 +68,6 @@ def _locked(path: Path, run_dir: Path) -> TextIO:
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
     return UserError(
-        f"Cannot write {path}: {error.strerror or error}. Free some space and give the same command again, or choose "
+        f"Cannot write {path}: {error.strerror or error}. Free some space and repeat the same command, or choose "
         "another folder."
     )

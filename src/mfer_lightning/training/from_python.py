@@ -111,7 +111,7 @@ def _called(overrides: Sequence[str]) -> Iterator[list[str]]:
         or not all(isinstance(override, str) for override in overrides)
     ):
         raise ValueError(
-            f"Expected argument `overrides` to be a list of texts such as ['dataset=facs', 'seed=1'], but got "
+            f"Expected argument `overrides` to be a list of strings such as ['dataset=facs', 'seed=1'], but got "
             f"{overrides!r}."
         )
     arguments = join_values(overrides)

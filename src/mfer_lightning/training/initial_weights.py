@@ -65,7 +65,7 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
 
 
 def _description(weights: str) -> dict[str, Any]:
-    """Return the description stored in a checkpoint or an export of ours; empty for all other weights."""
+    """Return the description stored in our checkpoint or export; empty for all other weights."""
     description: dict[str, Any] = {}
     # another program's file, or a damaged one: loading it raises the error
     with suppress(UserError):

@@ -33,7 +33,7 @@ _FINDER = "the run would train with another value than in its configuration. Fin
 _FREEZE = "it adds parameter groups during training. Use freeze=backbone or callbacks=freeze."
 _FUNCTION = "it takes functions, which a configuration cannot name. Write your own callback, with plugins=[...]."
 
-#: Public callbacks of Lightning and of ours that a configuration must not name, and why.
+#: Public callbacks of Lightning and of this package that a configuration must not name, and why.
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("Callback", "Checkpoint", "ProgressBar", "BasePredictionWriter"), _BASE),

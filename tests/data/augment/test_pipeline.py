@@ -182,7 +182,7 @@ def test_transforms_are_changed_by_name_and_not_in_a_list() -> None:
 
 @pytest.mark.parametrize("spec", [[3], ["HorizontalFlip"], [A.HorizontalFlip(), lambda x: x]])
 def test_a_list_of_something_else_is_refused(spec: Any) -> None:
-    with pytest.raises(UserError, match="to hold transforms of albumentations, but got"):
+    with pytest.raises(UserError, match="to contain transforms of albumentations, but got"):
         build_augment(spec)
 
 

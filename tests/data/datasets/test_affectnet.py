@@ -65,7 +65,7 @@ def test_without_the_validation_part_training_works(tmp_path: Path) -> None:
     datamodule = AffectNetDataModule(write_affectnet_npy(tmp_path, 400, 0), size=16, batch_size=8)
     datamodule.setup("fit")
     next(iter(datamodule.train_dataloader()))
-    assert any("the test images are absent" in note for note in datamodule.notes)
+    assert any("the test images are missing" in note for note in datamodule.notes)
 
 
 def test_a_class_without_training_images_is_a_note(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ class TestCsvRelease:
     def test_a_list_of_nothing(self, tree: Path) -> None:
         for name in ("training.csv", "validation.csv"):
             (tree / name).write_text(CSV_HEADER + "\n")
-        with pytest.raises(UserError, match="holds no image with an emotion"):
+        with pytest.raises(UserError, match="contains no image with an emotion"):
             read_affectnet(tree)
         (tree / "training.csv").write_text("")
         with pytest.raises(UserError, match=r"training\.csv is empty"):
@@ -231,13 +231,13 @@ class TestNpyRelease:
     def test_no_annotations_at_all(self, tree: Path) -> None:
         (tree / "val_set" / "annotations").rename(tree / "val_set" / "elsewhere")
         with pytest.raises(
-            UserError, match=r"val_set/annotations holds no annotation: looked for files such as 0_exp\.npy"
+            UserError, match=r"val_set/annotations contains no annotation: looked for files such as 0_exp\.npy"
         ):
             read_affectnet(tree)
 
     def test_two_validation_parts(self, tree: Path) -> None:
         (tree / "valid_set").mkdir()
-        with pytest.raises(UserError, match="holds val_set and valid_set"):
+        with pytest.raises(UserError, match="contains val_set and valid_set"):
             read_affectnet(tree)
 
 
@@ -258,7 +258,7 @@ class TestClassFolders:
 
     def test_with_both_it_cannot_be_told(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path, {"train": 8, "val": 8, "test": 8})
-        with pytest.raises(UserError, match=r"holds test and val, .* never published\. .*dataset=folder"):
+        with pytest.raises(UserError, match=r"contains test and val, .* never published\. .*dataset=folder"):
             read_affectnet(tmp_path)
 
     def test_contempt_and_folders_of_no_emotion_are_dropped(self, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ class TestTable:
     def test_tables_that_are_no_text_are_named(self, tmp_path: Path, name: str) -> None:
         write_table(tmp_path, ["1.png,happy", "2.png,sad"])
         (tmp_path / "labels.csv").rename(tmp_path / name)
-        with pytest.raises(UserError, match=f"Not read: {name}. If it holds the labels, save it as csv"):
+        with pytest.raises(UserError, match=f"Not read: {name}. If it contains the labels, save it as csv"):
             read_folder(tmp_path)
 
     def test_the_file_itself_may_be_named(self, tmp_path: Path) -> None:
@@ -139,11 +139,15 @@ class TestTable:
 
     def test_a_table_without_the_columns(self, tmp_path: Path) -> None:
         write_table(tmp_path, ROWS, "where,what")
-        with pytest.raises(UserError, match=r"labels\.csv, line 1: no column is called .* its columns: where, what"):
+        with pytest.raises(
+            UserError,
+            match=r"labels\.csv, line 1: no column has a usual name .* its columns: "
+            r"where, what",
+        ):
             read_folder(tmp_path / "labels.csv")
 
     def test_a_table_of_nothing(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"labels\.csv .* holds no image"):
+        with pytest.raises(UserError, match=r"labels\.csv .* contains no image"):
             read_folder(write_table(tmp_path, []))
         (tmp_path / "labels.csv").write_text("")
         with pytest.raises(UserError, match=r"labels\.csv is empty"):
@@ -159,13 +163,13 @@ class TestMistakes:
             f"{tmp_path / name} does not exist",
             "train/<class>/",
             "path,label",
-            "one folder a class",
+            "one folder per class",
             "paths.data",
         ):
             assert part in str(error.value)
 
     def test_an_empty_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="It holds: nothing"):
+        with pytest.raises(UserError, match="It contains: nothing"):
             read_folder(tmp_path)
 
     def test_other_datasets_are_recognised(self, tmp_path: Path) -> None:
@@ -180,18 +184,18 @@ class TestMistakes:
 
     def test_images_without_class_folders(self, tmp_path: Path) -> None:
         write_picture(tmp_path / "train" / "1.png", np.random.default_rng(0))
-        with pytest.raises(UserError, match="train holds 1 images and no class folders"):
+        with pytest.raises(UserError, match="train contains 1 images and no class folders"):
             read_folder(tmp_path)
 
     def test_one_level_too_high(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path / "mine", {"train": 4}, FOUR)
         with pytest.raises(
-            UserError, match=r"mine was taken for the folder of one class, but it holds .* folders train"
+            UserError, match=r"mine was taken for the folder of one class, but has no images and the folders train"
         ):
             read_folder(tmp_path)
 
     def test_one_class(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="has one class only, happiness"):
+        with pytest.raises(UserError, match="has only one class, happiness"):
             read_folder(write_class_folders(tmp_path, {"train": 4}, ["happy"]))
 
     def test_no_image_at_all(self, tmp_path: Path) -> None:
@@ -203,7 +207,7 @@ class TestMistakes:
             read_folder(write_class_folders(tmp_path, {"train": 4}, ["happy", "joy"]))
 
     def test_two_folders_of_one_partition(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="holds val and valid, and either could be the val images"):
+        with pytest.raises(UserError, match="contains val and valid, and either could be the val images"):
             read_folder(write_class_folders(tmp_path, {"train": 4, "val": 4, "valid": 4}, FOUR))
 
     def test_an_unreadable_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def test_without_test_images_training_works_and_evaluation_says_why_not(tmp_path
     datamodule.setup()
     next(iter(datamodule.train_dataloader()))
     assert len(datamodule.splits.test) == 0
-    assert any("the test images are absent" in note for note in datamodule.notes)
+    assert any("the test images are missing" in note for note in datamodule.notes)
     with pytest.raises(UserError, match="There is no test split"):
         datamodule.test_dataloader()
     with pytest.raises(UserError, match="rafdb@paper cannot be measured"):

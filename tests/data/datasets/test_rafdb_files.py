@@ -149,7 +149,7 @@ class TestMistakes:
 
     def test_another_dataset_in_the_folder(self, tmp_path: Path) -> None:
         write_ferplus(tmp_path, {"train": 8})
-        with pytest.raises(UserError, match=r"It holds: FER2013Train\. .* looks like FERPlus: use dataset=ferplus"):
+        with pytest.raises(UserError, match=r"It contains: FER2013Train\. .* looks like FERPlus: use dataset=ferplus"):
             read_rafdb(tmp_path)
 
     def test_the_dataset_one_folder_deeper_is_pointed_at(self, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ class TestMistakes:
 
     def test_a_list_without_images(self, tree: Path) -> None:
         (tree / "Image").rename(tree / "Bilder")
-        with pytest.raises(UserError, match=r"list_patition_label\.txt is there, but the images .*aligned\.zip"):
+        with pytest.raises(UserError, match=r"list_patition_label\.txt exists, but the images .*aligned\.zip"):
             read_rafdb(tree)
 
     @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ class TestMistakes:
     def test_two_folders_that_could_be_the_test_part(self, tmp_path: Path) -> None:
         root = write_rafdb(tmp_path, "classes")
         (root / "test" / "1").mkdir(parents=True)
-        with pytest.raises(UserError, match="holds test and valid, and either could be the test images"):
+        with pytest.raises(UserError, match="contains test and valid, and either could be the test images"):
             read_rafdb(root)
 
     def test_two_folders_of_one_class(self, tmp_path: Path) -> None:

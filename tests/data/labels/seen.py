@@ -148,6 +148,6 @@ SEEN = {
 REFUSED = {
     "emotion,pixels,Usage": "the images are in the table itself; dataset=ferplus reads such tables",
     "filename, anger, happiness, neutral": "no column has a usual name for the labels",
-    "image,label,emotion": "several columns could be the one of labels: label, emotion",
-    "image,path,label": "several columns could be the one of image names: image, path",
+    "image,label,emotion": "several columns could contain the labels: label, emotion",
+    "image,path,label": "several columns could contain the image names: image, path",
 }

@@ -101,7 +101,7 @@ def test_missing_foreign_and_repeated_names_are_counted_and_said() -> None:
     assert found.unknown == ("fer0001.png", "test_9999.jpg")
     said = found.describe()
     assert "2 of its 5 names are faces measured here" in said
-    assert "1 are faces of the dataset that are not (train_00002.jpg)" in said
+    assert "1 are other faces of the dataset (train_00002.jpg)" in said
     assert "2 are not faces of the dataset (fer0001.png, test_9999.jpg)" in said
     assert "1 lines repeat a name" in said
 

@@ -106,7 +106,7 @@ class TestATableBesideFolders:
 
     def test_the_table_that_was_seen_is_named(self, tmp_path: Path) -> None:
         root = table(tmp_path, "a,b\n1,2\n", "images/1.jpg", "images/2.jpg")
-        refused(root, "has one class only, images", "labels.csv was not read", "its columns: a, b")
+        refused(root, "has only one class, images", "labels.csv was not read", "its columns: a, b")
 
     def test_tables_of_partitions_are_read_together(self, tmp_path: Path) -> None:
         for part in ("train", "val", "test"):
@@ -283,7 +283,7 @@ class TestOtherDatasets:
     def test_exact_counts(self) -> None:
         raf = (1290, 281, 717, 4772, 1982, 705, 2524)
         for dataset in ("affectnet7", "folder"):
-            with pytest.raises(UserError, match="its train classes have the exact counts of RAF-DB's"):
+            with pytest.raises(UserError, match="its train classes have exactly the counts of RAF-DB"):
                 refuse_lookalike(self.index(dataset, raf))
         refuse_lookalike(self.index("rafdb", raf))
         refuse_lookalike(self.index("folder", (1291, *raf[1:])))
@@ -312,7 +312,7 @@ class TestFoldersOnceMore:
     @pytest.mark.parametrize("part", ["train/", ""])
     def test_one_level_too_many(self, tmp_path: Path, part: str) -> None:
         root = pictures(tmp_path, f"{part}happiness/s1/1.jpg", f"{part}anger/s1/2.jpg")
-        refused(root, "holds no images and the folders s1", "move those of s1/ and the others up into anger/")
+        refused(root, "has no images and the folders s1", "move those in s1/ and the others up into anger/")
 
     @pytest.mark.parametrize("inner", ["happiness", "train/happiness", "3"])
     def test_one_level_too_high(self, tmp_path: Path, inner: str) -> None:
@@ -321,7 +321,7 @@ class TestFoldersOnceMore:
     def test_a_class_that_is_tested_and_never_trained(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path, {"train": 6}, ["happy", "anger"])
         write_class_folders(tmp_path, {"test": 6}, ["happy", "awe"])
-        refused(tmp_path, "has images of awe in val or test and none in train", "class_names=[happiness,anger,awe]")
+        refused(tmp_path, "has images of awe in val or test but none in train", "class_names=[happiness,anger,awe]")
         assert len(read_folder(tmp_path, class_names=["happy", "anger", "awe"])) == 12
         shutil.rmtree(tmp_path / "train")
         assert len(read_folder(tmp_path)) == 6  # to evaluate a model on

@@ -1,4 +1,4 @@
-"""Intervals hold the truth in 94 to 96% of test sets where classes have 500 samples (slow)."""
+"""Intervals contain the true value in 94 to 96% of test sets with 500 samples per class (slow)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def draw(samples: int, rng: np.random.Generator) -> Predictions:
     label = np.repeat(np.arange(7), samples)
     logits = rng.standard_normal((len(label), 7), dtype=np.float32)
     logits[np.arange(len(label)), label] += np.linspace(1.8, 3.4, 7, dtype=np.float32)[label]
-    logits[:, 4] += np.float32(0.4)  # one class is called too often
+    logits[:, 4] += np.float32(0.4)  # one class is predicted too often
     return Predictions(np.arange(len(label)), np.zeros(len(label), dtype="U1"), label, logits, NAMES)
 
 

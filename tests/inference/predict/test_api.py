@@ -208,7 +208,7 @@ def test_a_notebook_shows_a_table_without_pixels_and_takes_no_name_for_markup(ex
     assert "<script" not in hostile._repr_html_()
     assert "<b>" not in hostile._repr_html_()
     long = Predictions([Prediction(str(i), status="no face") for i in range(80)])
-    assert "30 rows more" in long._repr_html_()
+    assert "30 more rows" in long._repr_html_()
 
 
 @pytest.mark.parametrize(

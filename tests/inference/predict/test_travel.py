@@ -136,7 +136,7 @@ def test_a_damaged_alignment_is_one_message(changes: dict) -> None:
 
 def test_a_size_that_no_face_has_is_refused(tmp_path: Path) -> None:
     run = save_run(tmp_path / "run", alignment={**describe_alignment(None, "facs", 64, "facs-64"), "size": 10**6})
-    with pytest.raises(UserError, match="it is damaged"):
+    with pytest.raises(UserError, match="is damaged"):
         load_model(run, "cpu").predict(np.zeros((8, 8, 3), np.uint8), aligned=True)
 
 

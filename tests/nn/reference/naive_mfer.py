@@ -2,7 +2,7 @@
 
 Paper: Xu, Li, Yang, He, Luo, "MFER", IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 This is the network of the released checkpoints: Meta's ConvNeXt names, DS attention appended behind the last block of
-stages 3 and 4, a multiscale head. It shares no line with ``mfer_lightning`` nor with timm; it is slow and literal on
+stages 3 and 4, a multiscale head. It shares no code with ``mfer_lightning`` or timm; it is slow and literal on
 purpose (every normalisation, activation and softmax is spelt out), so that an error in the fast one cannot hide in a
 common helper. It evaluates only: no drop-path, no initialisation worth training from.
 
@@ -174,9 +174,9 @@ def random_released_state_dict(
     """Make random float32 weights in the released layout, under which every layer matters.
 
     Plain initialisation would hide errors: zero biases, unit norms, a layer scale of 1e-6, and an attention whose
-    scores are so flat that its output drowns in the residual. Here biases and norms are non-trivial, the layer scale
-    lies between 0.1 and 0.6 with either sign, and the attention's scores and values are large enough to move the
-    feature by far more than any comparison tolerates.
+    scores are so flat that its output is negligible next to the residual. Here biases and norms are non-trivial, the
+    layer scale lies between 0.1 and 0.6 with either sign, and the attention's scores and values are large enough to
+    move the feature by far more than any comparison tolerates.
 
     Args:
         seed: seed of the generator; the global one is not touched.
@@ -202,7 +202,7 @@ def random_released_state_dict(
             fan_in = math.prod(shape[1:])
             gain = 1.4
             if name.startswith(attention):
-                # A map's H*W positions share one unit of weight, so the values have to be loud to be heard. The scores
+                # A map's H*W positions share one unit of weight, so the values have to be large to matter. The scores
                 # hold the square of the trunk and go through an exponential, which magnifies rounding: keep them low,
                 # so that two correct float32 networks of base size agree to about 1e-5.
                 gain = 12.0 if "value" in name else 0.7

@@ -68,7 +68,7 @@ def test_everything_is_in_one_folder(made: tuple[Path, Document]) -> None:
         "methods", "ablation-loss-attention", "optimism", "recall", "further", "compactness", "subgroups", "cost",
         "published",
     }  # fmt: skip
-    assert [p.name for p in output.parent.iterdir()] == ["report"], "nothing is left beside it"
+    assert [p.name for p in output.parent.iterdir()] == ["report"], "there are no other files"
     assert len((output / "tables" / "runs.csv").read_text().splitlines()) == 1 + len(document.runs) == 13
 
 
@@ -170,7 +170,7 @@ def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd:
     document = write_report([str(odd)], tmp_path / "report", QUICK)
     expected = {
         "broken": "has a damaged result.json",
-        "foreign, runs/list": "of another program",
+        "foreign, runs/list": "written by another program",
         "bytes": "damaged",
         "deep": "damaged",
         "old": "of an older schema (0; this version reads 1)",

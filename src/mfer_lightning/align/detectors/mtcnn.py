@@ -77,7 +77,7 @@ class MTCNNDetector:
         return self._detect(image, self.min_score)
 
     def detect_faint(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Detect the faces in an (H,W,3) RGB image with at least the confidence :data:`FAINT`, surest first."""
+        """Detect the faces in an (H,W,3) RGB image with at least the confidence :data:`FAINT`, most confident first."""
         return self._detect(image, min(FAINT, self.min_score))
 
     def _detect(self, image: NDArray[np.uint8], min_score: float) -> list[Detection]:

@@ -87,7 +87,7 @@ class DatasetInfo:
         if len(set(map(canonical, self.class_names))) != len(self.class_names):
             raise ValueError(f"Expected argument `class_names` without repetition, but got {self.class_names}.")
         if not self.protocols:
-            raise ValueError(f"Expected argument `protocols` of {self.name} to hold at least one.")
+            raise ValueError(f"Expected argument `protocols` of {self.name} to contain at least one.")
         for protocol in self.protocols:
             if protocol.dataset != self.name or not protocol.short_name:
                 raise ValueError(f"Expected protocols called {self.name}@..., but got {protocol.name}.")

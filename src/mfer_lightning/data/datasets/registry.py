@@ -170,7 +170,7 @@ def missing_dataset(info: DatasetInfo, root: Path) -> UserError:
             names = sorted(entry.name for entry in root.iterdir())
         except OSError as error:
             raise unreadable(root, error) from error
-        found = f" It holds: {some(names, 6) or 'nothing'}.{_hint(info, root)}"
+        found = f" It contains: {some(names, 6) or 'nothing'}.{_hint(info, root)}"
     return UserError(
         f"{info.title} was not found: {root} {where}.{found}\n"
         f"Looked for: {'; or '.join(layout.files for layout in info.layouts)}.\n"

@@ -54,7 +54,7 @@ def split_findings(datamodule: FaceDataModule) -> list[Finding]:
 
 def _other_notes(datamodule: FaceDataModule) -> list[str]:
     """Return the datamodule's notes, except those covered by findings."""
-    return [n for n in datamodule.notes if n and "no training image of" not in n and "test images are absent" not in n]
+    return [n for n in datamodule.notes if n and "no training image of" not in n and "test images are missing" not in n]
 
 
 def _classes(datamodule: FaceDataModule) -> list[Finding]:

@@ -170,7 +170,7 @@ def _fill(source: ImageSource, rows: NDArray[np.int64], path: Path, workers: int
             pass
     except BrokenProcessPool as error:
         raise UserError(
-            "A process that decoded images for the cache was killed (out of memory?). Give the same command again."
+            "A process that decoded images for the cache was killed (out of memory?). Repeat the same command."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -90,13 +90,13 @@ def bootstrap_intervals(
     counted = (predictions.index != PADDING) & (predictions.label >= 0)
     table = predictions.select(counted)
     if not len(table):
-        raise ValueError("Expected argument `predictions` to hold labels, but no row has one.")
+        raise ValueError("Expected argument `predictions` to contain labels, but no row has one.")
     faces = face_values(table)
     available = [*FROM_COUNTS, *faces, "ece", *(FIGURES if has_valence_arousal(table) else ())]
     names = [name for name in BOOTSTRAPPED if name in available] if metric_names is None else list(metric_names)
     for name in names:
         if name not in available:
-            raise ValueError(f"Expected argument `metric_names` to hold metrics of {available}, but got {name!r}.")
+            raise ValueError(f"Expected argument `metric_names` to contain metrics of {available}, but got {name!r}.")
     groups = None if groups is None else np.asarray(groups)[counted]
     rng = np.random.default_rng(seed)
     drawn = _draw(table, names, faces, groups, resamples, rng)

@@ -29,7 +29,7 @@ def join_predictions(folds: Sequence[Predictions]) -> Predictions:
         ValueError: if there are fewer than two tables, or a face is in two folds.
     """
     if len(folds) < 2:
-        raise ValueError(f"Expected argument `folds` to hold at least two tables, but got {len(folds)}.")
+        raise ValueError(f"Expected argument `folds` to contain at least two tables, but got {len(folds)}.")
     joined = Predictions.merge(folds)
     if len(joined) != sum(map(len, folds)):
         raise ValueError("Expected argument `folds` to test every face once, but some faces are in two folds.")

@@ -171,9 +171,9 @@ def _checked(
             )
     n = a.shape[1]
     if b.shape[1] != n:
-        raise ValueError(f"Expected argument `correct_b` to hold the {n} images of a, but got {b.shape[1]}.")
+        raise ValueError(f"Expected argument `correct_b` to contain the {n} images of a, but got {b.shape[1]}.")
     if n < 2:
-        raise ValueError("Expected arguments `correct_a` and `correct_b` to hold at least 2 images, but got 1.")
+        raise ValueError("Expected arguments `correct_a` and `correct_b` to contain at least 2 images, but got 1.")
     if not 0 < confidence < 1:
         raise ValueError(f"Expected argument `confidence` between 0 and 1, but got {confidence}.")
     if metric == "accuracy":

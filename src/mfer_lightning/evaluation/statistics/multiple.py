@@ -126,7 +126,7 @@ def compare_contrasts(
         missing = [name for name in pair if name not in runs_by_method]
         if missing or len(pair) != 2 or pair[0] == pair[1]:
             legal = f"two different ones of {sorted(runs_by_method)}"
-            raise ValueError(f"Expected argument `pairs` to hold pairs of {legal}, but got {tuple(pair)}.")
+            raise ValueError(f"Expected argument `pairs` to contain pairs of {legal}, but got {tuple(pair)}.")
     found = [
         replace(compare_methods(runs_by_method[a], runs_by_method[b], labels, metric, confidence), name=a, baseline=b)
         for a, b in pairs

@@ -31,11 +31,11 @@ def same_images(tables: Sequence[Predictions]) -> list[Predictions]:
         [['a', 'b'], ['a', 'b']]
     """
     if not tables:
-        raise ValueError("Expected argument `tables` to hold at least one table, but got none.")
+        raise ValueError("Expected argument `tables` to contain at least one table, but got none.")
     labelled = [t.select((t.index != PADDING) & (t.label >= 0)) for t in tables]
     first = labelled[0]
     if not len(first):
-        raise ValueError("Expected argument `tables` to hold labels, but the first table has none.")
+        raise ValueError("Expected argument `tables` to contain labels, but the first table has none.")
     by_path = all(len(np.unique(t.path)) == len(t) for t in labelled)
     ordered = [t.select(np.argsort(t.path if by_path else t.index, kind="stable")) for t in labelled]
     first = ordered[0]
@@ -49,7 +49,7 @@ def same_images(tables: Sequence[Predictions]) -> list[Predictions]:
         if not np.array_equal(names, others):
             alone = np.setxor1d(names, others)
             raise ValueError(
-                f"Expected argument `tables` to hold the same faces, but tables 1 ({len(first)} faces) and {number} "
+                f"Expected argument `tables` to contain the same faces, but tables 1 ({len(first)} faces) and {number} "
                 f"({len(table)} faces) differ in {len(alone)}, the first {alone[0] if len(alone) else 'repeated'}."
             )
         torn = first.label != table.label

@@ -48,7 +48,7 @@ def summarise_seeds(values: Sequence[float], confidence: float = 0.95) -> SeedSu
     """
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or not len(x):
-        raise ValueError(f"Expected argument `values` to hold at least one number, but got shape {x.shape}.")
+        raise ValueError(f"Expected argument `values` to contain at least one number, but got shape {x.shape}.")
     if not np.isfinite(x).all():
         raise ValueError(f"Expected argument `values` to be finite, but got {x[~np.isfinite(x)][0]}.")
     if not 0 < confidence < 1:

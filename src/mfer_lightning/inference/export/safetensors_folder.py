@@ -130,7 +130,9 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
             names = list(file.keys())
             strange = [n for n in names if file.get_slice(n).get_dtype() not in _DTYPES]
             if strange:
-                raise UserError(f"{path}: the weight {strange[0][:80]!r} has a type that no network of ours has.")
+                raise UserError(
+                    f"{path}: the weight {strange[0][:80]!r} has a type that no network of this package has."
+                )
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]

@@ -107,7 +107,7 @@ class Journal(AbstractContextManager["Journal"]):
             self._file.flush()
         except OSError as error:
             raise UserError(
-                f"Cannot write {self.path}: {error.strerror or error}. Free some space and give the same command again."
+                f"Cannot write {self.path}: {error.strerror or error}. Free some space and repeat the same command."
             ) from error
 
     def predictions(self) -> Iterator[Prediction]:

@@ -223,7 +223,8 @@ def _stage_entries(model: nn.Module, name: str, blocks: Sequence[int] | None) ->
         numbers = isinstance(ends, (list, tuple)) and all(isinstance(e, int) and not isinstance(e, bool) for e in ends)
         if not numbers or not ends or list(ends) != sorted({*ends} & {*range(1, len(info) + 1)}):
             raise UserError(
-                f"Backbone option `stage_blocks` must hold ascending numbers of blocks, 1 to {len(info)} in '{name}', "
+                f"Backbone option `stage_blocks` must contain ascending numbers of blocks, 1 to {len(info)} "
+                f"in '{name}', "
                 f"not {blocks!r}."
             )
         return [info[end - 1] for end in ends]

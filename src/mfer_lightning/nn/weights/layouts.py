@@ -120,7 +120,7 @@ def released(ours: Iterable[str], ours_to_timm: Mapping[str, str], attention: Ma
 
 
 def public(network: Network, keys: Iterable[str]) -> Layout | None:
-    """Detect the authors' file of a complete network by the names of the modules beside its backbone.
+    """Detect the authors' file of a complete network by the names of the modules other than its backbone.
 
     Args:
         network: provides the names that its authors use, if they have published files.

@@ -232,7 +232,7 @@ def _text(found: Any, where: str) -> str:
 
 def _selector(found: Any, where: str) -> Selector:
     if not isinstance(found, Mapping) or not found:
-        raise UserError(f"{where} must hold the values that identify a method, e.g. {{attention: ds, loss: ce}}.")
+        raise UserError(f"{where} must contain the values that identify a method, e.g. {{attention: ds, loss: ce}}.")
     plain = (str, int, float, bool, type(None))
     for key, value in found.items():
         values = value if isinstance(value, list) else [value]

@@ -65,7 +65,7 @@ def read_matrices(places: Sequence[str | Path]) -> tuple[list[StoredMatrix], lis
         places: folders; other paths are ignored.
 
     Returns:
-        The matrices in the order of their folders, and the files that are not ours.
+        The matrices in the order of their folders, and the files that this program did not write.
     """
     found: dict[Path, StoredMatrix] = {}
     left_out: dict[Path, LeftOut] = {}

@@ -1,4 +1,4 @@
-"""Print the findings of the dataset doctor, or convert them for programs."""
+"""Print the findings of `mfer data`, or convert them for programs."""
 
 from __future__ import annotations
 
