@@ -53,11 +53,14 @@ def forget(file: str | Path, folder: Path) -> None:
 
 
 def sweep(folder: Path, patience: float = PATIENCE) -> None:
-    """Delete files that were not modified for ``patience`` seconds, and empty folders of that age."""
-    before = time.time() - patience
+    """Delete files that were not modified for ``patience`` seconds, and empty folders of that age.
+
+    Files from a later time are deleted as well: the clock was set back, and their age is unknown.
+    """
+    now = time.time()
     for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
         with suppress(OSError):  # already deleted, or a folder that is not empty
-            if path.lstat().st_mtime < before:
+            if abs(now - path.lstat().st_mtime) > patience:
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
