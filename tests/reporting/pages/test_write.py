@@ -195,7 +195,7 @@ def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd:
     assert any("Undecided" in finding for finding in document.chapters[0].findings)
     text = (tmp_path / "report" / "report.html").read_text()
     assert "What was left out" in text
-    assert text.count("of an older schema") == 1
+    assert text.count("with an older schema") == 1
 
 
 def test_swapped_names_of_classes_and_a_single_annotator_are_said(tmp_path: Path) -> None:
