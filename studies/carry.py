@@ -41,7 +41,7 @@ def restore(study: Path, folder: Path) -> str:
             raise UserError(f"Nothing was restored: {run.name} {error}.") from error
         if not is_finished(place):
             if (place / "checkpoints").is_dir():
-                raise UserError(f"Nothing was restored: {place} was begun and is not finished; remove it, or go on.")
+                raise UserError(f"Nothing was restored: {place} holds an unfinished run: finish it or remove it.")
             new.append(run)
     for run in new:
         unpack_run(run, folder / run.name)

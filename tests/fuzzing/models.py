@@ -45,7 +45,7 @@ def ask(path: Path) -> Said:
 
 
 def same_as(whole: Said, has_digest: Callable[[], bool] = lambda: True) -> Callable[[Said], str]:
-    """Make a check that an answer is that of the whole file, or at least makes sense where there is no checksum.
+    """Make a check that an answer equals that of the undamaged file, or is at least plausible if there is no checksum.
 
     Args:
         whole: the answer of the whole file.

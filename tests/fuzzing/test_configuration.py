@@ -22,7 +22,7 @@ from mfer_lightning.training import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 FILES = dict(re.findall(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S))
-#: A file of one's own in place of one of ours.
+#: Configuration files of a user, which replace or extend ours.
 MINE = {
     "my_conf/loss/mine.yaml": (config_dir() / "loss" / "lgm.yaml").read_text(encoding="utf-8"),
     "my_conf/experiment/mine.yaml": "# @package _global_\ndefaults:\n  - override /augment: none\n"

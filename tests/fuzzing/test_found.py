@@ -79,7 +79,7 @@ def test_a_yaml_file_with_a_mistake_is_refused_by_its_name_and_line(tmp_path: Pa
 
 @pytest.mark.parametrize("node", [{}, {"name": False}, {"name": None}, {"name": ""}])
 def test_a_dataset_without_a_name_is_refused(node: dict[str, object]) -> None:
-    with pytest.raises(UserError, match="each choice has a name in words"):
+    with pytest.raises(UserError, match="every choice needs a name"):
         check_names({"dataset": node})
 
 

@@ -1,4 +1,4 @@
-"""Check that every choice of a configuration says its name, which messages, run folders and reports use."""
+"""Check that every choice of a configuration has a name, which messages, run folders and reports use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from mfer_lightning.errors import UserError, excerpt
 
-#: Groups of choices whose files say a ``name``.
+#: Groups whose files have a ``name``.
 NAMED = (
     *("dataset", "backbone", "attention", "head", "network", "loss", "method", "augment", "mixup"),
     *("optimizer", "scheduler", "adapter"),
@@ -15,7 +15,7 @@ NAMED = (
 
 
 def check_names(config: Mapping[str, Any]) -> None:
-    """Reject a choice without a name, as a YAML file of one's own may be.
+    """Reject a choice without a name, for example from the user's own YAML file.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
@@ -25,8 +25,16 @@ def check_names(config: Mapping[str, Any]) -> None:
     """
     for group in NAMED:
         node = config.get(group)
-        if isinstance(node, Mapping) and not (isinstance(node.get("name"), str) and node["name"]):
-            raise UserError(
-                f"{group}.name={excerpt(node.get('name'))}: each choice has a name in words. Say `name: my_choice` in "
-                f"its YAML file, as the files in conf/{group}/ do."
-            )
+        if not isinstance(node, Mapping):
+            continue
+        name = node.get("name")
+        if name == "":
+            found = f"{group}.name= has no value"
+        elif not isinstance(name, str):
+            found = f"{group}.name={excerpt(name)} is not a name"
+        else:
+            continue
+        raise UserError(
+            f"{found}: every choice needs a name. Give one, or write `name: my_choice` in its YAML file, as the files in "
+            f"conf/{group}/ do."
+        )
