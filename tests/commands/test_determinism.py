@@ -23,6 +23,7 @@ def result_of(run: Path) -> dict:
     return json.loads((run / "result.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_does_not_change_a_figure(mfer: Mfer, tmp_path: Path) -> None:
     for workers in (0, 2):
         assert mfer(*VARIED, f"loader.num_workers={workers}", f"name=w{workers}") == 0

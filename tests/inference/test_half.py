@@ -111,6 +111,7 @@ def test_on_the_command_line(forms: Forms, tmp_path: Path, capsys: pytest.Captur
     assert "half=true belongs to format=safetensors; format=onnx has quantize=int8" in said.err
 
 
+@pytest.mark.slow
 def test_a_temperature_in_the_file_divides_the_logits_of_every_form(
     forms: Forms, faces: np.ndarray, tmp_path: Path
 ) -> None:

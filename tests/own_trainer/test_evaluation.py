@@ -73,7 +73,10 @@ def test_further_metrics_are_measured_on_val_and_test(make, faces, trainer):
     assert test.keys() >= {"test/kappa", "test/auroc"}
 
 
-@pytest.mark.parametrize(("metrics", "message"), [({"nll": MulticlassCohenKappa(8)}, "taken"), ({"a": len}, "metrics")])
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [({"nll": MulticlassCohenKappa(8)}, "names that are not in use, but got `nll`"), ({"a": len}, "metrics")],
+)
 def test_further_metrics_are_checked(make, metrics: dict[str, Metric], message):
     with pytest.raises(ValueError, match=message):
         make(metrics=metrics)

@@ -82,6 +82,7 @@ def test_the_page_shows_every_file() -> None:
     }
 
 
+@pytest.mark.slow
 def test_own_parts_train_evaluate_predict_export_and_report(
     lab: Path, mfer: Mfer, capsys: pytest.CaptureFixture
 ) -> None:

@@ -50,7 +50,7 @@ def test_a_job_gets_one_card_where_there_are_cards_and_its_share_of_the_cores(
 
 
 def test_what_this_machine_has_not_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"A job needs 5 GPUs and 16 cores, and this machine has 4 GPUs and 16 cores"):
+    with pytest.raises(UserError, match=r"A job needs 5 GPUs and 16 cores, but this machine has 4 GPUs and 16 cores"):
         needed(monkeypatch, [FOUR_CARDS], {"num_gpus": 5, "num_cpus": 16})
     with pytest.raises(UserError, match=r"and 1 fast_disk"):
         needed(monkeypatch, [FOUR_CARDS], {"resources": {"fast_disk": 1}})

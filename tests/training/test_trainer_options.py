@@ -260,6 +260,7 @@ def train_whole_and_cut(mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return whole
 
 
+@pytest.mark.slow
 def test_a_training_of_steps_ends_validated_and_resumes_to_the_same_weights(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
