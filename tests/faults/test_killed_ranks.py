@@ -98,7 +98,7 @@ def test_twenty_kills_of_two_ranks_leave_the_weights_of_an_undisturbed_run_and_n
             victim = kill(bench, process, victim)
             kills += 1
         else:
-            victim, seconds = "none", time.monotonic() - began  # the machine is less busy now
+            victim, seconds = "none", max(time.monotonic() - began, 0.8 * seconds)  # the machine is less busy now
         code = process.wait(timeout=NOTICE)
         end = time.monotonic() + NOTICE
         while left := bench.running():
@@ -129,5 +129,8 @@ def test_twenty_kills_of_two_ranks_leave_the_weights_of_an_undisturbed_run_and_n
     assert_same(run, alone)
     assert not [f.name for f in run.rglob(".*")]
     assert not [f.name for f in (bench.folder / "cache").iterdir() if f.suffix not in (".npy", ".lock")]
-    assert not list((bench.folder / "killed-tmp").iterdir())
+    left = list((bench.folder / "killed-tmp").rglob("*"))
+    assert not [path for path in left if path.is_file()]
+    # what Python and wandb make for themselves when they start, without files in it
+    assert all(path.name.startswith(("pymp-", "listener-")) or "wandb-" in path.name for path in left), left
     assert not (set(shared.iterdir()) - before if shared.is_dir() else set())
