@@ -45,6 +45,7 @@ def rows_of(table: Path) -> list[dict[str, str]]:
 
 
 class TestSCN:
+    @pytest.mark.slow
     def test_a_run_says_which_labels_it_changed_and_how_often_rightly(self, mfer: Mfer, tmp_path: Path) -> None:
         assert mfer(*FACS, *SCN) == 0
         run = only_run(tmp_path / "runs")
@@ -127,6 +128,7 @@ class TestCoTeaching:
 
 
 class TestDistill:
+    @pytest.mark.slow
     def test_teachers_are_named_in_the_checkpoint_and_needed_in_training_alone(
         self, mfer: Mfer, tmp_path: Path, few_run: Path
     ) -> None:
