@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import mmap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,8 @@ def _faulty(original: Callable[..., Any], fault: str, beside: Path, kind: Kind, 
         if fault == "hang":
             time.sleep(2 * _SECONDS)
         if fault == "memory":
-            np.ones(2 * _BYTES // 8)
+            # new pages: an array may reuse memory that the process holds already
+            np.frombuffer(mmap.mmap(-1, 2 * _BYTES), dtype=np.uint8).fill(1)
         if fault == "outside":
             beside.write_text("written", encoding="utf-8")
         if fault != "numbers" or kind.spoil is None:

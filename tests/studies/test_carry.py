@@ -62,7 +62,7 @@ def test_a_run_that_was_begun_is_not_written_over_and_one_put_back_in_part_is_ma
     (place / "checkpoints").mkdir(parents=True)
     said = script(CARRY, "restore", tmp_path / "study", tmp_path / "there")
     assert said.code == 2
-    assert f"Nothing was restored: {place} was begun" in said.err
+    assert f"Nothing was restored: {place} holds an unfinished run" in said.err
     assert not list((tmp_path / "there").rglob("result.json"))
     (place / "checkpoints").rmdir()
     (place / "metrics.csv").write_text("half")
