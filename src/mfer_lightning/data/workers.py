@@ -11,6 +11,7 @@ import time
 from lightning.fabric.utilities.seed import pl_worker_init_function
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.parent_process import end_with_parent
 
 #: Seconds that a worker continues after SIGTERM: enough for the trainer to finish its step and save.
 PATIENCE = 60.0
@@ -49,6 +50,7 @@ def start_worker(worker: int) -> None:
     """
     if os.environ.get("PL_SEED_WORKERS") == "1":  # Lightning adds its own function only if there is none
         pl_worker_init_function(worker)
+    end_with_parent()  # torch's watchdog does not end a worker whose last batches nobody takes
     # macOS and Windows cannot tell who sent a signal, so torch's own handlers stay in place there. They also handle a
     # signal that arrives in a thread that a library started in this process earlier (as IPython does).
     if hasattr(signal, "sigtimedwait") and threading.current_thread() is threading.main_thread():
