@@ -50,7 +50,6 @@ def start_worker(worker: int) -> None:
     """
     if os.environ.get("PL_SEED_WORKERS") == "1":  # Lightning adds its own function only if there is none
         pl_worker_init_function(worker)
-    end_with_parent()  # torch's watchdog does not end a worker whose last batches nobody takes
     # macOS and Windows cannot tell who sent a signal, so torch's own handlers stay in place there. They also handle a
     # signal that arrives in a thread that a library started in this process earlier (as IPython does).
     if hasattr(signal, "sigtimedwait") and threading.current_thread() is threading.main_thread():
@@ -59,6 +58,8 @@ def start_worker(worker: int) -> None:
         trainer = multiprocessing.parent_process()  # with `forkserver`, this is not the operating system's parent
         number = os.getppid() if trainer is None or trainer.pid is None else trainer.pid
         threading.Thread(target=_outlast_sigterm, args=(number,), daemon=True).start()
+    # Torch's watchdog does not end a worker whose last batches nobody takes. Only now: its thread must not get SIGTERM.
+    end_with_parent()
 
 
 def _outlast_sigterm(trainer: int) -> None:
