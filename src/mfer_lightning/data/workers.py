@@ -11,6 +11,7 @@ import time
 from lightning.fabric.utilities.seed import pl_worker_init_function
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.parent_process import end_with_parent
 
 #: Seconds that a worker continues after SIGTERM: enough for the trainer to finish its step and save.
 PATIENCE = 60.0
@@ -57,6 +58,8 @@ def start_worker(worker: int) -> None:
         trainer = multiprocessing.parent_process()  # with `forkserver`, this is not the operating system's parent
         number = os.getppid() if trainer is None or trainer.pid is None else trainer.pid
         threading.Thread(target=_outlast_sigterm, args=(number,), daemon=True).start()
+    # Torch's watchdog does not end a worker whose last batches nobody takes. Only now: its thread must not get SIGTERM.
+    end_with_parent()
 
 
 def _outlast_sigterm(trainer: int) -> None:
