@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from commands.conftest import FACS, FEW, Mfer, only_run
 from commands.test_options import weights_of
 from commands.test_train import result_of
+from small_disk import small_disk as small_disk
 
 from mfer_lightning.callbacks import atomic_io
 from mfer_lightning.inference.checkpoint import read_checkpoint
@@ -147,18 +147,6 @@ def test_a_run_that_the_disk_has_no_room_for_does_not_begin(
     assert "too full for the run: it needs 18." in message
     assert "9.0 MB free" in message
     assert not [f for f in (tmp_path / "runs" / "cold").rglob("*") if f.is_file()]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB; requires the permission to mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.slow

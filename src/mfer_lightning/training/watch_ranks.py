@@ -111,14 +111,17 @@ def _end_without(ranks: Ranks) -> None:
     print(f"Error: {said}", file=sys.stderr, flush=True)
     for process in ranks:
         process.kill()
-    for child in multiprocessing.active_children():
-        child.kill()
-    os._exit(GONE)
+    _end()
 
 
 def _end_with(leader: int) -> None:
     while os.getppid() == leader:
         time.sleep(LOOK)
+    _end()
+
+
+def _end() -> None:
+    """End this process at once, and the loader workers that it has started."""
     for child in multiprocessing.active_children():
         child.kill()
     os._exit(GONE)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from mfer_lightning.emotions import remap
 from mfer_lightning.nn.base import Network
 
 
@@ -17,8 +18,7 @@ def class_rows(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
         [2, 0]
         >>> class_rows(["neutral", "happiness"], ["boredom", "neutral"])
     """
-    places = {name: row for row, name in enumerate(theirs)}
-    return [places[name] for name in ours] if set(ours) <= set(places) else None
+    return remap(ours, theirs) if set(ours) <= set(theirs) else None
 
 
 def output_layers(model: Network) -> tuple[str, ...]:
