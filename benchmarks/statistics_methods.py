@@ -58,7 +58,7 @@ def rates(setting: Setting, repetitions: int, seed: int) -> tuple[float, float, 
 
 def errors(repetitions: int, first: int = 0) -> None:
     """Count verdicts for equal methods."""
-    print("| seeds | accuracy, images | spread (points) | seen on the test set | own hard images | called different |")
+    print("| seeds | accuracy, images | spread (points) | observed spread | own hard images | significant |")
     print("|---|---|---|---|---|---|")
     for number, setting in enumerate(SETTINGS[first:], start=first):
         wrong, _, _ = rates(setting, repetitions, number)
@@ -90,7 +90,7 @@ def power(repetitions: int, first: int = 0) -> None:
 
 def image_only(repetitions: int, first: int = 0) -> None:
     """Evaluate McNemar's test with one seed per method, if it is used as a verdict on the methods."""
-    print("| spread (points) | called different |")
+    print("| spread (points) | significant |")
     print("|---|---|")
     for spread in (0.0, 0.002, 0.003, 0.004, 0.008):
         setting = Setting(seeds=(1, 1), accuracy=0.92, spread=(spread, spread), interaction=0.0)
