@@ -100,5 +100,5 @@ def test_contrasts_of_part_one_compare_each_method_with_the_baseline(tmp_path: P
 
 
 def test_it_is_said_that_nothing_was_run() -> None:
-    assert "registered, **not run**" in REGISTERED
+    assert "preregistered, **not run yet**" in REGISTERED
     assert not list((ROOT / "studies" / STUDY).glob("*.npz")), "the page must say what was found"
