@@ -84,5 +84,5 @@ def test_contrasts_match_one_method_each_and_form_the_registered_families(tmp_pa
 
 
 def test_registration_states_that_nothing_was_run() -> None:
-    assert "registered, **not run**" in REGISTERED
+    assert "preregistered, **not run yet**" in REGISTERED
     assert not list((ROOT / "studies" / STUDY).glob("*.npz")), "the page must say what was found"
