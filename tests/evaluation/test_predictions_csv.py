@@ -120,7 +120,7 @@ class TestReading:
         tracemalloc.stop()
         assert peak < len(whole) / 4  # most of it the window that unpacking looks back into
 
-    def test_header_of_excessive_length_is_rejected(self, file: Path) -> None:
+    def test_header_with_a_million_columns_is_rejected(self, file: Path) -> None:
         file.write_bytes(lzma.compress(b"," * 1_000_000))
         with pytest.raises(UserError, match="occurs more than once"):
             read_predictions(file)

@@ -27,7 +27,7 @@ def vit(size: int = 64, attention: object = DEPTHWISE, **backbone: object) -> MF
     return MFER({**VIT, **backbone}, 3, attention=attention, image_size=size).eval()
 
 
-def test_attention_follows_the_blocks_at_three_quarters_and_the_end_without_the_class_token() -> None:
+def test_attention_follows_blocks_at_three_quarters_and_the_end_without_the_class_token() -> None:
     network = vit()
     blocks = network.backbone.model.blocks
     assert [type(block).__name__ for block in blocks] == ["Block", "Block", "AttendedTokens", "AttendedTokens"]
