@@ -110,7 +110,7 @@ def _kept(stored: StoredResult, name: str) -> ArchivedRun:
     """Return the archived part of a run: result with configuration, curves, and predictions of the reported split.
 
     Raises:
-        ValueError: why it cannot be archived, in words that follow the folder's name.
+        ValueError: the reason it cannot be archived, phrased to follow the folder's name.
         UserError: if it contains a personal folder.
     """
     paths = PathRemover(stored.config)
@@ -132,8 +132,7 @@ def _kept(stored: StoredResult, name: str) -> ArchivedRun:
         if folder is not None:
             raise UserError(
                 f"Nothing was kept: the {part} of {stored.folder} contains the personal folder {folder}, but "
-                "kept numbers "
-                "are meant to be published. Change it there, or leave out this run."
+                "kept numbers are meant to be published. Change it there, or leave out this run."
             )
     return ArchivedRun(name, json.loads(texts[RESULT]), table, metrics)
 
