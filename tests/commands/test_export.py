@@ -149,7 +149,7 @@ def test_where_the_data_are_not_at_hand_drawn_faces_stand_in_and_it_is_said(trai
         ((), "Nothing to export: give checkpoint="),
         (("checkpoint=nothing",), "There is no nothing"),
         (("checkpoint={run}", "format=onx"), "did you mean 'onnx'"),
-        (("checkpoint={run}", "quantize=int8"), "belongs to format=onnx"),
+        (("checkpoint={run}", "quantize=int8"), "quantize=int8 needs format=onnx"),
         (("checkpoint={run}", "quantize=int4", "format=onnx"), "did you mean 'int8'"),
         (("checkpoint={run}", "faces=-1"), "at least 0"),
         (("checkpoint={run}", "outptu=x"), "Did you mean 'output'"),

@@ -232,7 +232,7 @@ def test_notes_with_a_shift_that_is_none_are_refused_with_the_name_of_the_file(s
     if legal:
         assert Description.from_notes(notes, "my.onnx").views == Views(shift=shift)
     else:
-        with pytest.raises(UserError, match=r"my\.onnx: its metadata do not describe a model .*number within"):
+        with pytest.raises(UserError, match=r"my\.onnx: its metadata does not describe a model .*number within"):
             Description.from_notes(notes, "my.onnx")
 
 

@@ -29,10 +29,10 @@ Result = tuple[Picture, Prediction, NDArray[np.float32]]
 
 
 class Predictor:
-    """A trained model that takes photos.
+    """A trained model for photos, as returned by :func:`mfer_lightning.load_model`.
 
-    :func:`mfer_lightning.load_model` returns it. The model is in evaluation mode and computes
-    without gradients. The prediction of a face does not depend on the other faces of the batch.
+    The model is in evaluation mode and computes without gradients. The prediction of a face does not depend on the
+    other faces of the batch.
 
     Args:
         classifier: the network with its preprocessing.
