@@ -99,7 +99,7 @@ def test_pooling_takes_the_mean_the_class_token_or_the_models_own() -> None:
 @pytest.mark.parametrize(
     ("backbone", "attention", "message"),
     [
-        ({**VIT, "pool": "token"}, DEPTHWISE, r"attention after stage 4 has no effect: attention.stages=\[3\]"),
+        ({**VIT, "pool": "token"}, DEPTHWISE, r"attention after stage 4 has no effect. Use attention.stages=\[3\]"),
         ({**VIT, "pool": "map"}, "none", "has no attention pooling"),
         ({"name": "resnet18", "pool": "token"}, "none", "has no class token"),
         ({**VIT, "pool": "max"}, "none", "`pool` must be one of avg, token, map"),
@@ -131,7 +131,7 @@ def test_a_network_without_a_size_takes_any_and_one_with_a_size_says_which() -> 
     [
         ("vit_small_patch14_dinov2", 64, "patches of 14 pixels.*preprocess.size=56 or 70"),
         ("resnet18", 0, "`image_size` must be a number of pixels"),
-        ("coatnet_nano_rw_224", 100, "It takes 96 or 128 or 224: preprocess.size=96"),
+        ("coatnet_nano_rw_224", 100, "It accepts 96 or 128 or 224: use preprocess.size=96"),
     ],
 )
 def test_a_size_that_a_network_does_not_take_is_refused_with_a_legal_one(name: str, size: int, message: str) -> None:
