@@ -92,7 +92,7 @@ def report(
     for folder in folders:
         if not is_place(folder):
             raise UserError(
-                f"There is no folder {folder}: mfer report <a sweep, a run, a folder of runs or a study's archive>."
+                f"There is no folder {folder}. Use mfer report <a sweep, a run, a folder of runs or a study's archive>."
             )
     if keep is not None:
         if not str(keep):

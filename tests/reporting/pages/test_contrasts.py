@@ -76,7 +76,7 @@ def test_the_sentences_stand_in_every_form(made: tuple[Path, Document]) -> None:
     assert markdown.count("undecided (DSF\\_loss). From plan.yaml, family made\\_up; by accuracy") == 2
     assert r"Planned, DS \& \textless{}b\textgreater{} attention: confirmed." in latex
     assert r"Planned contrasts, by accuracy" in latex
-    assert "Not planned: the following comparisons." in latex
+    assert "The following comparisons were not planned." in latex
 
 
 def test_the_numbers_are_in_a_table_of_their_own(made: tuple[Path, Document]) -> None:
@@ -138,7 +138,7 @@ def test_the_file_s_metric_goes_before_the_report_s(made: tuple[Path, Document],
     for document, expected in ((own, "mean_class_accuracy"), (made[1], "accuracy")):
         (table,) = [t for t in document.chapters[0].tables if t.name == "contrasts"]
         assert {row["metric"] for row in table.data} == {expected}
-        assert ("which the file leaves open" in document.chapters[0].findings[0]) is (document is made[1])
+        assert ("which the file does not specify" in document.chapters[0].findings[0]) is (document is made[1])
 
 
 def test_without_a_plan_nothing_is_called_planned(study: Path, tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd:
     assert any("again" in line and "repeats the configuration and seed" in line for line in told)
     titles = [(c.section.title, len(c.section.runs)) for c in document.chapters]
     assert titles == [("rafdb@holdout, test", 8), ("rafdb@paper, test", 1)]
-    assert "Optimistic by its protocol, rafdb@paper" in document.chapters[1].section.notes[0]
+    assert "rafdb@paper is optimistic: models are trained on all of train" in document.chapters[1].section.notes[0]
     assert any("Undecided" in finding for finding in document.chapters[0].findings)
     text = (tmp_path / "report" / "report.html").read_text()
     assert "What was left out" in text

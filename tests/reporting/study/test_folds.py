@@ -79,7 +79,7 @@ def test_a_report_s_section_has_seeds_of_joined_folds_and_their_table(tmp_path: 
     assert table.data[0]["folds"] == 3
     assert table.data[0]["accuracy"] == pytest.approx((120 + 117) / 300)
     assert table.data[0]["lowest"] == pytest.approx(29 / 40)
-    assert any("the tests find differences too easily" in note for note in section.notes)
+    assert any("so the tests report differences too often" in note for note in section.notes)
 
 
 def test_the_interval_of_one_seed_is_over_folds_and_not_over_faces(tmp_path: Path) -> None:

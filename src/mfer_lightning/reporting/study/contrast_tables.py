@@ -17,7 +17,7 @@ _ORDER: tuple[Outcome, ...] = ("confirmed", "refuted", "better", "worse", "tie",
 MOST_TOLD = 6
 #: Introduction of comparisons that are not in the plan.
 NOT_PLANNED = (
-    "Not planned: the following comparisons. Methods against the baseline, and the highest mean against all, are "
+    "The following comparisons were not planned. Methods against the baseline, and the highest mean against all, are "
     "separate families with separate corrections; their findings were not claimed beforehand."
 )
 
@@ -26,7 +26,7 @@ def summary(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) -> str:
     """Summarise in one or two sentences the outcome of a plan in a section."""
     groups = {outcome: [p.contrast.name for p in judged if p.outcome == outcome] for outcome in _ORDER}
     words = ", ".join(f"{len(names)} {outcome} ({', '.join(names)})" for outcome, names in groups.items() if names)
-    chosen = "" if plan.metric else ", which the file leaves open"
+    chosen = "" if plan.metric else ", which the file does not specify"
     number = f"these {len(judged)}" + (" within their families" if len(plan.families) > 1 else "")
     alone = f", Holm-corrected only over {number}" if len(judged) > 1 else ""
     told = f"Planned contrasts: {words}. From {plan.path.name}{_families(plan)}"
