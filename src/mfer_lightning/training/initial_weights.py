@@ -53,8 +53,7 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
     if "landmarks" in report.new_parts and network.config.get("freeze_landmarks"):
         raise UserError(
             f"weights={weights} has no weights of the landmark network, and network.freeze_landmarks=true would "
-            "keep its random weights: give a file that has them (docs/networks.md), or "
-            "network.freeze_landmarks=false."
+            "keep its random weights: give a file that has them (docs/networks.md), or network.freeze_landmarks=false."
         )
     if weights != "none":
         print(f"weights: {report}", flush=True)

@@ -117,8 +117,7 @@ def _length(config: Config) -> Iterator[tuple[bool, str]]:
     yield (
         trainer["check_val_every_n_epoch"] is None and not isinstance(interval, int),
         "trainer.check_val_every_n_epoch=null counts batches across epochs: give the number of batches between "
-        "validations, "
-        "e.g. trainer.val_check_interval=1000.",
+        "validations, e.g. trainer.val_check_interval=1000.",
     )
     yield (
         bool(trainer["benchmark"]) and bool(trainer["deterministic"]),

@@ -135,8 +135,7 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
     if not isinstance(overfit, (int, float)) or isinstance(overfit, bool) or overfit < 0 or overfit != int(overfit):
         raise UserError(
             f"trainer.overfit_batches={overfit}: the value must be a number of batches (1, 2, ...), or 0 for "
-            "all. For a "
-            "fraction of the training set use trainer.limit_train_batches=0.1."
+            "all. For a fraction of the training set use trainer.limit_train_batches=0.1."
         )
     if deterministic not in (True, False, "warn", None):
         raise UserError(f"trainer.deterministic={deterministic}: the value must be true, false or warn.")
@@ -152,8 +151,7 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
     if number and not (0 < interval <= 1 or (isinstance(interval, int) and interval >= 1)):
         raise UserError(
             f"trainer.val_check_interval={interval}: the value must be a number of batches (1, 2, ...) or a "
-            "fraction of "
-            "the epoch (more than 0, at most 1.0)."
+            "fraction of the epoch (more than 0, at most 1.0)."
         )
     if isinstance(trainer["max_time"], (int, float)):  # YAML parses 10:00:00:00 as a base-60 number
         raise UserError(
