@@ -69,7 +69,7 @@ def test_a_run_with_an_adapter_compiles_its_blocks(mfer: Mfer, capsys: pytest.Ca
 
 def test_a_frozen_backbone_and_an_adapter_are_one_too_many(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
     assert mfer(*VIT, "freeze=backbone", "freeze.epochs=1", "weights=imagenet") == 2
-    assert "adapter=lora keeps the backbone frozen throughout: use freeze=none" in capsys.readouterr().err
+    assert "adapter=lora already freezes the backbone: use freeze=none" in capsys.readouterr().err
 
 
 @pytest.mark.slow

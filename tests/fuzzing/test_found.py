@@ -66,7 +66,7 @@ def test_a_refusal_writes_out_what_moves_a_cursor_and_cuts_off_endless_words() -
     [
         ("name: a\n b: [\n", r"mine\.yaml, line 2: this is no YAML file"),
         ("name: \0", r"mine\.yaml: this is no YAML file"),
-        ("name: mine\nclassification: null\n", "loss.classification=None: a loss classifies"),
+        ("name: mine\nclassification: null\n", "loss.classification=None: a classification loss is required"),
     ],
 )
 def test_a_yaml_file_with_a_mistake_is_refused_by_its_name_and_line(tmp_path: Path, text: str, said: str) -> None:

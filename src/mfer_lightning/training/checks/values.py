@@ -1,4 +1,4 @@
-"""Reject out-of-range values and unknown names of options that no class checks itself.
+"""Reject out-of-range values and unknown names of options that no class checks.
 
 Arguments of a class are checked only by that class (:mod:`mfer_lightning.training.checks.trial_build`).
 """
@@ -59,7 +59,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "trainer.profiler": ("steps", "simple", "advanced", "pytorch"),
 }
 
-#: Why a plausible value of an option, or any other value, is not legal.
+#: Option, or ``option=value`` -> why the value is not legal.
 _REASONS = {
     "preprocess.colour": "the value must be RGB or BGR, the channel order that the weights were trained on "
     "(weights.colour= is another name for the option).",
@@ -145,8 +145,9 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
     number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
     if interval is not None and not number:
         raise UserError(
-            f"trainer.val_check_interval={interval}: validation by time happens at other steps in each start, so a "
-            "run could not be resumed exactly. Use a number of batches, or a fraction of the epoch, e.g. 0.5."
+            f"trainer.val_check_interval={interval}: validation at time intervals happens at different steps after "
+            "each start, so a run could not be resumed exactly. Use a number of batches, or a fraction of the epoch, "
+            "e.g. 0.5."
         )
     if number and not (0 < interval <= 1 or (isinstance(interval, int) and interval >= 1)):
         raise UserError(
@@ -182,5 +183,5 @@ def _check_devices(devices: Any) -> None:
 def _check_places(config: Mapping[str, Any]) -> None:
     for option in ("paths.data", "paths.runs", "paths.cache", "weights", "backbone.name"):
         if look_up(config, option) == "":
-            raise UserError(f"{option}= has no value: give one, or leave out the option.")
+            raise UserError(f"{option}= has no value: set one, or remove the option.")
     check_name(config["name"])
