@@ -59,8 +59,8 @@ def test_figures_on_the_right_side_of_every_bound_are_reached(gpu: ModuleType, t
     ("changes", "what"),
     [
         ({"compiled": 1_999.0}, ["compiled training step, faces/s"]),
-        ({"first": 30.5}, ["its first call with an empty cache, s"]),
-        ({"first": float("nan")}, ["its first call with an empty cache, s"]),
+        ({"first": 30.5}, ["first call of the compiled step with an empty cache, s"]),
+        ({"first": float("nan")}, ["first call of the compiled step with an empty cache, s"]),
     ],
 )
 def test_a_figure_on_the_wrong_side_is_not_reached(
@@ -109,6 +109,6 @@ def test_a_rehearsal_runs_and_leaves_every_figure(gpu: ModuleType, tmp_path: Pat
         [sys.executable, str(SCRIPT), str(tmp_path), "--rehearse", *wanted], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    without = [line for line in done.stdout.splitlines() if line.endswith(": no figure")]
+    without = [line for line in done.stdout.splitlines() if line.endswith(": no result")]
     assert all(line.startswith("dense convolution") for line in without), without
     assert json.loads((tmp_path / "profile.json").read_text(encoding="utf-8"))["rows"]
