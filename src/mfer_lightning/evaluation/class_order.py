@@ -96,7 +96,7 @@ def doubt_class_order(
     n = max(int(faces.sum()), 1)
     accuracy, accuracy_if = float(np.trace(counts) / n), float(counts[np.arange(len(names)), order].sum() / n)
     pairs = {names[k]: names[order[k]] for k in moved}
-    said = ", ".join(f"{share[k, order[k]]:.0%} of {names[k]} is called {names[order[k]]}" for k in moved)
+    said = ", ".join(f"{share[k, order[k]]:.0%} of {names[k]} is predicted as {names[order[k]]}" for k in moved)
     what = (
         f"the names of {' and '.join(pairs)} seem to be swapped"
         if len(pairs) == 2

@@ -65,7 +65,7 @@ def compile_model(model: FERModel, compile: Any, batch_size: int, faces: float =
     wanted = check_compile(compile)
     if wanted is False or (wanted == "auto" and not _pays(model, faces)):
         return False
-    from mfer_lightning.callbacks.compilation import use_lasting_cache  # brings Lightning
+    from mfer_lightning.callbacks.compilation import use_lasting_cache  # imports Lightning
 
     def warn(error: Exception) -> None:
         print(f"Warning: {NO_COMPILER}: {short_reason(error)}", file=sys.stderr, flush=True)

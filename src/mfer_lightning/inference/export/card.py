@@ -117,7 +117,7 @@ def _number(node: Any, name: str) -> float | None:
 
 
 def _licence(description: Mapping[str, Any]) -> dict[str, str]:
-    """The licence as model hubs read it: that of the data, if nothing else went into the weights."""
+    """Return the licence entries of a model card: the licence of the data, if training began with random weights."""
     known = find_dataset(description.get("dataset"))
     scratch = (description.get("config") or {}).get("weights") == "none"
     if known is not None and known.licence_id and scratch:

@@ -53,7 +53,7 @@ def write_export(
     Raises:
         UserError: if the folder is in use, or cannot be written.
     """
-    # imported here because it brings the datasets, and with them Lightning, which reading does not need
+    # imported here because it imports the datasets and Lightning, which reading does not need
     from mfer_lightning.inference.export.card import model_card
 
     target = Path(folder).expanduser()
