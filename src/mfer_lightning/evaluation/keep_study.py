@@ -132,7 +132,7 @@ def _kept(stored: StoredResult, name: str) -> ArchivedRun:
         if folder is not None:
             raise UserError(
                 f"Nothing was kept: the {part} of {stored.folder} contains the personal folder {folder}, but "
-                "kept numbers are meant to be published. Change it there, or leave out this run."
+                "archives are meant to be published. Change it there, or leave out this run."
             )
     return ArchivedRun(name, json.loads(texts[RESULT]), table, metrics)
 
@@ -166,6 +166,6 @@ def _relative(path: str, paths: PathRemover, folder: Path) -> str:
         return path[len(root) + 1 :]
     raise UserError(
         f"Nothing was kept: a table of {folder} contains the face {path}, which is not in the dataset's folder "
-        f"({paths.root or 'not recorded'}), but kept numbers are meant to be published. Make the column path "
+        f"({paths.root or 'not recorded'}), but archives are meant to be published. Make the column path "
         "relative to it."
     )

@@ -195,7 +195,7 @@ class OnnxModel:
         alignment = said.alignment.get("template") if isinstance(said.alignment, Mapping) else said.alignment
         return (
             f"OnnxModel({str(self.source)!r}: {', '.join(said.class_names)}; faces aligned to "
-            f"{alignment or 'nothing stated'}, {said.size} pixels; {said.views.words or 'one view'}; "
+            f"{alignment or 'an unknown template'}, {said.size} pixels; {said.views.words or 'one view'}; "
             f"quantized: {said.quantized})"
         )
 

@@ -65,7 +65,7 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
         Column("difference", numeric=True, about="method minus the other in points, 95% interval over seeds and faces"),
         Column("p (Holm)", numeric=True, about="corrected for the planned contrasts of the family only"),
         Column(
-            "could be seen",
+            "detectable",
             numeric=True,
             about="true difference in points detected four times in five, with this correction",
         ),
@@ -138,7 +138,7 @@ def in_figure(planned: Planned) -> str:
     if comparison.verdict == "undecided":
         return "undecided: too few seeds"
     if planned.outcome in ("tie", "undecided") and comparison.smallest_detectable is not None:
-        words += f"; {points(comparison.smallest_detectable)} points could be seen"
+        words += f"; {points(comparison.smallest_detectable)} points detectable"
     return words
 
 
@@ -187,9 +187,7 @@ def _briefly(p: Planned) -> str:
     comparison = p.comparison
     if comparison is None or comparison.smallest_detectable is None:
         return f"{p.contrast.name} (nothing to compare, too few seeds, or equal predictions)"
-    return (
-        f"{p.contrast.name} ({signed(comparison.difference)}, {points(comparison.smallest_detectable)} could be seen)"
-    )
+    return f"{p.contrast.name} ({signed(comparison.difference)}, {points(comparison.smallest_detectable)} detectable)"
 
 
 def _in_brackets(parts: Sequence[str]) -> str:

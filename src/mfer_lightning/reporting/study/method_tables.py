@@ -65,7 +65,7 @@ def main_table(section: Section, metric: str) -> Table:
         Column("difference", numeric=True, about="from the baseline in points, 95% interval over seeds and faces"),
         Column("p (Holm)", numeric=True, about="corrected for all comparisons of this table"),
         Column(
-            "could be seen",
+            "detectable",
             numeric=True,
             about="true difference in points detected four times in five, with this correction",
         ),
