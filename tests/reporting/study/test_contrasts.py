@@ -326,7 +326,7 @@ def test_finding_names_claim_metrics_and_smallest_detectable_difference(study: P
     assert null.endswith(f"a true one of {smallest} points would have been detected four times in five.")
     assert summary(plan, found, "accuracy") == (
         "Planned contrasts: 1 confirmed (attention), 1 undecided (loss). From plan.yaml; by accuracy, which the file "
-        "leaves open, Holm-corrected only over these 2."
+        "does not specify, Holm-corrected only over these 2."
     )
 
 

@@ -112,7 +112,7 @@ def _length(config: Config) -> Iterator[tuple[bool, str]]:
     yield (
         epochs in (None, -1) and trainer["max_steps"] == -1,
         f"trainer.max_epochs={'null' if epochs is None else epochs} does not limit the run, but schedules need its "
-        "length: set trainer.max_steps, or a number of epochs.",
+        "length: set trainer.max_steps=..., or a number of epochs.",
     )
     yield (
         trainer["check_val_every_n_epoch"] is None and not isinstance(interval, int),
