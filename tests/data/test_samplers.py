@@ -50,7 +50,7 @@ def test_shuffle_visits_every_face_once_in_a_new_order_each_epoch() -> None:
 
 
 def test_order_is_pinned() -> None:
-    """A fixed order: results must not change with a new version of NumPy or torch."""
+    """The order is fixed: results must not change with the version of NumPy or torch."""
     sampler = TrainSampler(np.zeros(8, dtype=np.int64), seed=0)
     assert [p for _, p in sampler] == PINNED
 
