@@ -113,7 +113,7 @@ def test_study_over_folds_gives_one_aggregate_metric(mfer: Mfer, tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_faces_of_whole_frames_are_detected(mfer: Mfer, tmp_path: Path) -> None:
+def test_faces_in_full_frames_are_detected(mfer: Mfer, tmp_path: Path) -> None:
     photo = pytest.importorskip("skimage.data").astronaut()[:, :, ::-1]
     root = tmp_path / "data" / "caer-s"
     frames = {"train": 10, "test": 1}  # enough for a validation set held out from train

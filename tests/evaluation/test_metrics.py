@@ -94,7 +94,7 @@ class TestAgainstLibraries:
         )
 
 
-class TestByHand:
+class TestHandComputed:
     def test_small_example_computed_by_hand(self) -> None:
         #                       truth 0: 3 of 4 right, one predicted 1; truth 1: 1 of 2 right, one predicted 0
         found = evaluate(hand_table([0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 0], 2))

@@ -120,7 +120,7 @@ class TestKeptNetwork:
         assert float(state["network.w"]) == 1.0
 
 
-class TestMistakes:
+class TestErrors:
     @pytest.mark.parametrize(("option", "value"), [("forget_rate", 1.0), ("forget_rate", -0.1), ("ramp_epochs", 0)])
     def test_out_of_range_argument(self, option: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"`{option}`"):

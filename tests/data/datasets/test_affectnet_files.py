@@ -275,7 +275,7 @@ class TestClassFolders:
             read_affectnet(write_class_folders(tmp_path, {"train": 4}, ["anger", "boredom"]))
 
 
-class TestMistakes:
+class TestErrors:
     def test_missing_folder(self, tmp_path: Path) -> None:
         with pytest.raises(UserError) as error:
             read_affectnet(tmp_path / "nowhere")
