@@ -57,7 +57,7 @@ def test_partial_copies_are_compared_with_the_release(tmp_path: Path) -> None:
         notes[layout] = " ".join(datamodule.notes)
     assert "val holds 16 images by the rule 'label', a whole copy 4,000" in notes["csv"]
     assert "val holds 16 images by the rule 'label', a whole copy 3,999" in notes["npy"]
-    assert "val holds" not in notes["folders"]  # which release it was made of is not known
+    assert "val holds" not in notes["folders"]  # the original release is unknown
     assert all("a whole copy 287,651" in note for note in notes.values())
 
 
