@@ -272,7 +272,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("checkpoint={run}", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),
         (("predictions={run}/predictions_test.csv", "lists.occlusion=3"), "There is no list 3"),
         (("predictions={run}/predictions_test.csv", "lists.x={run}/metrics.csv"), "lists.x: none of its"),
-        (("checkpoint={run}", "suite=explain", "calibrate=true"), "calibrate=true belongs to suite=standard"),
+        (("checkpoint={run}", "suite=explain", "calibrate=true"), "calibrate=true works only with suite=standard"),
         (("checkpoint={run}/config.yaml",), "cannot be read as a checkpoint"),
     ],
 )
@@ -291,7 +291,7 @@ def test_a_mistake_is_one_message(
 def test_a_run_s_own_results_are_never_overwritten(what: str, trained: Path, capsys: pytest.CaptureFixture) -> None:
     before = {path: path.read_bytes() for path in trained.rglob("*.*") if path.is_file()}
     assert mfer("evaluate", what.format(run=trained), f"output={trained}") == 2
-    assert "is a run's own folder" in capsys.readouterr().err
+    assert "is the folder of a training run" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
 
 

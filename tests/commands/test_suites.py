@@ -80,7 +80,7 @@ def test_a_quick_card_says_that_it_is_one(trained: Path, tmp_path: Path, capsys:
     assert card_in(tmp_path / "workers")["curves"] == card["curves"]  # whoever changes the faces
     assert card["n"] == pytest.approx(16, abs=4)
     assert card["n_of_split"] == 37
-    assert f"quick: {card['n']} of 37 faces, stratified (robustness.limit)" in card["notes"]
+    assert f"a stratified sample of {card['n']} of 37 faces (robustness.limit)" in card["notes"]
     assert card["batch"] is None
     assert not card["summary"]["corruptions"]["whole"]
     assert "quick:" in capsys.readouterr().out
@@ -167,7 +167,7 @@ def test_the_worst_mistakes_are_explained(trained: Path, capsys: pytest.CaptureF
         np.testing.assert_allclose(maps["attention_stage3_mean"].sum(axis=(1, 2)), 1, atol=5e-3)
     for figure in ("gradcam", "attention"):
         assert (folder / "figures" / f"{figure}.png").stat().st_size > 5000
-    assert "surest mistakes" in capsys.readouterr().out
+    assert "most confident mistakes" in capsys.readouterr().out
 
 
 @pytest.mark.slow
