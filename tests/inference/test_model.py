@@ -148,7 +148,7 @@ def test_missing_and_foreign_weights_are_named() -> None:
     weights = dict(network.state_dict())
     name = next(iter(weights))
     weights["extra"] = weights.pop(name)
-    with pytest.raises(UserError, match=f"{name} is missing; extra is not the network's"):
+    with pytest.raises(UserError, match=f"{name} is missing; extra is not in the network"):
         build_model(describe(network), weights, Path("x.ckpt"))
 
 
