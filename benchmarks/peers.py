@@ -232,7 +232,7 @@ def markdown(task: str, result: Mapping) -> str:
     dropped = f", without {', '.join(result['left_out'])}" if result["left_out"] else ""
     n = result["figures"][names[0]]["n"]
     lines = [f"### {TASKS[task]}: {n} faces{dropped}", ""]
-    lines += ["| model | accuracy % | mean-class % | no face | accuracy where found % |", "|---|---|---|---|---|"]
+    lines += ["| model | accuracy % | mean-class % | no face | accuracy on detected faces % |", "|---|---|---|---|---|"]
     for name, one in result["figures"].items():
         cells = [share(one["accuracy"], one["accuracy_interval"])]
         cells += [share(one["mean_class_accuracy"], one["mean_class_interval"])]
@@ -246,7 +246,7 @@ def markdown(task: str, result: Mapping) -> str:
     if result["pairs"]:
         lines += [
             "",
-            "| a | b | a less b, points | a alone right | b alone right | p (Holm) |",
+            "| a | b | a - b, points | only a correct | only b correct | p (Holm) |",
             "|---|---|---|---|---|---|",
         ]
         for pair in result["pairs"]:

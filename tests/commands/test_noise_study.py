@@ -84,5 +84,5 @@ def test_the_contrasts_mean_one_method_each_and_are_the_registered_families(tmp_
 
 
 def test_it_is_said_that_nothing_was_run() -> None:
-    assert "registered, **not run**" in REGISTERED
+    assert "preregistered, **not run yet**" in REGISTERED
     assert not list((ROOT / "studies" / STUDY).glob("*.npz")), "the page must say what was found"
