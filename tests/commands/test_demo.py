@@ -16,7 +16,7 @@ from commands.conftest import Mfer
         (["checkpoint=x", "port=http"], "a whole number"),
         (["checkpoint=x", "max_pixels=0"], "max_pixels=0"),
         (["checkpoint=x", "share=true"], "There is no option `share`"),
-        (["checkpoint=x,y", "-m"], "one page"),
+        (["checkpoint=x,y", "-m"], "does not support -m"),
     ],
 )
 def test_mistakes_are_one_sentence(mfer: Mfer, capsys: pytest.CaptureFixture, arguments: list[str], said: str) -> None:

@@ -254,7 +254,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("checkpoint={run}", "loader.eval_batch_size=0"), "must be at least 1"),
         (("checkpoint={run}", "seed=1"), "There is no option `seed`"),
         (("checkpoint={run}", "flip=maybe"), "flip"),
-        (("checkpoint={run}", "shift=3"), "from 0 (not at all) to 0.25"),
+        (("checkpoint={run}", "shift=3"), "from 0 (no shift) to 0.25"),
         (("predictions=nothing.csv",), "nothing.csv"),
         (("predictions={run}/predictions_test.csv", "dataset=facs"), "dataset=facs needs a model"),
         (("predictions={run}/predictions_test.csv", "flip=true"), "flip=True needs a model"),
@@ -262,7 +262,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("predictions={run}/predictions_test.csv", "suite=robustness"), "suite=robustness needs a model"),
         (("predictions={run}/predictions_test.csv", "split=val"), "split=val needs a model"),
         (("predictions={run}/predictions_test.csv", "dataset.occlusion=1"), "dataset.occlusion=1 needs a model"),
-        (("checkpoint={run}", "dataset.occlusion=0,1"), "add -m to take each"),
+        (("checkpoint={run}", "dataset.occlusion=0,1"), "add -m to run each"),
         (("checkpoint={run}", "suite=robust"), "did you mean 'robustness'"),
         (
             ("checkpoint={run}", "suite=explain", "lists.occlusion=a.txt"),

@@ -70,7 +70,7 @@ def test_a_pair_that_cannot_be_measured_is_named_and_the_others_are_measured(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("checkpoint=[runs/a,runs/b]",), "name the datasets"),
+        (("checkpoint=[runs/a,runs/b]",), "give the datasets"),
         (("checkpoint=runs/a", "datasets=[facs]", "dataset=facs"), "cannot be combined with datasets"),
         (("checkpoint=runs/a", "datasets=[facs]", "dataset.size=32"), "cannot be combined with datasets"),
         (("checkpoint=runs/a", "datasets=[facs]", "suite=robustness"), "suite cannot be combined with datasets"),

@@ -213,7 +213,7 @@ def test_without_the_package_nothing_is_predicted_first(
         (("suite=robustness", "robustness.border=pink"), "robustness.border=pink"),
         (("suite=robustness", "robustness.limt=3"), "limit"),
         (("suite=robustness", "lists.occlusion=nothing.txt"), "There is no list nothing.txt"),
-        (("suite=robustness", "lists.occlusion=3"), "There is no list 3: give a text or csv file"),
+        (("suite=robustness", "lists.occlusion=3"), "There is no list 3. Give a text or csv file"),
         (("suite=robustness", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),
         (("suite=explain", "explain.choice=best"), "explain.choice=best"),
         (("suite=explain", "explain.method=cam"), "explain.method=cam"),
@@ -221,7 +221,7 @@ def test_without_the_package_nothing_is_predicted_first(
         (("suite=explain", "explain.stage=7"), "explain.stage=7"),
         (("suite=explain", "explain.target=joyful"), "explain.target=joyful"),
         (("suite=explain", "explain.rows=[99999]"), "99999 is not in the test split"),
-        (("suite=explain", "explain.rows=[]"), "give 1 to 200 numbers"),
+        (("suite=explain", "explain.rows=[]"), "must be 1 to 200 row numbers"),
     ],
 )
 def test_a_mistake_is_one_message(

@@ -64,8 +64,8 @@ def test_a_refusal_writes_out_what_moves_a_cursor_and_cuts_off_endless_words() -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name: a\n b: [\n", r"mine\.yaml, line 2: this is no YAML file"),
-        ("name: \0", r"mine\.yaml: this is no YAML file"),
+        ("name: a\n b: [\n", r"mine\.yaml, line 2: this is not a valid YAML file"),
+        ("name: \0", r"mine\.yaml: this is not a valid YAML file"),
         ("name: mine\nclassification: null\n", "loss.classification=None: a loss classifies"),
     ],
 )

@@ -173,9 +173,7 @@ def test_a_plugin_is_allowed_for_the_block_alone(lab: Path, monkeypatch: pytest.
 
 
 def test_a_checkpoint_says_which_plugins_it_lacks() -> None:
-    assert (
-        missing_plugins({"plugins": ["my_lab", 3, "../x"]}) == " It was trained with plugins=[my_lab]: give the same."
-    )
+    assert missing_plugins({"plugins": ["my_lab", 3, "../x"]}) == " It was trained with plugins=[my_lab]: use the same."
     assert not missing_plugins({"plugins": "my_lab"})
     assert not missing_plugins(None)
 
