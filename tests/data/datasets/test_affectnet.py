@@ -55,10 +55,10 @@ def test_whole_copies_are_counted_by_the_release(tmp_path: Path) -> None:
         datamodule = AffectNetDataModule(writer(tmp_path / layout))
         datamodule.setup("predict")
         notes[layout] = " ".join(datamodule.notes)
-    assert "val holds 16 images by the rule 'label', a whole copy 4,000" in notes["csv"]
-    assert "val holds 16 images by the rule 'label', a whole copy 3,999" in notes["npy"]
+    assert "val has 16 images under the rule 'label', but a complete copy has 4,000" in notes["csv"]
+    assert "val has 16 images under the rule 'label', but a complete copy has 3,999" in notes["npy"]
     assert "val holds" not in notes["folders"]  # which release it was made of is not known
-    assert all("a whole copy 287,651" in note for note in notes.values())
+    assert all("a complete copy has 287,651" in note for note in notes.values())
 
 
 def test_without_the_validation_part_training_works(tmp_path: Path) -> None:
