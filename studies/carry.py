@@ -1,9 +1,9 @@
-"""Carry a study from one machine to the next, without looking at its figures.
+"""Move a study from one machine to another without inspecting its results.
 
 ``python studies/carry.py keep studies/<study> runs/<study>`` keeps the numbers of the finished runs (no images, no
 weights) in ``studies/<study>/runs.npz``, for version control. ``python studies/carry.py restore studies/<study>
-runs/<study>`` unpacks them where the study's script takes their runs for finished and starts only the others. To keep
-some seeds alone, name their runs: ``... keep studies/<study> runs/<study>/*-s0-*``.
+runs/<study>`` unpacks them, so that the script of the study treats these runs as finished and starts only the others.
+To keep only some seeds, name their runs: ``... keep studies/<study> runs/<study>/*-s0-*``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def keep(study: Path, runs: Sequence[Path]) -> str:
 
 
 def restore(study: Path, folder: Path) -> str:
-    """Unpack the kept runs that are not finished in a folder of runs, after a check of all of them."""
+    """Check all kept runs, then unpack those that are not finished in a folder of runs."""
     runs = read_archive(study / ARCHIVE)
     new = []
     for run in runs:
@@ -49,7 +49,7 @@ def restore(study: Path, folder: Path) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     try:
         if len(words) >= 3 and words[0] == "keep":
             print(keep(Path(words[1]), list(map(Path, words[2:]))))

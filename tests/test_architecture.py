@@ -20,12 +20,12 @@ def file_index():
     return file_index
 
 
-def test_the_list_of_files_is_that_of_the_tree(file_index):
+def test_list_of_files_matches_the_tree(file_index):
     text = file_index.PAGE.read_text(encoding="utf-8")
     assert text == file_index.page(text, file_index.index()), "run python docs/tools/file_index.py"
 
 
-def test_every_file_says_in_one_line_what_it_does(file_index):
+def test_every_file_has_a_one_line_description(file_index):
     lines = {str(f.relative_to(ROOT)): file_index.summary(f) for f in file_index.PACKAGE.rglob("*.py")}
     assert len(lines) > 200
     assert not {name: line for name, line in lines.items() if not 10 <= len(line) <= 160}

@@ -58,7 +58,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[" ".join(a) for a, _ in WRONG])
-def test_a_wrong_command_line_is_one_message_and_exit_code_2(
+def test_invalid_command_line_gives_one_message_and_exit_code_2(
     arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     done = mfer(*arguments, cwd=tmp_path)
@@ -68,13 +68,13 @@ def test_a_wrong_command_line_is_one_message_and_exit_code_2(
     assert not list(tmp_path.iterdir()), "a rejected command leaves no files"
 
 
-def test_the_traceback_is_there_for_those_who_want_it(tmp_path: Path) -> None:
+def test_traceback_can_be_requested(tmp_path: Path) -> None:
     done = mfer("loss=dfs", cwd=tmp_path, HYDRA_FULL_ERROR="1")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
 
 
-def test_the_signature_command_composes_the_paper_s_network(tmp_path: Path) -> None:
+def test_readme_command_composes_the_paper_network(tmp_path: Path) -> None:
     done = mfer("dataset=affectnet8", "loss=dsf", "--cfg", "job", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "name: convnext_base" in done.stdout
@@ -82,7 +82,7 @@ def test_the_signature_command_composes_the_paper_s_network(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_absent_data_is_one_message_that_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_missing_data_error_names_the_paths_searched(tmp_path: Path) -> None:
     """The other datasets: tests/commands/test_check.py."""
     done = mfer("dataset=affectnet8", f"paths.data={tmp_path}/none", cwd=tmp_path)
     assert done.returncode == 2, done.stderr

@@ -29,14 +29,14 @@ COMMANDS = [here for _, here in ROWS if here.split()[0] == "mfer"]
 CALLS = [here for _, here in ROWS if here.split()[0] != "mfer"]
 
 
-def test_the_page_has_rows_of_both_kinds() -> None:
+def test_page_has_commands_and_calls() -> None:
     assert len(COMMANDS) > 60
     assert len(CALLS) >= 10
     assert len(ROWS) == len(re.findall(r"^\| (?!There|---)", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_says_what_the_page_says(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_has_the_documented_effect(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     verb, rest = split_verb(shlex.split(command)[1:])
     if verb != "train":
         assert _run([verb, *rest, "--cfg", "job"]) == 0
@@ -65,7 +65,7 @@ class _Names(dict[str, Any]):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_call_fits_its_function(call: str) -> None:
+def test_call_matches_the_function_signature(call: str) -> None:
     tree = ast.parse(call, mode="eval").body
     assert isinstance(tree, ast.Call)
     arguments = [ast.literal_eval(a) for a in tree.args]

@@ -19,16 +19,14 @@ def free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=10**12, used=0, free=size))
 
 
-def test_too_little_space_names_what_is_needed_what_is_free_and_where(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_low_disk_space_error_names_required_free_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free(monkeypatch, 3_000_000)
     require_space(tmp_path, 3_000_000, "the run")
     with pytest.raises(UserError, match=r"the run: it needs 2\.5 GB, and .* has 3\.0 MB free.*paths\.runs"):
         require_space(tmp_path / "not" / "there" / "yet", 2_500_000_000, "the run")
 
 
-def test_a_checkpoint_is_not_begun_without_room_and_the_old_one_stays(
+def test_checkpoint_without_room_is_not_started_and_the_old_one_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, writer = tmp_path / "last.ckpt", AtomicCheckpointIO()
@@ -41,7 +39,7 @@ def test_a_checkpoint_is_not_begun_without_room_and_the_old_one_stays(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_disk_that_fills_up_while_writing_is_one_sentence_and_the_old_file_stays(
+def test_full_disk_during_writing_raises_one_clear_error_and_keeps_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.txt"
@@ -58,7 +56,7 @@ def test_a_disk_that_fills_up_while_writing_is_one_sentence_and_the_old_file_sta
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_below_torch_save_is_an_os_error_again(tmp_path: Path) -> None:
+def test_full_disk_in_torch_save_raises_os_error(tmp_path: Path) -> None:
     from mfer_lightning.callbacks.atomic_io import write_checkpoint
 
     if not Path("/dev/full").exists():
@@ -77,7 +75,7 @@ def test_a_full_disk_below_torch_save_is_an_os_error_again(tmp_path: Path) -> No
         (b"one\n" + b"x" * 200_000, b"one\n"),
     ],
 )
-def test_an_incomplete_last_line_is_cut_off(content: bytes, kept: bytes, tmp_path: Path) -> None:
+def test_incomplete_last_line_is_removed(content: bytes, kept: bytes, tmp_path: Path) -> None:
     path = tmp_path / "lines"
     drop_partial_line(path)
     assert not path.exists()
@@ -86,7 +84,7 @@ def test_an_incomplete_last_line_is_cut_off(content: bytes, kept: bytes, tmp_pat
     assert path.read_bytes() == kept
 
 
-def test_the_settings_of_a_folder_are_written_once_and_compared_then(tmp_path: Path) -> None:
+def test_folder_settings_are_written_once_and_compared_afterwards(tmp_path: Path) -> None:
     stored = tmp_path / "folder" / "settings.json"
     assert changed_settings(stored, {"size": 3, "name": "a"}) == {}
     assert changed_settings(stored, {"size": 4, "name": "a", "more": 1}) == {"size": 3, "more": None}

@@ -42,7 +42,7 @@ def tracked() -> list[Path]:
     return [path for name in listing.decode().split("\0") if name and (path := ROOT / name).is_file()]
 
 
-def test_source_files_stay_small():
+def test_source_files_are_small():
     lengths = {
         str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
         for path in sorted((ROOT / "src").rglob("*.py"))
@@ -63,7 +63,7 @@ def test_no_machine_paths(tracked):
     assert not found
 
 
-def test_every_choice_is_commented_at_its_head():
+def test_every_choice_starts_with_a_comment():
     choices = sorted((ROOT / "conf").rglob("*.yaml"))
     assert choices
     assert not [
@@ -72,7 +72,7 @@ def test_every_choice_is_commented_at_its_head():
     assert not list((ROOT / "conf").rglob("*.yml"))  # Hydra finds only .yaml
 
 
-def test_no_heavy_files(tracked):
+def test_no_large_files(tracked):
     sizes = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked}
     studies = {name: size for name, size in sizes.items() if name.startswith("studies/")}
     archives = {name for name in studies if name.endswith("/runs.npz")}  # one holds all runs of a study
@@ -85,14 +85,14 @@ def test_no_heavy_files(tracked):
 
 @pytest.mark.parametrize("folder", ["work", "root", "tmp", "home/someone"])
 @pytest.mark.parametrize("line", ["data: /{}/sets", 'root = "/{}/x"', "(see /{}/a.txt)", "--out=/{}/b", "file:///{}/c"])
-def test_a_machine_path_is_seen(line, folder):
+def test_machine_path_is_detected(line, folder):
     assert machine_paths("first\n" + line.format(folder)) == ["2: " + line.format(folder)]
 
 
 @pytest.mark.parametrize(
     "line", ["https://example.org/work/x", "runs/tmp/x", "${paths.root}/tmp/x", "~/work/x", "./root/"]
 )
-def test_addresses_and_relative_paths_are_none(line):
+def test_urls_and_relative_paths_are_allowed(line):
     assert not machine_paths(line)
 
 
@@ -107,5 +107,5 @@ def test_addresses_and_relative_paths_are_none(line):
         ("", False),
     ],
 )
-def test_what_counts_as_a_head_comment(text, said):
+def test_head_comments_are_recognised(text, said):
     assert has_head_comment(text) is said

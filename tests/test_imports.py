@@ -54,7 +54,7 @@ def module_names() -> list[str]:
     return [".".join(p[:-1] if p[-1] == "__init__" else p) for p in parts]
 
 
-def test_the_top_level_imports_nothing_heavy():
+def test_top_level_import_is_light():
     # This decides whether --help responds immediately or after several seconds.
     code = "import sys; before = set(sys.modules); import mfer_lightning; print(*set(sys.modules) - before)"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
@@ -69,7 +69,7 @@ def test_every_folder_of_modules_is_a_package():
     assert not [str(f.relative_to(PACKAGE)) for f in folders if not (f / "__init__.py").is_file()]
 
 
-def test_no_modules_import_one_another_in_a_circle():
+def test_no_circular_imports():
     # Imports within functions and for type checking count as well.
     grimp = pytest.importorskip("grimp", reason="comes with import-linter, a tool of developers")
     graph = grimp.build_graph("mfer_lightning", cache_dir=None)
@@ -91,7 +91,7 @@ def survey(tmp_path_factory) -> dict:
 
 
 @pytest.mark.slow  # it loads torch, Lightning, timm, Albumentations and the rest once
-def test_every_module_imports_on_its_own(survey):
+def test_every_module_can_be_imported_alone(survey):
     assert not survey["failed"], "\n".join(f"{name}\n{trace}" for name, trace in survey["failed"].items())
 
 

@@ -12,18 +12,18 @@ from mfer_lightning.memory import keep_freed_memory
 
 
 @pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD"])
-def test_a_users_own_allocator_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_allocator_settings_are_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "1")
     assert not keep_freed_memory()
 
 
-def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_platforms_are_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_freed_memory()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
-def test_a_freed_block_is_used_again_without_new_pages() -> None:
+def test_freed_block_is_reused_without_page_faults() -> None:
     """Count page faults of twenty consecutive blocks of 32 MB, with and without keeping freed memory."""
     code = """
 import resource, sys

@@ -58,7 +58,7 @@ def here(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[
 @pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_notebook_runs_in_its_small_version(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_runs_in_its_small_version(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from IPython.core.interactiveshell import InteractiveShell
 
     monkeypatch.setenv("MFER_NOTEBOOKS", "fast")
@@ -78,14 +78,14 @@ def test_a_notebook_runs_in_its_small_version(path: Path, tmp_path: Path, monkey
 @pytest.mark.slow
 @pytest.mark.timeout(3600)  # they train: minutes each on a quick machine
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_notebook_runs_as_it_is(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_runs_unchanged(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MFER_NOTEBOOKS", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     run(path, tmp_path)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_outputs_are_light_and_without_errors(path: Path) -> None:
+def test_outputs_are_small_and_without_errors(path: Path) -> None:
     assert path.stat().st_size < SIZE
     outputs = [o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])]
     assert not [o for o in outputs if o["output_type"] == "error"]

@@ -16,7 +16,7 @@ def jupyter_console(**options: object) -> Console:
     return Console(force_jupyter=True, file=io.StringIO())
 
 
-def test_in_a_notebook_without_ipywidgets_nothing_is_shown_and_nothing_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_without_ipywidgets_shows_no_bar_and_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "find_spec", lambda name: None)
     monkeypatch.setattr(progress, "Console", jupyter_console)
     with warnings.catch_warnings():
@@ -28,7 +28,7 @@ def test_in_a_notebook_without_ipywidgets_nothing_is_shown_and_nothing_warns(mon
             say("drawing")
 
 
-def test_on_a_terminal_the_words_of_a_status_change() -> None:
+def test_status_text_is_updated_on_a_terminal() -> None:
     console = Console(force_terminal=True, width=40, file=io.StringIO())
     with status("reading", console) as say:
         say("drawing")

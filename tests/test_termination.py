@@ -18,7 +18,7 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_block_is_left_with_one_line_and_everything_is_as_before(capsys: pytest.CaptureFixture) -> None:
+def test_block_ends_with_one_line_and_restores_the_handlers(capsys: pytest.CaptureFixture) -> None:
     def state() -> tuple[object, ...]:
         handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGCHLD)]
         return (*handlers, threading.excepthook, sys.unraisablehook, received())
@@ -31,7 +31,7 @@ def test_a_block_is_left_with_one_line_and_everything_is_as_before(capsys: pytes
     assert state() == before
 
 
-def test_what_fails_after_the_signal_is_a_consequence_of_it(capsys: pytest.CaptureFixture) -> None:
+def test_errors_after_the_signal_are_suppressed(capsys: pytest.CaptureFixture) -> None:
     def block() -> None:
         try:
             terminate()
@@ -47,7 +47,7 @@ def test_what_fails_after_the_signal_is_a_consequence_of_it(capsys: pytest.Captu
     assert capsys.readouterr().err == LINE
 
 
-def test_an_error_without_the_signal_and_an_exit_stay_what_they_are(capsys: pytest.CaptureFixture) -> None:
+def test_errors_and_exits_without_the_signal_are_unchanged(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(RuntimeError), one_line_on_sigterm():
         raise RuntimeError("a defect")
     with pytest.raises(SystemExit) as stop, one_line_on_sigterm():
@@ -56,14 +56,14 @@ def test_an_error_without_the_signal_and_an_exit_stay_what_they_are(capsys: pyte
     assert capsys.readouterr().err == ""
 
 
-def test_further_ranks_say_nothing(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_ranks_print_nothing(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(SystemExit), one_line_on_sigterm():
         terminate()
     assert capsys.readouterr().err == ""
 
 
-def test_in_a_thread_nothing_is_done() -> None:
+def test_handler_is_not_installed_in_a_thread() -> None:
     def block() -> None:
         with one_line_on_sigterm():
             pass

@@ -21,7 +21,7 @@ def moved(image: np.ndarray, down: int, right: int) -> np.ndarray:
     return padded[..., most - down : most - down + height, most - right : most - right + width]
 
 
-def test_without_a_wish_there_is_the_face_alone_and_it_is_not_copied() -> None:
+def test_default_is_the_unmodified_face_without_a_copy() -> None:
     assert [view is FACES for view in ONE_VIEW.of(FACES)] == [True]
     answer = {"logits": np.arange(3)}
     assert ONE_VIEW.average(lambda _: answer, FACES) == answer
@@ -29,9 +29,7 @@ def test_without_a_wish_there_is_the_face_alone_and_it_is_not_copied() -> None:
 
 @pytest.mark.parametrize("pixels", [1, 2])
 @pytest.mark.parametrize("flip", [False, True])
-def test_views_are_the_face_and_its_copies_moved_to_the_corners_each_with_its_mirror_image(
-    pixels: int, flip: bool
-) -> None:
+def test_views_are_the_face_and_shifted_copies_with_their_mirror_images(pixels: int, flip: bool) -> None:
     views = Views(flip, pixels / 10)
     width = max(1, round(6 * pixels / 10))
     wanted = [FACES, *(moved(FACES, y * pixels, x * width) for y in (-1, 1) for x in (-1, 1))]
@@ -43,19 +41,19 @@ def test_views_are_the_face_and_its_copies_moved_to_the_corners_each_with_its_mi
         np.testing.assert_array_equal(mine, other)
 
 
-def test_tensors_give_what_arrays_give() -> None:
+def test_tensors_and_arrays_give_equal_views() -> None:
     views = Views(flip=True, shift=0.2)
     for tensor, array in zip(views.of(torch.from_numpy(FACES)), views.of(FACES), strict=True):
         assert tensor.dtype == torch.uint8
         np.testing.assert_array_equal(tensor.numpy(), array)
 
 
-def test_the_smallest_shift_is_one_pixel() -> None:
+def test_smallest_shift_is_one_pixel() -> None:
     second = list(Views(shift=0.001).of(FACES))[1]
     np.testing.assert_array_equal(second, moved(FACES, -1, -1))
 
 
-def test_answers_are_averaged_name_by_name_over_views() -> None:
+def test_outputs_are_averaged_by_name_over_views() -> None:
     views = Views(flip=True, shift=0.1)
     weight = np.random.default_rng(1).normal(size=(3, 10, 6))
 
@@ -68,7 +66,7 @@ def test_answers_are_averaged_name_by_name_over_views() -> None:
         np.testing.assert_allclose(found[name], np.mean([answer[name] for answer in each], axis=0))
 
 
-def test_a_mirrored_face_gets_the_same_answer_where_mirroring_is_averaged() -> None:
+def test_averaging_over_flips_is_symmetric() -> None:
     def predict(faces: np.ndarray) -> dict[str, Any]:
         return {"logits": (faces * np.arange(6)).sum((1, 2, 3)).astype(float)}
 
@@ -81,25 +79,25 @@ def test_a_mirrored_face_gets_the_same_answer_where_mirroring_is_averaged() -> N
 @pytest.mark.parametrize(
     "shift", [-0.01, LARGEST_SHIFT + 0.01, float("nan"), float("inf"), "wide", True, None, [1], 10**400]
 )
-def test_what_is_no_shift_is_refused_with_the_legal_range(shift: Any) -> None:
+def test_invalid_shift_lists_the_valid_range(shift: Any) -> None:
     with pytest.raises(ValueError, match=r"`shift` to be a number within \[0, 0.25\]"):
         Views(shift=shift)
 
 
-def test_a_strange_shift_cannot_flood_or_steer_a_terminal() -> None:
+def test_invalid_shift_is_shortened_and_escaped() -> None:
     with pytest.raises(ValueError, match="number within") as refused:
         Views(shift="\x1b[2J" + "x" * 10_000)  # type: ignore[arg-type]
     assert len(str(refused.value)) < 250
     assert str(refused.value).isprintable()
 
 
-def test_equal_shifts_are_equal_views_however_they_are_written() -> None:
+def test_equal_shifts_are_equal_views() -> None:
     assert Views(shift=0) == Views(shift=0.0) == ONE_VIEW
     assert repr(Views(shift=0)) == repr(ONE_VIEW)
     assert Views(shift=np.float32(0.02)) == Views(shift=0.02) == Views(shift=0.0200000001)
 
 
-def test_a_model_says_its_views_and_a_caller_may_say_others() -> None:
+def test_views_of_a_model_can_be_overridden() -> None:
     said = {"flip": True, "shift": 0.02}
     assert Views.of_metadata(said) == Views(True, 0.02)
     assert Views.of_metadata(said, flip=False) == Views(False, 0.02)
@@ -108,7 +106,7 @@ def test_a_model_says_its_views_and_a_caller_may_say_others() -> None:
     assert Views.of_metadata(Views(True, 0.1).to_config()) == Views(True, 0.1)
 
 
-def test_results_are_told_apart_by_name_and_in_words() -> None:
+def test_different_views_have_different_names_and_descriptions() -> None:
     every = [Views(flip, shift) for flip in (False, True) for shift in (0.0, 0.02, 0.04)]
     assert [views.mark for views in every][:3] == ["", "-shift0.02", "-shift0.04"]
     assert len({views.mark for views in every}) == len({views.words for views in every}) == len(every)

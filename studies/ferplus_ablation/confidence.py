@@ -1,9 +1,9 @@
-"""Why networks with the multiscale head are too sure of themselves (docs/experiments/ferplus_ablation.md, "Found").
+"""Why networks with the multiscale head are overconfident (docs/experiments/ferplus_ablation.md, "Found").
 
 python studies/ferplus_ablation/confidence.py
 
-The head's logits are the sum of three heads', each trained to the target by itself. If the sum is the reason, their
-mean, a third of it, must be as sure as a single linear head is. Read are the kept predictions on FER2013Valid.
+The logits are the sum over three heads, each trained separately to predict the target. If the sum is the reason, the
+mean, a third of it, must be as confident as a single linear head. Input: the kept predictions on FER2013Valid.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ HEADS = 3
 
 
 def row(name: str, tables: list, divisor: int) -> str:
-    """Mean error and mean confidence minus accuracy of some runs, with logits divided."""
+    """Return mean error and mean confidence minus accuracy of some runs, with divided logits."""
     errors, sure = [], []
     for table in tables:
         probabilities = softmax(table.logits / divisor, axis=1)
@@ -31,7 +31,7 @@ def row(name: str, tables: list, divisor: int) -> str:
 
 
 def main() -> None:
-    """Print three lines."""
+    """Print the three lines of the table."""
     runs = find_results([str(Path(__file__).parent)]).results
     of = {
         head: [run.predictions() for run in runs if run.config["head"]["name"] == head]

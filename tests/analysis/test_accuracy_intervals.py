@@ -8,7 +8,7 @@ import pytest
 from mfer_lightning.analysis.accuracy_intervals import drop, mean_accuracy, point
 
 
-def test_a_point_is_counted() -> None:
+def test_accuracy_of_one_condition_is_counted() -> None:
     right = np.array([True, True, False, True, False])
     found = point(right, np.array([0, 0, 0, 2, 2]))
     assert found["accuracy"] == 0.6
@@ -17,7 +17,7 @@ def test_a_point_is_counted() -> None:
     assert (found["low"], found["high"]) == pytest.approx((0.2307, 0.8824), abs=1e-4)  # Wilson, 3 of 5
 
 
-def test_the_same_predictions_drop_by_nothing() -> None:
+def test_identical_predictions_have_zero_drop() -> None:
     right = np.array([True] * 30 + [False] * 10)
     value, low, high = drop(right, right)
     assert value == 0
@@ -25,7 +25,7 @@ def test_the_same_predictions_drop_by_nothing() -> None:
     assert 0 < high < 0.06
 
 
-def test_a_drop_is_that_of_agresti_and_min() -> None:
+def test_drop_interval_matches_agresti_and_min() -> None:
     before, after = np.array([1] * 50 + [0] * 50, bool), np.array([1] * 30 + [0] * 65 + [1] * 5, bool)
     value, low, high = drop(before, after)  # 20 lost, 5 won
     b, c, n = 20.5, 5.5, 102
@@ -35,7 +35,7 @@ def test_a_drop_is_that_of_agresti_and_min() -> None:
 
 
 @pytest.mark.parametrize(("lost", "won", "n"), [(0.10, 0.02, 300), (0.01, 0.01, 300), (0.3, 0.05, 100)])
-def test_intervals_of_drops_cover(lost: float, won: float, n: int) -> None:
+def test_drop_intervals_have_nominal_coverage(lost: float, won: float, n: int) -> None:
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(1000):
@@ -46,7 +46,7 @@ def test_intervals_of_drops_cover(lost: float, won: float, n: int) -> None:
     assert 0.935 <= covered / 1000 <= 0.985
 
 
-def test_a_mean_over_changes_and_its_share_of_the_clean_figure() -> None:
+def test_mean_over_changes_and_its_ratio_to_the_clean_accuracy() -> None:
     clean = np.array([True] * 80 + [False] * 20)
     found = mean_accuracy(clean, [clean, np.array([True] * 40 + [False] * 60)])
     assert found["accuracy"]["value"] == pytest.approx(0.6)
@@ -57,7 +57,7 @@ def test_a_mean_over_changes_and_its_share_of_the_clean_figure() -> None:
     assert mean_accuracy(np.zeros(9, bool), [clean[:9]])["relative"] is None
 
 
-def test_the_mean_has_the_interval_of_faces_and_not_of_predictions() -> None:
+def test_mean_interval_is_over_faces_not_predictions() -> None:
     """Sixty changes that fail on the same faces give no more information about other faces than one."""
     right = np.random.default_rng(0).random(400) < 0.5
     found = mean_accuracy(np.ones(400, bool), [right] * 60)["accuracy"]

@@ -43,7 +43,7 @@ def apply(change: Change, faces: np.ndarray, rows: list[int] | None = None) -> n
     return change(faces, 99, np.full(len(faces), 7), rows_array)
 
 
-def test_every_change_has_a_neutral_amount_that_leaves_every_pixel(faces: np.ndarray) -> None:
+def test_every_change_has_a_neutral_amount_that_keeps_every_pixel(faces: np.ndarray) -> None:
     assert set(NEUTRAL) | set(NEARLY) == set(CHANGES) == {*TABLES, "resolution"}
     for kind, amount in NEUTRAL.items():
         np.testing.assert_array_equal(apply(Change(kind, amount), faces), faces, err_msg=kind)
@@ -53,7 +53,7 @@ def test_every_change_has_a_neutral_amount_that_leaves_every_pixel(faces: np.nda
 
 
 @pytest.mark.parametrize("kind", sorted(TABLES))
-def test_a_face_changes_the_same_way_whoever_asks_and_whatever_comes_with_it(kind: str, faces: np.ndarray) -> None:
+def test_changes_do_not_depend_on_the_batch(kind: str, faces: np.ndarray) -> None:
     before = faces.copy()
     change = Change(kind, TABLES[kind].amount(3, 48), seed=1)
     together = apply(change, faces, [5, 6, 7, 8])
@@ -66,14 +66,14 @@ def test_a_face_changes_the_same_way_whoever_asks_and_whatever_comes_with_it(kin
 
 
 @pytest.mark.parametrize("kind", ["gaussian_noise", "shot_noise", "impulse_noise", "motion_blur", "shift", "rotation"])
-def test_what_is_drawn_differs_between_faces_and_between_seeds(kind: str, faces: np.ndarray) -> None:
+def test_random_changes_differ_between_faces_and_seeds(kind: str, faces: np.ndarray) -> None:
     same = np.repeat(faces[:1], 8, axis=0)
     one = apply(Change(kind, TABLES[kind].amount(5, 48)), same)
     assert len({face.tobytes() for face in one}) > 1
     assert (one != apply(Change(kind, TABLES[kind].amount(5, 48), seed=1), same)).any()
 
 
-def test_one_noise_grows_over_the_severities(faces: np.ndarray) -> None:
+def test_noise_grows_with_severity(faces: np.ndarray) -> None:
     grey = np.full_like(faces, 128)
     weak = apply(Change("gaussian_noise", 0.05), grey).astype(float) - 128
     strong = apply(Change("gaussian_noise", 0.10), grey).astype(float) - 128
@@ -83,13 +83,13 @@ def test_one_noise_grows_over_the_severities(faces: np.ndarray) -> None:
 
 @pytest.mark.parametrize("side", [32, 48, 100, 224, 448])
 @pytest.mark.parametrize("kind", sorted(TABLES))
-def test_severities_grow(kind: str, side: int) -> None:
+def test_severities_increase(kind: str, side: int) -> None:
     amounts = [TABLES[kind].amount(s, side) for s in SEVERITIES]
     assert amounts == sorted(amounts, reverse=amounts[0] > amounts[-1])
     assert len(set(amounts)) == 5
 
 
-def test_between_the_published_sizes_the_tables_meet_and_lengths_grow_with_the_side() -> None:
+def test_tables_are_interpolated_between_sizes_and_lengths_scale_with_the_side() -> None:
     noise, blur = TABLES["gaussian_noise"], TABLES["defocus_blur"]
     assert [noise.amount(s, 32) for s in SEVERITIES] == [0.04, 0.06, 0.08, 0.09, 0.10]
     assert [noise.amount(s, 224) for s in SEVERITIES] == [0.08, 0.12, 0.18, 0.26, 0.38]
@@ -100,7 +100,7 @@ def test_between_the_published_sizes_the_tables_meet_and_lengths_grow_with_the_s
 
 
 @pytest.mark.parametrize("kind", sorted(set(TABLES) - {"pixelate"}))
-def test_a_greater_severity_takes_a_face_further_from_itself(kind: str, faces: np.ndarray) -> None:
+def test_higher_severity_changes_a_face_more(kind: str, faces: np.ndarray) -> None:
     away = [
         np.abs(apply(Change(kind, TABLES[kind].amount(s, 48)), faces).astype(float) - faces).mean() for s in SEVERITIES
     ]
@@ -108,7 +108,7 @@ def test_a_greater_severity_takes_a_face_further_from_itself(kind: str, faces: n
     assert away[0] > 0
 
 
-def test_noises_are_what_they_are_called() -> None:
+def test_noise_has_the_stated_distribution() -> None:
     grey = np.full((4, 64, 64, 3), 100, dtype=np.uint8)
     normal = apply(Change("gaussian_noise", 0.1), grey).astype(float)
     assert normal.mean() == pytest.approx(100, abs=1)
@@ -121,7 +121,7 @@ def test_noises_are_what_they_are_called() -> None:
     assert (impulse == 255).mean() == pytest.approx(0.1, abs=0.01)
 
 
-def test_light_is_what_it_is_called() -> None:
+def test_light_changes_have_the_stated_effect() -> None:
     face = np.array([[[[200, 100, 50], [0, 0, 0]]]], dtype=np.uint8)
     brighter = apply(Change("brightness", 0.2), face)[0, 0]
     assert brighter.tolist() == [[251, 126, 63], [51, 51, 51]]  # the hue stays, black becomes grey
@@ -130,13 +130,13 @@ def test_light_is_what_it_is_called() -> None:
 
 
 @pytest.mark.parametrize("kind", ["defocus_blur", "motion_blur", "zoom_blur", "pixelate", "resolution", "jpeg"])
-def test_blurs_leave_an_even_picture_even(kind: str) -> None:
+def test_blurs_keep_a_uniform_image_uniform(kind: str) -> None:
     even = np.full((1, 48, 40, 3), 77, dtype=np.uint8)
     amount = 16 if kind == "resolution" else TABLES[kind].amount(5, 48)
     assert np.abs(apply(Change(kind, amount), even).astype(int) - 77).max() <= 1
 
 
-def test_a_low_resolution_keeps_no_more_than_its_pixels() -> None:
+def test_low_resolution_keeps_no_finer_detail() -> None:
     lines = np.zeros((1, 48, 48, 3), dtype=np.uint8)
     lines[:, :, ::2] = 255
     assert np.ptp(apply(Change("resolution", 24), lines)) == 0  # each of its pixels is a black and a white one
@@ -145,7 +145,7 @@ def test_a_low_resolution_keeps_no_more_than_its_pixels() -> None:
 @pytest.mark.parametrize(
     "kind", ["pixelate", "resolution", "defocus_blur", "motion_blur", "zoom_blur", "larger", "smaller"]
 )
-def test_what_is_not_to_move_a_face_does_not_move_it(kind: str) -> None:
+def test_photometric_changes_do_not_shift_a_face(kind: str) -> None:
     """The centre of a blob stays in place; otherwise a blur would also be a misalignment."""
     blot = np.zeros((1, 48, 48, 3), dtype=np.uint8)
     blot[:, 14:34, 14:34] = 200
@@ -159,7 +159,7 @@ def test_what_is_not_to_move_a_face_does_not_move_it(kind: str) -> None:
         assert middle == pytest.approx((23.5, 23.5), abs=0.15), amount
 
 
-def test_a_moved_crop_is_filled_as_alignment_fills_it() -> None:
+def test_shifted_crop_is_filled_like_alignment() -> None:
     white = np.full((6, 40, 40, 3), 255, dtype=np.uint8)
     for kind, amount in (("shift", 0.2), ("rotation", 30), ("smaller", 0.5)):
         assert (apply(Change(kind, amount), white) == 0).any(axis=(1, 2, 3)).all(), kind
@@ -167,7 +167,7 @@ def test_a_moved_crop_is_filled_as_alignment_fills_it() -> None:
             assert (apply(Change(kind, amount, border=border), white) == 255).all(), (kind, border)
 
 
-def test_a_shift_is_of_its_length_and_a_turn_of_its_angle() -> None:
+def test_shift_and_rotation_have_the_stated_size() -> None:
     dot = np.zeros((16, 81, 81, 3), dtype=np.uint8)
     dot[:, 39:42, 39:42] = 255
     moved = apply(Change("shift", 0.1), dot)[..., 0].astype(float)
@@ -181,19 +181,19 @@ def test_a_shift_is_of_its_length_and_a_turn_of_its_angle() -> None:
     assert {round(a) for a in angles} == {-20, 20}
 
 
-def test_the_mirror_is_its_own_inverse(faces: np.ndarray) -> None:
+def test_flip_is_its_own_inverse(faces: np.ndarray) -> None:
     zero = np.zeros(4, dtype=np.int64)
     once = mirror(faces, 0, zero, zero)
     np.testing.assert_array_equal(once[:, :, 0], faces[:, :, -1])
     np.testing.assert_array_equal(mirror(once, 0, zero, zero), faces)
 
 
-def test_the_suite_has_corruptions_of_every_family_and_misalignments() -> None:
+def test_suite_has_corruptions_of_every_family_and_misalignments() -> None:
     assert {TABLES[kind].group for kind in CORRUPTIONS} == {"noise", "blur", "light", "digital"}
     assert MISALIGNMENTS == ("shift", "rotation", "larger", "smaller")
 
 
 @pytest.mark.parametrize(("arguments", "words"), [(("fog", 1.0), "`kind`"), (("shift", 0.1, 0, "pink"), "`border`")])
-def test_wrong_arguments_are_named(arguments: tuple, words: str) -> None:
+def test_invalid_arguments_raise_value_error(arguments: tuple, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Change(*arguments)

@@ -44,7 +44,7 @@ class TwoQuarters(nn.Module):
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_a_map_points_to_the_region_that_the_logit_depends_on(layout: str) -> None:
+def test_map_highlights_the_region_that_the_logit_depends_on(layout: str) -> None:
     network = TwoQuarters(layout).requires_grad_(False)
     model = FERModel(network, Preprocess(size=64, mean="none", std="none"), NAMES[:2])  # type: ignore[arg-type]
     light = torch.full((2, 3, 32, 32), 200, dtype=torch.uint8)
@@ -57,7 +57,7 @@ def test_a_map_points_to_the_region_that_the_logit_depends_on(layout: str) -> No
     assert maps[1, :12].max() < 0.1
 
 
-def test_the_class_asked_for_is_the_predicted_one_where_none_is_named() -> None:
+def test_predicted_class_is_explained_by_default() -> None:
     network = TwoQuarters("NCHW").requires_grad_(False)
     model = FERModel(network, Preprocess(size=64, mean="none", std="none"), NAMES[:2])  # type: ignore[arg-type]
     face = torch.full((1, 3, 64, 64), 50, dtype=torch.uint8)
@@ -65,7 +65,7 @@ def test_the_class_asked_for_is_the_predicted_one_where_none_is_named() -> None:
     np.testing.assert_array_equal(explain(model, face), explain(model, face, classes=[1]))
 
 
-def test_nothing_that_speaks_for_a_class_is_a_map_of_zeros() -> None:
+def test_map_without_positive_evidence_is_zero() -> None:
     network = TwoQuarters("NCHW").requires_grad_(False)
     found = activation_maps(network, torch.zeros(1, 3, 64, 64), network.last, classes=[0])
     assert found.max() == 0
@@ -75,9 +75,7 @@ def test_nothing_that_speaks_for_a_class_is_a_map_of_zeros() -> None:
     ("family", "method"),
     [*((family, "gradcam") for family in FAMILIES), ("resnet", "hirescam"), ("swin", "layercam")],
 )
-def test_every_family_gives_maps_of_the_faces_size_and_is_left_as_it_was(
-    family: str, method: str, faces: Tensor
-) -> None:
+def test_every_family_gives_full_size_maps_and_is_unchanged(family: str, method: str, faces: Tensor) -> None:
     model = build(family)
     before = model(faces)["logits"]
     maps = explain(model, faces, classes=[0, 1, 2], method=method, batch_size=2)
@@ -92,14 +90,14 @@ def test_every_family_gives_maps_of_the_faces_size_and_is_left_as_it_was(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_map_does_not_depend_on_the_batch(family: str, faces: Tensor) -> None:
+def test_map_does_not_depend_on_the_batch(family: str, faces: Tensor) -> None:
     model = build(family)
     together = explain(model, faces, classes=[2, 0, 1])
     for i, k in enumerate((2, 0, 1)):
         np.testing.assert_allclose(explain(model, faces[i : i + 1], classes=[k])[0], together[i], atol=1e-4)
 
 
-def test_the_deepest_stage_with_a_map_worth_looking_at_is_taken() -> None:
+def test_deepest_stage_with_a_useful_map_is_chosen() -> None:
     model = build("convnext")
     stages = model.network.backbone.stages
     modules = [model.network.backbone.model.get_submodule(s.module) for s in stages]
@@ -110,7 +108,7 @@ def test_the_deepest_stage_with_a_map_worth_looking_at_is_taken() -> None:
     assert [m.__class__.__name__ for m in modules[2:]] == ["AttendedStage"] * 2
 
 
-def test_it_works_within_inference_mode(faces: Tensor) -> None:
+def test_works_within_inference_mode(faces: Tensor) -> None:
     model = build("resnet")
     with torch.inference_mode():
         inside = explain(model, faces, classes=[0, 0, 0])
@@ -126,24 +124,24 @@ def test_it_works_within_inference_mode(faces: Tensor) -> None:
         ({"method": "magic"}, "`method` to be one of"),
     ],
 )
-def test_wrong_arguments_are_named(change: dict, message: str, faces: Tensor) -> None:
+def test_invalid_arguments_raise_value_error(change: dict, message: str, faces: Tensor) -> None:
     with pytest.raises(ValueError, match=message):
         explain(build("resnet", "none"), faces, **change)
     with pytest.raises(ValueError, match="`faces` to be uint8"):
         explain(build("resnet", "none"), faces.float(), **change)
 
 
-def test_no_faces_give_no_maps(faces: Tensor) -> None:
+def test_empty_batch_gives_no_maps(faces: Tensor) -> None:
     assert explain(build("resnet", "none"), faces[:0]).shape == (0, 48, 40)
 
 
-def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch, faces: Tensor) -> None:
+def test_missing_package_raises_one_clear_error(monkeypatch: pytest.MonkeyPatch, faces: Tensor) -> None:
     monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
     with pytest.raises(UserError, match=r"pip install 'mfer_lightning\[cam\]'"):
         explain(build("resnet", "none"), faces)
 
 
-def test_a_backbone_without_maps_is_one_sentence(faces: Tensor) -> None:
+def test_backbone_without_maps_raises_one_clear_error(faces: Tensor) -> None:
     vit = {"name": "vit_tiny_patch16_224", "options": {"img_size": 64, "depth": 1, "embed_dim": 24, "num_heads": 2}}
     network = MFER(vit, 3, attention="none")
     network.backbone.stages = ()
@@ -152,7 +150,7 @@ def test_a_backbone_without_maps_is_one_sentence(faces: Tensor) -> None:
 
 
 @pytest.mark.parametrize("pool", ["avg", "token"])
-def test_tokens_are_shown_where_they_stand_in_the_face(pool: str, faces: Tensor) -> None:
+def test_tokens_are_mapped_to_their_position_in_the_face(pool: str, faces: Tensor) -> None:
     torch.manual_seed(0)
     vit = {"name": "vit_tiny_patch16_224", "pool": pool, "options": {"depth": 4, "embed_dim": 24, "num_heads": 2}}
     network = MFER(vit, 3, attention={"name": "ds_depthwise", "stages": [2, 3]}, image_size=64)
@@ -181,7 +179,7 @@ def test_weights_sum_to_one_over_the_positions_of_each_channel(family: str, atte
         assert maps.weights.min() >= 0
 
 
-def test_the_weights_are_those_that_the_module_used(faces: Tensor) -> None:
+def test_weights_match_those_used_by_the_module(faces: Tensor) -> None:
     """Undo the module's last step: (output - input) = weights * value."""
     model = build("convnext")
     module = model.network.backbone.model.get_submodule("stages.2").attention
@@ -193,7 +191,7 @@ def test_the_weights_are_those_that_the_module_used(faces: Tensor) -> None:
     torch.testing.assert_close(torch.from_numpy(third.weights) * value, seen["y"] - seen["x"], atol=1e-5, rtol=1e-4)
 
 
-def test_the_most_active_channels_are_the_most_uneven(faces: Tensor) -> None:
+def test_most_active_channels_have_the_highest_peaks(faces: Tensor) -> None:
     (third, _) = attention_maps(build("resnet"), faces)
     order = third.most_active(16)
     assert sorted(order[0].tolist()) == list(range(16))
@@ -202,5 +200,5 @@ def test_the_most_active_channels_are_the_most_uneven(faces: Tensor) -> None:
 
 
 @pytest.mark.parametrize("attention", ["none", "conv"])
-def test_without_attention_there_are_no_weights(attention: str, faces: Tensor) -> None:
+def test_network_without_attention_has_no_weights(attention: str, faces: Tensor) -> None:
     assert attention_maps(build("resnet", attention), faces) == []

@@ -71,7 +71,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [trained(folder / f"{part}.ckpt", f"dataset.hold_out={part}/2") for part in (1, 2)]
 
 
-def test_each_face_is_judged_by_the_network_that_did_not_see_it(halves: list[Path]) -> None:
+def test_each_face_is_judged_by_networks_that_did_not_see_it(halves: list[Path]) -> None:
     judged = judge_training_set(halves, device="cpu", loader=LOADER)
     whole = judged.datamodule
     assert judged.rows.tolist() == sorted(whole.splits.train.rows.tolist())
@@ -84,7 +84,7 @@ def test_each_face_is_judged_by_the_network_that_did_not_see_it(halves: list[Pat
         assert np.abs(judged.probabilities[seen] - expected[seen]).max() > 1e-3
 
 
-def test_several_judges_of_a_face_are_averaged(halves: list[Path], tmp_path: Path) -> None:
+def test_several_judgements_of_a_face_are_averaged(halves: list[Path], tmp_path: Path) -> None:
     again = trained(tmp_path / "seed1" / "first.ckpt", "dataset.hold_out=1/2")
     one, other = (judge_training_set([first, halves[1]], device="cpu", loader=LOADER) for first in (halves[0], again))
     both = judge_training_set([*halves, again], device="cpu", loader=LOADER)
@@ -92,7 +92,7 @@ def test_several_judges_of_a_face_are_averaged(halves: list[Path], tmp_path: Pat
     np.testing.assert_allclose(both.probabilities, (one.probabilities + other.probabilities) / 2)
 
 
-def test_a_face_that_its_judges_saw_is_refused(halves: list[Path], tmp_path: Path) -> None:
+def test_face_seen_in_training_by_its_judges_is_rejected(halves: list[Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"1\.ckpt was trained on 3\d of the 64 faces to judge, such as "):
         judge_training_set(halves[:1], device="cpu", loader=LOADER)
     whole = trained(tmp_path / "whole.ckpt")
@@ -102,9 +102,7 @@ def test_a_face_that_its_judges_saw_is_refused(halves: list[Path], tmp_path: Pat
         judge_training_set([], device="cpu", loader=LOADER)
 
 
-def test_networks_of_other_labels_other_files_or_other_beginnings_are_refused(
-    halves: list[Path], tmp_path: Path
-) -> None:
+def test_judges_with_other_labels_files_or_initial_weights_are_rejected(halves: list[Path], tmp_path: Path) -> None:
     def refuse(words: str, file: Path) -> None:
         with pytest.raises(UserError, match=words):
             judge_training_set([halves[0], file], device="cpu", loader=LOADER)
@@ -125,7 +123,7 @@ def test_networks_of_other_labels_other_files_or_other_beginnings_are_refused(
     assert judge_training_set([halves[0], fine], device="cpu", loader=LOADER).judges.min() == 1
 
 
-def test_beginnings_are_followed_to_the_first(
+def test_initial_weights_are_traced_to_the_first_training(
     halves: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
     part = "dataset.hold_out=2/2"
@@ -157,7 +155,7 @@ def test_beginnings_are_followed_to_the_first(
     assert "gone.ckpt, which no longer exists" in said
 
 
-def test_a_network_that_is_named_twice_judges_once(halves: list[Path]) -> None:
+def test_repeated_network_judges_once(halves: list[Path]) -> None:
     once = judge_training_set(halves, device="cpu", loader=LOADER)
     twice = judge_training_set([*halves, halves[0].parent / "." / halves[0].name], device="cpu", loader=LOADER)
     assert twice.judges.max() == 1
@@ -165,7 +163,7 @@ def test_a_network_that_is_named_twice_judges_once(halves: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("margin", [1.0, -0.1, float("nan")])
-def test_a_margin_out_of_range_is_refused_before_anything_is_read(margin: float) -> None:
+def test_out_of_range_margin_is_rejected_before_reading(margin: float) -> None:
     with pytest.raises(UserError, match=r"margin=.*at least 0 and below 1"):
         audit_labels("nowhere", margin=margin)
 
@@ -181,7 +179,7 @@ def knowing(datamodule: FaceDataModule, share: float = 0.9) -> Judged:
     return Judged(datamodule, rows, p, np.ones(len(rows), dtype=np.int64), ("a.ckpt", "b.ckpt"), config)
 
 
-def test_the_list_mends_a_training_set(tmp_path: Path, blank_figures: None) -> None:
+def test_audit_list_corrects_a_training_set(tmp_path: Path, blank_figures: None) -> None:
     _, datamodule = opened()
     audit = audit_judged(knowing(datamodule, share=1.0), tmp_path / "audit")
     audit.write()
@@ -204,7 +202,7 @@ def test_the_list_mends_a_training_set(tmp_path: Path, blank_figures: None) -> N
     assert stored["truth"]["suggested_rightly"] == 16
 
 
-def test_the_terminal_says_what_was_found_within_80_columns(tmp_path: Path) -> None:
+def test_terminal_output_fits_into_80_columns(tmp_path: Path) -> None:
     audit = audit_judged(knowing(opened()[1]), tmp_path)
     console = Console(width=80, file=io.StringIO())
     print_noise_audit(audit.to_dict(), "runs/noise", console)  # a path is never broken, so it has to be a short one
@@ -218,7 +216,7 @@ def test_the_terminal_says_what_was_found_within_80_columns(tmp_path: Path) -> N
     assert console.file.getvalue().count("Look at figures/suspects.png") == 1, "there is no such figure"
 
 
-def test_without_flips_there_is_no_truth_to_measure_by(tmp_path: Path) -> None:
+def test_without_flips_no_ground_truth_is_reported(tmp_path: Path) -> None:
     datamodule = opened("dataset.label_noise=0")[1]
     found = audit_judged(knowing(datamodule), tmp_path).to_dict()
     assert "truth" not in found

@@ -21,7 +21,7 @@ from mfer_lightning.inference.predict_split import write_features
 BY_PERSON = [0.5, 0.9]
 
 
-def test_the_interval_is_the_run_s_own_where_the_table_is(
+def test_interval_of_the_run_is_used_next_to_its_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(prediction_table, "draw_figures", lambda *_, **__: None)
@@ -38,7 +38,9 @@ def test_the_interval_is_the_run_s_own_where_the_table_is(
     assert f"{100 * own[0]:.2f} to {100 * own[1]:.2f} (Wilson)" in " ".join(capsys.readouterr().out.split())
 
 
-def test_persons_are_known_from_the_features_beside_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_people_are_identified_from_the_features_next_to_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(prediction_table, "draw_figures", lambda *_, **__: None)
     run = write_run(tmp_path, n=70, features=False)
     table, groups = Predictions.from_csv(run / "predictions_test.csv"), np.arange(70) // 7

@@ -33,12 +33,12 @@ def folder(protocol: str, data_hash: str) -> Path:
     return results_folder(Subject(protocol, data_hash))  # type: ignore[arg-type]
 
 
-def test_two_folders_of_your_own_faces_have_results_of_their_own() -> None:
+def test_two_custom_datasets_have_separate_result_folders() -> None:
     first, second = (folder("folder@holdout", text * 16) for text in ("0123", "4567"))
     assert first == Path("runs/evaluate-model/evaluations/folder@holdout-test-01230123")
     assert second.name == "folder@holdout-test-45674567"
 
 
 @pytest.mark.parametrize("data_hash", ["0123" * 16, "4567" * 16])
-def test_a_named_dataset_has_one_folder_whatever_copy_of_it_was_used(data_hash: str) -> None:
+def test_named_dataset_has_one_folder_for_every_copy(data_hash: str) -> None:
     assert folder("rafdb@holdout", data_hash).name == "rafdb@holdout-test"

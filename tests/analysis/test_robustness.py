@@ -103,7 +103,7 @@ def card(make: Make) -> dict[str, Any]:
     return measure_robustness(make(), conditions(SIDE))
 
 
-def test_the_model_knows_something_to_lose(card: dict[str, Any]) -> None:
+def test_test_model_is_better_than_chance(card: dict[str, Any]) -> None:
     assert card["n"] == TEST
     assert card["clean"]["accuracy"] > 0.45  # chance is 0.125
     assert card["clean"]["low"] < card["clean"]["accuracy"] < card["clean"]["high"]
@@ -121,7 +121,7 @@ def test_every_change_has_its_curve(card: dict[str, Any]) -> None:
             assert p["drop_low"] <= p["drop"] <= p["drop_high"]
 
 
-def test_more_of_a_change_does_not_help_beyond_chance(card: dict[str, Any]) -> None:
+def test_stronger_changes_do_not_improve_accuracy_beyond_chance(card: dict[str, Any]) -> None:
     """No curve rises by more than the noise of a paired difference (three standard errors)."""
     most = 3 * np.sqrt(0.25 / TEST)
     for kind, curve in card["curves"].items():
@@ -131,13 +131,13 @@ def test_more_of_a_change_does_not_help_beyond_chance(card: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("kind", ["motion_blur", "zoom_blur", "contrast", *MISALIGNMENTS])
-def test_what_moves_or_hides_the_features_costs_accuracy(kind: str, card: dict[str, Any]) -> None:
+def test_moving_or_hiding_the_features_lowers_accuracy(kind: str, card: dict[str, Any]) -> None:
     worst = card["curves"][kind]["points"][-1]
     assert worst["drop_low"] > 0
     assert worst["drop"] > 0.05
 
 
-def test_the_means_are_those_of_the_curves(card: dict[str, Any]) -> None:
+def test_means_match_the_curves(card: dict[str, Any]) -> None:
     accuracies = [p["accuracy"] for kind in CORRUPTIONS for p in card["curves"][kind]["points"]]
     found = card["summary"]["corruptions"]
     assert found["accuracy"]["value"] == pytest.approx(np.mean(accuracies))
@@ -146,7 +146,7 @@ def test_the_means_are_those_of_the_curves(card: dict[str, Any]) -> None:
     assert list(card["summary"]) == ["corruptions", "resolution", "misalignments"]
 
 
-def test_a_change_that_does_nothing_gives_exactly_the_clean_figure(make: Make) -> None:
+def test_neutral_change_gives_exactly_the_clean_accuracy(make: Make) -> None:
     neutral = {"gaussian_noise": 0.0, "defocus_blur": 0.0, "contrast": 1.0, "resolution": SIDE, "shift": 0.0}
     wanted = [Condition(kind, "crop", 1, amount, "") for kind, amount in neutral.items()]
     found = measure_robustness(make(limit=80), wanted, check_batches=False)
@@ -158,12 +158,12 @@ def test_a_change_that_does_nothing_gives_exactly_the_clean_figure(make: Make) -
     assert found["summary"]["corruptions"]["relative"]["value"] == 1
 
 
-def test_the_same_suite_gives_the_same_card(make: Make) -> None:
+def test_same_suite_gives_the_same_card(make: Make) -> None:
     wanted = conditions(SIDE, ["gaussian_noise", "shift"])
     assert measure_robustness(make(limit=60), wanted) == measure_robustness(make(limit=60), wanted)
 
 
-def test_a_symmetric_model_is_consistent_and_another_less_so(make: Make) -> None:
+def test_symmetric_model_is_more_consistent_under_flip(make: Make) -> None:
     even, odd = flip_consistency(make(limit=160, symmetric=True)), flip_consistency(make(limit=160))
     assert even["equal"] == 1
     assert even["total_variation"] < 1e-6
@@ -171,14 +171,14 @@ def test_a_symmetric_model_is_consistent_and_another_less_so(make: Make) -> None
     assert 0 < odd["total_variation"] < 1
 
 
-def test_a_model_of_its_own_passes_the_batch_check(card: dict[str, Any]) -> None:
+def test_batch_independent_model_passes_the_batch_check(card: dict[str, Any]) -> None:
     assert card["batch"]["passes"]
     assert card["batch"]["shuffled"]["n"] == TEST
     assert card["batch"]["alone"]["n"] == 64
     assert card["batch"]["suspects"] == []
 
 
-def test_a_model_that_takes_the_statistics_of_the_batch_fails_and_is_named(make: Make) -> None:
+def test_model_using_batch_statistics_fails_the_batch_check(make: Make) -> None:
     passes = make(limit=120, spoil=nn.BatchNorm2d(3, track_running_stats=False))
     found = batch_invariance(passes)
     assert not found["passes"]
@@ -187,7 +187,7 @@ def test_a_model_that_takes_the_statistics_of_the_batch_fails_and_is_named(make:
     assert batch_statistics(nn.Sequential(nn.BatchNorm2d(3), nn.InstanceNorm2d(3)).eval()) == []
 
 
-def test_a_suite_that_was_broken_off_goes_on_and_gives_the_same_card(make: Make, tmp_path: Path) -> None:
+def test_interrupted_suite_resumes_to_the_same_card(make: Make, tmp_path: Path) -> None:
     wanted = conditions(SIDE, ["contrast", "jpeg"])
     folder = tmp_path / "unfinished"
     whole = measure_robustness(make(limit=60), wanted)
@@ -209,7 +209,7 @@ def test_a_suite_that_was_broken_off_goes_on_and_gives_the_same_card(make: Make,
     assert not folder.exists()
 
 
-def test_other_weights_or_faces_are_not_taken_for_the_same(make: Make) -> None:
+def test_different_weights_or_faces_have_another_identity(make: Make) -> None:
     identities = {make().subject.identity(), make(limit=60).subject.identity()}
     moved = make()
     moved.subject.model.network.weight[0] += 1  # type: ignore[index]
@@ -218,7 +218,7 @@ def test_other_weights_or_faces_are_not_taken_for_the_same(make: Make) -> None:
     moved.subject.model.network.weight[0] -= 1  # type: ignore[index]
 
 
-def test_a_limit_takes_each_class_in_its_share(make: Make) -> None:
+def test_limit_is_stratified_by_class(make: Make) -> None:
     faces = make(limit=80).subject
     counts = np.bincount(faces.label, minlength=8)
     assert counts.sum() == pytest.approx(80, abs=4)
@@ -226,7 +226,7 @@ def test_a_limit_takes_each_class_in_its_share(make: Make) -> None:
     assert (np.diff(faces.rows) > 0).all()
 
 
-def test_a_list_is_measured_against_the_rest(make: Make) -> None:
+def test_list_is_compared_with_the_remaining_faces(make: Make) -> None:
     passes = make(limit=80)
     label = passes.subject.label
     right = passes.logits("clean").argmax(axis=1) == label

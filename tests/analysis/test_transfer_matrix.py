@@ -22,7 +22,7 @@ FAILED = Cell("b", "facs", error="The classes differ.")
 MATRIX = Matrix(("a", "b"), ("facs", "rafdb"), "test", (HOME, AWAY, FAILED, replace(FAILED, dataset="rafdb")))
 
 
-def test_notes_name_pairs_that_cannot_be_compared_and_those_that_failed() -> None:
+def test_notes_name_incomparable_and_failed_pairs() -> None:
     assert MATRIX.notes() == [
         "a on rafdb: over 7 classes, without contempt: not comparable with the others",
         "b on facs; b on rafdb: not measured: The classes differ.",
@@ -30,7 +30,7 @@ def test_notes_name_pairs_that_cannot_be_compared_and_those_that_failed() -> Non
     assert [cell.dataset for cell in MATRIX.failed] == ["facs", "rafdb"]
 
 
-def test_files_hold_every_pair_and_the_heat_map_is_drawn(tmp_path: Path, blank_figures: None) -> None:
+def test_files_contain_every_pair_and_a_heat_map(tmp_path: Path, blank_figures: None) -> None:
     MATRIX.write(tmp_path / "out")
     with (tmp_path / "out" / "matrix.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -47,7 +47,7 @@ def test_files_hold_every_pair_and_the_heat_map_is_drawn(tmp_path: Path, blank_f
 
 
 @pytest.mark.parametrize("datasets", [2, 5])
-def test_the_terminal_shows_every_accuracy_within_80_columns(datasets: int) -> None:
+def test_terminal_shows_every_accuracy_within_80_columns(datasets: int) -> None:
     names = ("facs", "rafdb", "facs difficulty=0.8", "ferplus protocol=dev", "affectnet8")[:datasets]
     cells = tuple(replace(HOME, dataset=name, accuracy=0.5 + 0.01 * n) for n, name in enumerate(names))
     console = Console(width=80, file=io.StringIO())
@@ -59,12 +59,12 @@ def test_the_terminal_shows_every_accuracy_within_80_columns(datasets: int) -> N
     assert "* trained on this dataset" in said
 
 
-def test_models_are_named_by_what_tells_their_paths_apart() -> None:
+def test_models_are_named_by_the_distinct_part_of_their_paths() -> None:
     assert _short_names(["runs/a", "runs/b/checkpoints/best.ckpt"]) == ["a", "b"]
     assert _short_names(["one/best", "two/best"]) == ["one/best", "two/best"]
 
 
-def test_a_dataset_is_a_name_or_a_mapping_with_options() -> None:
+def test_dataset_is_a_name_or_a_mapping_with_options() -> None:
     assert _name_and_options("facs") == ("facs", [])
     given = {"name": "facs", "difficulty": 0.8, "protocol": "native", "trust_labels": True, "size": None}
     assert _name_and_options(given) == (

@@ -11,7 +11,7 @@ from mfer_lightning.errors import UserError
 
 
 @pytest.mark.parametrize("available", [True, False])
-def test_auto_is_a_gpu_where_there_is_one(monkeypatch, available):
+def test_auto_selects_an_available_gpu(monkeypatch, available):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     assert find_device("auto") == (GPU if available else CPU)
     assert find_device("cpu") == CPU
@@ -24,7 +24,7 @@ def test_auto_is_a_gpu_where_there_is_one(monkeypatch, available):
         find_device("gpu")
 
 
-def test_a_gpu_is_waited_for_and_says_what_its_tensors_occupied(monkeypatch):
+def test_gpu_is_synchronised_and_reports_peak_memory(monkeypatch):
     calls = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: calls.append("wait"))
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("free"))
@@ -41,7 +41,7 @@ def test_a_gpu_is_waited_for_and_says_what_its_tensors_occupied(monkeypatch):
     ("name", "matmul", "convolutions"),
     [("float32", "highest", False), ("tf32", "high", True), ("bfloat16", None, None)],
 )
-def test_arithmetic_holds_within_the_block_and_no_longer(name, matmul, convolutions):
+def test_precision_settings_apply_only_within_the_block(name, matmul, convolutions):
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     with CPU.computing_in(name):
         assert torch.get_float32_matmul_precision() == (matmul or before[0])
@@ -50,14 +50,14 @@ def test_arithmetic_holds_within_the_block_and_no_longer(name, matmul, convoluti
     assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
 
 
-def test_baselines_are_those_of_the_device_or_of_the_user():
+def test_baselines_depend_on_the_device_unless_given():
     assert chosen_baselines("auto", CPU) == ("float32",)
     assert chosen_baselines("auto", GPU) == ("float32", "tf32", "bfloat16")
     assert chosen_baselines(["bfloat16", "float32"], CPU) == ("float32", "bfloat16")
     assert chosen_baselines("tf32", GPU) == ("tf32",)
 
 
-def test_parts_are_run_in_their_order_and_those_of_the_cpu_are_left_out_on_a_gpu():
+def test_parts_run_in_order_and_cpu_parts_are_skipped_on_a_gpu():
     assert chosen_parts("all", CPU) == list(PARTS)
     on_gpu = chosen_parts("all", GPU)
     assert on_gpu == ["train", "inference", "convolutions", "end_to_end", "loader", "memory"]

@@ -51,7 +51,7 @@ def missed(gpu: ModuleType, folder: Path) -> list[str]:
     return [verdict.what for verdict in gpu.verdicts(folder) if not verdict.reached]
 
 
-def test_figures_on_the_right_side_of_every_bound_are_reached(gpu: ModuleType, tmp_path: Path) -> None:
+def test_values_within_every_bound_pass(gpu: ModuleType, tmp_path: Path) -> None:
     assert missed(gpu, write(tmp_path, figures())) == []
 
 
@@ -63,27 +63,27 @@ def test_figures_on_the_right_side_of_every_bound_are_reached(gpu: ModuleType, t
         ({"first": float("nan")}, ["its first call with an empty cache, s"]),
     ],
 )
-def test_a_figure_on_the_wrong_side_is_not_reached(
+def test_value_outside_a_bound_fails(
     changes: dict[str, float], what: list[str], gpu: ModuleType, tmp_path: Path
 ) -> None:
     assert missed(gpu, write(tmp_path, figures(**changes))) == what
 
 
-def test_an_accuracy_beyond_the_noise_is_named_by_its_precision(gpu: ModuleType, tmp_path: Path) -> None:
+def test_accuracy_beyond_the_noise_is_named_by_precision(gpu: ModuleType, tmp_path: Path) -> None:
     write(tmp_path, figures(accuracy=0.84))  # three standard errors of 1,000 faces at 0.82 are 0.052
     assert missed(gpu, tmp_path) == []
     write(tmp_path, figures(accuracy=0.86))
     assert [what.split()[2] for what in missed(gpu, tmp_path)] == ["32-true", "bf16-mixed", "16-mixed"]
 
 
-def test_a_missing_figure_is_never_reached(gpu: ModuleType, tmp_path: Path) -> None:
+def test_missing_value_always_fails(gpu: ModuleType, tmp_path: Path) -> None:
     assert len(missed(gpu, tmp_path)) == len(gpu.verdicts(tmp_path)) == 11
     write(tmp_path, {**figures(), "inference.json": {"parts": {"inference": []}}})
     assert missed(gpu, tmp_path) == ["compiled inference, faces/s"]
 
 
 @pytest.mark.slow
-def test_lines_stop_when_the_time_is_over_and_failed_ones_are_named(
+def test_commands_stop_at_the_time_limit_and_failed_ones_are_named(
     gpu: ModuleType, capfd: pytest.CaptureFixture
 ) -> None:
     chosen = [gpu.Line("a", ["-c", "print(1)"]), gpu.Line("b", ["-c", "raise SystemExit(3)"])]
@@ -92,7 +92,7 @@ def test_lines_stop_when_the_time_is_over_and_failed_ones_are_named(
     assert "NOT run" in capfd.readouterr().out
 
 
-def test_a_rehearsal_has_the_lines_of_the_day_on_the_cpu(gpu: ModuleType, tmp_path: Path) -> None:
+def test_rehearsal_runs_the_same_commands_on_the_cpu(gpu: ModuleType, tmp_path: Path) -> None:
     day, trial = gpu.lines(tmp_path, rehearse=False), gpu.lines(tmp_path, rehearse=True)
     names = [line.name for line in day]
     assert [line.name for line in trial] == [name for name in names if name != "16-mixed"]
@@ -102,7 +102,7 @@ def test_a_rehearsal_has_the_lines_of_the_day_on_the_cpu(gpu: ModuleType, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_rehearsal_runs_and_leaves_every_figure(gpu: ModuleType, tmp_path: Path) -> None:
+def test_rehearsal_produces_every_value(gpu: ModuleType, tmp_path: Path) -> None:
     own = ("tests", "convolutions")  # whose content has its own tests
     wanted = [f"--only={line.name}" for line in gpu.lines(tmp_path, rehearse=True) if line.name not in own]
     done = subprocess.run(

@@ -31,13 +31,13 @@ def test_every_baseline_is_measured_at_the_same_batch_against_its_own_ceiling():
 
 @pytest.mark.slow  # a compiler of C++ is called
 @pytest.mark.timeout(900)
-def test_the_compiled_network_is_measured_beside_the_eager_one():
+def test_compiled_network_is_measured_next_to_the_eager_one():
     table = measure_training(dataclasses.replace(WORK, compile=True), 1, CEILING)
     assert list(table["seconds"]) == ["naive", "ours", "ours_compiled"]
     assert table["seconds_of_first_call"]["ours_compiled"] > table["seconds"]["ours_compiled"]  # the compiler ran
 
 
-def test_what_does_not_fit_the_memory_is_named_and_the_rest_is_measured():
+def test_out_of_memory_cases_are_named_and_the_rest_is_measured():
     def full():
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
@@ -52,7 +52,7 @@ def test_what_does_not_fit_the_memory_is_named_and_the_rest_is_measured():
 
 
 @pytest.mark.parametrize("bfloat16", [True, False])
-def test_every_way_of_the_convolutions_has_a_row_and_what_is_taken_is_summed_up(monkeypatch, bfloat16, capsys):
+def test_every_convolution_implementation_has_a_row_and_a_total(monkeypatch, bfloat16, capsys):
     monkeypatch.setattr(convolutions, "KERNEL", 3)
     monkeypatch.setattr(convolutions, "DENSE", ((64, 7), (256, 3)))
     monkeypatch.setattr(convolutions, "DEPTHWISE", ((64, 7),))
@@ -76,7 +76,7 @@ def test_every_way_of_the_convolutions_has_a_row_and_what_is_taken_is_summed_up(
     assert "taps" in said
 
 
-def test_the_ceiling_is_of_the_side_that_is_asked_for(monkeypatch):
+def test_ceiling_uses_the_requested_matrix_size(monkeypatch):
     monkeypatch.setattr(ceiling, "MEGABYTES", 1)
     shapes = []
     monkeypatch.setattr(ceiling, "gemm_rates", lambda dtype, given, _: shapes.append(given) or Sample(1.0, 1.0))

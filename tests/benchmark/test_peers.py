@@ -57,7 +57,7 @@ def faces(peers):
     return peers.Faces(tuple(f"{n:03}.png" for n in range(240)), rng.integers(0, 8, 240), tuple(CLASSES))
 
 
-def test_a_face_labelled_contempt_is_removed_and_our_contempt_probability_too(peers, tmp_path):
+def test_contempt_labels_and_probabilities_are_removed(peers, tmp_path):
     faces = peers.Faces(("a.png", "b.png"), np.array([CLASSES.index("contempt"), 0]), tuple(CLASSES))
     shares = [0.3, 0.1, 0.05, 0.05, 0, 0, 0, 0.5]  # neutral 0.3 behind contempt 0.5
     ours = peers.read_answers(write(tmp_path / "o.csv", CLASSES, dict.fromkeys(faces.pictures, shares)), faces.pictures)
@@ -71,14 +71,14 @@ def test_a_face_labelled_contempt_is_removed_and_our_contempt_probability_too(pe
     assert [whole.class_names[k] for k in whole.pred] == ["contempt", "contempt"]
 
 
-def test_contempt_stays_where_every_contestant_has_it(peers, tmp_path, faces):
+def test_contempt_is_kept_if_every_model_has_it(peers, tmp_path, faces):
     eight = drawn(peers, tmp_path, faces, "eight", 0.8)
     seven = drawn(peers, tmp_path, faces, "seven", 0.8, SEVEN)
     assert peers.left_out({"a": eight, "b": eight}) == []
     assert peers.left_out({"a": eight, "b": seven}) == ["contempt"]
 
 
-def test_classes_meet_by_name_and_another_difference_than_contempt_is_refused(peers, tmp_path):
+def test_classes_are_matched_by_name_and_only_contempt_may_differ(peers, tmp_path):
     faces = peers.Faces(("a.png",), np.array([CLASSES.index("anger")]), tuple(CLASSES))
     seven = peers.read_answers(write(tmp_path / "s.csv", SEVEN, {"a.png": sure(SEVEN, "angry")}), faces.pictures)
     table = peers.as_predictions(faces, seven, ["contempt"])
@@ -88,7 +88,7 @@ def test_classes_meet_by_name_and_another_difference_than_contempt_is_refused(pe
         peers.as_predictions(faces, six, ["contempt"])
 
 
-def test_a_miss_is_an_error_whatever_the_label(peers, tmp_path):
+def test_missed_face_counts_as_an_error(peers, tmp_path):
     faces = peers.Faces(tuple(f"{k}.png" for k in range(7)), np.arange(7), tuple(CLASSES))
     rows = {"0.png": sure(CLASSES, CLASSES[0])} | {f"{k}.png": None for k in range(1, 7)}
     answers = peers.read_answers(write(tmp_path / "m.csv", CLASSES, rows), faces.pictures)
@@ -106,7 +106,7 @@ def naive_wilson(hits: int, n: int) -> tuple[float, float]:
     return (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n)
 
 
-def test_figures_and_intervals_agree_with_a_naive_count(peers, tmp_path, faces):
+def test_metrics_and_intervals_match_a_naive_count(peers, tmp_path, faces):
     answers = drawn(peers, tmp_path, faces, "peer", 0.6, SEVEN)
     table = peers.as_predictions(faces, answers, ["contempt"])
     found = peers.figures(table)
@@ -132,7 +132,7 @@ def test_figures_and_intervals_agree_with_a_naive_count(peers, tmp_path, faces):
         assert one["interval"] == pytest.approx(ends[name], abs=1e-9)
 
 
-def test_pairs_are_tested_on_the_same_faces_and_corrected_for_their_number(peers, tmp_path, faces):
+def test_pairs_are_tested_on_the_same_faces_with_correction(peers, tmp_path, faces):
     answers = {
         "ours": drawn(peers, tmp_path, faces, "ours", 0.8),
         "peer": drawn(peers, tmp_path, faces, "peer", 0.6, SEVEN),
@@ -159,7 +159,7 @@ def test_pairs_are_tested_on_the_same_faces_and_corrected_for_their_number(peers
     assert len(alone) == 3
 
 
-def test_answers_for_other_pictures_are_refused(peers, tmp_path):
+def test_answers_for_other_images_are_rejected(peers, tmp_path):
     path = write(tmp_path / "p.csv", SEVEN, {"a.png": sure(SEVEN, "sad"), "c.png": None})
     with pytest.raises(UserError, match=r"line 3: the answer is for c.png, but b.png was asked"):
         peers.read_answers(path, ("a.png", "b.png"))
@@ -168,13 +168,13 @@ def test_answers_for_other_pictures_are_refused(peers, tmp_path):
 
 
 @pytest.mark.parametrize("bad", [[0.5, "", 0, 0, 0, 0, 0], [-0.1, 1.1, 0, 0, 0, 0, 0], [0.0] * 7])
-def test_a_row_that_is_no_distribution_is_refused(peers, tmp_path, bad):
+def test_row_that_is_not_a_distribution_is_rejected(peers, tmp_path, bad):
     path = write(tmp_path / "p.csv", SEVEN, {"a.png": sure(SEVEN, "sad"), "b.png": bad})
     with pytest.raises(UserError, match="line 3: expected probabilities or empty cells"):
         peers.read_answers(path, ("a.png", "b.png"))
 
 
-def test_the_halves_of_the_photos_do_not_depend_on_their_order_and_share_nothing(peers, tmp_path):
+def test_halves_of_the_photos_are_disjoint_and_independent_of_order(peers, tmp_path):
     names = [f"{n:03}.jpg" for n in range(330)]
     parts = peers.halves(names[::-1])
     assert parts == peers.halves(names)
@@ -187,7 +187,7 @@ def test_the_halves_of_the_photos_do_not_depend_on_their_order_and_share_nothing
     assert set(found.label.tolist()) == {CLASSES.index("happiness")}
 
 
-def test_the_command_asks_an_adapter_without_labels_and_writes_the_tables(peers, tmp_path, capsys, monkeypatch):
+def test_command_runs_an_adapter_without_labels_and_writes_tables(peers, tmp_path, capsys, monkeypatch):
     names = [f"{n}.jpg" for n in range(40)]
     emotions = [CLASSES[n % 8] for n in range(40)]
     pairs = zip(names, emotions, strict=True)
@@ -218,7 +218,7 @@ def test_the_command_asks_an_adapter_without_labels_and_writes_the_tables(peers,
     assert "| happy |" in capsys.readouterr().out
 
 
-def test_answers_of_an_interrupted_adapter_are_asked_for_again(peers, tmp_path, monkeypatch):
+def test_answers_of_an_interrupted_adapter_are_requested_again(peers, tmp_path, monkeypatch):
     (tmp_path / "labels.csv").write_text("image,emotion\n" + "".join(f"{n}.jpg,happiness\n" for n in range(4)))
     adapter = tmp_path / "adapter.py"
     adapter.write_text(

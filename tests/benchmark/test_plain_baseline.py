@@ -15,7 +15,7 @@ WORK = Work("convnext_tiny", {"depths": [1, 1, 2, 1], "dims": [16, 32, 64, 128]}
 CEILING = {"gemm_float32": 200.0, "gemm_float32_core": 100.0, "gemm_bfloat16": 400.0, "gemm_bfloat16_core": 200.0}
 
 
-def test_naive_and_ours_say_the_same_and_learn_the_same():
+def test_naive_and_own_network_have_equal_outputs_and_gradients():
     naive, ours = build(WORK)
     naive.eval(), ours.eval()
     pixels = torch.randn(2, 3, 64, 64)
@@ -29,13 +29,13 @@ def test_naive_and_ours_say_the_same_and_learn_the_same():
     torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=0)
 
 
-def test_the_paper_s_network_has_the_paper_s_size():
+def test_paper_network_has_the_published_size():
     with torch.device("meta"):
         naive, ours = build(Work("convnext_base", {}, 224, 1, False, device="meta"))
     assert count_parameters(naive) == count_parameters(ours) == 153_438_016 + 1_918_997
 
 
-def test_the_small_baseline_is_the_network_of_the_experiment():
+def test_small_baseline_matches_the_experiment_network():
     from mfer_lightning.benchmark.small_model import NETWORK
 
     ours = MFER(NETWORK, 8, attention="none")
@@ -43,7 +43,7 @@ def test_the_small_baseline_is_the_network_of_the_experiment():
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_our_step_changes_the_weights_and_stays_finite(bfloat16):
+def test_training_step_changes_the_weights_and_stays_finite(bfloat16):
     work = Work(WORK.backbone, WORK.options, 64, 2, bfloat16)
     naive, ours = build(work)
     before = [p.detach().clone() for p in ours.parameters()]
@@ -54,7 +54,7 @@ def test_our_step_changes_the_weights_and_stays_finite(bfloat16):
     naive_step(naive.train(), torch.optim.AdamW(naive.parameters()), image.float() / 255, label)
 
 
-def test_measured_figures_are_consistent():
+def test_measured_values_are_consistent():
     training, table = measure_training(WORK, 2, CEILING), measure_inference(WORK, 2, CEILING)
     assert training["gflop"] == pytest.approx(3 * table["gflop"], abs=0.15)
     for found in (training, table):
@@ -64,7 +64,7 @@ def test_measured_figures_are_consistent():
     assert table["relative_difference_of_logits"]["float32"] < 1e-4
 
 
-def test_bfloat16_prediction_agrees_within_its_rounding():
+def test_bfloat16_prediction_agrees_within_rounding():
     table = measure_inference(Work(WORK.backbone, WORK.options, 64, 2, True), 1, CEILING)
     assert table["relative_difference_of_logits"]["float32"] < 1e-4
     assert 0 < table["relative_difference_of_logits"]["bfloat16"] < 0.03

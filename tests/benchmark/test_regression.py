@@ -21,7 +21,7 @@ BAND = 0.55
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part", ["train", "inference"])
-def test_the_paper_s_network_is_not_much_slower_against_the_baseline_than_recorded(part):
+def test_paper_network_is_not_much_slower_than_recorded(part):
     (recorded,) = json.loads(RECORDED.read_text(encoding="utf-8"))["parts"][part]
     bfloat16 = bool(torch.cpu._is_avx512_bf16_supported())
     if not bfloat16:
@@ -33,7 +33,7 @@ def test_the_paper_s_network_is_not_much_slower_against_the_baseline_than_record
     assert table["ratio_of_processor_time"] > BAND * recorded["ratio_of_processor_time"]
 
 
-def test_what_is_recorded_is_complete_enough_to_compare_with():
+def test_recorded_values_are_complete():
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     for part in ("train", "inference"):
         (table,) = recorded["parts"][part]

@@ -28,7 +28,7 @@ def exported(tmp_path: Path) -> Path:
     return export(RUN, output=tmp_path / "exported", half=True, faces=0).folder
 
 
-def test_an_export_becomes_the_default_model(
+def test_export_becomes_the_default_model(
     tool: ModuleType, exported: Path, no_models: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     run = Path(shutil.copytree(RUN, tmp_path / "run"))
@@ -50,7 +50,7 @@ def test_an_export_becomes_the_default_model(
         tool.add_model(exported, run, "faces-v1")
 
 
-def test_what_is_not_whole_is_refused(tool: ModuleType, exported: Path, no_models: Path, tmp_path: Path) -> None:
+def test_incomplete_export_is_rejected(tool: ModuleType, exported: Path, no_models: Path, tmp_path: Path) -> None:
     for name in ("faces", "Faces-v1", "faces-v0", "../faces-v1"):
         with pytest.raises(UserError, match="is not a name with a version"):
             tool.add_model(exported, RUN, name)

@@ -35,7 +35,7 @@ def run(*arguments: str) -> int:
     return int(stop.value.code or 0)
 
 
-def test_bundled_models_come_first_and_runs_by_protocol(bundled: Path, runs: Path) -> None:
+def test_bundled_models_come_first_then_runs_by_protocol(bundled: Path, runs: Path) -> None:
     found = models()
     assert [m.name for m in found] == ["large-v2", "large-v1", "small-v1", "runs/whole"]
     assert [m.default for m in found] == [True, False, False, False]
@@ -50,7 +50,7 @@ def test_bundled_models_come_first_and_runs_by_protocol(bundled: Path, runs: Pat
     assert last.class_names == tuple(result["class_names"])
 
 
-def test_the_number_of_parameters_is_read_off_the_file_s_head(bundled: Path) -> None:
+def test_number_of_parameters_is_read_from_the_file_header(bundled: Path) -> None:
     from mfer_lightning.inference.model import read_model
 
     network = read_model("large", "cpu").network
@@ -58,7 +58,7 @@ def test_the_number_of_parameters_is_read_off_the_file_s_head(bundled: Path) -> 
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"results": 3, "class_names": 5}'])
-def test_a_damaged_model_is_one_sentence(
+def test_damaged_model_raises_one_clear_error(
     content: str | None, bundled: Path, runs: Path, capfd: pytest.CaptureFixture
 ) -> None:
     path = bundled / "small-v1" / ("model.safetensors" if content is None else "config.json")
@@ -67,7 +67,7 @@ def test_a_damaged_model_is_one_sentence(
     assert capfd.readouterr().err.startswith("Error: The bundled model small-v1 is ")
 
 
-def test_only_models_of_a_dataset(bundled: Path, runs: Path, capsys: pytest.CaptureFixture) -> None:
+def test_models_can_be_filtered_by_dataset(bundled: Path, runs: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("dataset=jaffe") == 0
     assert capsys.readouterr().out.strip() == "No model here was trained on jaffe."
     assert run("dataset=rafdb") == 0
@@ -76,7 +76,7 @@ def test_only_models_of_a_dataset(bundled: Path, runs: Path, capsys: pytest.Capt
     assert [m.name for m in models("none")] == ["large-v2", "large-v1", "small-v1"]
 
 
-def test_on_the_terminal(bundled: Path, runs: Path, capsys: pytest.CaptureFixture) -> None:
+def test_terminal_output_fits_into_80_columns(bundled: Path, runs: Path, capsys: pytest.CaptureFixture) -> None:
     assert run() == 0
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 80
@@ -85,13 +85,13 @@ def test_on_the_terminal(bundled: Path, runs: Path, capsys: pytest.CaptureFixtur
     assert said.index("small-v1") < said.index("Trained here") < said.index("runs/whole")
 
 
-def test_as_json(bundled: Path, runs: Path, capsys: pytest.CaptureFixture) -> None:
+def test_json_output_matches_the_python_interface(bundled: Path, runs: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("--json", "dataset=rafdb") == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row == models(trained_on="rafdb")[0].to_dict() | {k: list(row[k]) for k in ("class_names", "interval")}
 
 
-def test_without_any_model_it_says_so(
+def test_missing_models_are_reported(
     no_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -106,7 +106,7 @@ def test_without_any_model_it_says_so(
     assert capsys.readouterr().out == "[]\n"
 
 
-def test_it_needs_no_torch(runs: Path) -> None:
+def test_models_verb_does_not_import_torch(runs: Path) -> None:
     code = (
         "import sys; sys.argv = ['mfer', 'models']\nfrom mfer_lightning.cli import main\n"
         "try: main()\nexcept SystemExit as e: assert e.code == 0\nassert 'torch' not in sys.modules"

@@ -33,13 +33,13 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path / "here")
 
 
-def test_the_package_s_own_index_is_whole() -> None:
+def test_package_index_is_complete() -> None:
     for model in bundled_models():
         assert {"config.json", "model.safetensors", "README.md", "result.json"} <= set(model.sha256)
         model.checked()
 
 
-def test_a_plain_name_means_the_newest_version(bundled: Path) -> None:
+def test_name_without_version_means_the_newest(bundled: Path) -> None:
     assert [m.full_name for m in bundled_models()] == ["large-v2", "large-v1", "small-v1"]
     assert default_model().full_name == "large-v2"
     found = {name: find_bundled(name) for name in ("large", "large-v1", "large-v3", "Large", "runs/large", "large-v01")}
@@ -53,7 +53,7 @@ def test_a_plain_name_means_the_newest_version(bundled: Path) -> None:
     }
 
 
-def test_a_model_is_loaded_by_name_and_the_default_one_without(bundled: Path, capfd: pytest.CaptureFixture) -> None:
+def test_model_is_loaded_by_name_or_by_default(bundled: Path, capfd: pytest.CaptureFixture) -> None:
     by_name = {name: load_model(name, "cpu").classifier.identity() for name in ("small", "large", "large-v1")}
     assert len(set(by_name.values())) == 3
     assert not capfd.readouterr().out
@@ -66,7 +66,7 @@ def test_a_model_is_loaded_by_name_and_the_default_one_without(bundled: Path, ca
     assert read_model("small", "cpu").source == bundled / "small-v1"
 
 
-def test_predict_uses_the_default_model_and_takes_a_path_without_a_name(
+def test_predict_uses_the_default_model_for_a_bare_path(
     bundled: Path, face: Path, capfd: pytest.CaptureFixture
 ) -> None:
     assert run("predict", str(face), "aligned=true", "output=a") == 0
@@ -91,14 +91,16 @@ def test_predict_uses_the_default_model_and_takes_a_path_without_a_name(
         (("evaluate",), "Nothing to evaluate: give checkpoint="),
     ],
 )
-def test_what_is_not_clear_is_an_error(
+def test_ambiguous_arguments_are_an_error(
     words: tuple[str, ...], said: str, bundled: Path, capfd: pytest.CaptureFixture
 ) -> None:
     assert run(*words) == 2
     assert said in capfd.readouterr().err
 
 
-def test_without_bundled_models_a_sentence_says_so(no_models: Path, face: Path, capfd: pytest.CaptureFixture) -> None:
+def test_missing_bundled_models_raise_one_clear_error(
+    no_models: Path, face: Path, capfd: pytest.CaptureFixture
+) -> None:
     assert bundled_models() == []
     with pytest.raises(UserError, match=r"This version of mfer_lightning has no bundled model.* checkpoint="):
         load_model()
@@ -108,14 +110,14 @@ def test_without_bundled_models_a_sentence_says_so(no_models: Path, face: Path, 
         load_model("ferplus")
 
 
-def test_an_unknown_name_is_answered_with_those_there_are(bundled: Path) -> None:
+def test_unknown_name_lists_the_available_ones(bundled: Path) -> None:
     with pytest.raises(UserError, match=r"There is no ferplus\. .*Bundled models: large-v2, large-v1, small-v1\."):
         load_model("ferplus")
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "README.md"])
 @pytest.mark.parametrize("harm", ["changed", "removed"])
-def test_a_damaged_file_is_one_sentence(file: str, harm: str, bundled: Path) -> None:
+def test_damaged_file_raises_one_clear_error(file: str, harm: str, bundled: Path) -> None:
     path = bundled / "small-v1" / file
     content = bytearray(path.read_bytes())
     path.unlink()
@@ -143,7 +145,7 @@ def test_a_damaged_file_is_one_sentence(file: str, harm: str, bundled: Path) -> 
         '{"default": "b", "models": {"a-v1": {}}}',
     ],
 )
-def test_a_damaged_index_is_one_sentence(content: str, bundled: Path) -> None:
+def test_damaged_index_raises_one_clear_error(content: str, bundled: Path) -> None:
     (bundled / "index.json").write_text(content)
     with pytest.raises(
         UserError,
@@ -153,7 +155,7 @@ def test_a_damaged_index_is_one_sentence(content: str, bundled: Path) -> None:
         load_model("small")
 
 
-def test_a_file_or_folder_of_that_name_wins_and_is_said(bundled: Path, capfd: pytest.CaptureFixture) -> None:
+def test_local_file_or_folder_takes_precedence_with_a_note(bundled: Path, capfd: pytest.CaptureFixture) -> None:
     (bundled / "small-v1").rename("large")  # a folder in the working directory
     load_model("large", "cpu")
     out = capfd.readouterr().out
@@ -164,7 +166,7 @@ def test_a_file_or_folder_of_that_name_wins_and_is_said(bundled: Path, capfd: py
     assert load_model("large-v2", "cpu").classifier.identity() != load_model("large", "cpu").classifier.identity()
 
 
-def test_a_bundled_model_is_exported_into_the_working_directory(bundled: Path, capfd: pytest.CaptureFixture) -> None:
+def test_bundled_model_is_exported_to_the_working_directory(bundled: Path, capfd: pytest.CaptureFixture) -> None:
     before = sorted(bundled.rglob("*"))
     assert run("export", "checkpoint=small") == 0
     assert sorted(p.name for p in Path("exports/small-v1-safetensors").iterdir()) == [

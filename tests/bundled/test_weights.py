@@ -42,7 +42,7 @@ def _elsewhere(blank_figures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path / "here")
 
 
-def test_a_plain_name_is_kept_with_its_version_and_a_path_wins(bundled: Path) -> None:
+def test_name_is_stored_with_its_version_and_a_path_takes_precedence(bundled: Path) -> None:
     assert compose_train(["weights=large"])["weights"] == "large-v2"
     assert [with_version(name) for name in ("large-v1", "none", "imagenet", "x.ckpt")] == [
         "large-v1",
@@ -68,9 +68,7 @@ def test_training_starts_from_it_with_new_heads_for_other_classes(bundled: Path,
             torch.testing.assert_close(value, first[own])
 
 
-def test_a_network_of_another_kind_is_answered_with_the_options_that_fit(
-    bundled: Path, capfd: pytest.CaptureFixture
-) -> None:
+def test_mismatched_network_error_shows_the_fitting_options(bundled: Path, capfd: pytest.CaptureFixture) -> None:
     model = find_bundled("small")
     assert model is not None
     options = fitting_options(model)
@@ -92,12 +90,12 @@ def test_a_network_of_another_kind_is_answered_with_the_options_that_fit(
     assert composed["backbone"]["options"]["dims"] == [8, 16, 24, 32]
 
 
-def test_a_bundled_model_can_be_a_teacher(bundled: Path) -> None:
+def test_bundled_model_can_be_a_teacher(bundled: Path) -> None:
     found = teacher_files({"method": {"name": "distill", "teachers": ["small", "large-v1"]}})
     assert found == [bundled / name / "model.safetensors" for name in ("small-v1", "large-v1")]
 
 
-def test_a_damaged_file_is_one_sentence(bundled: Path, capfd: pytest.CaptureFixture) -> None:
+def test_damaged_file_raises_one_clear_error(bundled: Path, capfd: pytest.CaptureFixture) -> None:
     path = bundled / "small-v1" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
     assert run(*FEW, "weights=small") == 2

@@ -54,7 +54,7 @@ def test_each_centre_starts_at_the_mean_feature_of_its_class(faces: int, used: i
     assert torch.equal(loss.centers.detach()[3], lonely)
 
 
-def test_the_network_goes_on_in_training_mode_and_unchanged() -> None:
+def test_network_stays_in_training_mode_and_unchanged() -> None:
     module = build(DSFLoss(4, 32))
     before = {k: v.clone() for k, v in module.network.state_dict().items()}
     CentersFromData().on_train_start(trainer_at(0), module)
@@ -63,17 +63,17 @@ def test_the_network_goes_on_in_training_mode_and_unchanged() -> None:
     assert all(p.grad is None for p in module.parameters())
 
 
-def test_a_resumed_run_keeps_the_centres_that_it_learned() -> None:
+def test_resumed_run_keeps_its_learned_centres() -> None:
     loss = DSFLoss(4, 32)
     before = loss.centers.detach().clone()
     CentersFromData().on_train_start(trainer_at(7), build(loss))
     assert torch.equal(loss.centers.detach(), before)
 
 
-def test_a_loss_without_centres_is_left_alone() -> None:
+def test_loss_without_centres_is_ignored() -> None:
     CentersFromData().on_train_start(trainer_at(0), build(None))
 
 
-def test_no_faces_are_refused() -> None:
+def test_zero_faces_raise_value_error() -> None:
     with pytest.raises(ValueError, match="`faces` to be at least 1"):
         CentersFromData(0)

@@ -9,7 +9,7 @@ import torch
 from mfer_lightning.callbacks import RunCheckpoint
 
 
-def test_the_state_of_another_place_is_rebased(tmp_path: Path) -> None:
+def test_paths_of_a_moved_run_are_updated(tmp_path: Path) -> None:
     old = RunCheckpoint(tmp_path / "old", "best", "val/accuracy")
     old.best_model_path = str(tmp_path / "old" / "best.ckpt")
     old.best_model_score = torch.tensor(0.8)

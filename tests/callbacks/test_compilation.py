@@ -25,7 +25,7 @@ def training(device: str, steps: int, batch: int = 256) -> tuple[SimpleNamespace
     return trainer, SimpleNamespace(network=network, preprocess=Preprocess(size=32))
 
 
-def test_auto_compiles_long_trainings_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_mode_compiles_only_long_gpu_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mfer_lightning.callbacks.compilation.count_gflops", lambda network, size: 20.5)
     rafdb = 12_271 * 120 // 256
     assert pays_to_compile(*training("cuda", rafdb))
@@ -34,12 +34,12 @@ def test_auto_compiles_long_trainings_on_a_gpu_alone(monkeypatch: pytest.MonkeyP
     assert pays_to_compile(*training("cuda", float("inf")))  # limited by time
 
 
-def test_an_illegal_mode_is_named() -> None:
+def test_invalid_mode_raises_value_error() -> None:
     with pytest.raises(ValueError, match="Expected argument `mode` to be 'auto', 'blocks' or 'whole', but got 'all'"):
         CompileNetwork("all")
 
 
-def test_what_is_compiled_is_kept_in_the_cache_unless_told_otherwise(
+def test_compiled_code_is_cached_in_the_cache_folder_by_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")

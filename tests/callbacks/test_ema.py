@@ -21,7 +21,7 @@ class _Trainer:
     global_step = 0
 
 
-def test_the_average_follows_the_formula_for_weights_and_buffers() -> None:
+def test_average_matches_the_formula_for_weights_and_buffers() -> None:
     torch.manual_seed(0)
     module, trainer, ema = _Module(), _Trainer(), WarmEMA(decay=0.9)
     ema.setup(trainer, module, "fit")
@@ -45,6 +45,6 @@ def test_the_average_follows_the_formula_for_weights_and_buffers() -> None:
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 2.0])
-def test_a_decay_outside_its_range_is_refused(decay: float) -> None:
+def test_out_of_range_decay_raises_value_error(decay: float) -> None:
     with pytest.raises(ValueError, match="decay"):
         WarmEMA(decay)

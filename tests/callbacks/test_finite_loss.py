@@ -46,26 +46,26 @@ def train(guard: FiniteLossGuard, module: FERModule, losses: list[float]) -> Non
         guard.on_before_backward(trainer(number // 2), module, OnGPU(loss))
 
 
-def test_the_first_bad_batch_is_named_though_the_look_comes_batches_later(module: FERModule) -> None:
+def test_first_bad_batch_is_named_by_a_delayed_check(module: FERModule) -> None:
     nan = float("nan")
     with pytest.raises(TrainingDivergedError, match=r"epoch 2, step 1, batch 3 \(rows of the batch: 300, 301, 302\)"):
         train(FiniteLossGuard(every=5), module, [1.0, 1.0, 1.0, nan, nan])
 
 
-def test_nothing_is_looked_at_between_two_looks_on_a_gpu(module: FERModule) -> None:
+def test_interval_between_checks_is_respected(module: FERModule) -> None:
     guard = FiniteLossGuard(every=5)
     train(guard, module, [1.0, 1.0, 1.0, float("inf")])
     with pytest.raises(TrainingDivergedError, match="batch 3"):
         guard.on_train_epoch_end(trainer(2), module)
 
 
-def test_batches_that_were_looked_at_are_forgotten(module: FERModule) -> None:
+def test_checked_batches_are_forgotten(module: FERModule) -> None:
     guard = FiniteLossGuard(every=2)
     train(guard, module, [1.0] * 7)
     assert len(guard._seen) == 1
 
 
-def test_weights_that_are_no_numbers_are_found_before_their_checkpoint(module: FERModule) -> None:
+def test_non_finite_weights_are_detected_before_the_checkpoint(module: FERModule) -> None:
     guard = FiniteLossGuard()
     guard.on_train_epoch_end(trainer(2), module)
     weight = next(module.parameters())
@@ -80,6 +80,6 @@ def test_weights_that_are_no_numbers_are_found_before_their_checkpoint(module: F
             weight.copy_(before)
 
 
-def test_a_look_every_no_batches_is_refused() -> None:
+def test_invalid_check_interval_raises_value_error() -> None:
     with pytest.raises(ValueError, match="`every`"):
         FiniteLossGuard(0)

@@ -41,7 +41,7 @@ def pretrained(module: FERModule) -> dict[str, torch.Tensor]:
     return {n: v.clone() for n, v in backbone.state_dict().items() if backbone.timm_name(n) is not None}
 
 
-def test_weights_statistics_and_drop_path_rest_while_attention_and_heads_learn() -> None:
+def test_weights_statistics_and_drop_path_are_frozen_while_attention_and_heads_learn() -> None:
     module, callback = build().train(), FreezeBackbone(epochs=2)
     optimizer = build_optimizer(parameter_groups(module.network, lr=0.1, weight_decay=0.5))
     for epoch in (0, 1):
@@ -64,13 +64,13 @@ def test_weights_statistics_and_drop_path_rest_while_attention_and_heads_learn()
     assert all(m.training for m in module.modules())
 
 
-def test_it_can_stay_frozen_throughout() -> None:
+def test_backbone_can_stay_frozen_throughout() -> None:
     callback = FreezeBackbone(epochs=None)
     assert all(callback.frozen(epoch) for epoch in (0, 5, 500))
     assert [FreezeBackbone(epochs=2).frozen(epoch) for epoch in range(4)] == [True, True, False, False]
 
 
-def test_the_modes_of_what_learns_are_left_alone() -> None:
+def test_trained_modules_keep_their_mode() -> None:
     module = build().train()
     begin(FreezeBackbone(), module, 0)
     modes = {name: m.training for name, m in module.network.named_modules()}
@@ -81,13 +81,13 @@ def test_the_modes_of_what_learns_are_left_alone() -> None:
     assert modes["head"]
 
 
-def test_a_network_without_our_backbone_is_refused() -> None:
+def test_network_without_our_backbone_is_rejected() -> None:
     module = build()
     module.network = nn.Linear(2, 2)
     with pytest.raises(UserError, match="freeze=backbone"):
         begin(FreezeBackbone(), module, 0)
 
 
-def test_no_epochs_are_refused() -> None:
+def test_zero_epochs_raise_value_error() -> None:
     with pytest.raises(ValueError, match="`epochs`"):
         FreezeBackbone(0)

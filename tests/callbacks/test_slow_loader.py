@@ -58,7 +58,7 @@ def fit(callback: SlowLoader, clock: Clock, wait: float, step: float, **options:
             callback.on_train_batch_end(trainer, module, None, None, batch)
 
 
-def test_it_is_said_once_with_the_share_and_the_rate(clock: Clock, capsys: pytest.CaptureFixture) -> None:
+def test_warning_is_printed_once_with_fraction_and_rate(clock: Clock, capsys: pytest.CaptureFixture) -> None:
     fit(SlowLoader(), clock, wait=0.3, step=0.7, batches=500)
     said = capsys.readouterr().err
     assert said.count("Warning") == 1
@@ -76,12 +76,12 @@ def test_it_is_said_once_with_the_share_and_the_rate(clock: Clock, capsys: pytes
     ],
     ids=["little", "too few batches", "the first of each epoch", "the first epoch", "validations and checkpoints"],
 )
-def test_it_is_not_said_of(given: dict[str, Any], clock: Clock, capsys: pytest.CaptureFixture) -> None:
+def test_no_warning(given: dict[str, Any], clock: Clock, capsys: pytest.CaptureFixture) -> None:
     fit(SlowLoader(), clock, **given)
     assert capsys.readouterr().err == ""
 
 
-def test_epochs_of_few_batches_are_counted_together(clock: Clock, capsys: pytest.CaptureFixture) -> None:
+def test_short_epochs_are_counted_together(clock: Clock, capsys: pytest.CaptureFixture) -> None:
     fit(SlowLoader(), clock, wait=0.5, step=0.5, batches=60, epochs=4)
     assert "50% of a training step" in capsys.readouterr().err
 
@@ -96,12 +96,12 @@ def test_epochs_of_few_batches_are_counted_together(clock: Clock, capsys: pytest
         ({}, "All cores are already in use"),
     ],
 )
-def test_what_helps_is_named(changes: dict[str, Any], words: str) -> None:
+def test_warning_suggests_a_remedy(changes: dict[str, Any], words: str) -> None:
     (way,) = advice({**KNOWN, **changes})
     assert words in way
 
 
-def test_a_share_out_of_range_is_refused() -> None:
+def test_out_of_range_fraction_raises_value_error() -> None:
     with pytest.raises(ValueError, match="share"):
         SlowLoader(1.5)
 
@@ -131,7 +131,7 @@ class Quick(L.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.01)
 
 
-def test_a_real_training_that_waits_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_slow_training_prints_the_warning(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = L.Trainer(
         max_epochs=1,

@@ -52,7 +52,7 @@ def losses(epochs: int, folder: Path, seed: int | None, continued: Path | None =
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_continued_training_drops_what_an_undisturbed_one_drops(tmp_path: Path) -> None:
+def test_resumed_training_drops_the_same_units_as_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = losses(4, tmp_path, 3)
     first = losses(2, tmp_path, 3)
     torch.rand(5)  # another process has another state
@@ -72,7 +72,7 @@ def test_seeds_epochs_batches_and_ranks_differ(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_without_it_they_would_differ(tmp_path: Path) -> None:
+def test_results_would_differ_without_the_callback(tmp_path: Path) -> None:
     whole = losses(4, tmp_path, None)
     first = losses(2, tmp_path, None)
     assert first + losses(4, tmp_path, None, tmp_path / "last.ckpt") != whole

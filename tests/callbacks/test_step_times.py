@@ -38,7 +38,7 @@ def a_step(profiler: StepTimes, clock: Clock) -> None:
     profiler.stop("[Callback]History.on_train_batch_end")
 
 
-def test_times_are_exclusive_and_add_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_times_are_exclusive_and_sum_to_the_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     profiler = StepTimes(tmp_path)
     clock = Clock(profiler)
     for _ in range(SKIPPED):
@@ -63,7 +63,7 @@ def test_times_are_exclusive_and_add_up(tmp_path: Path, capsys: pytest.CaptureFi
     assert not capsys.readouterr().out, "said once"
 
 
-def test_an_action_that_an_exception_left_open_ends_with_the_one_around_it(tmp_path: Path) -> None:
+def test_action_left_open_by_an_exception_ends_with_its_parent(tmp_path: Path) -> None:
     profiler = StepTimes(tmp_path)
     clock = Clock(profiler)
     profiler.start("run_training_epoch")
@@ -92,5 +92,5 @@ def test_an_action_that_an_exception_left_open_ends_with_the_one_around_it(tmp_p
         ("run_training_epoch", REST),
     ],
 )
-def test_actions_in_words(action: str, words: str) -> None:
+def test_actions_have_readable_names(action: str, words: str) -> None:
     assert in_words(action) == words

@@ -27,7 +27,7 @@ VIT = (
 
 
 @pytest.mark.slow
-def test_a_run_is_trained_continued_evaluated_and_exported(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_adapter_run_trains_resumes_evaluates_and_exports(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("peft", reason="pip install 'mfer_lightning[lora]'")
     assert mfer(*VIT) == 0
     said = capsys.readouterr().out
@@ -57,7 +57,7 @@ def test_a_run_is_trained_continued_evaluated_and_exported(mfer: Mfer, capsys: p
 
 
 @pytest.mark.slow
-def test_a_run_with_an_adapter_compiles_its_blocks(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_adapter_run_compiles_blocks(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("peft", reason="pip install 'mfer_lightning[lora]'")
     assert mfer(*VIT, "trainer.compile=blocks", "trainer.max_epochs=1") == 0
     said = capsys.readouterr()
@@ -67,13 +67,13 @@ def test_a_run_with_an_adapter_compiles_its_blocks(mfer: Mfer, capsys: pytest.Ca
     assert not any("_orig_mod" in name for name in stored)
 
 
-def test_a_frozen_backbone_and_an_adapter_are_one_too_many(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_adapter_with_frozen_backbone_is_rejected(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
     assert mfer(*VIT, "freeze=backbone", "freeze.epochs=1", "weights=imagenet") == 2
     assert "adapter=lora keeps the backbone frozen throughout: use freeze=none" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_two_ranks_train_an_adapter_and_the_weights_of_the_file_rest(tmp_path: Path) -> None:
+def test_two_ranks_train_adapter_and_leave_pretrained_weights_unchanged(tmp_path: Path) -> None:
     pytest.importorskip("peft", reason="pip install 'mfer_lightning[lora]'")
     tiny = {"depth": 4, "embed_dim": 24, "num_heads": 2, "img_size": 32}
     given = timm.create_model("vit_tiny_patch16_224", num_classes=0, **tiny).state_dict()

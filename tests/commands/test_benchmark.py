@@ -41,7 +41,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_tables_and_json(mfer: Mfer, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_tables_and_writes_json(
+    mfer: Mfer, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     parts = "parts=[overhead,train,end_to_end,inference]"
     assert mfer("benchmark", *TINY, parts, "workers=0", "output=out.json") == 0
     said = capsys.readouterr().out
@@ -60,7 +62,7 @@ def test_tables_and_json(mfer: Mfer, quick: None, tmp_path: Path, capsys: pytest
     assert {"environment", "network", "end_to_end", "overhead"} <= tables.keys()
 
 
-def test_the_page_has_a_place_for_every_table_and_keeps_its_words() -> None:
+def test_page_has_one_placeholder_per_table_and_keeps_its_prose() -> None:
     fill = script("performance").fill
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     names = ("environment", "network", "small", "loader", "overhead", "startup", "memory", "ranks")
@@ -87,7 +89,7 @@ def test_the_page_has_a_place_for_every_table_and_keeps_its_words() -> None:
         (["baselines=[float16]"], "there is no such arithmetic: did you mean"),
     ],
 )
-def test_wrong_options_are_one_message(
+def test_invalid_options_raise_one_clear_error(
     arguments: list[str], message: str, mfer: Mfer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert mfer("benchmark", *arguments) == 2
@@ -95,14 +97,14 @@ def test_wrong_options_are_one_message(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_missing_is_one_sentence(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_gpu_raises_one_clear_error(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
     assert mfer("benchmark", "device=cuda") == 2
     said = capsys.readouterr().err
     assert "device=cuda: PyTorch finds no NVIDIA GPU here." in said
     assert "Traceback" not in said
 
 
-def test_things_are_timed_in_turn_and_compared_with_their_neighbours() -> None:
+def test_timings_are_interleaved_and_compared_pairwise() -> None:
     order: list[str] = []
     samples = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=2)
     assert order == ["a", "b", "a", "b", "a", "b"]
@@ -113,7 +115,7 @@ def test_things_are_timed_in_turn_and_compared_with_their_neighbours() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_what_is_measured_from_outside(mfer: Mfer, quick: None, tmp_path: Path) -> None:
+def test_startup_and_memory_are_measured_in_subprocesses(mfer: Mfer, quick: None, tmp_path: Path) -> None:
     parts = "parts=[small,loader,startup,memory,ranks]"
     assert mfer("benchmark", *TINY, parts, "threads=2", "workers=1", "output=out.json") == 0
     found = json.loads((tmp_path / "out.json").read_text())["parts"]
@@ -133,7 +135,7 @@ def test_what_is_measured_from_outside(mfer: Mfer, quick: None, tmp_path: Path) 
         ("backbone=resnet18", ("backbone=resnet18", "ConvNeXt")),
     ],
 )
-def test_what_cannot_be_measured_is_refused_before_anything_is(
+def test_unmeasurable_combinations_are_rejected_before_any_measurement(
     argument: str, words: tuple[str, ...], mfer: Mfer, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer("benchmark", *TINY, argument) == 2
@@ -141,6 +143,6 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(
     assert all(word in said for word in words), said
 
 
-def test_the_backbone_is_an_option(mfer: Mfer, tmp_path: Path) -> None:
+def test_backbone_option_is_applied(mfer: Mfer, tmp_path: Path) -> None:
     assert mfer("benchmark", *TINY, "parts=inference", "backbone=convnext_atto", "output=x/measured.json") == 0
     assert "inference" in json.loads((tmp_path / "x" / "measured.json").read_text())["parts"]

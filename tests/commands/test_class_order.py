@@ -51,14 +51,14 @@ def rename(run: Path, to: Path, exchange: dict[str, str]) -> Path:
     return to
 
 
-def test_a_model_with_the_right_names_raises_no_doubt(trained: Path, tmp_path: Path) -> None:
+def test_correct_class_names_give_no_warning(trained: Path, tmp_path: Path) -> None:
     result = json.loads((trained / "result.json").read_text(encoding="utf-8"))
     assert result["metrics"]["accuracy"] > 0.9  # or the tests below would prove nothing
     assert not [note for note in result["notes"] if "Check the class order" in note]
     assert not [n for n in evaluate(trained, trained, tmp_path)["notes"] if "Check the class order" in n]
 
 
-def test_two_swapped_names_are_detected_and_named(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_two_swapped_class_names_are_detected(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     swapped = rename(trained, tmp_path / "swapped.ckpt", {"fear": "surprise", "surprise": "fear"})
     result = evaluate(trained, swapped, tmp_path / "out")
     [note] = [note for note in result["notes"] if "Check the class order" in note]
@@ -69,13 +69,13 @@ def test_two_swapped_names_are_detected_and_named(trained: Path, tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_three_names_moved_on_are_told_in_full(trained: Path, tmp_path: Path) -> None:
+def test_three_rotated_class_names_are_detected(trained: Path, tmp_path: Path) -> None:
     moved = rename(trained, tmp_path / "moved.ckpt", {"anger": "fear", "fear": "happiness", "happiness": "anger"})
     [note] = [n for n in evaluate(trained, moved, tmp_path / "out")["notes"] if "Check the class order" in n]
     assert "the order of the classes happiness, fear, anger seems to be wrong" in note
 
 
-def test_a_result_holds_an_interval_around_each_of_its_figures(trained: Path) -> None:
+def test_every_metric_has_a_confidence_interval(trained: Path) -> None:
     result = json.loads((trained / "result.json").read_text(encoding="utf-8"))
     assert set(result["intervals"]) == set(result["metrics"])
     n = result["n"]
@@ -84,7 +84,7 @@ def test_a_result_holds_an_interval_around_each_of_its_figures(trained: Path) ->
     assert low <= result["metrics"]["nll"] <= high
 
 
-def test_the_optimism_gap_is_read_from_what_training_recorded(trained: Path) -> None:
+def test_optimism_gap_is_computed_from_the_training_log(trained: Path) -> None:
     result = json.loads((trained / "result.json").read_text(encoding="utf-8"))
     gap = optimism_gap(trained / "metrics.csv", result["selection"]["epoch"])
     assert gap is not None

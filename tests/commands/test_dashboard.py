@@ -29,7 +29,7 @@ def _nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
 
-def test_the_definition_is_a_file_and_the_way_to_publish_it_is_said(
+def test_definition_is_written_and_publish_command_is_printed(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     output = tmp_path / "out" / "dashboard.json"
@@ -44,7 +44,7 @@ def test_the_definition_is_a_file_and_the_way_to_publish_it_is_said(
     assert "1 of them were not logged to W&B" in said
 
 
-def test_without_output_it_lies_beside_the_runs_and_evaluations_are_no_runs(trained: Path) -> None:
+def test_default_output_is_next_to_the_runs_and_evaluations_are_ignored(trained: Path) -> None:
     (run,) = [f for f in trained.iterdir() if (f / "result.json").is_file()]
     evaluation = run / "evaluations" / "facs@native-val"
     evaluation.mkdir(parents=True)
@@ -53,7 +53,7 @@ def test_without_output_it_lies_beside_the_runs_and_evaluations_are_no_runs(trai
     assert json.loads((trained / "dashboard.json").read_text())["report"]["description"].startswith("1 runs")
 
 
-def test_publishing_sends_charts_then_workspaces_then_the_report(
+def test_publish_sends_charts_then_workspaces_then_report(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """Publishing up to the calls of W&B's functions; there is no network here."""
@@ -82,7 +82,7 @@ def test_publishing_sends_charts_then_workspaces_then_the_report(
     assert "Published: https://wandb.example/r" in capsys.readouterr().out
 
 
-def test_what_wandb_refuses_is_one_message(
+def test_wandb_errors_are_reported_in_one_message(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     import wandb
@@ -113,7 +113,7 @@ def test_what_wandb_refuses_is_one_message(
         (("runs={trained}", "publish=maybe"), "publish"),
     ],
 )
-def test_a_mistake_is_one_message(
+def test_invalid_arguments_raise_one_clear_error(
     arguments: tuple[str, ...], words: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     places = {"trained": trained, "empty": tmp_path / "empty", "damaged": tmp_path / "damaged"}
@@ -127,7 +127,7 @@ def test_a_mistake_is_one_message(
     assert error.count("\n") == 1
 
 
-def test_a_missing_extra_is_named(
+def test_missing_extra_is_named_in_the_error(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr("mfer_lightning.commands.dashboard.importlib.util.find_spec", lambda _: None)

@@ -31,7 +31,7 @@ def ferplus(tmp_path: Path) -> Path:
 WHERE = ("dataset=ferplus", "paths.data=data")
 
 
-def test_the_embedded_dataset_is_healthy(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+def test_built_in_dataset_is_healthy(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
     few = ("dataset.train_size=64", "dataset.val_size=16", "dataset.test_size=16", "dataset.size=32")
     assert mfer("data", *few) == 0
     out = capsys.readouterr().out
@@ -39,7 +39,7 @@ def test_the_embedded_dataset_is_healthy(mfer: Mfer, capsys: pytest.CaptureFixtu
     assert Path("runs/data/facs.png").stat().st_size > 0
 
 
-def test_a_sheet_shows_training_faces_as_the_first_epochs_augment_them(
+def test_augmentation_sheet_shows_training_faces_of_the_first_epochs(
     mfer: Mfer, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = ("dataset.train_size=64", "dataset.val_size=16", "dataset.test_size=16", "dataset.size=32", "images=none")
@@ -62,14 +62,14 @@ def test_a_sheet_shows_training_faces_as_the_first_epochs_augment_them(
     assert "preview" in capsys.readouterr().err
 
 
-def test_nothing_is_written_into_the_dataset(mfer: Mfer, ferplus: Path) -> None:
+def test_dataset_folder_is_not_modified(mfer: Mfer, ferplus: Path) -> None:
     before = sorted((f, f.stat().st_mtime_ns) for f in ferplus.rglob("*"))
     assert mfer("data", *WHERE, "sheet=out/sheet.png") == 1
     assert sorted((f, f.stat().st_mtime_ns) for f in ferplus.rglob("*")) == before
     assert Path("out/sheet.png").is_file()
 
 
-def test_the_same_picture_in_train_and_test_is_leakage_and_other_labels_are_noise(
+def test_train_test_duplicates_are_leakage_and_conflicting_labels_are_noise(
     mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture
 ) -> None:
     shutil.copy(ferplus / "FER2013Train" / "fer0000003.png", ferplus / "FER2013Test" / "fer0000084.png")
@@ -104,7 +104,7 @@ def test_shared_faces_are_listed_for_evaluation_with_and_without_them(
     assert json.loads(capsys.readouterr().out)["shared"]["out/shared/test-in-train.csv"] == 1
 
 
-def test_faces_that_look_the_same_are_listed_as_such_and_equal_pixels_go_before(
+def test_similar_faces_are_listed_after_identical_ones(
     mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture
 ) -> None:
     train, test = ferplus / "FER2013Train", ferplus / "FER2013Test"
@@ -118,7 +118,7 @@ def test_faces_that_look_the_same_are_listed_as_such_and_equal_pixels_go_before(
     assert rows == {"85.png": ("12.png", "pixels"), "86.png": ("02.png", "looks")}
 
 
-def test_where_the_epoch_is_selected_on_the_test_set_every_test_face_is_in_val(mfer: Mfer, tmp_path: Path) -> None:
+def test_faces_used_for_selection_on_the_test_set_are_listed_as_shared(mfer: Mfer, tmp_path: Path) -> None:
     write_rafdb(tmp_path / "data" / "raf-db", train=28, test=14)
     aligned = tmp_path / "data" / "raf-db" / "Image" / "aligned"
     shutil.copy(aligned / "train_00003_aligned.jpg", aligned / "test_0005_aligned.jpg")
@@ -142,7 +142,7 @@ def test_where_the_epoch_is_selected_on_the_test_set_every_test_face_is_in_val(m
         (("sheet=data/ferplus/sheet.png",), "sheet=data/ferplus is inside the dataset's folder"),
     ],
 )
-def test_a_folder_that_lists_cannot_go_into_is_refused_before_images_are_read(
+def test_unusable_list_folder_is_rejected_before_images_are_read(
     options: tuple[str, ...],
     words: str,
     mfer: Mfer,
@@ -167,7 +167,7 @@ def test_a_folder_that_lists_cannot_go_into_is_refused_before_images_are_read(
     ],
     ids=["truncated", "zero bytes", "text"],
 )
-def test_an_image_that_cannot_be_read_makes_a_copy_unusable(
+def test_unreadable_image_makes_the_dataset_unusable(
     damage: object, words: str, mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture
 ) -> None:
     damage(ferplus / "FER2013Train" / "fer0000005.png")  # type: ignore[operator]
@@ -177,22 +177,20 @@ def test_an_image_that_cannot_be_read_makes_a_copy_unusable(
     assert found["examples"] == ["FER2013Train/fer0000005.png"]
 
 
-def test_a_reader_that_refuses_is_code_2_with_its_message(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+def test_failing_reader_exits_with_code_2(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
     assert mfer("data", "dataset=rafdb", "paths.data=nowhere") == 2
     assert "RAF-DB was not found" in capsys.readouterr().err
     assert mfer("data", "dataset=rafdb", "paths.data=nowhere", "--json") == 2
     assert "RAF-DB was not found" in findings(capsys)["unusable"]["message"]
 
 
-def test_another_dataset_in_the_folder_is_code_2(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_wrong_dataset_in_folder_exits_with_code_2(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_ferplus(tmp_path / "data" / "raf-db")
     assert mfer("data", "dataset=rafdb", "paths.data=data") == 2
     assert "FERPlus" in capsys.readouterr().err or "not found" in capsys.readouterr().err
 
 
-def test_a_list_that_names_a_face_twice_is_refused_by_its_line(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_duplicate_list_entry_is_rejected(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     root = write_rafdb(tmp_path / "data" / "raf-db", train=140)
     names = root / "EmoLabel" / "list_patition_label.txt"
     names.write_text(names.read_text() + "train_00001.jpg 3\n")
@@ -200,9 +198,7 @@ def test_a_list_that_names_a_face_twice_is_refused_by_its_line(
     assert "train_00001.jpg" in capsys.readouterr().err
 
 
-def test_an_empty_class_and_a_flat_picture_are_warnings(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_empty_class_and_flat_image_are_warnings(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     import cv2
     import numpy as np
 
@@ -217,7 +213,7 @@ def test_an_empty_class_and_a_flat_picture_are_warnings(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read_is_code_2(mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture) -> None:
+def test_unreadable_folder_exits_with_code_2(mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture) -> None:
     (ferplus / "FER2013Train").chmod(0)
     try:
         assert mfer("data", *WHERE) == 2
@@ -226,12 +222,12 @@ def test_a_folder_that_may_not_be_read_is_code_2(mfer: Mfer, ferplus: Path, caps
     assert "cannot be read" in capsys.readouterr().err
 
 
-def test_options_of_training_are_examined_too(mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture) -> None:
+def test_training_options_are_checked(mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture) -> None:
     assert mfer("data", *WHERE, "dataset.protocol=dev", "--json", "images=none") == 1
     assert json.loads(capsys.readouterr().out)["protocol"] == "ferplus@dev"
 
 
-def test_a_sweep_examines_each_copy_and_one_that_is_not_there_does_not_stop_the_others(
+def test_sweep_checks_every_copy_and_continues_after_a_missing_one(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     first = write_class_folders(tmp_path / "my faces, v=2 [a]", {".": 4}, ["happy", "sad"])
@@ -257,7 +253,7 @@ def test_a_sweep_examines_each_copy_and_one_that_is_not_there_does_not_stop_the_
         (("--jsn",), "no flag --jsn"),
     ],
 )
-def test_a_mistake_is_one_message(
+def test_invalid_arguments_raise_one_clear_error(
     arguments: tuple[str, ...], words: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer("data", *arguments) == 2
@@ -278,7 +274,7 @@ def test_a_mistake_is_one_message(
         (("checkpoint=runs/a",), "checkpoint=runs/a applies only to a label audit: add noise=audit"),
     ],
 )
-def test_an_audit_says_what_it_needs(
+def test_audit_names_its_missing_requirements(
     mfer: Mfer, capsys: pytest.CaptureFixture, options: tuple[str, ...], words: str
 ) -> None:
     assert mfer("data", *options) == 2

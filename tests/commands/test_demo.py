@@ -19,6 +19,8 @@ from commands.conftest import Mfer
         (["checkpoint=x,y", "-m"], "does not support -m"),
     ],
 )
-def test_mistakes_are_one_sentence(mfer: Mfer, capsys: pytest.CaptureFixture, arguments: list[str], said: str) -> None:
+def test_invalid_arguments_raise_one_clear_error(
+    mfer: Mfer, capsys: pytest.CaptureFixture, arguments: list[str], said: str
+) -> None:
     assert mfer("demo", *arguments) == 2
     assert said in capsys.readouterr().err

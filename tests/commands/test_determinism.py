@@ -24,7 +24,7 @@ def result_of(run: Path) -> dict:
 
 
 @pytest.mark.slow
-def test_the_number_of_workers_does_not_change_a_figure(mfer: Mfer, tmp_path: Path) -> None:
+def test_metrics_do_not_depend_on_number_of_workers(mfer: Mfer, tmp_path: Path) -> None:
     for workers in (0, 2):
         assert mfer(*VARIED, f"loader.num_workers={workers}", f"name=w{workers}") == 0
     none, two = (only_run(tmp_path / "runs" / f"w{workers}") for workers in (0, 2))
@@ -45,7 +45,7 @@ def test_two_processes_give_identical_metrics(tmp_path: Path) -> None:
     assert results[0]["confusion"] == results[1]["confusion"]
 
 
-def test_a_result_says_what_was_run(few_run: Path) -> None:
+def test_result_records_code_versions_and_hardware(few_run: Path) -> None:
     run, result = few_run, result_of(few_run)
     assert len(result["data_hash"]) == 64
     assert {"python", "torch", "lightning", "timm"} <= set(result["versions"])
@@ -77,7 +77,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return top
 
 
-def test_the_patch_of_a_dirty_checkout_gives_the_code_back(checkout: Path, tmp_path: Path) -> None:
+def test_patch_of_a_dirty_checkout_restores_the_code(checkout: Path, tmp_path: Path) -> None:
     clean = provenance.git_state(tmp_path)
     assert clean is not None
     assert (clean["dirty"], clean["diff_sha256"], clean["patch"]) == (False, None, None)
@@ -99,7 +99,7 @@ def test_the_patch_of_a_dirty_checkout_gives_the_code_back(checkout: Path, tmp_p
     assert not (copy / "notes.txt").exists()
 
 
-def test_a_change_that_is_too_long_is_hashed_and_not_stored(
+def test_oversized_diff_is_hashed_but_not_stored(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provenance, "LONGEST_PATCH", 200)
@@ -111,6 +111,6 @@ def test_a_change_that_is_too_long_is_hashed_and_not_stored(
     assert not (tmp_path / "changes.patch").exists()
 
 
-def test_outside_of_a_checkout_there_is_nothing_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_state_is_none_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     assert provenance.git_state(tmp_path) is None

@@ -28,7 +28,7 @@ def run(tmp_path: Path, trainer: str, *more: str) -> subprocess.CompletedProcess
 
 
 @pytest.mark.slow
-def test_two_ranks_equal_one_with_the_joined_batch(tmp_path: Path) -> None:
+def test_two_ranks_match_one_rank_with_the_combined_batch(tmp_path: Path) -> None:
     rows, results = {}, {}
     for trainer in ("cpu", "ddp_cpu"):
         done = run(tmp_path, trainer, "trainer.max_epochs=5", "metrics=[kappa]")  # 4 steps an epoch: 20
@@ -49,7 +49,7 @@ def test_two_ranks_equal_one_with_the_joined_batch(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_sweep_of_two_rank_jobs_trains_each_job_once_in_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_sweep_of_two_rank_jobs_trains_each_job_once_in_its_own_folder(tmp_path: Path) -> None:
     done = run(tmp_path, "ddp_cpu", "-m", "seed=0,1", "loss=ce")
     assert done.returncode == 0, done.stderr
     runs = sorted(f.parent for f in (tmp_path / "runs" / "ddp_cpu").glob("*/result.json"))
@@ -58,7 +58,7 @@ def test_a_sweep_of_two_rank_jobs_trains_each_job_once_in_a_folder_of_its_own(tm
 
 
 @pytest.mark.slow
-def test_a_user_s_error_on_two_ranks_shows_no_traceback(tmp_path: Path) -> None:
+def test_user_error_on_two_ranks_prints_no_traceback(tmp_path: Path) -> None:
     done = run(tmp_path, "ddp_cpu", "optimizer.lr=1e30", "ema=none", "trainer.clip=null")
     assert done.returncode != 0
     assert "not a finite number" in done.stderr or "not finite numbers" in done.stderr
@@ -66,7 +66,7 @@ def test_a_user_s_error_on_two_ranks_shows_no_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_backbone_that_is_frozen_at_first_learns_the_same_on_two_ranks(tmp_path: Path) -> None:
+def test_initially_frozen_backbone_trains_identically_on_two_ranks(tmp_path: Path) -> None:
     assert run(tmp_path, "cpu", "loss=ce").returncode == 0
     weights = only_run(tmp_path / "runs" / "cpu") / "checkpoints" / "last.ckpt"
     rows = {}

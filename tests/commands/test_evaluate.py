@@ -31,7 +31,7 @@ def evaluate(run: Path, *arguments: str) -> int:
     )
 
 
-def test_evaluating_a_run_again_gives_the_figures_of_its_training(trained: Path, tmp_path: Path) -> None:
+def test_re_evaluating_a_run_reproduces_its_metrics(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "embedding.png").write_text("of an evaluation that had one")
     assert evaluate(trained, f"output={tmp_path}") == 0
@@ -49,7 +49,7 @@ def test_evaluating_a_run_again_gives_the_figures_of_its_training(trained: Path,
     assert (tmp_path / "figures" / "confusion.png").stat().st_size > 0
 
 
-def test_results_lie_in_the_run_under_the_name_of_what_was_measured(trained: Path) -> None:
+def test_results_are_stored_in_the_run_under_split_and_views(trained: Path) -> None:
     before = (trained / "result.json").read_bytes()
     assert evaluate(trained, "split=val", "flip=true", "shift=0.02") == 0
     folder = trained / "evaluations" / "facs@native-val-flip-shift0.02"
@@ -62,7 +62,7 @@ def test_results_lie_in_the_run_under_the_name_of_what_was_measured(trained: Pat
 
 
 @pytest.mark.slow
-def test_figures_are_float32_unless_asked_and_say_so_otherwise(trained: Path) -> None:
+def test_metrics_are_float32_by_default_and_noted_otherwise(trained: Path) -> None:
     assert evaluate(trained, "precision=bf16-mixed") == 0
     found, exact = result_in(trained / "evaluations" / "facs@native-test-bf16-mixed"), result_in(trained)
     assert found["model"]["predicted_in"] == "bf16-mixed"
@@ -77,7 +77,7 @@ def test_figures_are_float32_unless_asked_and_say_so_otherwise(trained: Path) ->
     np.testing.assert_array_equal(rounded.pred[clear], plain.pred[clear])
 
 
-def test_what_evaluation_cannot_compute_in_is_refused(trained: Path, capsys: pytest.CaptureFixture) -> None:
+def test_unsupported_precision_is_rejected(trained: Path, capsys: pytest.CaptureFixture) -> None:
     table = f"predictions={trained / 'predictions_test.csv'}"
     for given, words in (
         ((f"checkpoint={trained}", "precision=half"), "precision=half: legal: auto, 32-true, bf16-mixed"),
@@ -89,7 +89,7 @@ def test_what_evaluation_cannot_compute_in_is_refused(trained: Path, capsys: pyt
         assert words in capsys.readouterr().err
 
 
-def test_a_view_of_fewer_classes_is_marked_and_smaller(trained: Path, tmp_path: Path) -> None:
+def test_dropped_classes_change_protocol_and_test_size(trained: Path, tmp_path: Path) -> None:
     assert evaluate(trained, "drop=[contempt]", f"output={tmp_path}") == 0
     found, whole = result_in(tmp_path), result_in(trained)
     assert found["protocol"] == "facs@native-without-contempt"
@@ -99,7 +99,9 @@ def test_a_view_of_fewer_classes_is_marked_and_smaller(trained: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_another_dataset_is_met_by_emotion_name(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_other_datasets_are_matched_by_emotion_name(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     write_rafdb(tmp_path / "data" / "raf-db", train=0, test=28)  # a copy of the test files alone
     onto = ("dataset=rafdb", f"paths.data={tmp_path / 'data'}", f"output={tmp_path / 'out'}")
     assert evaluate(trained, *onto) == 2
@@ -113,15 +115,13 @@ def test_another_dataset_is_met_by_emotion_name(trained: Path, tmp_path: Path, c
     assert {p.split("/")[-1].split("_")[0] for p in table.path} == {"test"}
 
 
-def test_training_faces_are_called_that(trained: Path, tmp_path: Path) -> None:
+def test_evaluation_on_training_faces_is_noted(trained: Path, tmp_path: Path) -> None:
     assert evaluate(trained, "split=train", f"output={tmp_path}") == 0
     assert "trained on these faces" in result_in(tmp_path)["notes"][0]
 
 
 @pytest.mark.slow
-def test_a_temperature_fitted_on_val_does_not_hurt_on_val_and_changes_no_prediction(
-    trained: Path, tmp_path: Path
-) -> None:
+def test_temperature_fitted_on_val_improves_val_nll_and_keeps_predictions(trained: Path, tmp_path: Path) -> None:
     assert evaluate(trained, "split=val", "calibrate=true", f"output={tmp_path}") == 0
     figures = result_in(tmp_path)["calibration"]
     assert figures["temperature"] > 0
@@ -129,7 +129,7 @@ def test_a_temperature_fitted_on_val_does_not_hurt_on_val_and_changes_no_predict
 
 
 @pytest.mark.slow
-def test_predictions_alone_give_the_same_figures(trained: Path, tmp_path: Path) -> None:
+def test_predictions_table_reproduces_the_metrics(trained: Path, tmp_path: Path) -> None:
     table = trained / "predictions_test.csv"
     assert mfer("evaluate", f"predictions={table}", f"output={tmp_path}") == 0
     found = json.loads((tmp_path / "evaluation.json").read_text())
@@ -141,7 +141,7 @@ def test_predictions_alone_give_the_same_figures(trained: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_lists_of_faces_are_measured_with_a_model_and_from_predictions_alone(
+def test_face_lists_are_evaluated_with_a_model_and_from_predictions(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     table = Predictions.from_csv(trained / "predictions_test.csv")
@@ -165,7 +165,7 @@ def test_lists_of_faces_are_measured_with_a_model_and_from_predictions_alone(
     assert not (tmp_path / "model" / "figures" / "lists.png").exists(), "of the evaluation that was replaced"
 
 
-def test_a_list_of_left_out_faces_alone_is_refused_before_anything_is_predicted(
+def test_list_of_only_excluded_faces_is_rejected_before_prediction(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = Predictions.from_csv(trained / "predictions_test.csv")
@@ -179,9 +179,7 @@ def test_a_list_of_left_out_faces_alone_is_refused_before_anything_is_predicted(
     assert "lists.gone: none of its" in capsys.readouterr().err
 
 
-def test_of_predictions_alone_a_list_says_what_the_table_does_not_hold_and_what_is_left_out(
-    trained: Path, tmp_path: Path
-) -> None:
+def test_list_with_unknown_faces_is_reported_for_predictions(trained: Path, tmp_path: Path) -> None:
     table = Predictions.from_csv(trained / "predictions_test.csv")
     contempt = table.label == table.class_names.index("contempt")
     (tmp_path / "x.csv").write_text("\n".join(["path", *table.path[contempt][:2], table.path[~contempt][0], "no.png"]))
@@ -194,7 +192,7 @@ def test_of_predictions_alone_a_list_says_what_the_table_does_not_hold_and_what_
 
 
 @pytest.mark.slow
-def test_predictions_alone_are_calibrated_on_those_of_val_beside_them(trained: Path, tmp_path: Path) -> None:
+def test_predictions_table_is_calibrated_with_val_predictions_next_to_it(trained: Path, tmp_path: Path) -> None:
     table = trained / "predictions_test.csv"
     assert mfer("evaluate", f"predictions={table}", "calibrate=true", f"output={tmp_path / 'alone'}") == 0
     alone = json.loads((tmp_path / "alone" / "evaluation.json").read_text())["calibration"]
@@ -207,7 +205,7 @@ def test_predictions_alone_are_calibrated_on_those_of_val_beside_them(trained: P
 
 
 @pytest.mark.slow
-def test_the_knobs_of_the_embedded_dataset_make_another_evaluation_set(trained: Path) -> None:
+def test_options_of_the_built_in_dataset_define_another_evaluation_set(trained: Path) -> None:
     assert evaluate(trained, "-m", "dataset.occlusion=0.0,0.9") == 0
     levels = [result_in(trained / "evaluations" / f"facs@native-test-occlusion={x}") for x in (0.0, 0.9)]
     assert levels[0]["data_hash"] == levels[1]["data_hash"]  # the same people and labels, other pictures
@@ -226,7 +224,7 @@ def test_the_knobs_of_the_embedded_dataset_make_another_evaluation_set(trained: 
 
 
 @pytest.mark.slow
-def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_results(
+def test_sweep_evaluates_every_combination_and_leaves_no_other_files(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -276,7 +274,7 @@ def test_a_sweep_evaluates_each_combination_and_leaves_nothing_beside_the_result
         (("checkpoint={run}/config.yaml",), "cannot be read as a checkpoint"),
     ],
 )
-def test_a_mistake_is_one_message(
+def test_invalid_arguments_raise_one_clear_error(
     arguments: tuple[str, ...], words: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     said = [a.format(run=trained) for a in arguments]
@@ -288,14 +286,14 @@ def test_a_mistake_is_one_message(
 
 
 @pytest.mark.parametrize("what", ["checkpoint={run}", "predictions={run}/predictions_test.csv"])
-def test_a_run_s_own_results_are_never_overwritten(what: str, trained: Path, capsys: pytest.CaptureFixture) -> None:
+def test_results_of_a_run_are_never_overwritten(what: str, trained: Path, capsys: pytest.CaptureFixture) -> None:
     before = {path: path.read_bytes() for path in trained.rglob("*.*") if path.is_file()}
     assert mfer("evaluate", what.format(run=trained), f"output={trained}") == 2
     assert "is the folder of a training run" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_predictions_without_labels_are_one_message(
+def test_predictions_without_labels_raise_one_clear_error(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     header, *rows = (trained / "predictions_test.csv").read_text().splitlines()
@@ -309,7 +307,7 @@ def test_predictions_without_labels_are_one_message(
 
 
 @pytest.mark.slow
-def test_swapped_class_names_change_the_figures_and_never_go_unseen_by_name(trained: Path, tmp_path: Path) -> None:
+def test_swapped_class_names_change_the_metrics(trained: Path, tmp_path: Path) -> None:
     """Logits are matched by the class names in the checkpoint: swapping two names swaps their columns."""
     checkpoint = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     names = checkpoint["mfer"]["class_names"]

@@ -44,7 +44,7 @@ def onnx(trained: Path) -> Path:
     return trained / "exports" / "onnx-int8"
 
 
-def test_a_run_becomes_a_folder_in_the_hugging_face_layout(trained: Path, capsys: pytest.CaptureFixture) -> None:
+def test_run_is_exported_in_hugging_face_layout(trained: Path, capsys: pytest.CaptureFixture) -> None:
     assert mfer("export", f"checkpoint={trained}") == 0
     folder = trained / "exports" / "safetensors"
     assert f"Written: {folder}" in capsys.readouterr().out
@@ -59,7 +59,7 @@ def test_a_run_becomes_a_folder_in_the_hugging_face_layout(trained: Path, capsys
     assert str(trained) not in card + (folder / "config.json").read_text()
 
 
-def test_prediction_on_stored_faces_is_what_evaluation_said_of_them(trained: Path, tmp_path: Path) -> None:
+def test_prediction_on_saved_faces_matches_evaluation(trained: Path, tmp_path: Path) -> None:
     """The faces of the built-in dataset, written as files and predicted, against predictions_test.csv."""
     config = read_checkpoint(trained / "checkpoints" / "best.ckpt")["mfer"]["config"]["dataset"]
     generator = FacsGenerator(size=config["size"], seed=config["data_seed"], difficulty=config["difficulty"])
@@ -85,7 +85,7 @@ def test_prediction_on_stored_faces_is_what_evaluation_said_of_them(trained: Pat
     assert moved > 1e-3, "of one view the answer is to be another, or nothing was averaged"
 
 
-def test_what_is_averaged_travels_with_the_model(trained: Path, tmp_path: Path) -> None:
+def test_views_are_stored_in_the_export(trained: Path, tmp_path: Path) -> None:
     assert mfer("export", f"checkpoint={trained}", f"output={tmp_path / 'x'}") == 0
     for where in (trained, tmp_path / "x"):
         assert load_model(where, "cpu").classifier.views == Views(flip=True, shift=0.05)
@@ -93,14 +93,14 @@ def test_what_is_averaged_travels_with_the_model(trained: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_an_onnx_file_averages_what_its_checkpoint_did_and_nothing_else(float_onnx: Path) -> None:
+def test_onnx_file_keeps_the_views_of_its_checkpoint(float_onnx: Path) -> None:
     assert load_model(float_onnx, "cpu").classifier.views == Views(flip=True, shift=0.05)
     with pytest.raises(UserError, match="shift=0: the ONNX file was exported with another value"):
         load_model(float_onnx, "cpu", shift=0.0)
 
 
 @pytest.mark.slow
-def test_an_export_is_evaluated_like_its_run(trained: Path, tmp_path: Path) -> None:
+def test_export_evaluates_like_its_run(trained: Path, tmp_path: Path) -> None:
     assert mfer("export", f"checkpoint={trained}", f"output={tmp_path / 'x'}") == 0
     said = ("device=cpu", "loader.num_workers=0", "evaluation.embedding_points=0", f"output={tmp_path / 'figures'}")
     assert mfer("evaluate", f"checkpoint={tmp_path / 'x'}", *said) == 0
@@ -110,7 +110,7 @@ def test_an_export_is_evaluated_like_its_run(trained: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_cost_of_eight_bits_is_measured_on_the_validation_faces(onnx: Path) -> None:
+def test_int8_accuracy_loss_is_measured_on_validation_faces(onnx: Path) -> None:
     said = json.loads((onnx / "export.json").read_text())
     first, noise = said["comparisons"]
     assert (first["faces"], first["n"], first["labelled"]) == ("val of facs@native", 24, 24)
@@ -121,7 +121,7 @@ def test_the_cost_of_eight_bits_is_measured_on_the_validation_faces(onnx: Path) 
     assert "before quantisation, val of facs@native" in (onnx / "README.md").read_text()
 
 
-def test_a_second_export_is_refused_or_replaces_the_first(
+def test_second_export_is_rejected_or_overwrites_the_first(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     command = ("export", f"checkpoint={trained}", f"output={tmp_path / 'x'}")
@@ -135,7 +135,7 @@ def test_a_second_export_is_refused_or_replaces_the_first(
 
 
 @pytest.mark.slow
-def test_where_the_data_are_not_at_hand_drawn_faces_stand_in_and_it_is_said(trained: Path, float_onnx: Path) -> None:
+def test_drawn_faces_replace_missing_data_and_are_reported(trained: Path, float_onnx: Path) -> None:
     said = json.loads((float_onnx / "export.json").read_text())
     assert [c["faces"] for c in said["comparisons"]] == ["drawn faces", "random pixels"]
     assert "the cost in accuracy is not measured" in said["remarks"][0]
@@ -157,7 +157,7 @@ def test_where_the_data_are_not_at_hand_drawn_faces_stand_in_and_it_is_said(trai
         (("checkpoint={run}", "output={run}", "replace=true"), "contains files other than an export"),
     ],
 )
-def test_a_mistake_is_one_message(
+def test_invalid_arguments_raise_one_clear_error(
     arguments: tuple[str, ...], words: str, trained: Path, capsys: pytest.CaptureFixture
 ) -> None:
     before = sorted(f.name for f in trained.iterdir() if f.name != "exports")

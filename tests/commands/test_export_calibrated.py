@@ -37,7 +37,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_both_are_fitted_on_val_and_travel(run: Path, tmp_path: Path) -> None:
+def test_temperature_and_threshold_are_fitted_on_val_and_exported(run: Path, tmp_path: Path) -> None:
     val = Predictions.from_csv(run / "predictions_val.csv")
     exported = export(run, output=tmp_path / "out", calibrate=True, risk=0.3).folder
     stored = json.loads((exported / "config.json").read_text())["calibration"]
@@ -62,7 +62,7 @@ def test_both_are_fitted_on_val_and_travel(run: Path, tmp_path: Path) -> None:
     assert json.loads((again / "config.json").read_text())["calibration"] == stored
 
 
-def test_what_cannot_be_fitted_is_said(run: Path, tmp_path: Path) -> None:
+def test_calibration_that_cannot_be_fitted_raises_one_clear_error(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"risk=1: the value must be above 0 and below 1"):
         export(run, output=tmp_path / "out", calibrate=True, risk=1)
     with pytest.raises(UserError, match=r"risk=0\.2 has an effect only with calibrate=true"):
@@ -78,13 +78,13 @@ def test_what_cannot_be_fitted_is_said(run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_risk_that_no_threshold_keeps_to_is_refused(run: Path, tmp_path: Path) -> None:
+def test_unreachable_risk_is_rejected(run: Path, tmp_path: Path) -> None:
     relabel(run, right=0)
     with pytest.raises(UserError, match=r"risk=0\.1: no threshold achieves it on val"):
         export(run, output=tmp_path / "out", calibrate=True)
 
 
-def test_the_terminal_says_on_how_many_faces_the_threshold_rests(
+def test_number_of_faces_behind_the_threshold_is_printed(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     """One right answer of 24 keeps to any risk, and is no reason to trust the next one."""

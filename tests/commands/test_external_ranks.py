@@ -66,7 +66,7 @@ def said_by_ranks(stderr: str, words: str) -> bool:
     return times == 2 or (times == 1 and "closing signal SIGTERM" in stderr)
 
 
-def test_ranks_of_torchrun_agree_on_one_folder_and_a_second_start_on_one_beside_it(bench: Bench) -> None:
+def test_torchrun_ranks_share_one_folder_and_a_second_start_gets_a_new_one(bench: Bench) -> None:
     for _ in range(2):
         done = torchrun(bench, "loss=ce")
         assert done.returncode == 0, done.stderr
@@ -79,7 +79,7 @@ def test_ranks_of_torchrun_agree_on_one_folder_and_a_second_start_on_one_beside_
     assert not bench.left_running()
 
 
-def test_what_the_first_rank_refuses_ends_all_ranks_with_its_words(bench: Bench) -> None:
+def test_error_on_rank_zero_stops_all_ranks_with_its_message(bench: Bench) -> None:
     (bench.folder / "file").touch()
     done = torchrun(bench, "loss=ce", "paths.runs=file")
     assert done.returncode != 0
@@ -87,7 +87,7 @@ def test_what_the_first_rank_refuses_ends_all_ranks_with_its_words(bench: Bench)
     assert not bench.left_running()
 
 
-def test_what_the_first_rank_finds_on_trial_ends_all_ranks_before_the_data(bench: Bench) -> None:
+def test_error_in_rank_zero_dry_run_stops_all_ranks_before_data_loading(bench: Bench) -> None:
     done = torchrun(bench, "attention.stages=[7]", "paths.cache=cache")
     assert done.returncode != 0
     assert said_by_ranks(done.stderr, "stages 1 to 4")
@@ -96,7 +96,7 @@ def test_what_the_first_rank_finds_on_trial_ends_all_ranks_before_the_data(bench
     assert not bench.left_running()
 
 
-def test_tasks_of_srun_agree_on_one_folder(bench: Bench) -> None:
+def test_srun_tasks_share_one_folder(bench: Bench) -> None:
     tasks = srun(bench, "loss=ce")
     said = [task.communicate(timeout=400) for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], said
@@ -106,7 +106,7 @@ def test_tasks_of_srun_agree_on_one_folder(bench: Bench) -> None:
     assert not bench.left_running()
 
 
-def test_one_task_starts_the_ranks_itself(bench: Bench) -> None:
+def test_single_task_starts_its_ranks(bench: Bench) -> None:
     (task,) = srun(bench, "loss=ce", tasks=1)
     said = task.communicate(timeout=400)
     assert task.returncode == 0, said
@@ -115,7 +115,7 @@ def test_one_task_starts_the_ranks_itself(bench: Bench) -> None:
     assert not bench.left_running()
 
 
-def test_settings_that_do_not_match_the_tasks_are_one_message(bench: Bench) -> None:
+def test_rank_settings_that_contradict_the_tasks_raise_one_clear_error(bench: Bench) -> None:
     tasks = srun(bench, "loss=ce", "trainer.devices=1")
     said = [task.communicate(timeout=400) for task in tasks]
     assert [task.returncode for task in tasks] == [2, 2], said
@@ -124,7 +124,7 @@ def test_settings_that_do_not_match_the_tasks_are_one_message(bench: Bench) -> N
     assert not bench.left_running()
 
 
-def test_sigusr1_saves_puts_the_job_back_into_the_queue_and_the_next_start_goes_on(bench: Bench) -> None:
+def test_sigusr1_saves_and_requeues_the_job_and_the_next_start_resumes(bench: Bench) -> None:
     scontrol = bench.folder / "bin" / "scontrol"
     scontrol.parent.mkdir()
     scontrol.write_text(f'#!/bin/sh\necho "$@" >> {bench.folder}/requeued.txt\n')

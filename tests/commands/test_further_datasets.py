@@ -55,7 +55,7 @@ SMALL = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_the_whole_way_of_a_dataset(name: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_dataset_works_with_every_command(name: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     case = CASES[name]
     case.write(tmp_path / "data" / case.folder)
     where = (f"dataset={name}", "paths.data=data", f"paths.cache={tmp_path / 'cache'}")
@@ -84,7 +84,7 @@ def test_the_whole_way_of_a_dataset(name: str, mfer: Mfer, tmp_path: Path, capsy
 
 
 @pytest.mark.slow
-def test_a_study_of_folds_gives_one_figure(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_study_over_folds_gives_one_aggregate_metric(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_ckplus(tmp_path / "data" / "ckplus", subjects=6, sequences=7)
     where = ("dataset=ckplus", "dataset.protocol=loso", "paths.data=data", f"paths.cache={tmp_path / 'cache'}")
     assert mfer("-m", *where, "dataset.fold=range(0,6)", *SMALL, "name=folds") == 0
@@ -113,7 +113,7 @@ def test_a_study_of_folds_gives_one_figure(mfer: Mfer, tmp_path: Path, capsys: p
 
 
 @pytest.mark.slow
-def test_faces_of_whole_frames_are_found_by_our_own_detector(mfer: Mfer, tmp_path: Path) -> None:
+def test_faces_of_whole_frames_are_detected(mfer: Mfer, tmp_path: Path) -> None:
     photo = pytest.importorskip("skimage.data").astronaut()[:, :, ::-1]
     root = tmp_path / "data" / "caer-s"
     frames = {"train": 10, "test": 1}  # enough for a validation set out of train

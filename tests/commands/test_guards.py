@@ -40,7 +40,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> list[list
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_names_step_batch_rows_and_checkpoint_also_under_accumulation(
+def test_non_finite_loss_reports_step_batch_rows_and_checkpoint(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = (*FACS, "loader.batch_size=8", "trainer.accumulate=2", "evaluation.embedding_points=0")
@@ -110,7 +110,7 @@ def test_two_ranks_stop_together_with_one_message(cause: str, tmp_path: Path) ->
     assert not alive
 
 
-def test_a_disk_that_fills_up_ends_with_one_sentence_and_the_run_goes_on_exactly(
+def test_full_disk_raises_one_clear_error_and_the_run_resumes_exactly(
     mfer: Mfer, tmp_path: Path, few_run: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = atomic_io.write_checkpoint
@@ -137,7 +137,7 @@ def test_a_disk_that_fills_up_ends_with_one_sentence_and_the_run_goes_on_exactly
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_a_run_that_the_disk_has_no_room_for_does_not_begin(
+def test_run_that_does_not_fit_on_the_disk_does_not_start(
     mfer: Mfer, tmp_path: Path, few_run: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     capsys.readouterr()  # with `few_run` the cache of the images is there
@@ -150,7 +150,7 @@ def test_a_run_that_the_disk_has_no_room_for_does_not_begin(
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_really_full(
+def test_full_disk_of_a_real_file_system_raises_one_clear_error(
     mfer: Mfer, small_disk: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin, ballast = FERModule.on_train_epoch_start, small_disk / "ballast"

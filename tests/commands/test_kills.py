@@ -109,7 +109,7 @@ def wait_for_write(folder: Path, process: subprocess.Popen[bytes], nth: int) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_twenty_kills_leave_the_weights_of_a_run_that_was_left_alone(tmp_path: Path) -> None:
+def test_twenty_kills_do_not_change_the_final_weights(tmp_path: Path) -> None:
     began = time.monotonic()
     assert start(tmp_path / "alone").wait() == 0
     seconds = time.monotonic() - began
@@ -162,7 +162,7 @@ def assert_same(run: Path, alone: Path) -> None:
     ("to", "workers"), [("process", 0), ("process", 2), ("group", 2)]  # `timeout`, SLURM and systemd tell all processes
 )  # fmt: skip
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_sigterm_in_mid_epoch_saves_within_ten_seconds_and_ends_with_code_143(
+def test_sigterm_mid_epoch_saves_within_ten_seconds_and_exits_with_code_143(
     ranks: int, to: str, workers: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     more = () if ranks == 1 else ("trainer=ddp_cpu", "trainer.devices=2")
@@ -194,7 +194,7 @@ def test_sigterm_in_mid_epoch_saves_within_ten_seconds_and_ends_with_code_143(
         time.sleep(0.2)
 
 
-def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
     keep = [tmp_path / ".lock", tmp_path / "a-12345678.ckpt", tmp_path / ".hidden", tmp_path / "best.ckpt"]
     for file in keep:
         file.touch()

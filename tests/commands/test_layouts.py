@@ -86,7 +86,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("layout", CASES)
-def test_the_doctor_names_the_layout_and_a_training_step_runs(
+def test_layout_is_recognised_and_a_training_step_runs(
     layout: Layout, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     layout.write(tmp_path / "data" / layout.folder)
@@ -107,7 +107,7 @@ def test_the_doctor_names_the_layout_and_a_training_step_runs(
     assert (result["protocol"], result["split"], result["n"]) == (layout.protocol, "test", layout.test)
 
 
-def test_ferplus_without_its_test_folder_trains_and_says_what_its_figures_are(
+def test_ferplus_without_test_folder_trains_and_reports_selection_metrics(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     write_ferplus(tmp_path / "data" / "ferplus", {"train": 64, "val": 16})

@@ -26,7 +26,7 @@ def two(trained: Path, tmp_path: Path, mfer: Mfer) -> tuple[Path, Path]:
 
 
 @pytest.mark.slow
-def test_each_pair_is_evaluated_and_the_matrix_is_written(two: tuple[Path, Path], mfer: Mfer, tmp_path: Path) -> None:
+def test_every_pair_is_evaluated_and_the_matrix_is_written(two: tuple[Path, Path], mfer: Mfer, tmp_path: Path) -> None:
     write_rafdb(tmp_path / "data" / "raf-db", train=0, test=28)
     write_ferplus(tmp_path / "data" / "ferplus")
     datasets = f"datasets=[{{name:facs,{SIZES}}},{{name:facs,difficulty:0.9,{SIZES}}},rafdb,ferplus]"
@@ -53,7 +53,7 @@ def test_each_pair_is_evaluated_and_the_matrix_is_written(two: tuple[Path, Path]
     assert len(folders) == 8, "variants of one dataset lie apart"
 
 
-def test_a_pair_that_cannot_be_measured_is_named_and_the_others_are_measured(
+def test_failing_pair_is_reported_and_the_others_are_evaluated(
     two: tuple[Path, Path], mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     for emotion in ("boredom", "calm"):
@@ -81,7 +81,7 @@ def test_a_pair_that_cannot_be_measured_is_named_and_the_others_are_measured(
         (("checkpoint=runs/c", "datasets=[facs]"), "There is no"),
     ],
 )
-def test_mistakes_are_sentences(
+def test_invalid_arguments_raise_one_clear_error(
     mfer: Mfer, two: tuple[Path, Path], capsys: pytest.CaptureFixture, arguments: tuple[str, ...], message: str
 ) -> None:
     assert mfer("evaluate", *arguments, *FEW) == 2

@@ -46,7 +46,7 @@ def rows_of(table: Path) -> list[dict[str, str]]:
 
 class TestSCN:
     @pytest.mark.slow
-    def test_a_run_says_which_labels_it_changed_and_how_often_rightly(self, mfer: Mfer, tmp_path: Path) -> None:
+    def test_relabelled_faces_are_recorded_and_compared_with_the_true_labels(self, mfer: Mfer, tmp_path: Path) -> None:
         assert mfer(*FACS, *SCN) == 0
         run = only_run(tmp_path / "runs")
         counts = json.loads((run / "result.json").read_text())["relabelled"]
@@ -72,12 +72,12 @@ class TestSCN:
         datamodule.setup("fit")
         assert len(changed) == len(datamodule.index)
 
-    def test_mixed_faces_are_refused(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_mixup_is_rejected(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
         assert mfer(*FEW, *SCN, "mixup=default") == 2
         assert "Method SCN does not support mixed faces: use mixup=none" in capsys.readouterr().err
 
 
-def test_a_network_without_a_map_is_refused_by_eac(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_eac_rejects_networks_without_feature_maps(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
     small = "backbone.options={depth:2,embed_dim:12,num_heads:2}"
     options = ("backbone=vit_small", small, "backbone.pool=token", "attention=none", "preprocess.size=32")
     assert mfer("dataset=facs", *options, "method=eac") == 2
@@ -88,7 +88,7 @@ class TestCoTeaching:
     OPTIONS = (*METHODS["coteaching"], "dataset.label_noise=0.3")
 
     @pytest.mark.slow
-    def test_the_network_that_is_better_on_val_is_the_one_that_is_used(self, mfer: Mfer, tmp_path: Path) -> None:
+    def test_network_with_the_better_val_accuracy_is_kept(self, mfer: Mfer, tmp_path: Path) -> None:
         assert mfer(*FACS, *self.OPTIONS, "trainer.max_epochs=4") == 0
         run = only_run(tmp_path / "runs")
         epochs = rows_of(run / "metrics.csv")
@@ -113,11 +113,11 @@ class TestCoTeaching:
         assert mfer("export", f"checkpoint={run}", "output=exported", "format=safetensors") == 0
         assert len(load_file(tmp_path / "exported" / "model.safetensors")) == len(first)
 
-    def test_centres_are_refused(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_losses_with_centres_are_rejected(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
         assert mfer(*FEW, "method=coteaching", "loss=dsf") == 2
         assert "use loss=ce" in capsys.readouterr().err
 
-    def test_what_changes_one_network_only_is_refused(
+    def test_options_that_change_only_one_network_are_rejected(
         self, mfer: Mfer, capsys: pytest.CaptureFixture[str], few_run: Path
     ) -> None:
         assert (
@@ -129,7 +129,7 @@ class TestCoTeaching:
 
 class TestDistill:
     @pytest.mark.slow
-    def test_teachers_are_named_in_the_checkpoint_and_needed_in_training_alone(
+    def test_teachers_are_recorded_in_the_checkpoint_and_only_needed_for_training(
         self, mfer: Mfer, tmp_path: Path, few_run: Path
     ) -> None:
         teacher = tmp_path / "teacher.ckpt"
@@ -152,14 +152,14 @@ class TestDistill:
     @pytest.mark.parametrize(
         ("teachers", "said"), [("[]", "name one or more runs or checkpoints"), ("[nowhere]", "method.teachers: There")]
     )
-    def test_no_teacher_is_refused(
+    def test_missing_teacher_is_rejected(
         self, mfer: Mfer, capsys: pytest.CaptureFixture[str], teachers: str, said: str
     ) -> None:
         assert mfer(*FEW, "method=distill", f"method.teachers={teachers}") == 2
         assert said in capsys.readouterr().err
 
     @pytest.mark.slow
-    def test_a_changed_or_missing_teacher_stops_a_run_that_is_continued(self, tmp_path: Path, few_run: Path) -> None:
+    def test_changed_or_missing_teacher_stops_a_resumed_run(self, tmp_path: Path, few_run: Path) -> None:
         teacher, folder = tmp_path / "teacher.ckpt", tmp_path / "pupil"
         shutil.copy(few_run / "checkpoints" / "best.ckpt", teacher)
         options = ("method=distill", f"method.teachers=[{teacher}]", "trainer.max_epochs=200")
@@ -208,7 +208,7 @@ def state_of(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["scn", "rul", "coteaching", "distill"])
-def test_a_killed_and_continued_run_equals_an_undisturbed_one(tmp_path: Path, few_run: Path, method: str) -> None:
+def test_killed_and_resumed_run_matches_an_uninterrupted_one(tmp_path: Path, few_run: Path, method: str) -> None:
     options = (*options_of(method, few_run), "trainer.max_epochs=8")
     assert start(tmp_path / "alone", *options).wait() == 0
     folder = tmp_path / "killed"
@@ -227,7 +227,7 @@ def test_a_killed_and_continued_run_equals_an_undisturbed_one(tmp_path: Path, fe
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_two_ranks_learn_what_one_learns_with_the_joined_batch(tmp_path: Path, few_run: Path, method: str) -> None:
+def test_two_ranks_match_one_rank_with_the_combined_batch(tmp_path: Path, few_run: Path, method: str) -> None:
     """Gradients are compared in tests/methods/test_ranks.py; here rounding errors have grown for 16 steps."""
     words = ("trainer.precision=32-true", "trainer.max_epochs=4")  # bfloat16 would round a face over to another class
     for trainer in ("cpu", "ddp_cpu"):
@@ -241,9 +241,7 @@ def test_two_ranks_learn_what_one_learns_with_the_joined_batch(tmp_path: Path, f
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_mixed_precision_and_sam_and_a_moving_average_go_together(
-    mfer: Mfer, tmp_path: Path, few_run: Path, method: str
-) -> None:
+def test_methods_work_with_mixed_precision_sam_and_ema(mfer: Mfer, tmp_path: Path, few_run: Path, method: str) -> None:
     options = ("trainer.precision=bf16-mixed", "optimizer.sam_rho=0.05", "ema=default", "ema.decay=0.9")
     assert mfer(*FACS, *options_of(method, few_run), *options) == 0
     rows = rows_of(only_run(tmp_path / "runs") / "metrics.csv")
@@ -251,7 +249,7 @@ def test_mixed_precision_and_sam_and_a_moving_average_go_together(
 
 
 @pytest.mark.slow
-def test_a_sweep_over_methods_ends_in_a_report_that_compares_them(mfer: Mfer, tmp_path: Path) -> None:
+def test_sweep_over_methods_ends_with_a_comparison_report(mfer: Mfer, tmp_path: Path) -> None:
     methods = "method=baseline,scn,rul,eac"
     assert mfer("-m", methods, "dataset=facs", "dataset.label_noise=0.3", "seed=0,1", *FACS, "name=field") == 0
     results = [json.loads(path.read_text()) for path in (tmp_path / "runs" / "field").glob("*/result.json")]

@@ -229,7 +229,7 @@ def places(tmp_path: Path) -> dict[str, Path]:
         *(pytest.param(line, id=line[0], marks=pytest.mark.slow) for line in (*MORE_MISTAKES, *MORE_BY_SOMEBODY_ELSE)),
     ],
 )
-def test_a_mistake_is_one_message_that_helps(
+def test_mistake_raises_one_clear_error(
     mistake: tuple[str, ...],
     mfer: Mfer,
     tmp_path: Path,
@@ -257,7 +257,7 @@ def test_a_mistake_is_one_message_that_helps(
     assert {p for p in tmp_path.rglob("*") if p.is_file()} == before, "a rejected command leaves no files"
 
 
-def test_there_are_enough_of_them_and_each_is_another() -> None:
+def test_mistakes_are_numerous_and_distinct() -> None:
     others = [*BY_SOMEBODY_ELSE, *MORE_BY_SOMEBODY_ELSE]
     mistakes = [*MISTAKES, *MORE_MISTAKES, *others]
     lines = [line[0] for line in mistakes]

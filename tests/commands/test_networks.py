@@ -39,7 +39,7 @@ SMALL = (
 )
 
 
-def test_the_default_network_changes_no_name_and_no_hash() -> None:
+def test_default_network_keeps_run_names_and_hashes() -> None:
     config = compose_train(["dataset=facs"])
     assert config["network"] == {"name": "mfer"}
     before = {name: node for name, node in config.items() if name != "network"}
@@ -47,7 +47,7 @@ def test_the_default_network_changes_no_name_and_no_hash() -> None:
     assert run_name(before) == run_name(config)
 
 
-def test_a_whole_network_names_its_runs_and_brings_its_loss() -> None:
+def test_complete_network_sets_run_name_and_loss() -> None:
     config = compose_train(["network=dan", "dataset=rafdb"])
     assert run_name(config).startswith("rafdb-dan-dan-s0-")
     assert [config[part]["name"] for part in ("backbone", "attention", "head")] == ["none"] * 3
@@ -57,7 +57,7 @@ def test_a_whole_network_names_its_runs_and_brings_its_loss() -> None:
 
 
 @pytest.mark.parametrize("recipe", ["dan", "ddamfn", "poster2"])
-def test_the_field_s_recipes_compose_and_never_select_on_the_test_set(recipe: str) -> None:
+def test_literature_recipes_compose_and_never_select_on_the_test_set(recipe: str) -> None:
     config = compose_train([f"experiment=field/{recipe}"])
     assert (config["network"]["name"], config["dataset"]["name"]) == (recipe, "rafdb")
     assert config["dataset"]["protocol"] == "holdout"
@@ -67,7 +67,7 @@ def test_the_field_s_recipes_compose_and_never_select_on_the_test_set(recipe: st
     assert numbers == {"dan": (0.1, 256, 40), "ddamfn": (0.01, 256, 40), "poster2": (3.5e-5, 144, 200)}[recipe]
 
 
-def test_one_recipe_serves_every_network() -> None:
+def test_one_recipe_fits_every_network() -> None:
     found = {n: compose_train(["experiment=field/common_networks", f"network={n}"]) for n in ("mfer", "dan", "poster2")}
     assert {n: c["network"]["name"] for n, c in found.items()} == {n: n for n in found}
     assert len({json.dumps([c["optimizer"], c["trainer"], c["augment"], c["loader"]]) for c in found.values()}) == 1
@@ -85,7 +85,7 @@ def test_one_recipe_serves_every_network() -> None:
         (("network=poster2_64px", "network.embed_dim=10"), "`embed_dim` must be a positive multiple of 8"),
     ],
 )
-def test_a_mistake_is_one_message(
+def test_invalid_arguments_raise_one_clear_error(
     mfer: Mfer, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
 ) -> None:
     assert mfer(*SMALL, *options) == 2
@@ -95,7 +95,7 @@ def test_a_mistake_is_one_message(
 @pytest.mark.slow
 @pytest.mark.parametrize("peer", PEERS)
 class TestPeer:
-    def test_a_run_is_evaluated_predicted_exported_and_loaded(self, mfer: Mfer, tmp_path: Path, peer: str) -> None:
+    def test_run_can_be_evaluated_predicted_exported_and_loaded(self, mfer: Mfer, tmp_path: Path, peer: str) -> None:
         assert mfer(*SMALL, f"network={peer}") == 0
         run = only_run(tmp_path / "runs")
         assert run.name.startswith(f"facs-{peer}-")
@@ -121,12 +121,12 @@ class TestPeer:
         module = FERModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt")
         assert sorted(module.objective.terms) == sorted(stored["config"]["loss"].get("terms") or {})
 
-    def test_scn_and_bfloat16_work_with_it(self, mfer: Mfer, tmp_path: Path, peer: str) -> None:
+    def test_works_with_scn_and_bfloat16(self, mfer: Mfer, tmp_path: Path, peer: str) -> None:
         options = ("method=scn", "method.relabel_epoch=1", "trainer.precision=bf16-mixed", "trainer.max_epochs=1")
         assert mfer(*SMALL, f"network={peer}", *options) == 0
         assert (only_run(tmp_path / "runs") / "relabelled.csv").is_file()
 
-    def test_a_killed_and_continued_run_equals_an_undisturbed_one(self, tmp_path: Path, peer: str) -> None:
+    def test_killed_and_resumed_run_matches_an_uninterrupted_one(self, tmp_path: Path, peer: str) -> None:
         def start(folder: Path) -> subprocess.Popen[bytes]:
             folder.mkdir(exist_ok=True)
             return subprocess.Popen(
@@ -156,7 +156,7 @@ class TestPeer:
         for name, value in states[0].items():
             torch.testing.assert_close(states[1][name], value, atol=0.0, rtol=0.0)
 
-    def test_two_ranks_train_it(self, tmp_path: Path, peer: str) -> None:
+    def test_trains_on_two_ranks(self, tmp_path: Path, peer: str) -> None:
         losses = []
         for trainer in ("cpu", "ddp_cpu"):
             folder = tmp_path / trainer
@@ -191,7 +191,7 @@ def test_one_step_at_full_size(mfer: Mfer, tmp_path: Path, peer: str, size: int)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("peer", PEERS)
-def test_it_learns(mfer: Mfer, tmp_path: Path, peer: str) -> None:
+def test_learns_the_built_in_dataset(mfer: Mfer, tmp_path: Path, peer: str) -> None:
     options = {
         "dan_64px": ("trainer.max_epochs=6",),
         "ddamfn_64px": ("trainer.max_epochs=5", "optimizer.lr=3e-3"),
@@ -203,7 +203,7 @@ def test_it_learns(mfer: Mfer, tmp_path: Path, peer: str) -> None:
     assert said["metrics"]["accuracy"] > 0.8
 
 
-def test_from_a_plain_script() -> None:
+def test_can_be_built_from_a_plain_script() -> None:
     from mfer_lightning.nn import DAN
 
     network = DAN(num_classes=7, backbone="resnet10t", heads=2)

@@ -11,7 +11,7 @@ from commands.conftest import FEW, Mfer
 
 
 @pytest.mark.slow
-def test_parts_are_trained_judged_and_the_list_corrects_the_next_training(
+def test_label_audit_trains_on_parts_and_its_list_corrects_the_next_training(
     mfer: Mfer, capsys: pytest.CaptureFixture
 ) -> None:
     noisy = (*FEW, "dataset.train_size=64", "dataset.label_noise=0.25", "trainer.max_epochs=1", "loss=ce")

@@ -28,7 +28,7 @@ def method(name: str) -> dict:
     return composed(f"experiment={STUDY}/{name}", "dataset.label_noise=0.2")
 
 
-def test_its_script_starts_every_method_at_every_noise_one_seed_after_the_other(tmp_path: Path) -> None:
+def test_script_starts_every_method_at_every_noise_level_seed_by_seed(tmp_path: Path) -> None:
     (words,) = started(f"{STUDY}/run.sh", tmp_path, "paths.data=/data sets")
     (experiments,) = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
     assert sorted(experiments.split(",")) == METHODS
@@ -37,7 +37,7 @@ def test_its_script_starts_every_method_at_every_noise_one_seed_after_the_other(
     assert words[-1] == "paths.data=/data sets"
 
 
-def test_tuning_has_three_runs_a_method_and_three_for_the_start_of_relabelling(
+def test_tuning_has_three_runs_per_method_and_three_relabelling_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TUNE", "1")
@@ -48,20 +48,20 @@ def test_tuning_has_three_runs_a_method_and_three_for_the_start_of_relabelling(
 
 
 @pytest.mark.parametrize("name", ["scn", "rul", "eac", "ds", "multiscale", "dsf"])
-def test_a_method_can_be_built_and_differs_from_the_baseline_in_one_thing(name: str) -> None:
+def test_method_builds_and_differs_from_the_baseline_in_one_option(name: str) -> None:
     config, plain = method(name), method("baseline")
     build_on_trial(config | {"trainer": {**config["trainer"], "accelerator": "cpu"}})
     (changed,) = {key for key, value in config.items() if value != plain[key] and key != "choices"}
     assert changed in ("method", "attention", "head", "loss")
 
 
-def test_what_begins_late_is_scaled_to_the_budget() -> None:
+def test_late_starting_methods_are_scaled_to_the_budget() -> None:
     epochs = method("scn")["trainer"]["max_epochs"]
     assert method("scn")["method"]["relabel_epoch"] == round(10 / 70 * epochs)
     assert f"epoch {method('scn')['method']['relabel_epoch']} of {epochs}" in REGISTERED
 
 
-def test_the_contrasts_mean_one_method_each_and_are_the_registered_families(tmp_path: Path) -> None:
+def test_contrasts_match_one_method_each_and_form_the_registered_families(tmp_path: Path) -> None:
     names = [name.partition("/")[2] for name in METHODS]
     for name in names:
         for noise in (0.0, 0.2, 0.3):
@@ -83,6 +83,6 @@ def test_the_contrasts_mean_one_method_each_and_are_the_registered_families(tmp_
     assert {c.claim for c in plan.contrasts if c.family != "clean"} == {"better"}
 
 
-def test_it_is_said_that_nothing_was_run() -> None:
+def test_registration_states_that_nothing_was_run() -> None:
     assert "preregistered, **not run yet**" in REGISTERED
     assert not list((ROOT / "studies" / STUDY).glob("*.npz")), "the page must say what was found"

@@ -35,7 +35,7 @@ def pretrained(few_run: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_frozen_backbone_stays_and_then_learns_and_resuming_at_the_boundary_is_exact(
+def test_frozen_backbone_unfreezes_on_schedule_and_resumes_exactly(
     mfer: Mfer, tmp_path: Path, pretrained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = (*FEW, f"weights={pretrained}", "freeze=backbone", "freeze.epochs=1", "trainer.max_epochs=3")
@@ -71,7 +71,7 @@ def test_a_frozen_backbone_stays_and_then_learns_and_resuming_at_the_boundary_is
     assert result_of(cut)["metrics"] == result_of(whole)["metrics"]
 
 
-def test_freezing_throughout_is_a_probe(mfer: Mfer, tmp_path: Path, pretrained: Path) -> None:
+def test_freezing_throughout_is_a_linear_probe(mfer: Mfer, tmp_path: Path, pretrained: Path) -> None:
     options = (f"weights={pretrained}", "freeze=backbone", "freeze.epochs=null", "ema=none", "name=probe")
     assert mfer(*FEW, *options, "trainer.max_epochs=1") == 0
     start, end = read_checkpoint(pretrained)["state_dict"], weights_of(only_run(tmp_path / "runs" / "probe"))
@@ -81,9 +81,7 @@ def test_freezing_throughout_is_a_probe(mfer: Mfer, tmp_path: Path, pretrained: 
 
 
 @pytest.mark.slow
-def test_early_stopping_ends_a_run_that_no_longer_gains_and_says_so(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_early_stopping_ends_the_run_and_reports_why(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     options = ("early_stopping=default", "early_stopping.patience=1", "optimizer.lr=1e-12", "trainer.max_epochs=9")
     assert mfer(*FEW, *options) == 0
     run = only_run(tmp_path / "runs")
@@ -96,9 +94,7 @@ def test_early_stopping_ends_a_run_that_no_longer_gains_and_says_so(
 
 
 @pytest.mark.slow
-def test_a_profiler_leaves_its_report_in_the_run_and_the_run_its_name(
-    mfer: Mfer, tmp_path: Path, few_run: Path
-) -> None:
+def test_profiler_writes_its_report_and_keeps_the_run_name(mfer: Mfer, tmp_path: Path, few_run: Path) -> None:
     assert mfer(*FEW, "trainer.profiler=simple") == 0
     run = only_run(tmp_path / "runs")
     assert "run_training_epoch" in (run / "profile" / "fit-simple.txt").read_text()
@@ -106,7 +102,7 @@ def test_a_profiler_leaves_its_report_in_the_run_and_the_run_its_name(
 
 
 @pytest.mark.slow
-def test_a_network_can_learn_two_batches_by_heart(mfer: Mfer, tmp_path: Path) -> None:
+def test_network_can_overfit_two_batches(mfer: Mfer, tmp_path: Path) -> None:
     options = ("debug=overfit", "loader.batch_size=8", "optimizer.lr=4e-3", "evaluation.embedding_points=0")
     assert mfer(*FACS, "trainer.max_epochs=60", *options) == 0
     run = only_run(tmp_path / "runs")
@@ -116,13 +112,13 @@ def test_a_network_can_learn_two_batches_by_heart(mfer: Mfer, tmp_path: Path) ->
     assert "16 of 64 training faces" in " ".join(result_of(run)["notes"])
 
 
-def test_a_fast_dev_run_leaves_nothing_behind(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_fast_dev_run_leaves_no_files(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*FEW, "debug=fast_dev_run") == 0
     assert not [f for f in (tmp_path / "runs").rglob("*") if f.is_file()]
     assert "One training batch and one validation batch were processed" in capsys.readouterr().out
 
 
-def test_a_limit_below_one_batch_is_one_message(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+def test_limit_below_one_batch_raises_one_clear_error(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*FEW, "debug=limit") == 2
     message = capsys.readouterr().err
     assert "limit_train_batches" in message
@@ -130,12 +126,12 @@ def test_a_limit_below_one_batch_is_one_message(mfer: Mfer, capsys: pytest.Captu
 
 
 @pytest.mark.slow
-def test_a_limited_run_sees_its_share(mfer: Mfer, tmp_path: Path) -> None:
+def test_limited_run_uses_the_requested_fraction(mfer: Mfer, tmp_path: Path) -> None:
     assert mfer(*FACS, "debug=limit", "trainer.limit_train_batches=0.5", "trainer.limit_val_batches=1.0") == 0
     assert [row["step"] for row in rows_of(only_run(tmp_path / "runs"))] == ["2", "4"]  # FACS asks for two epochs
 
 
-def test_an_option_that_does_nothing_is_said(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+def test_options_without_effect_are_reported(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*FEW, "debug=fast_dev_run", "ema=none", "ema.decay=0.5", "loss=ce", "loss.feature_weight=0.3") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Note: ema.decay=0.5 has no effect with ema=none." in said
@@ -143,7 +139,7 @@ def test_an_option_that_does_nothing_is_said(mfer: Mfer, capsys: pytest.CaptureF
 
 
 @pytest.mark.slow
-def test_a_training_of_hours_on_a_cpu_is_said_before_it_starts(
+def test_long_cpu_training_prints_a_time_estimate_first(
     mfer: Mfer, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mfer_lightning.training.time_estimate.LONG", 0.0)
@@ -155,7 +151,7 @@ def test_a_training_of_hours_on_a_cpu_is_said_before_it_starts(
     assert "choose fewer epochs (trainer.max_epochs=...)." in said
 
 
-def test_without_a_compiler_the_run_goes_on_and_says_so_in_one_line(
+def test_missing_compiler_gives_one_warning_and_training_continues(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object, **options: object) -> object:
@@ -169,7 +165,7 @@ def test_without_a_compiler_the_run_goes_on_and_says_so_in_one_line(
     ]
 
 
-def test_a_network_that_cannot_be_compiled_falls_back_at_its_first_batch(
+def test_compile_failure_falls_back_at_the_first_batch(
     mfer: Mfer, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def compile_badly(self: torch.nn.Module, **options: object) -> None:
@@ -185,7 +181,7 @@ def test_a_network_that_cannot_be_compiled_falls_back_at_its_first_batch(
 
 
 @pytest.mark.slow
-def test_a_compiled_run_gives_the_figures_of_a_plain_one(mfer: Mfer, tmp_path: Path) -> None:
+def test_compiled_run_matches_eager_run(mfer: Mfer, tmp_path: Path) -> None:
     for name in ("plain", "compiled"):
         extra = () if name == "plain" else ("trainer.compile=true",)
         assert mfer(*FEW, "trainer.precision=32-true", f"name={name}", *extra) == 0
@@ -195,10 +191,10 @@ def test_a_compiled_run_gives_the_figures_of_a_plain_one(mfer: Mfer, tmp_path: P
 
 
 @pytest.mark.parametrize("options", [{"monitor": "loss"}, {"patience": 0}, {"min_delta": -1.0}])
-def test_illegal_arguments_of_early_stopping_are_named(options: dict) -> None:
+def test_invalid_early_stopping_arguments_raise_value_error(options: dict) -> None:
     with pytest.raises(ValueError, match=f"`{next(iter(options))}`"):
         EarlyStop(**options)
 
 
-def test_what_is_frozen_depends_on_the_epoch_alone() -> None:
+def test_frozen_layers_depend_only_on_the_epoch() -> None:
     assert not FreezeBackbone(epochs=2).state_dict()

@@ -21,7 +21,7 @@ def statuses(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_jobs_in_other_processes_are_told_and_skipped_like_those_of_this_one(launcher: str, bench: Bench) -> None:
+def test_jobs_in_other_processes_are_reported_and_skipped_like_local_ones(launcher: str, bench: Bench) -> None:
     sweep = ("-m", f"launcher={launcher}", "trainer=cpu", "name=s", "loss=ce")
     done = bench.mfer(*sweep, "backbone.name=convnext_tiny,nope")
     folder = bench.folder / "runs" / "s"
@@ -44,7 +44,7 @@ def test_jobs_in_other_processes_are_told_and_skipped_like_those_of_this_one(lau
 
 
 @pytest.mark.parametrize("launcher", [None, "joblib", "submitit_local"])
-def test_every_rank_of_a_job_trains_the_same_trial_of_a_grid(launcher: str | None, bench: Bench) -> None:
+def test_every_rank_of_a_job_trains_the_same_grid_point(launcher: str | None, bench: Bench) -> None:
     more = () if launcher is None else (f"launcher={launcher}",)
     done = bench.mfer("-m", *more, "trainer=ddp_cpu", "name=s", "loss=ce,dsf")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -56,7 +56,7 @@ def test_every_rank_of_a_job_trains_the_same_trial_of_a_grid(launcher: str | Non
     assert not bench.left_running()
 
 
-def test_every_rank_of_a_trial_trains_the_same_values_and_the_study_goes_on(bench: Bench) -> None:
+def test_every_rank_of_a_trial_trains_the_same_values_and_the_study_resumes(bench: Bench) -> None:
     pytest.importorskip("optuna", minversion="4")
     search = ("sweep=optuna", "trainer=ddp_cpu", "name=s", "loss=choice(ce,dsf)", "trainer.clip=null")
     done = bench.mfer(*search, "hydra.sweeper.n_trials=2")
@@ -89,7 +89,7 @@ def test_every_rank_of_a_trial_trains_the_same_values_and_the_study_goes_on(benc
     assert f"selection metric on val {best:.4f}" in " ".join(done.stdout.split())
 
 
-def test_a_failing_trial_does_not_stop_a_search(bench: Bench) -> None:
+def test_failing_trial_does_not_stop_a_search(bench: Bench) -> None:
     pytest.importorskip("optuna", minversion="4")
     search = ("sweep=optuna", "hydra/sweeper/sampler=grid", "trainer=cpu", "loss=ce", "optimizer.lr=1e-3")
     more = ("name=s", "optimizer.weight_decay=0.1", "backbone.name=choice(convnext_tiny,nope)")
@@ -103,7 +103,7 @@ def test_a_failing_trial_does_not_stop_a_search(bench: Bench) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_sigterm_ends_a_parallel_sweep_with_its_jobs(bench: Bench) -> None:
+def test_sigterm_stops_a_parallel_sweep_and_its_jobs(bench: Bench) -> None:
     arguments = ("-m", "launcher=joblib", "trainer=cpu", "name=s", "loss=ce", "seed=0,1")
     process = subprocess.Popen(
         [sys.executable, "-m", "mfer_lightning", *SMALL, *arguments, "trainer.max_epochs=500"],

@@ -9,7 +9,7 @@ from commands.conftest import FACS, Mfer, only_run
 
 
 @pytest.mark.slow
-def test_the_table_is_printed_and_kept(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_is_printed_and_saved(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert mfer("debug=profile", *FACS, "trainer.max_epochs=1") == 0
     said = capsys.readouterr().out
     text = (only_run(tmp_path / "runs") / "profile" / "steps.txt").read_text()

@@ -74,7 +74,7 @@ def scratch() -> set[Path]:
     return set(Path(tempfile.gettempdir()).glob("mfer-ray-*"))
 
 
-def test_a_sweep_on_two_cards_that_is_killed_and_continued_gives_the_table_of_the_plain_one(bench: Bench) -> None:
+def test_killed_and_resumed_two_gpu_sweep_gives_the_same_table(bench: Bench) -> None:
     before = scratch()
     axes = ("dataset.train_size=32,48", "loss=ce,dsf", "seed=0,1", "trainer.max_epochs=4")
     done = bench.mfer("-m", *CPU, "name=plain", *axes)
@@ -127,7 +127,7 @@ def test_a_sweep_on_two_cards_that_is_killed_and_continued_gives_the_table_of_th
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_jobs_and_leaves_no_process_and_no_open_port(
+def test_signal_stops_all_jobs_and_leaves_no_process_or_open_port(
     sent: signal.Signals, code: int, bench: Bench
 ) -> None:
     before = scratch()
@@ -147,7 +147,7 @@ def test_a_signal_ends_the_jobs_and_leaves_no_process_and_no_open_port(
     assert len(list(folder.glob("*/.lock"))) == 0
 
 
-def test_a_job_of_two_ranks_has_two_cards_and_a_job_that_is_killed_stops_no_other(bench: Bench) -> None:
+def test_two_rank_job_gets_two_gpus_and_a_killed_job_stops_no_other(bench: Bench) -> None:
     cards = "hydra.launcher.ray.remote.num_gpus=2"
     more = ("name=s", "loss=ce", "seed=0,1,2", "trainer.max_epochs=3")
     process = started(bench, "-m", *RAY, cards, "trainer=ddp_cpu", *more)
@@ -168,7 +168,7 @@ def test_a_job_of_two_ranks_has_two_cards_and_a_job_that_is_killed_stops_no_othe
     assert {r["cards"] for r in records(folder) if r["status"] == "done"} == {"0,1"}
 
 
-def test_what_this_machine_has_not_is_refused_before_the_first_job(bench: Bench) -> None:
+def test_unavailable_resources_are_rejected_before_the_first_job(bench: Bench) -> None:
     done = bench.mfer("-m", *RAY, "hydra.launcher.ray.remote.num_gpus=3", *CPU, "seed=0,1")
     assert done.returncode == 2
     assert done.stderr.startswith("Error: A job needs 3 GPUs and "), done.stderr
@@ -192,7 +192,7 @@ cluster.shutdown()
 """
 
 
-def test_a_machine_that_leaves_the_cluster_costs_its_jobs_which_the_same_command_runs_again(bench: Bench) -> None:
+def test_jobs_of_a_lost_node_are_rerun_by_the_same_command(bench: Bench) -> None:
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
     own = {**secret, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # loopback
     cluster = subprocess.Popen(

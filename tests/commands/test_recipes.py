@@ -30,7 +30,7 @@ def dataset_of(recipe: str) -> str:
     return recipe.split("/")[1].removesuffix("_script")
 
 
-def test_every_dataset_of_the_paper_has_both_variants_and_a_strong_recipe() -> None:
+def test_every_paper_dataset_has_both_variants_and_a_strong_recipe() -> None:
     assert set(RECIPES) == {
         f"{kind}/{dataset}{end}"
         for dataset in TREES
@@ -39,7 +39,7 @@ def test_every_dataset_of_the_paper_has_both_variants_and_a_strong_recipe() -> N
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_is_the_paper_s_network_on_its_own_dataset(recipe: str) -> None:
+def test_recipe_uses_the_paper_network_on_its_dataset(recipe: str) -> None:
     config = composed(f"experiment={recipe}")
     assert config["dataset"]["name"] == dataset_of(recipe)
     assert config["backbone"]["name"].split(".")[0] == "convnext_base"
@@ -50,7 +50,7 @@ def test_a_recipe_is_the_paper_s_network_on_its_own_dataset(recipe: str) -> None
 
 
 @pytest.mark.parametrize("dataset", TREES)
-def test_the_paper_s_variants_hold_the_published_numbers(dataset: str) -> None:
+def test_paper_variants_use_the_published_hyperparameters(dataset: str) -> None:
     paper, script = composed(f"experiment=paper/{dataset}"), composed(f"experiment=paper/{dataset}_script")
     assert (paper["optimizer"]["lr"], paper["loader"]["batch_size"]) == (2.5e-4, 256)
     assert (script["optimizer"]["lr"], script["loader"]["batch_size"]) == (1e-3, 32)
@@ -72,7 +72,7 @@ def test_the_paper_s_variants_hold_the_published_numbers(dataset: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_takes_one_full_size_step(recipe: str, mfer: Mfer, tmp_path: Path) -> None:
+def test_recipe_takes_one_full_size_step(recipe: str, mfer: Mfer, tmp_path: Path) -> None:
     folder, write = TREES[dataset_of(recipe)]
     write(tmp_path / "data" / folder)
     steps = ("trainer.max_epochs=1", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1")

@@ -22,7 +22,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_folders_are_named_as_they_are(mfer: Mfer, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_folders_are_reported_under_their_own_names(
+    mfer: Mfer, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     one, other = (str(runs / f"rafdb-{loss}-none-s0") for loss in ("ce", "dsf"))
     assert mfer("report", one, other, QUICK, "baseline=loss=dsf", "output=here/r", "title=Losses, compared") == 0
     said = capsys.readouterr().out
@@ -57,7 +59,7 @@ def test_folders_are_named_as_they_are(mfer: Mfer, runs: Path, tmp_path: Path, c
         (("{runs}", "output={runs}"), "exists and is not a report"),
     ],
 )
-def test_a_mistake_is_one_message(
+def test_invalid_arguments_raise_one_clear_error(
     mfer: Mfer, arguments: tuple[str, ...], words: str, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     places = {"runs": runs, "empty": tmp_path / "empty", "damaged": tmp_path / "damaged"}
@@ -74,9 +76,7 @@ def test_a_mistake_is_one_message(
 PLAN = "contrasts:\n  - {{name: loss, method: {{loss: dsf}}, against: {{loss: {other}}}, claim: better}}\n"
 
 
-def test_planned_contrasts_are_told_in_the_terminal(
-    mfer: Mfer, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_planned_contrasts_are_printed(mfer: Mfer, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     plan = tmp_path / "my plan, final.yaml"
     plan.write_text(PLAN.format(other="ce"))
     assert mfer("report", str(runs), QUICK, f"contrasts={plan.name}", "output=r") == 0
@@ -89,7 +89,7 @@ def test_planned_contrasts_are_told_in_the_terminal(
     assert hashlib.sha256(plan.read_bytes()).hexdigest() in text
 
 
-def test_a_contrast_of_no_method_leaves_no_report(
+def test_contrast_without_matching_method_writes_no_report(
     mfer: Mfer, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "plan.yaml").write_text(PLAN.format(other="lgm"))
@@ -101,7 +101,7 @@ def test_a_contrast_of_no_method_leaves_no_report(
     assert not (tmp_path / "r").exists()
 
 
-def test_a_sweep_ends_with_a_report_that_can_be_turned_off_and_never_fails_it(
+def test_sweep_report_can_be_disabled_and_never_fails_the_sweep(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     sweep = (

@@ -39,7 +39,7 @@ def tables(report: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_the_report_of_the_kept_numbers_has_the_same_tables(
+def test_report_from_kept_numbers_has_the_same_tables(
     mfer: Mfer, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer("report", str(study), QUICK, "keep=studies/losses", "output=whole") == 0
@@ -67,7 +67,7 @@ def test_the_report_of_the_kept_numbers_has_the_same_tables(
     assert mfer("report", "elsewhere", "embedding=pca", "embedding_points=40", "output=drawn") == 0  # nothing to draw
 
 
-def test_keeping_again_writes_what_has_changed(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_keeping_again_writes_only_changed_runs(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for loss in ("ce", "dsf"):
         write_run(tmp_path / "runs" / "x", loss, n=70)
     command = ("report", "runs/x", QUICK, "keep=studies/x")
@@ -80,9 +80,7 @@ def test_keeping_again_writes_what_has_changed(mfer: Mfer, tmp_path: Path, capsy
     assert kept["rafdb-ce-none-s0"]["notes"] == ["seen again"]
 
 
-def test_an_archive_that_was_cut_is_said_and_the_report_made_without_it(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_truncated_archive_is_reported_and_skipped(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_run(tmp_path / "x", n=70)
     assert mfer("report", "x", QUICK, "keep=kept") == 0
     archive = tmp_path / "kept" / "runs.npz"
@@ -107,7 +105,7 @@ def test_archives_and_run_folders_are_read_together(mfer: Mfer, tmp_path: Path) 
     assert tables(tmp_path / "mixed") == tables(tmp_path / "whole")
 
 
-def test_runs_that_an_earlier_version_kept_as_folders_are_read_and_kept(mfer: Mfer, tmp_path: Path) -> None:
+def test_folders_kept_by_earlier_versions_are_read(mfer: Mfer, tmp_path: Path) -> None:
     write_run(tmp_path / "x", n=70)
     keep_study([tmp_path / "x"], tmp_path / "kept")
     (run,) = read_archive(tmp_path / "kept" / "runs.npz")
@@ -121,7 +119,7 @@ def test_runs_that_an_earlier_version_kept_as_folders_are_read_and_kept(mfer: Mf
     assert (tmp_path / "again" / "runs.npz").read_bytes() == (tmp_path / "kept" / "runs.npz").read_bytes()
 
 
-def test_places_that_cannot_hold_numbers_are_refused_before_anything_is_made(
+def test_invalid_archive_locations_are_rejected_before_anything_is_written(
     mfer: Mfer, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     for into, words in ((study / "kept", "lie inside each other"), ("", "keep= has no value")):
@@ -132,7 +130,7 @@ def test_places_that_cannot_hold_numbers_are_refused_before_anything_is_made(
         assert not (tmp_path / "r").exists()
 
 
-def test_kept_predictions_are_evaluated_as_the_plain_ones(
+def test_kept_predictions_evaluate_like_the_original_ones(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     trained, run = write_run(tmp_path / "x"), tmp_path / "kept"

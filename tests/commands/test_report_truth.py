@@ -36,7 +36,7 @@ def falls(values: list[float]) -> bool:
     return all(a > b for a, b in itertools.pairwise(values))
 
 
-def test_label_noise(mfer: Mfer, tmp_path: Path) -> None:
+def test_more_label_noise_lowers_every_metric(mfer: Mfer, tmp_path: Path) -> None:
     """The same test faces: one section, in which every metric gets worse with every step."""
     assert mfer("-m", *TINY, "dataset.label_noise=0.0,0.2,0.4", "seed=0,1,2") == 0
     report = tmp_path / "runs" / "s" / "report"
@@ -53,7 +53,7 @@ def test_label_noise(mfer: Mfer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("knob", "values"), [("occlusion", (0.0, 0.7)), ("ambiguity", (0.0, 0.8))])
-def test_harder_faces(mfer: Mfer, tmp_path: Path, knob: str, values: tuple[float, float]) -> None:
+def test_harder_faces_lower_every_metric(mfer: Mfer, tmp_path: Path, knob: str, values: tuple[float, float]) -> None:
     """Other test faces: separate sections without comparisons, and lower metrics on harder faces."""
     assert mfer("-m", *TINY, f"dataset.{knob}={values[0]},{values[1]}", "seed=0") == 0
     report = tmp_path / "runs" / "s" / "report"

@@ -21,7 +21,7 @@ def trials(bench: Bench) -> list:
     return optuna.load_study(study_name="mfer", storage=storage).get_trials()
 
 
-def test_a_trial_on_each_card_and_those_behind_the_median_are_given_up(bench: Bench) -> None:
+def test_one_trial_per_gpu_and_slow_trials_are_pruned(bench: Bench) -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed: pip install 'mfer_lightning[ray]'")
     done = bench.mfer(
         *SEARCH,

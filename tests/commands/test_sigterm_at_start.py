@@ -70,7 +70,9 @@ main()
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("to", ["process", "group"])
 @pytest.mark.parametrize("where", STUBS)
-def test_one_line_and_code_143(where: str, to: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_run_prints_one_line_and_exits_with_code_143(
+    where: str, to: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     (tmp_path / "program.py").write_text(PROGRAM.format(stub=STUBS[where]))
     options = (*FEW, "loader.num_workers=2", "trainer.max_epochs=1")
     with (tmp_path / "stderr.txt").open("wb") as file:
@@ -111,7 +113,7 @@ def test_one_line_and_code_143(where: str, to: str, tmp_path: Path, request: pyt
 
 
 @pytest.mark.slow
-def test_a_sweep_ends_with_its_job(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_sweep_stops_with_its_job(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     (tmp_path / "program.py").write_text(PROGRAM.format(stub=STUBS["first step"]))
     process = subprocess.Popen(
         [sys.executable, str(tmp_path / "program.py"), "-m", *FEW, "seed=0,1", "name=s"],

@@ -54,8 +54,8 @@ def size(name: str) -> int:
     return sum(parameter.numel() for parameter in network(f"{ABLATION}/{name}").parameters())
 
 
-class TestTheAblation:
-    def test_its_script_starts_every_method_and_no_other_one_seed_after_the_other(self, tmp_path: Path) -> None:
+class TestAblation:
+    def test_script_starts_exactly_the_registered_methods_seed_by_seed(self, tmp_path: Path) -> None:
         (words,) = started(f"{ABLATION}/run.sh", tmp_path, "paths.data=/data sets")
         (experiments,) = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
         assert sorted(experiments.split(",")) == METHODS
@@ -65,17 +65,17 @@ class TestTheAblation:
         assert words[-1] == "paths.data=/data sets"
 
     @pytest.mark.parametrize("name", METHODS)
-    def test_a_method_can_be_built_and_differs_in_attention_head_and_loss_alone(self, name: str) -> None:
+    def test_method_builds_and_differs_only_in_attention_head_and_loss(self, name: str) -> None:
         build_on_trial(method(name) | {"trainer": {**method(name)["trainer"], "accelerator": "cpu"}})
         plain = method(f"{ABLATION}/plain")
         assert {key for key, value in method(name).items() if value != plain[key]} <= {"attention", "head", "loss"}
 
     @pytest.mark.parametrize("loss", ["lgm", "dsf"])
-    def test_the_plain_backbone_takes_the_loss_as_it_was_tuned_on_the_full_model(self, loss: str) -> None:
+    def test_plain_backbone_uses_the_loss_tuned_on_the_full_model(self, loss: str) -> None:
         assert method(f"{ABLATION}/plain_{loss}")["loss"] == method(f"{ABLATION}/full_{loss}")["loss"]
 
     @pytest.mark.parametrize("name", METHODS)
-    def test_attention_sees_maps_of_12_and_6_pixels(self, name: str) -> None:
+    def test_attention_receives_maps_of_12_and_6_pixels(self, name: str) -> None:
         net, seen = network(name).eval(), []
         for module in net.modules():
             if isinstance(module, (DSAttention, ConvControl)):
@@ -83,10 +83,10 @@ class TestTheAblation:
         net(torch.zeros(1, 3, 48, 48, device="meta"))
         assert seen == ([] if method(name)["attention"]["name"] == "none" else [(12, 12), (6, 6)])
 
-    def test_the_control_has_as_many_parameters_as_attention(self) -> None:
+    def test_control_has_as_many_parameters_as_attention(self) -> None:
         assert size("conv") == size("ds") > size("plain")
 
-    def test_its_contrasts_are_the_registered_ones(self) -> None:
+    def test_contrasts_match_the_registration(self) -> None:
         """The table and the text of the registration match the machine-readable file."""
         plan = read_plan(ROOT / "studies" / ABLATION / "contrasts.yaml")
         assert (plan.metric, plan.protocol) == ("accuracy", f"ferplus@{method(METHODS[0])['dataset']['protocol']}")
@@ -107,7 +107,7 @@ class TestTheAblation:
 
 
 @pytest.mark.slow
-def test_the_conditions_of_the_synthetic_study_compose_and_change_one_thing_each(tmp_path: Path) -> None:
+def test_synthetic_study_conditions_compose_and_change_one_option_each(tmp_path: Path) -> None:
     starts = started("facs/run.sh", tmp_path, "paths.runs=else where")
     swept = ("-m", "name=", "seed=", "loss=", "launcher=", "trainer=", "paths.")
     changes = {}

@@ -32,7 +32,7 @@ def card_in(folder: Path, name: str = "robustness") -> dict:
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def test_a_robustness_card_is_numbers_a_table_and_figures(
+def test_robustness_suite_writes_numbers_table_and_figures(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     faces = tmp_path / "hidden.csv"
@@ -72,7 +72,7 @@ def test_a_robustness_card_is_numbers_a_table_and_figures(
 
 
 @pytest.mark.slow
-def test_a_quick_card_says_that_it_is_one(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_quick_card_is_marked_as_quick(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     arguments = ("suite=robustness", "robustness.kinds=[jpeg]", "robustness.limit=16", "robustness.batch=false")
     assert evaluate(trained, *arguments, f"output={tmp_path}") == 0
     card = card_in(tmp_path)
@@ -87,7 +87,7 @@ def test_a_quick_card_says_that_it_is_one(trained: Path, tmp_path: Path, capsys:
 
 
 @pytest.mark.slow
-def test_a_card_broken_off_goes_on_and_nothing_stands_there_half(
+def test_interrupted_card_resumes_and_leaves_no_partial_output(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once = tmp_path / "once"
@@ -115,7 +115,7 @@ def test_a_card_broken_off_goes_on_and_nothing_stands_there_half(
     assert not (again / "unfinished").exists()
 
 
-def test_other_pictures_of_the_same_faces_do_not_go_on_with_a_broken_card(
+def test_unfinished_card_is_not_resumed_with_different_images(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The labels, and therefore the data hash, are the same, but the images differ."""
@@ -136,7 +136,7 @@ def test_other_pictures_of_the_same_faces_do_not_go_on_with_a_broken_card(
 
 
 @pytest.mark.slow
-def test_a_view_of_fewer_classes_and_the_mirror_have_cards_too(trained: Path) -> None:
+def test_suite_supports_dropped_classes_and_flip(trained: Path) -> None:
     more = ("drop=[contempt]", "flip=true", "robustness.kinds=[shift]", "split=val")
     assert evaluate(trained, "suite=robustness", *more) == 0
     card = card_in(trained / "evaluations" / "facs@native-without-contempt-val-flip-robustness")
@@ -147,7 +147,7 @@ def test_a_view_of_fewer_classes_and_the_mirror_have_cards_too(trained: Path) ->
 
 
 @pytest.mark.slow
-def test_the_worst_mistakes_are_explained(trained: Path, capsys: pytest.CaptureFixture) -> None:
+def test_worst_mistakes_are_explained(trained: Path, capsys: pytest.CaptureFixture) -> None:
     assert evaluate(trained, "suite=explain", "explain.count=5") == 0
     folder = trained / "evaluations" / "facs@native-test-explain"
     card = card_in(folder, "explain")
@@ -172,7 +172,7 @@ def test_the_worst_mistakes_are_explained(trained: Path, capsys: pytest.CaptureF
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [("explain.choice=sample",), ("explain.choice=surest",)])
-def test_other_choices_of_faces(options: tuple[str, ...], trained: Path, tmp_path: Path) -> None:
+def test_other_face_selections_are_explained(options: tuple[str, ...], trained: Path, tmp_path: Path) -> None:
     assert evaluate(trained, "suite=explain", *options, "explain.count=6", f"output={tmp_path}") == 0
     faces = card_in(tmp_path, "explain")["faces"]
     assert 1 <= len(faces) <= 6
@@ -182,7 +182,7 @@ def test_other_choices_of_faces(options: tuple[str, ...], trained: Path, tmp_pat
         assert all(face["true"] == face["predicted"] for face in faces)
 
 
-def test_chosen_rows_and_a_chosen_emotion(trained: Path, tmp_path: Path) -> None:
+def test_chosen_rows_and_emotion_are_explained(trained: Path, tmp_path: Path) -> None:
     table = Predictions.from_csv(trained / "predictions_test.csv")
     rows = [int(table.index[20]), int(table.index[3])]
     asked = (f"explain.rows=[{rows[0]},{rows[1]}]", "explain.target=joy", "explain.stage=2", "explain.method=layercam")
@@ -194,7 +194,7 @@ def test_chosen_rows_and_a_chosen_emotion(trained: Path, tmp_path: Path) -> None
     assert card["stage"] == 2
 
 
-def test_without_the_package_nothing_is_predicted_first(
+def test_missing_package_is_reported_before_prediction(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
@@ -224,7 +224,7 @@ def test_without_the_package_nothing_is_predicted_first(
         (("suite=explain", "explain.rows=[]"), "must be 1 to 200 row numbers"),
     ],
 )
-def test_a_mistake_is_one_message(
+def test_invalid_arguments_raise_one_clear_error(
     arguments: tuple[str, ...], words: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert evaluate(trained, *(a.format(run=trained) for a in arguments), f"output={tmp_path / 'out'}") == 2

@@ -17,7 +17,7 @@ from mfer_lightning.sweeps.records import TOKEN, JobRecord, read_records, sweep_
 SWEEP = (*FACS, "trainer.max_epochs=1", "dataset.train_size=32", "evaluation.embedding_points=0", "name=s")
 
 
-def test_a_sweep_ends_with_one_table_and_a_second_start_skips_what_is_finished(
+def test_sweep_ends_with_one_table_and_a_second_start_skips_finished_jobs(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     sweep = ("-m", *SWEEP, "report=false")
@@ -35,7 +35,7 @@ def test_a_sweep_ends_with_one_table_and_a_second_start_skips_what_is_finished(
 
 
 @pytest.mark.slow
-def test_an_ablation_of_the_augmentation_ends_in_a_report_that_names_the_setting(
+def test_augmentation_ablation_report_names_the_setting(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer("-m", *SWEEP, "loss=ce", "augment=standard", "augment.flip.p=0,0.5", "seed=0,1") == 0
@@ -64,7 +64,7 @@ def run_name_without_changes(runs: Path) -> list[str]:
     return [n for n, config in configs.items() if run_name({**config, "augment": {"name": "standard"}}) == n]
 
 
-def test_a_failing_job_is_named_and_does_not_stop_the_others(
+def test_failing_job_is_reported_and_does_not_stop_the_others(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer("-m", *SWEEP, "backbone.name=convnext_tiny,nope", "seed=0") == 1
@@ -85,7 +85,7 @@ CASES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", [(), ("launcher=joblib",)], ids=["here", "joblib"])
-def test_of_six_jobs_one_diverges_and_one_fails_and_the_second_start_runs_only_what_is_missing(
+def test_second_start_reruns_only_diverged_and_failed_jobs(
     launcher: tuple[str, ...], mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     for name, text in CASES.items():
@@ -121,7 +121,7 @@ def test_of_six_jobs_one_diverges_and_one_fails_and_the_second_start_runs_only_w
     assert {run for run in finished if finished[run] != again[run]} == {one}
 
 
-def test_a_job_that_ended_without_a_word_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_without_result_is_reported_as_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN, "this start")
     JobRecord(0, ("loss=ce",), "running", str(tmp_path)).write(tmp_path)
     (row,) = sweep_rows(read_records(tmp_path))

@@ -34,9 +34,7 @@ def copied(run: Path, runs: Path) -> Path:
 
 
 @pytest.mark.drawn
-def test_a_finished_run_holds_every_file_of_the_contract(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_finished_run_has_every_documented_file(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*FACS) == 0
     run = only_run(tmp_path / "runs")
     for name in (
@@ -84,7 +82,7 @@ def network_of(run: Path) -> dict:
 
 
 @pytest.mark.slow
-def test_the_best_checkpoint_rebuilds_the_predictions_without_the_run(mfer: Mfer, tmp_path: Path) -> None:
+def test_best_checkpoint_reproduces_the_predictions_without_the_run(mfer: Mfer, tmp_path: Path) -> None:
     assert mfer(*FACS, "ema=none") == 0
     run = only_run(tmp_path / "runs")
     checkpoint = read_checkpoint(run / "checkpoints" / "best.ckpt")
@@ -107,7 +105,7 @@ def test_the_best_checkpoint_rebuilds_the_predictions_without_the_run(mfer: Mfer
     np.testing.assert_allclose(logits, Predictions.from_csv(run / "predictions_test.csv").logits, atol=1e-5)
 
 
-def test_metrics_csv_has_a_row_an_epoch_with_the_loss_terms_and_the_validation_figures(few_run: Path) -> None:
+def test_metrics_csv_has_one_row_per_epoch_with_loss_terms_and_val_metrics(few_run: Path) -> None:
     with (few_run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]
@@ -119,9 +117,7 @@ def test_metrics_csv_has_a_row_an_epoch_with_the_loss_terms_and_the_validation_f
 
 
 @pytest.mark.slow
-def test_the_same_command_twice_gives_the_same_figures_in_a_folder_beside(
-    mfer: Mfer, tmp_path: Path, few_run: Path
-) -> None:
+def test_repeated_command_gives_identical_results_in_a_new_folder(mfer: Mfer, tmp_path: Path, few_run: Path) -> None:
     first = copied(few_run, tmp_path / "runs")
     before = {f: f.read_bytes() for f in first.rglob("*") if f.is_file()}
     assert mfer(*FEW) == 0
@@ -131,7 +127,7 @@ def test_the_same_command_twice_gives_the_same_figures_in_a_folder_beside(
     assert {f: f.read_bytes() for f in first.rglob("*") if f.is_file()} == before, "a finished run is never touched"
 
 
-def test_an_interrupted_run_is_continued_to_the_same_weights(
+def test_interrupted_run_resumes_to_the_same_weights(
     mfer: Mfer, tmp_path: Path, few_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
@@ -192,7 +188,7 @@ def test_each_choice_trains(choice: str, mfer: Mfer, tmp_path: Path) -> None:
     assert result_of(only_run(tmp_path / "runs"))["split"] == "test"
 
 
-def test_ferplus_without_test_files_trains_and_says_that_its_figures_are_selection_figures(
+def test_ferplus_without_test_files_reports_selection_metrics(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     write_ferplus(tmp_path / "data" / "ferplus", {"train": 64, "val": 24})
@@ -210,7 +206,7 @@ def header(path: Path) -> list[str]:
         return next(csv.reader(file))
 
 
-def test_a_loss_that_is_not_a_number_stops_with_epoch_step_and_rows(
+def test_non_finite_loss_stops_with_epoch_step_and_rows(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer(*FACS, "optimizer.lr=1e30", "trainer.clip=null", "ema=none", "trainer.precision=32-true") == 2
@@ -220,18 +216,20 @@ def test_a_loss_that_is_not_a_number_stops_with_epoch_step_and_rows(
     assert "optimizer.lr" in error
 
 
-def test_an_unwritable_run_folder_is_one_message(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_unwritable_run_folder_raises_one_clear_error(
+    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     (tmp_path / "file").write_text("")
     assert mfer(*FACS, "paths.runs=file/runs") == 2
     assert "paths.runs" in capsys.readouterr().err
 
 
-def test_a_refused_run_leaves_no_folder_behind(mfer: Mfer, tmp_path: Path) -> None:
+def test_rejected_run_leaves_no_folder(mfer: Mfer, tmp_path: Path) -> None:
     assert mfer(*FACS, "backbone.name=convnext_bse") == 2
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_damaged_checkpoint_is_one_message_with_the_way_out(
+def test_damaged_checkpoint_error_names_the_remedy(
     mfer: Mfer, tmp_path: Path, few_run: Path, capsys: pytest.CaptureFixture
 ) -> None:
     run = copied(few_run, tmp_path / "runs")
@@ -242,16 +240,14 @@ def test_a_damaged_checkpoint_is_one_message_with_the_way_out(
     assert (run / "checkpoints" / "best.ckpt").is_file()
 
 
-def test_a_checkpoint_of_ours_serves_as_initial_weights(mfer: Mfer, few_run: Path) -> None:
+def test_own_checkpoint_can_be_used_as_initial_weights(mfer: Mfer, few_run: Path) -> None:
     best = few_run / "checkpoints" / "best.ckpt"
     prefixes = {name.split(".")[0] for name in read_checkpoint(best)["state_dict"]}
     assert prefixes <= {"network", "objective", "preprocess", "evaluation_metrics"}
     assert mfer(*FEW, "trainer.max_epochs=1", f"weights={best}", "name=second") == 0
 
 
-def test_continuing_after_training_and_before_the_result_keeps_the_cost(
-    mfer: Mfer, tmp_path: Path, few_run: Path
-) -> None:
+def test_resuming_between_training_and_result_keeps_the_cost(mfer: Mfer, tmp_path: Path, few_run: Path) -> None:
     run = copied(few_run, tmp_path / "runs")
     before = result_of(run)
     (run / "result.json").unlink()
@@ -274,9 +270,7 @@ def made_elsewhere(checkpoint: Path, **metadata: object) -> None:
 
 
 @pytest.mark.slow
-def test_changed_data_are_not_trained_on_by_an_unfinished_run(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_unfinished_run_refuses_changed_data(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     options = ("dataset=ferplus", "backbone=convnext_tiny", *TINY, "trainer.max_epochs=1")
     write_ferplus(tmp_path / "data" / "ferplus", {"train": 64, "val": 24})
     assert mfer(*options) == 0
@@ -287,7 +281,7 @@ def test_changed_data_are_not_trained_on_by_an_unfinished_run(
     assert "data have changed" in capsys.readouterr().err
 
 
-def test_heads_of_weights_with_another_class_order_are_matched_by_name(
+def test_heads_with_another_class_order_are_matched_by_name(
     mfer: Mfer, tmp_path: Path, few_run: Path, capsys: pytest.CaptureFixture
 ) -> None:
     best = few_run / "checkpoints" / "best.ckpt"
@@ -298,14 +292,12 @@ def test_heads_of_weights_with_another_class_order_are_matched_by_name(
     assert "heads matched by name to" in capsys.readouterr().out
 
 
-def test_mixup_and_the_multi_target_loss_are_refused_together(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_mixup_with_multi_target_loss_is_rejected(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*FACS, "mixup=default", "loss=multi_target", "dataset.target=multi") == 2
     assert "mixup=none" in capsys.readouterr().err
 
 
-def test_label_noise_and_class_weights_are_options_and_the_noise_is_written_down(mfer: Mfer, tmp_path: Path) -> None:
+def test_label_noise_is_recorded_and_works_with_class_weights(mfer: Mfer, tmp_path: Path) -> None:
     options = ("dataset.label_noise=0.25", "loss.classification.class_weights=sqrt", "trainer.max_epochs=1")
     assert mfer(*FACS, *options, "evaluation.embedding_points=0") == 0
     run = only_run(tmp_path / "runs")
@@ -322,7 +314,7 @@ def test_label_noise_and_class_weights_are_options_and_the_noise_is_written_down
         ("loss.classification.class_weights=[1,2]", "2 numbers for 8 classes"),
     ],
 )
-def test_illegal_noise_and_weights_are_refused(
+def test_invalid_noise_and_weights_are_rejected(
     option: str, words: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer(*FACS, option) == 2
@@ -330,6 +322,6 @@ def test_illegal_noise_and_weights_are_refused(
     assert not (tmp_path / "runs").exists()
 
 
-def test_more_processes_than_cores_are_refused(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+def test_more_devices_than_cores_are_rejected(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*FACS, "trainer.devices=999") == 2
     assert "at most" in capsys.readouterr().err

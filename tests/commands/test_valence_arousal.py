@@ -39,7 +39,7 @@ def affectnet(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_affectnet_with_gaps_from_the_doctor_to_photos(
+def test_affectnet_with_missing_values_works_with_every_command(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     affectnet(tmp_path)
@@ -103,7 +103,7 @@ def test_affectnet_with_gaps_from_the_doctor_to_photos(
 
 
 @pytest.mark.slow
-def test_the_onnx_file_answers_as_the_checkpoint_without_torch(mfer: Mfer, tmp_path: Path) -> None:
+def test_onnx_file_matches_the_checkpoint_without_torch(mfer: Mfer, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     assert mfer(*FEW, CCC) == 0
     run = only_run(tmp_path / "runs")
@@ -122,7 +122,9 @@ def test_the_onnx_file_answers_as_the_checkpoint_without_torch(mfer: Mfer, tmp_p
 @pytest.mark.parametrize(
     "method", [("scn", "method.relabel_epoch=1"), ("eac",), ("rul",), ("coteaching", "loss=ce")], ids=lambda m: m[0]
 )
-def test_methods_train_it_beside_their_own_terms(mfer: Mfer, tmp_path: Path, method: tuple[str, ...]) -> None:
+def test_methods_train_valence_arousal_with_their_own_terms(
+    mfer: Mfer, tmp_path: Path, method: tuple[str, ...]
+) -> None:
     name, *options = method
     assert mfer(*FEW, CCC, f"method={name}", *options) == 0
     epochs = rows_of(only_run(tmp_path / "runs") / "metrics.csv")
@@ -130,7 +132,7 @@ def test_methods_train_it_beside_their_own_terms(mfer: Mfer, tmp_path: Path, met
 
 
 @pytest.mark.slow
-def test_a_continued_run_equals_an_undisturbed_one(mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_run_matches_an_uninterrupted_one(mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = (*FEW, CCC, "mixup=default")
     with monkeypatch.context() as patch:
         patch.setattr(History, "on_train_epoch_start", _stop_in_second_epoch)
@@ -154,9 +156,7 @@ def _stop_in_second_epoch(history: History, trainer: L.Trainer, module: L.Lightn
 
 
 @pytest.mark.slow
-def test_datasets_without_values_and_selection_without_a_head_are_refused(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_values_or_head_are_rejected(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_class_folders(tmp_path / "affectnet", {"train": 48, "val": 24})
     assert mfer(*AFFECTNET, CCC) == 2
     said = " ".join(capsys.readouterr().err.split())

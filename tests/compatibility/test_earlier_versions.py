@@ -45,7 +45,7 @@ def epochs(path: Path) -> list[dict[str, str]]:
         ]
 
 
-def test_the_same_command_continues_an_interrupted_run_to_the_same_figures(
+def test_same_command_resumes_an_interrupted_run_to_the_same_metrics(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     run = shutil.copytree(INTERRUPTED, tmp_path / "runs" / INTERRUPTED.name)
@@ -60,9 +60,7 @@ def test_the_same_command_continues_an_interrupted_run_to_the_same_figures(
         )
 
 
-def test_the_same_sweep_skips_the_job_that_is_finished(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_same_sweep_skips_the_finished_job(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sweep = shutil.copytree(SWEEP, tmp_path / "sweeps" / SWEEP.name)
     (finished,) = [folder.name for folder in sweep.glob("facs-*")]
     before = (sweep / finished / "result.json").read_bytes()
@@ -75,7 +73,7 @@ def test_the_same_sweep_skips_the_job_that_is_finished(
     assert len(list(sweep.glob("facs-*"))) == 2
 
 
-def test_a_checkpoint_evaluates_to_the_predictions_of_its_own_run(mfer: Mfer, tmp_path: Path) -> None:
+def test_checkpoint_reproduces_the_predictions_of_its_run(mfer: Mfer, tmp_path: Path) -> None:
     write_rafdb(tmp_path / "data" / "raf-db", train=140)
     assert mfer("evaluate", f"checkpoint={RUN}", "paths.data=data", "output=again") == 0
     kept = Predictions.from_csv(RUN / "predictions_test.csv")
@@ -85,13 +83,13 @@ def test_a_checkpoint_evaluates_to_the_predictions_of_its_own_run(mfer: Mfer, tm
 
 
 @pytest.mark.parametrize("model", [RUN, FILES / "export_safetensors"], ids=["checkpoint", "safetensors"])
-def test_the_attention_of_a_stored_network_keeps_the_epsilon_it_was_trained_with(model: Path) -> None:
+def test_stored_network_keeps_the_attention_epsilon_it_was_trained_with(model: Path) -> None:
     network = load_model(model).classifier.model.network
     assert [m.norm.eps for m in network.modules() if isinstance(m, DSAttention)] == [1e-6, 1e-6]
     assert {k: network.config["attention"][k] for k in ("norm_eps", "init")} == {"norm_eps": 1e-6, "init": "torch"}
 
 
-def test_a_module_keeps_it_too_and_a_network_of_today_is_warned_of() -> None:
+def test_loaded_module_keeps_the_epsilon_and_warns_for_a_new_network() -> None:
     checkpoint = RUN / "checkpoints" / "best.ckpt"
     module = FERModule.load_from_checkpoint(checkpoint)
     assert module.network.config["attention"]["norm_eps"] == 1e-6
@@ -102,7 +100,7 @@ def test_a_module_keeps_it_too_and_a_network_of_today_is_warned_of() -> None:
 
 
 @pytest.mark.parametrize("model", ["run", "export_safetensors", "export_onnx"])
-def test_checkpoint_and_exports_say_the_same_of_a_face(model: str) -> None:
+def test_checkpoint_and_exports_agree(model: str) -> None:
     face = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
     wanted = _probabilities(RUN, face)
     found = _probabilities(RUN if model == "run" else FILES / model, face)
@@ -114,6 +112,6 @@ def _probabilities(where: Path, face: np.ndarray) -> np.ndarray:
     return np.array(list(found.probabilities.values()))
 
 
-def test_a_report_reads_runs_of_an_earlier_version(mfer: Mfer, tmp_path: Path) -> None:
+def test_report_reads_runs_of_an_earlier_version(mfer: Mfer, tmp_path: Path) -> None:
     assert mfer("report", f"runs={RUN.parent}", "output=report") == 0
     assert "rafdb@holdout" in (tmp_path / "report" / "report.md").read_text()

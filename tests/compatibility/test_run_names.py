@@ -31,7 +31,7 @@ SINCE: dict[str, str] = {**NAMES, **json.loads((FILES / "run_names_since.json").
 SINGLE_CHOICES = {f"{group}={name}" for group in groups() for name in choices(group)}
 
 
-def test_the_commands_of_the_first_version_name_the_same_runs() -> None:
+def test_commands_of_the_first_version_keep_their_run_names() -> None:
     assert len(NAMES) == 123
     rest = [command for command in NAMES if command not in SINGLE_CHOICES]
     register("train_schema")
@@ -55,7 +55,7 @@ def test_the_commands_of_the_first_version_name_the_same_runs() -> None:
         ("experiment=facs_studies", ()),
     ],
 )
-def test_the_values_of_before_on_the_command_line_name_the_run_of_before(command: str, former: tuple[str, ...]) -> None:
+def test_former_defaults_on_the_command_line_keep_the_former_run_name(command: str, former: tuple[str, ...]) -> None:
     register("train_schema")
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config: Any = OmegaConf.to_container(compose("train", [*command.split(), *former]), resolve=True)
@@ -74,7 +74,7 @@ OLDER_AUGMENTATIONS = {
 }
 
 
-def test_commands_with_the_older_options_of_an_augmentation_name_the_same_runs() -> None:
+def test_older_augmentation_options_keep_their_run_names() -> None:
     register("train_schema")
     found = {}
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -93,10 +93,10 @@ def options(schema: Any, prefix: str = "") -> set[str]:
     return found
 
 
-def test_an_option_that_came_later_does_not_change_the_names_of_older_runs() -> None:
+def test_new_option_does_not_change_older_run_names() -> None:
     """Add a new option to ``LATER``, with the value that does not change runs, or to ``IRRELEVANT``."""
     first = set(json.loads((FILES / "first_options.json").read_text()))
     listed = (*LATER, *IRRELEVANT, *OPTIONS.values())  # a renamed one is hashed under the name that it had first
     unlisted = {name for name in options(Train) - first if not any(f"{name}.".startswith(f"{i}.") for i in listed)}
-    assert not unlisted, test_an_option_that_came_later_does_not_change_the_names_of_older_runs.__doc__
+    assert not unlisted, test_new_option_does_not_change_older_run_names.__doc__
     assert first <= options(Train), "an option that old runs name is gone"

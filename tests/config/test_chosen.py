@@ -23,7 +23,7 @@ NAMED = {**CONFIG, "choices": {"backbone": "convnext_64px"}}
 
 
 @pytest.mark.parametrize("group", [g for g in groups() if "/" not in g])
-def test_a_choice_is_kept_where_its_part_has_another_name(group: str) -> None:
+def test_choice_is_stored_if_its_part_has_another_name(group: str) -> None:
     for choice in choices(group):
         option = group_options(group, choice).get(f"{group}.name")
         if option is None:
@@ -34,7 +34,7 @@ def test_a_choice_is_kept_where_its_part_has_another_name(group: str) -> None:
         assert bool(kept) == (choice != option.default)
 
 
-def test_a_name_that_was_typed_is_kept_and_so_is_the_experiment() -> None:
+def test_typed_names_and_experiments_are_stored() -> None:
     chosen = {"backbone": "convnext_64px", "experiment": "ferplus_small", "debug": None, "hydra/launcher": "basic"}
     assert choices_to_keep(CONFIG, chosen, ()) == {"backbone": "convnext_64px", "experiment": "ferplus_small"}
     other = {**CONFIG, "backbone": {"name": "resnet18d"}}
@@ -44,13 +44,13 @@ def test_a_name_that_was_typed_is_kept_and_so_is_the_experiment() -> None:
     assert choices_to_keep(sam, {"optimizer": "sam"}, ["optimizer.name=adamw"]) == {}
 
 
-def test_names_of_runs_and_settings_say_the_choice_and_hashes_do_not_change() -> None:
+def test_choices_appear_in_run_names_and_do_not_change_hashes() -> None:
     assert run_name(CONFIG) == f"facs-convnext_tiny-ds-ce-s0-{config_hash(CONFIG)}"
     assert run_name(NAMED) == f"facs-convnext_64px-ds-ce-s0-{config_hash(CONFIG)}"
     assert setting_name(NAMED).startswith("ce convnext_64px ds ")
 
 
-def test_a_folder_of_an_earlier_version_keeps_its_name(tmp_path: Path) -> None:
+def test_folder_of_an_earlier_version_keeps_its_name(tmp_path: Path) -> None:
     assert name_in(tmp_path, NAMED) == run_name(NAMED)
     (tmp_path / run_name(CONFIG)).mkdir()
     assert name_in(tmp_path, NAMED) == run_name(CONFIG)

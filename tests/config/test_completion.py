@@ -21,14 +21,14 @@ def offered(line: str) -> list[str]:
     return candidates(line, list(VERBS))
 
 
-def test_the_first_word_is_a_verb_or_an_option_of_train() -> None:
+def test_first_word_is_a_verb_or_a_train_option() -> None:
     assert set(VERBS) <= set(offered("mfer "))
     assert offered("mfer pred") == ["predict"]
     assert {"loss=", "loss.", "seed="} <= set(offered("mfer "))
     assert "train" not in offered("mfer train ")
 
 
-def test_choices_of_groups_also_behind_a_comma_and_in_a_list() -> None:
+def test_group_choices_are_completed_also_in_lists() -> None:
     assert offered("mfer loss=") == [f"loss={name}" for name in choices("loss")]
     assert offered("mfer -m loss=ce,ds") == ["loss=ce,dsf"]
     assert offered("mfer logger=[csv,wa") == ["logger=[csv,wandb"]
@@ -36,7 +36,7 @@ def test_choices_of_groups_also_behind_a_comma_and_in_a_list() -> None:
     assert offered("mfer evaluate dataset=raf") == ["dataset=rafdb", "dataset=rafdb_compound"]
 
 
-def test_options_level_by_level_under_the_choices_that_are_made() -> None:
+def test_options_are_completed_level_by_level_for_the_current_choices() -> None:
     assert offered("mfer loss.feature.te") == ["loss.feature.temperature="]
     assert "optimizer.momentum=" not in offered("mfer optimizer.")
     assert "optimizer.momentum=" in offered("mfer train optimizer=sgd optimizer.")
@@ -45,12 +45,12 @@ def test_options_level_by_level_under_the_choices_that_are_made() -> None:
     assert offered("mfer data dataset.prot") == ["dataset.protocol="]
 
 
-def test_values_of_switches_and_defaults() -> None:
+def test_booleans_and_defaults_are_completed() -> None:
     assert offered("mfer predict annotate=") == ["annotate=true", "annotate=false"]
     assert offered("mfer predict video.fps=") == ["video.fps=5.0"]
 
 
-def test_files_where_nothing_else_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_names_are_completed_for_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "rest.ckpt").touch()
@@ -58,20 +58,20 @@ def test_files_where_nothing_else_is_known(tmp_path: Path, monkeypatch: pytest.M
     assert offered("mfer report ru") == ["runs/", "runs="]
 
 
-def test_flags() -> None:
+def test_flags_are_completed() -> None:
     assert offered("mfer --mu") == ["--multirun"]
     assert "--config-dir" in offered("mfer predict --")
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_installing_prints_what_to_evaluate(shell: str) -> None:
+def test_install_prints_the_script_to_evaluate(shell: str) -> None:
     script = shell_completion(["-sc", f"install={shell}"], list(VERBS))
     assert f"mfer -sc query={shell}" in script
     assert "mfer" in shell_completion(["--shell-completion", f"uninstall={shell}"], list(VERBS))
 
 
 @pytest.mark.parametrize("words", [[], ["install=tcsh"], ["install"]])
-def test_what_is_no_shell_is_answered_with_what_to_type(words: list[str]) -> None:
+def test_unknown_shell_error_shows_the_command_to_type(words: list[str]) -> None:
     with pytest.raises(UserError, match=r"eval .*-sc install=bash"):
         shell_completion(["-sc", *words], list(VERBS))
 
@@ -87,7 +87,7 @@ def test_what_is_no_shell_is_answered_with_what_to_type(words: list[str]) -> Non
         ("mfer zzz", ["mfer", "zzz"], 1, []),
     ],
 )
-def test_a_real_bash_completes(line: str, words: list[str], word: int, expected: list[str], tmp_path: Path) -> None:
+def test_completion_works_in_bash(line: str, words: list[str], word: int, expected: list[str], tmp_path: Path) -> None:
     program = tmp_path / "bin" / "mfer"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m mfer_lightning "$@"\n')
@@ -120,7 +120,7 @@ def program(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
-def test_a_real_fish_completes_the_word_before_the_cursor(tmp_path: Path) -> None:
+def test_completion_works_in_fish_before_the_cursor(tmp_path: Path) -> None:
     script = "mfer -sc install=fish | source; complete -C 'mfer loss=ds'; complete -C 'mfer optimizer.weight'"
     done = subprocess.run(
         ["fish", "--no-config", "-c", script],
@@ -133,12 +133,12 @@ def test_a_real_fish_completes_the_word_before_the_cursor(tmp_path: Path) -> Non
     assert done.stdout.split() == ["loss=dsf", "optimizer.weight_decay="], done.stderr
 
 
-def test_no_newline_reaches_the_query_of_fish_and_zsh_quotes_what_it_inserts() -> None:
+def test_fish_query_has_no_newlines_and_zsh_quotes_its_insertions() -> None:
     assert "collect -N" not in SHELLS["fish"][0]  # a newline at the end would start another word
     assert "compadd -Q" not in SHELLS["zsh"][0]  # with -Q `$(...)` in the name of a file would be executed
 
 
-def test_a_query_imports_neither_torch_nor_hydra_and_prints_nothing_where_nothing_fits(tmp_path: Path) -> None:
+def test_query_imports_neither_torch_nor_hydra_and_prints_nothing_without_matches(tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['mfer', '-sc', 'query=bash']\nfrom mfer_lightning.cli import main\n"
         "try: main()\nexcept SystemExit as e: assert e.code == 0\n"

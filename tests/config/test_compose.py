@@ -38,7 +38,7 @@ def composed(*overrides: str) -> dict:
 
 
 @pytest.mark.parametrize(("group", "name"), ALL, ids=[f"{g}={n}" for g, n in ALL])
-def test_every_choice_composes_without_a_missing_value_and_names_its_run_as_ever(group: str, name: str) -> None:
+def test_every_choice_composes_and_keeps_its_run_name(group: str, name: str) -> None:
     config = composed(f"{group}={name}")
     former = run_name(with_former_defaults(config, f"{group}={name}"))
     assert former == NAMES.get(f"{group}={name}", former)
@@ -50,11 +50,11 @@ def test_every_choice_composes_without_a_missing_value_and_names_its_run_as_ever
 
 
 @pytest.mark.parametrize("name", choices("experiment"))
-def test_an_experiment_composes_under_multirun_style_overrides(name: str) -> None:
+def test_experiment_composes_with_sweep_overrides(name: str) -> None:
     assert composed(f"experiment={name}", "seed=3", "loss=lgm")["loss"]["name"] == "lgm"
 
 
-def test_the_paper_s_network_is_the_default_for_real_datasets() -> None:
+def test_paper_network_is_the_default_for_real_datasets() -> None:
     config = composed("dataset=affectnet8", "loss=dsf")
     assert config["backbone"] == {
         "name": "convnext_base",
@@ -73,7 +73,7 @@ def test_the_paper_s_network_is_the_default_for_real_datasets() -> None:
     assert config["loss"]["classification"]["label_smoothing"] == 0.1
 
 
-def test_the_embedded_dataset_brings_a_small_network_but_keeps_the_paper_s_parts() -> None:
+def test_built_in_dataset_selects_a_small_network_with_the_paper_parts() -> None:
     config = composed()
     assert config["dataset"]["name"] == "facs"
     assert config["preprocess"]["size"] == 64
@@ -81,7 +81,7 @@ def test_the_embedded_dataset_brings_a_small_network_but_keeps_the_paper_s_parts
     assert (config["attention"]["name"], config["head"]["name"], config["loss"]["name"]) == ("ds", "multiscale", "dsf")
 
 
-def test_the_command_line_wins_over_experiment_and_experiment_over_dataset() -> None:
+def test_command_line_overrides_experiment_and_experiment_overrides_dataset() -> None:
     assert composed("dataset=facs")["backbone"]["options"]["dims"] == [32, 64, 96, 160]
     assert composed("experiment=ferplus_small")["backbone"]["name"] == "resnet18"
     assert composed("experiment=ferplus_small", "dataset=facs")["backbone"]["name"] == "resnet18"
@@ -90,7 +90,7 @@ def test_the_command_line_wins_over_experiment_and_experiment_over_dataset() -> 
     assert config["optimizer"]["lr"] == 0.5
 
 
-def test_options_of_timm_s_constructors_are_open() -> None:
+def test_timm_constructor_options_can_be_set() -> None:
     config = composed("dataset=ferplus", "backbone=convnext_tiny", "backbone.options={depths:[1,1,1,1],dims:[8,8,8,8]}")
     assert config["backbone"]["options"] == {"depths": [1, 1, 1, 1], "dims": [8, 8, 8, 8]}
 
@@ -104,7 +104,7 @@ def test_wrong_types_and_names_do_not_compose(override: str) -> None:
         composed(override)
 
 
-def test_every_config_file_says_at_its_head_what_it_is() -> None:
+def test_every_config_file_starts_with_a_description() -> None:
     for path in config_dir().rglob("*.yaml"):
         lines = path.read_text(encoding="utf-8").splitlines()
         comments = [line for line in lines[:3] if line.startswith("# ") and "@package" not in line]
@@ -117,7 +117,7 @@ def test_every_config_file_says_at_its_head_what_it_is() -> None:
     [(g, n) for g, n in ALL if g in ("early_stopping", "freeze", "debug")],
     ids=lambda part: str(part),
 )
-def test_options_of_the_training_loop_can_be_built(group: str, name: str, tmp_path: Path) -> None:
+def test_training_loop_options_can_be_built(group: str, name: str, tmp_path: Path) -> None:
     (tmp_path / "weights.pth").touch()
     config = composed(f"{group}={name}", *((f"weights={tmp_path}/weights.pth",) if name == "backbone" else ()))
     check_config(config)
@@ -129,6 +129,6 @@ def test_options_of_the_training_loop_can_be_built(group: str, name: str, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18d", "regnety_002"])
-def test_another_backbone_than_the_datasets_leaves_its_options_behind(name: str) -> None:
+def test_changing_the_backbone_drops_the_options_of_the_previous_one(name: str) -> None:
     backbone = compose_train(["dataset=facs", f"backbone.name={name}", "attention=none"])["backbone"]
     assert (backbone["name"], backbone["options"]) == (name, {})

@@ -37,7 +37,7 @@ def shown(capsys: pytest.CaptureFixture, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_option_of_every_verb_has_a_comment_and_stands_in_its_help(verb: str) -> None:
+def test_every_option_of_every_verb_is_documented_in_its_help(verb: str) -> None:
     text = verb_help(verb, "Summary", width=100)
     for name, option in options_of(verb).items():
         if is_internal(name, option) or option.default is None:
@@ -47,7 +47,7 @@ def test_every_option_of_every_verb_has_a_comment_and_stands_in_its_help(verb: s
 
 
 @pytest.mark.parametrize("verb", OWN)
-def test_the_options_read_with_comments_are_those_of_the_file(verb: str) -> None:
+def test_commented_options_match_the_yaml_file(verb: str) -> None:
     written = yaml.safe_load((config_dir() / f"{verb}.yaml").read_text(encoding="utf-8"))
     expected = {k: v for k, v in written.items() if k not in ("defaults", "hydra")}
     options = primary_file(verb).options
@@ -67,7 +67,7 @@ def test_every_option_of_every_choice_has_a_comment(group: str, name: str) -> No
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_three_examples_which_compose(
+def test_every_verb_has_three_examples_that_compose(
     verb: str, mfer: Mfer, capfd: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -81,7 +81,7 @@ def test_every_verb_has_three_examples_which_compose(
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_help_is_written_for_the_terminal_s_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_fits_the_terminal_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     assert max(map(len, help_text().splitlines())) <= width
     for verb in VERBS:
@@ -90,7 +90,7 @@ def test_help_is_written_for_the_terminal_s_width(width: int, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("typed", ["predict --help", "predict -h", "--help predict", "help predict", "-h predict"])
-def test_help_as_people_type_it(typed: str, capsys: pytest.CaptureFixture) -> None:
+def test_common_spellings_of_help_work(typed: str, capsys: pytest.CaptureFixture) -> None:
     text = shown(capsys, *typed.split())
     assert text.startswith("Usage: mfer predict")
     assert "video.fps=5.0" in text
@@ -98,11 +98,11 @@ def test_help_as_people_type_it(typed: str, capsys: pytest.CaptureFixture) -> No
 
 
 @pytest.mark.parametrize("typed", ["--help", "-h", "help", "loss=dsf --help"])
-def test_without_a_verb_help_is_the_overview(typed: str, capsys: pytest.CaptureFixture) -> None:
+def test_help_without_a_verb_is_the_overview(typed: str, capsys: pytest.CaptureFixture) -> None:
     assert all(verb in shown(capsys, *typed.split()) for verb in VERBS)
 
 
-def test_train_s_help_follows_the_choices_and_says_what_a_choice_brings(capsys: pytest.CaptureFixture) -> None:
+def test_train_help_follows_the_choices_and_shows_their_defaults(capsys: pytest.CaptureFixture) -> None:
     plain = shown(capsys, "train", "--help")
     assert "preprocess.size=64" in plain
     assert "[dataset=facs]" in plain
@@ -113,7 +113,7 @@ def test_train_s_help_follows_the_choices_and_says_what_a_choice_brings(capsys: 
     assert "backbone=convnext_base" in chosen
 
 
-def test_train_s_help_shows_the_defaults_that_hydra_composes(mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
+def test_train_help_shows_the_composed_defaults(mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
     for line in ("", "dataset=rafdb loss=lgm optimizer=sgd", "experiment=ferplus_small"):
         words = line.split()
         assert mfer(*words, "--cfg", "job", "--resolve") == 0
@@ -124,7 +124,7 @@ def test_train_s_help_shows_the_defaults_that_hydra_composes(mfer: Mfer, capfd: 
                 assert yaml.safe_load(written) == composed[name], f"{line}: {name}"
 
 
-def test_choices_of_the_user_s_are_read_too(tmp_path: Path) -> None:
+def test_user_config_files_are_included(tmp_path: Path) -> None:
     (tmp_path / "loss").mkdir()
     (tmp_path / "loss" / "mine.yaml").write_text("# Mine.\ndefaults: [ce]\nname: mine\nfeature_weight: 0.5 # ours\n")
     use_config_dirs(["--config-dir", str(tmp_path)])
@@ -154,7 +154,7 @@ def test_several_choices_of_a_group_are_all_listed(tmp_path: Path) -> None:
         use_config_dirs(())
 
 
-def test_comments_are_read_beside_a_value_above_it_and_behind_a_node(tmp_path: Path) -> None:
+def test_comments_are_read_next_to_above_and_after_a_node(tmp_path: Path) -> None:
     path = tmp_path / "some.yaml"
     path.write_text(
         "# Head.\n# More.\nfirst: 1\n# Above\n# in two lines.\nsecond: 'a # b' # beside\n"
@@ -183,11 +183,11 @@ def test_comments_are_read_beside_a_value_above_it_and_behind_a_node(tmp_path: P
     assert file.options["fourth"].default == "{ a: 1 }"
 
 
-def test_a_choice_that_does_not_exist_has_no_options() -> None:
+def test_missing_choice_has_no_options() -> None:
     assert group_options("loss", "nothing") == {}
 
 
-def test_help_imports_neither_torch_nor_hydra_and_is_quick() -> None:
+def test_help_imports_neither_torch_nor_hydra_and_is_fast() -> None:
     code = (
         "import sys; sys.argv = ['mfer', '{}', '--help']\nfrom mfer_lightning.cli import main\n"
         "try: main()\nexcept SystemExit as e: assert e.code == 0\n"

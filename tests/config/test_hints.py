@@ -72,27 +72,25 @@ MEANT = [
 
 
 @pytest.mark.parametrize(("typed", "words"), MEANT, ids=[typed for typed, _ in MEANT])
-def test_a_hint_names_the_option_that_is_meant(
-    typed: str, words: str, mfer: Mfer, capfd: pytest.CaptureFixture
-) -> None:
+def test_hint_names_the_intended_option(typed: str, words: str, mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
     assert mfer(*typed.split()) == 2
     message = capfd.readouterr().err
     assert words in message
     assert message.count("\n") == 1
 
 
-def test_an_option_of_optimizer_under_another_name_is_named() -> None:
+def test_optimizer_option_from_another_library_is_named() -> None:
     said = no_option("optimizer.learning_rate", ["lr"], "train", ["optimizer.learning_rate=1e-3"], Train)
     assert said == "There is no option `optimizer.learning_rate`: did you mean optimizer.lr=1e-3?"
 
 
-def test_a_misspelling_beside_its_option_is_answered_there_and_not_elsewhere() -> None:
+def test_misspelled_option_is_matched_within_its_node() -> None:
     assert "'max_epochs'" in no_option("trainer.max_epoch", ["max_epochs", "devices"], "train")
     assert "legal: lr." in no_option("optimizer.zzz", ["lr"], "train")
 
 
 @pytest.mark.parametrize("table", ["TRAIN", "TRAINED"])
-def test_what_the_table_points_at_exists(table: str) -> None:
+def test_hint_targets_exist(table: str) -> None:
     verbs = ("train",) if table == "TRAIN" else ("align", "demo", "evaluate", "export", "predict")
     known = {name for verb in verbs for name in option_names(verb, Train if verb == "train" else None)}
     for name, targets in getattr(usual_names, table).items():
@@ -101,29 +99,29 @@ def test_what_the_table_points_at_exists(table: str) -> None:
     assert table == "TRAINED" or not [name for name in usual_names.TRAIN if name in everywhere]
 
 
-def test_only_groups_that_take_further_names_say_so() -> None:
+def test_only_groups_that_accept_any_name_mention_it() -> None:
     assert more_by_name("loss", "x") == ""
 
 
-def test_a_backbone_by_name_works_where_the_dataset_brings_one_of_another_family(mfer: Mfer) -> None:
+def test_backbone_name_works_with_dataset_defaults_of_another_family(mfer: Mfer) -> None:
     few = ("dataset.train_size=16", "dataset.val_size=8", "dataset.test_size=8", "preprocess.size=32")
     assert mfer("backbone.name=resnet10t", *few, "loader.batch_size=8", "debug=fast_dev_run") == 0
 
 
-def test_options_of_a_backbone_s_own_family_and_those_of_the_command_line_stay() -> None:
+def test_options_of_the_same_family_and_the_command_line_are_kept() -> None:
     node = {"name": "convnext_pico", "options": {"dims": [32, 64, 96, 160]}}
     assert without_other_family(node, "convnext_64px") is node
     changed = {"name": "resnet10t", "options": {"dims": [8, 8, 8, 8], "stem_type": "overlap_tiered"}}
     assert without_other_family(changed, "convnext_64px")["options"] == {"dims": [8, 8, 8, 8]}
 
 
-def test_several_options_of_a_name_are_all_named_and_many_are_none() -> None:
+def test_few_options_of_the_same_name_are_listed_and_many_are_not() -> None:
     names = option_names("train")
     assert hint("protocol", "x", names, "train") == "did you mean dataset.protocol=x?"
     assert hint("name", "x", {f"{c}.name": True for c in "abcdef"}, "train") == ""
 
 
-def test_a_hint_imports_neither_torch_nor_hydra() -> None:
+def test_hints_import_neither_torch_nor_hydra() -> None:
     code = (
         "import sys\nfrom mfer_lightning.config.hints import hint, option_names\n"
         "assert hint('lr', '1', option_names('train'), 'train')\n"

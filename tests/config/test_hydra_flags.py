@@ -43,7 +43,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("line", REFUSED, ids=[line[0] for line in REFUSED])
-def test_what_is_not_taken_is_refused_in_one_line_and_leaves_nothing(
+def test_unsupported_flag_is_rejected_in_one_line_and_leaves_no_files(
     line: tuple[str, ...], mfer: Mfer, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
     assert mfer(*line[0].split()) == 2
@@ -53,14 +53,14 @@ def test_what_is_not_taken_is_refused_in_one_line_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_changes_nothing_is_taken() -> None:
+def test_flags_without_effect_are_accepted() -> None:
     further_rank = ['hydra.run.dir="."', "hydra.job.name=train_ddp_process_1", "hydra.output_subdir=null"]
     check_overrides(further_rank, "train")  # added by Lightning to the command line of other ranks
     check_overrides(["hydra.job.chdir=false", "hydra.output_subdir=null", "hydra/job_logging=none"], "train")
     check_overrides(["hydra.job.chdir=False", "hydra.verbose=true", "hydra.sweep.dir=x"], "train")
 
 
-def test_recipes_and_groups_of_several_choices_take_lists(tmp_path: Path) -> None:
+def test_recipes_and_multi_choice_groups_accept_lists(tmp_path: Path) -> None:
     check_overrides(["experiment=[a,b]", "debug=[smoke]"], "train")
     for name in ("one", "two"):
         (tmp_path / "extras").mkdir(exist_ok=True)
@@ -77,17 +77,17 @@ def test_recipes_and_groups_of_several_choices_take_lists(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "sweep", ["loss=choice(ce,nothing)", "loss=glob(qq*)", "loss=glob([qq*,rr*])", "loss=tag(a,choice(ce,nothing))"]
 )
-def test_other_ways_to_write_a_sweep_are_hydra_s_own(sweep: str, mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
+def test_hydra_sweep_syntax_is_supported(sweep: str, mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
     assert mfer("-m", sweep, "seed=x") == 2
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_hydra_mode_is_m_in_other_words() -> None:
+def test_hydra_mode_is_equivalent_to_the_multirun_flag() -> None:
     assert wants_sweep([], ["hydra.mode=MULTIRUN", "seed=0,1"])
     assert not wants_sweep(["-m"], ["hydra.mode=RUN"])
 
 
-def test_the_verb_may_stand_behind_flags(mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
+def test_verb_can_follow_flags(mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
     assert mfer("--cfg", "job", "predict", "checkpoint=a", "source=b") == 0
     assert "source: b" in capfd.readouterr().out
 
@@ -101,7 +101,7 @@ def mine(tmp_path: Path) -> Path:
     return folder
 
 
-def test_config_name_begins_with_a_file_of_config_dir(mine: Path, mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
+def test_config_name_selects_a_file_of_config_dir(mine: Path, mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
     assert mfer("--config-dir", str(mine), "--config-name", "quick", "--cfg", "job") == 0
     composed = capfd.readouterr().out
     assert "seed: 7" in composed
@@ -114,7 +114,7 @@ def test_config_name_begins_with_a_file_of_config_dir(mine: Path, mfer: Mfer, ca
 
 
 @pytest.mark.slow
-def test_config_name_hydra_sweep_dir_and_verbose_are_honoured(
+def test_config_name_hydra_sweep_dir_and_verbose_are_respected(
     mine: Path, mfer: Mfer, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
     line = ["-m", f"-cd={mine}", "-cn=quick", "hydra.sweep.dir=here/swept", "hydra.verbose=true", "report=false"]

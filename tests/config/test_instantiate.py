@@ -23,12 +23,12 @@ from mfer_lightning.losses import CrossEntropy, DSFLoss
         "",
     ],
 )
-def test_a_target_outside_the_list_is_refused(target: str) -> None:
+def test_target_outside_the_allowlist_is_rejected(target: str) -> None:
     with pytest.raises(UserError, match="names"):
         locate(target)
 
 
-def test_values_known_only_at_run_time_are_filled_in_where_the_signature_names_them() -> None:
+def test_runtime_values_are_passed_if_the_signature_has_them() -> None:
     loss = instantiate(
         {"_target_": "mfer_lightning.losses.DSFLoss", "temperature": 0.5}, num_classes=3, feature_dim=8, unknown=1
     )
@@ -37,13 +37,13 @@ def test_values_known_only_at_run_time_are_filled_in_where_the_signature_names_t
     assert isinstance(instantiate({"_target_": "mfer_lightning.losses.CrossEntropy"}, num_classes=3), CrossEntropy)
 
 
-def test_an_unknown_option_names_the_nearest() -> None:
+def test_unknown_option_suggests_the_closest_match() -> None:
     node = {"_target_": "mfer_lightning.losses.DSFLoss", "temperatur": 0.5}
     with pytest.raises(UserError, match=r"loss\.feature has no option `temperatur`: did you mean 'temperature'"):
         instantiate(node, where="loss.feature", num_classes=3, feature_dim=8)
 
 
-def test_a_missing_value_and_a_refused_value_are_named() -> None:
+def test_missing_and_invalid_values_name_the_option() -> None:
     with pytest.raises(UserError, match=r"loss\.feature lacks a value for `feature_dim`"):
         instantiate({"_target_": "mfer_lightning.losses.DSFLoss"}, where="loss.feature", num_classes=3)
     with pytest.raises(UserError, match=r"loss\.feature\.temperature=-1\.0: .*`temperature` to be more than 0"):
@@ -55,6 +55,6 @@ def test_a_missing_value_and_a_refused_value_are_named() -> None:
         )
 
 
-def test_a_node_without_target_is_refused() -> None:
+def test_node_without_target_is_rejected() -> None:
     with pytest.raises(UserError, match="_target_"):
         instantiate({"temperature": 1.0})

@@ -71,13 +71,13 @@ def parsed(override: str) -> Any:
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("''", "${broken")])
-def test_hydra_reads_what_stands_there(name: str) -> None:
+def test_quoted_paths_are_parsed_literally(name: str) -> None:
     (override,) = quote_paths([f"source={name}"])
     assert parsed(override) == name
     assert quote_paths([override]) == [override]  # quoted values are unchanged
 
 
-def test_any_text_survives_the_grammar() -> None:
+def test_any_text_survives_quoting() -> None:
     draw = random.Random(0)
     for _ in range(300):
         text = "".join(draw.choices("ab ,=[]{}()'\"\\$~é:/.|", k=draw.randint(1, 9)))
@@ -95,12 +95,12 @@ def test_any_text_survives_the_grammar() -> None:
         ("[]", []),
     ],
 )
-def test_quotes_null_and_lists_mean_what_they_mean_in_hydra(value: str, read: Any) -> None:
+def test_quotes_null_and_lists_keep_their_hydra_meaning(value: str, read: Any) -> None:
     (override,) = quote_paths([f"checkpoint={value}"])
     assert parsed(override) == read
 
 
-def test_a_file_in_brackets_is_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_name_in_brackets_is_not_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "[a,b]").touch()
     assert parsed(*quote_paths(["checkpoint=[a,b]"])) == "[a,b]"
@@ -117,13 +117,13 @@ def test_a_file_in_brackets_is_no_list(tmp_path: Path, monkeypatch: pytest.Monke
         ("choice(a,b)", ["a", "b"]),
     ],
 )
-def test_a_comma_separates_in_a_sweep_and_quotes_protect_it(value: str, read: list[str]) -> None:
+def test_comma_separates_sweep_values_unless_quoted(value: str, read: list[str]) -> None:
     (override,) = quote_paths([f"dataset.root={value}"], several=True)
     swept = list(OverridesParser.create().parse_override(override).sweep_string_iterator())
     assert [parsed(f"key={one}") for one in swept] == read
 
 
-def test_other_options_and_flags_are_left_alone() -> None:
+def test_other_options_and_flags_are_unchanged() -> None:
     others = ["seed=0,1", "loss=ce", "augment={a:1}", "name=a b", "+x=a=b", "~metrics", "optimizer.lr=1e-3"]
     assert quote_paths(others) == others
     assert quote_paths(["++dataset.root=a=b", "title=Losses, 1 [x]", "baseline=loss=ce"]) == [
@@ -159,7 +159,7 @@ OF_VERBS = [
 
 
 @pytest.mark.parametrize(("verb", "option", "more"), OF_VERBS, ids=[f"{v}-{o}" for v, o, _ in OF_VERBS])
-def test_every_verb_gets_the_path_that_was_typed(verb: str, option: str, more: tuple[str, ...]) -> None:
+def test_every_verb_receives_the_path_as_typed(verb: str, option: str, more: tuple[str, ...]) -> None:
     name = "/data/my faces, é=2 [a]/${broken/it's"
     plus = "+" if option.startswith(("lists.", "detector.")) else ""
     config: Any = verb_config(verb, f"{plus}{option}={name}", *more)
@@ -168,7 +168,7 @@ def test_every_verb_gets_the_path_that_was_typed(verb: str, option: str, more: t
     assert config == name
 
 
-def test_variables_and_the_home_folder_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_and_home_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MY_FACES", "/my faces")
     monkeypatch.delenv("NOT_SET", raising=False)
@@ -183,7 +183,7 @@ def test_variables_and_the_home_folder_are_expanded(tmp_path: Path, monkeypatch:
     assert verb_config("report", "runs=[~/a,$MY_FACES/b]")["runs"] == [f"{tmp_path}/a", "/my faces/b"]
 
 
-def test_files_of_configuration_are_read_likewise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_in_config_files_are_expanded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_FACES", "/my faces")
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(
@@ -203,19 +203,19 @@ def test_files_of_configuration_are_read_likewise(tmp_path: Path, monkeypatch: p
     assert found[0]["paths"] == {"data": "/my faces/a b", "runs": str(Path("~/runs").expanduser()), "cache": "x, [y]"}
 
 
-def test_a_training_composes_with_paths_as_they_are() -> None:
+def test_training_config_keeps_paths_verbatim() -> None:
     config = compose_train(["dataset=folder", "dataset.root=/data/my faces, v=2 [a]", "weights=epoch=3-step=8.ckpt"])
     assert config["dataset"]["root"] == "/data/my faces, v=2 [a]"
     assert config["weights"] == "epoch=3-step=8.ckpt"
     assert compose_train(["dataset=rafdb", "paths.data=/a, b"])["dataset"]["root"] == "/a, b/raf-db"
 
 
-def test_what_names_a_run_keeps_its_tilde() -> None:
+def test_paths_in_run_names_keep_their_tilde() -> None:
     config = compose_train(["dataset=rafdb", "paths.data=~/data", "weights=~/w.pth"])
     assert (config["dataset"]["root"], config["weights"]) == ("~/data/raf-db", "~/w.pth")
 
 
-def test_an_empty_path_is_named() -> None:
+def test_empty_path_is_named() -> None:
     assert list(empty_paths({"keep": "", "title": "", "paths": {"data": "", "runs": "x"}})) == ["keep", "paths.data"]
 
 
@@ -223,7 +223,7 @@ def test_an_empty_path_is_named() -> None:
 NO_PATHS = {"explain.rows", "lists", "preview"}
 
 
-def test_every_option_that_names_a_file_is_declared() -> None:
+def test_every_path_option_is_declared() -> None:
     """If this fails for a new option, add the option to PATHS, or here."""
     verbs = sorted(file.stem for file in config_dir().glob("*.yaml"))
     options = {name: option for verb in verbs for name, option in every_option(verb).items()}
@@ -246,7 +246,7 @@ def test_every_option_that_names_a_file_is_declared() -> None:
 
 
 @pytest.mark.slow
-def test_from_training_to_report_with_names_as_people_have_them(
+def test_real_world_file_names_work_from_training_to_report(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MFER_HERE", str(tmp_path))
@@ -274,7 +274,7 @@ def test_from_training_to_report_with_names_as_people_have_them(
 
 
 @pytest.mark.slow
-def test_sweeps_and_python_read_folders_as_people_have_them(mfer: Mfer, tmp_path: Path) -> None:
+def test_sweeps_and_the_python_interface_accept_real_world_folder_names(mfer: Mfer, tmp_path: Path) -> None:
     for name in ("class a, b", "class=c"):
         for place, split in ((0, "train"), (1, "val"), (2, "test")):
             for label in ("anger", "happiness"):

@@ -33,7 +33,7 @@ def put(folder: Path, **changes: object) -> None:
     (folder / "alignment.json").write_text(json.dumps({**SETTINGS, **changes}))
 
 
-def test_the_nearest_file_up_to_the_root_counts(tmp_path: Path) -> None:
+def test_nearest_settings_file_up_to_the_root_is_used(tmp_path: Path) -> None:
     put(tmp_path, height=1)  # above the dataset: not its own
     root = tmp_path / "faces"
     root.mkdir()
@@ -44,7 +44,7 @@ def test_the_nearest_file_up_to_the_root_counts(tmp_path: Path) -> None:
     assert read_alignment(index(root, "train/fear/1.png", "1.png", "train/2.png"))[0]["height"] == 64
 
 
-def test_faces_aligned_in_two_ways_and_faces_without_are_said(tmp_path: Path) -> None:
+def test_mixed_and_missing_alignment_are_noted(tmp_path: Path) -> None:
     put(tmp_path / "a")
     put(tmp_path / "b", margin=0.5)
     put(tmp_path / "c", quality=10)  # only how files were written
@@ -57,7 +57,7 @@ def test_faces_aligned_in_two_ways_and_faces_without_are_said(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"height": "tall", "template": "x"}'])
-def test_a_damaged_file_is_named(content: str, tmp_path: Path) -> None:
+def test_damaged_settings_file_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "alignment.json").write_text(content)
     with pytest.raises(UserError, match=r"alignment\.json is damaged"):
         read_alignment(index(tmp_path, "1.png"))

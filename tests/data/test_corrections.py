@@ -36,7 +36,7 @@ def write(tmp_path: Path, text: str, name: str = "list.csv") -> Path:
     return path
 
 
-def test_listed_training_faces_are_left_out_and_others_counted(tmp_path: Path) -> None:
+def test_listed_training_faces_are_excluded_and_others_counted(tmp_path: Path) -> None:
     file = write(tmp_path, "path,twin,same\ntrain/1.png,val/6.png,looks\nval/7.png,x,looks\ntrain/99.png,x,looks\n")
     kept, notes = exclude_faces(TRAIN, INDEX, [file])
     assert kept.rows.tolist() == [0, 2, 3, 4, 5]
@@ -47,7 +47,7 @@ def test_listed_training_faces_are_left_out_and_others_counted(tmp_path: Path) -
     ]
 
 
-def test_several_lists_are_one_and_an_empty_one_leaves_nothing_out(tmp_path: Path) -> None:
+def test_several_lists_are_merged_and_an_empty_one_excludes_nothing(tmp_path: Path) -> None:
     files = [
         write(tmp_path, "train/0.png\ntrain/1.png\n", "a.txt"),
         write(tmp_path, "1\n5\n", "b.txt"),
@@ -66,14 +66,14 @@ def test_several_lists_are_one_and_an_empty_one_leaves_nothing_out(tmp_path: Pat
         ("".join(f"train/{i}.png\n" for i in range(6)), "leaves no training face"),
     ],
 )
-def test_a_list_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_unusable_list_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         exclude_faces(TRAIN, INDEX, [write(tmp_path, text, "list.txt")])
     with pytest.raises(UserError, match="There is no list"):
         exclude_faces(TRAIN, INDEX, [tmp_path / "absent.txt"])
 
 
-def test_labels_of_a_table_replace_label_and_target(tmp_path: Path) -> None:
+def test_correction_table_replaces_label_and_target(tmp_path: Path) -> None:
     file = write(tmp_path, "image,emotion\ntrain/0.png,Sad\ntrain/4.png,sadness\nval/6.png,anger\n")
     changed, notes = relabel_faces(TRAIN, INDEX, file)
     assert changed.label.tolist() == [1, 1, 2, 0, 1, 2]
@@ -92,12 +92,12 @@ def test_labels_of_a_table_replace_label_and_target(tmp_path: Path) -> None:
         ("path,mood\ntrain/0.png,anger\n", "labels"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_unusable_correction_table_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         relabel_faces(TRAIN, INDEX, write(tmp_path, text))
 
 
-def test_corrections_follow_the_label_noise_so_that_a_list_of_flipped_labels_fits_it(tmp_path: Path) -> None:
+def test_corrections_are_applied_after_label_noise(tmp_path: Path) -> None:
     splits = Splits(TRAIN, split(6, 7), split(8, 9), "label")
     options = {"label_noise": 0.5, "label_noise_seed": 3, "train_faces": None, "seed": 0}
     noisy, manifest, _ = change_training_set(splits, INDEX, "mine@native", **options)

@@ -44,7 +44,7 @@ def reference(ferplus_root: Path) -> dict:
     return visits(module(ferplus_root).train_dataloader(), [0, 1, 2])
 
 
-def test_all_faces_are_seen_and_epochs_differ(reference: dict) -> None:
+def test_every_face_is_seen_and_epochs_differ(reference: dict) -> None:
     assert len(reference) == 3 * 64
     changed = [not np.array_equal(reference[(0, row)][0], reference[(1, row)][0]) for row in range(64)]
     assert np.mean(changed) > 0.95
@@ -53,17 +53,17 @@ def test_all_faces_are_seen_and_epochs_differ(reference: dict) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2, 4])
-def test_workers_change_nothing(ferplus_root: Path, reference: dict, workers: int) -> None:
+def test_number_of_workers_has_no_effect(ferplus_root: Path, reference: dict, workers: int) -> None:
     assert_same(visits(module(ferplus_root, num_workers=workers).train_dataloader(), [0, 1, 2]), reference)
 
 
-def test_resumption_changes_nothing(ferplus_root: Path, reference: dict) -> None:
+def test_resuming_has_no_effect(ferplus_root: Path, reference: dict) -> None:
     """A new process that starts with epoch 2 gets the same data as the uninterrupted run."""
     resumed = visits(module(ferplus_root, num_workers=1).train_dataloader(), [2])
     assert_same(resumed, {key: value for key, value in reference.items() if key[0] == 2})
 
 
-def test_ranks_change_nothing(ferplus_root: Path, reference: dict) -> None:
+def test_number_of_ranks_has_no_effect(ferplus_root: Path, reference: dict) -> None:
     from unittest import mock
 
     together: dict = {}
@@ -78,17 +78,17 @@ def test_ranks_change_nothing(ferplus_root: Path, reference: dict) -> None:
     assert_same(together, reference)
 
 
-def test_cache_or_none_changes_nothing(ferplus_root: Path, reference: dict) -> None:
+def test_cache_has_no_effect(ferplus_root: Path, reference: dict) -> None:
     assert_same(visits(module(ferplus_root, cache="none").train_dataloader(), [0, 1, 2]), reference)
 
 
-def test_another_seed_changes_order_pixels_and_draws(ferplus_root: Path, reference: dict) -> None:
+def test_seed_changes_order_augmentation_and_sampled_labels(ferplus_root: Path, reference: dict) -> None:
     other = visits(module(ferplus_root, seed=6).train_dataloader(), [0])
     assert list(other) != [key for key in reference if key[0] == 0]
     assert any(not np.array_equal(other[key][0], reference[key][0]) for key in other)
 
 
-def test_one_face_and_a_batch_agree(ferplus_root: Path) -> None:
+def test_single_face_matches_the_batch(ferplus_root: Path) -> None:
     dataset = module(ferplus_root).train_dataset
     batch = dataset.__getitems__([(3, 0), (3, 1), (4, 1)])
     for i, key in enumerate([(3, 0), (3, 1), (4, 1)]):
@@ -97,7 +97,7 @@ def test_one_face_and_a_batch_agree(ferplus_root: Path) -> None:
     assert torch.equal(dataset[1]["image"], dataset[(0, 1)]["image"])
 
 
-def test_the_batch_contract(ferplus_root: Path) -> None:
+def test_batch_has_the_documented_keys_shapes_and_dtypes(ferplus_root: Path) -> None:
     batch = next(iter(module(ferplus_root).train_dataloader()))
     kinds = {name: (tuple(value.shape), value.dtype) for name, value in batch.items()}
     assert kinds == {
@@ -109,26 +109,26 @@ def test_the_batch_contract(ferplus_root: Path) -> None:
     assert batch["image"].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_padding_keeps_its_shape_and_says_so(ferplus_root: Path) -> None:
+def test_padding_keeps_the_shape_and_is_marked_by_index(ferplus_root: Path) -> None:
     datamodule = module(ferplus_root)
     batch = datamodule.val_dataset.__getitems__([(0, 2), (0, -1)])
     assert batch["index"].tolist() == [int(datamodule.splits.val.rows[2]), -1]
     assert batch["image"].shape == (2, 3, 48, 48)
 
 
-def test_a_position_beyond_the_end_is_an_index_error(ferplus_root: Path) -> None:
+def test_position_past_the_end_raises_index_error(ferplus_root: Path) -> None:
     with pytest.raises(IndexError, match="below 16"):
         module(ferplus_root).val_dataset[16]
 
 
-def test_evaluation_targets_are_not_drawn(ferplus_root: Path) -> None:
+def test_evaluation_targets_are_not_sampled(ferplus_root: Path) -> None:
     datamodule = module(ferplus_root)
     batch = next(iter(datamodule.val_dataloader()))
     np.testing.assert_array_equal(batch["target"].numpy(), datamodule.splits.val.target[:16])
     assert batch["label"].tolist() == datamodule.splits.val.label[:16].tolist()
 
 
-def test_draws_follow_the_distribution() -> None:
+def test_sampled_labels_follow_the_distribution() -> None:
     target = np.array([[0.0, 0.2, 0.5, 0.3]], dtype=np.float32).repeat(4000, axis=0)
     label, one_hot = draw(target, np.random.default_rng(0).random(4000))
     np.testing.assert_allclose(np.bincount(label, minlength=4) / 4000, target[0], atol=0.03)
@@ -136,6 +136,6 @@ def test_draws_follow_the_distribution() -> None:
     assert (one_hot.sum(axis=1) == 1).all()
 
 
-def test_draws_never_take_a_class_of_no_weight() -> None:
+def test_classes_of_zero_weight_are_never_sampled() -> None:
     target = np.array([[0.0, 1.0, 0.0]] * 2, dtype=np.float32)
     assert draw(target, np.array([0.0, np.nextafter(1, 0)]))[0].tolist() == [1, 1]

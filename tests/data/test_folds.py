@@ -14,14 +14,14 @@ TEN = Protocol("mine@kfold10", ("a", "b"), folds=10)
 EACH = Protocol("mine@loso", ("a", "b"), folds="loso")
 
 
-def test_sorted_subjects_are_dealt_out_in_turn() -> None:
+def test_sorted_subjects_are_assigned_to_folds_in_turn() -> None:
     for fold in range(10):
         test, _ = split_by_subject(GROUP, TEN.at_fold(fold))
         assert np.unique(GROUP[test]).tolist() == list(range(fold, 118, 10))
 
 
 @pytest.mark.parametrize(("protocol", "folds", "held"), [(TEN, 10, 1), (EACH, 118, 12)])
-def test_every_face_is_tested_once_and_no_subject_is_in_two_splits(protocol: Protocol, folds: int, held: int) -> None:
+def test_every_face_is_tested_once_and_splits_share_no_subjects(protocol: Protocol, folds: int, held: int) -> None:
     tested = np.zeros(len(GROUP), dtype=int)
     for fold in range(folds):
         test, val = split_by_subject(GROUP, protocol.at_fold(fold))
@@ -34,7 +34,7 @@ def test_every_face_is_tested_once_and_no_subject_is_in_two_splits(protocol: Pro
     assert (tested == 1).all()
 
 
-def test_mistakes_say_which_folds_there_are() -> None:
+def test_invalid_fold_error_lists_the_valid_folds() -> None:
     with pytest.raises(UserError, match=r"dataset.fold=10 is not one of the folds of mine@kfold10: use 0 to 9"):
         TEN.at_fold(10)
     with pytest.raises(UserError, match=r"dataset.fold=0: mine@native has no folds"):
@@ -45,7 +45,7 @@ def test_mistakes_say_which_folds_there_are() -> None:
         split_by_subject(GROUP[:60], TEN)
 
 
-def test_a_fold_says_what_it_is() -> None:
+def test_fold_describes_itself() -> None:
     assert TEN.at_fold(3).describe("test") == "fold 3 of 10"
     assert EACH.at_fold(3).describe("test") == "subject 3, left out"
     assert not TEN.marked

@@ -9,26 +9,26 @@ from mfer_lightning.data.holdout import holdout, parts
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 5])
-def test_a_class_of_few_faces_gives_one_of_them(count: int) -> None:
+def test_small_class_contributes_one_holdout_face(count: int) -> None:
     label = np.array([0] * 100 + [1] * count)
     held = holdout(label, [f"{i}.png" for i in range(len(label))], 0.1, seed=0)
     assert held[:100].sum() == 10
     assert held[100:].sum() == 1
 
 
-def test_the_only_face_of_a_class_is_trained_on() -> None:
+def test_only_face_of_a_class_stays_in_training() -> None:
     label = np.array([0] * 20 + [1])
     assert not holdout(label, [f"{i}.png" for i in range(21)], 0.1, seed=0)[20]
 
 
-def test_a_rare_class_in_groups_gives_one_group() -> None:
+def test_rare_class_in_groups_contributes_one_group() -> None:
     label = np.array([0] * 60 + [1] * 6)
     group = np.concatenate([np.arange(60), [60, 60, 61, 61, 62, 62]])
     held = holdout(label, [f"{i}.png" for i in range(66)], 0.05, 0, group)
     assert held[60:].sum() == 2
 
 
-def test_parts_share_out_every_class_and_keep_photos_whole() -> None:
+def test_parts_are_stratified_and_keep_photos_together() -> None:
     rng = np.random.default_rng(0)
     label = rng.choice(4, 500, p=[0.6, 0.25, 0.1, 0.05])
     group = rng.integers(0, 300, 500)
@@ -42,7 +42,7 @@ def test_parts_share_out_every_class_and_keep_photos_whole() -> None:
         assert counts.max() - counts.min() <= 1, "no groups: within one face"
 
 
-def test_parts_follow_names_and_the_seed_alone() -> None:
+def test_parts_depend_only_on_names_and_seed() -> None:
     label, names = np.arange(40) % 3, [f"train/{i}.png" for i in range(40)]
     part = parts(label, names, 4, 0)
     order = np.random.default_rng(1).permutation(40)

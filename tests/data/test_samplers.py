@@ -18,7 +18,7 @@ def batches(sampler: TrainSampler, size: int) -> list[list[int]]:
 @pytest.mark.parametrize("mode", ["shuffle", "balanced", "sqrt"])
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 @pytest.mark.parametrize("n", [100, 97])
-def test_the_ranks_batches_are_the_single_ranks_batch(mode: str, ranks: int, n: int) -> None:
+def test_rank_batches_form_the_single_rank_batch(mode: str, ranks: int, n: int) -> None:
     def sampler(ranks: int, rank: int) -> TrainSampler:
         s = TrainSampler(LABEL[:n], mode, seed=3, num_replicas=ranks, rank=rank)
         s.set_epoch(2)
@@ -49,14 +49,14 @@ def test_shuffle_visits_every_face_once_in_a_new_order_each_epoch() -> None:
     assert [p for _, p in other] != [p for _, p in orders[0]]
 
 
-def test_the_order_is_fixed_for_ever() -> None:
+def test_order_is_pinned() -> None:
     """A fixed order: results must not change with a new version of NumPy or torch."""
     sampler = TrainSampler(np.zeros(8, dtype=np.int64), seed=0)
     assert [p for _, p in sampler] == PINNED
 
 
 @pytest.mark.parametrize(("mode", "shares"), [("balanced", [1, 1, 1]), ("sqrt", [70**0.5, 20**0.5, 10**0.5])])
-def test_class_frequencies(mode: str, shares: list[float]) -> None:
+def test_classes_are_sampled_at_the_expected_frequencies(mode: str, shares: list[float]) -> None:
     expected = 100 * np.array(shares) / sum(shares)
     sampler = TrainSampler(LABEL, mode, seed=0)
     draws = []
@@ -74,7 +74,7 @@ def test_class_frequencies(mode: str, shares: list[float]) -> None:
     assert len({tuple(d) for d in draws}) == 20
 
 
-def test_class_weights_are_independent_of_labels_that_do_not_occur() -> None:
+def test_class_weights_ignore_labels_that_do_not_occur() -> None:
     np.testing.assert_allclose(class_weights(np.array([0, 5, 5, 5, 5]), "sqrt")[0] * 4, 2 * 4 / 3 / 2, rtol=1e-9)
 
 
@@ -88,7 +88,7 @@ def test_evaluation_sees_each_face_exactly_once(ranks: int, size: int) -> None:
     assert sum(p < 0 for p in positions) == -size % ranks
 
 
-def test_wrong_arguments() -> None:
+def test_invalid_arguments_raise_value_error() -> None:
     with pytest.raises(ValueError, match="argument `mode`"):
         TrainSampler(LABEL, "even")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="argument `rank`"):

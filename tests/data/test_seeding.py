@@ -21,14 +21,14 @@ def reference(seed: int, epoch: int, row: int, stream: int) -> int:
     return state
 
 
-def test_hashes_equal_the_published_mixer() -> None:
+def test_hashes_match_the_published_mixer() -> None:
     epoch, row = np.array([0, 0, 3, 9]), np.array([0, 1, 2**40, -1])
     for seed in (0, 1, -5, 2**62):
         found = hashes(seed, epoch, row, 2).tolist()
         assert found == [reference(seed, int(e), int(r), 2) for e, r in zip(epoch, row, strict=True)]
 
 
-def test_numbers_are_uniform_and_uncorrelated_along_every_coordinate() -> None:
+def test_numbers_are_uniform_and_uncorrelated_in_every_coordinate() -> None:
     rows = np.arange(4000)
     base = uniforms(0, 0, rows)
     assert base.min() >= 0
@@ -38,14 +38,14 @@ def test_numbers_are_uniform_and_uncorrelated_along_every_coordinate() -> None:
         assert abs(np.corrcoef(base, other)[0, 1]) < 0.06
 
 
-def test_numbers_do_not_depend_on_company_or_order() -> None:
+def test_numbers_do_not_depend_on_batch_or_order() -> None:
     rows = np.array([5, 3, 9])
     together = uniforms(7, np.array([1, 1, 2]), rows)
     assert together[2] == uniforms(7, 2, np.array([9]))[0]
     assert (uniforms(7, 1, rows[::-1])[::-1][:2] == together[:2]).all()
 
 
-def test_name_order_is_a_permutation_that_follows_the_names() -> None:
+def test_name_order_is_a_permutation_determined_by_the_names() -> None:
     names = [f"{i}.png" for i in range(50)]
     order = name_order(names, 0)
     assert sorted(order.tolist()) == list(range(50))

@@ -42,16 +42,16 @@ class TestHoldout:
     LABEL = np.repeat(np.arange(4), [200, 100, 40, 10])
     NAMES = tuple(f"train_{i:05d}.jpg" for i in range(350))
 
-    def test_takes_the_share_of_every_class(self) -> None:
+    def test_takes_the_fraction_from_every_class(self) -> None:
         held = holdout(self.LABEL, self.NAMES, 0.1, seed=7)
         assert np.bincount(self.LABEL[held]).tolist() == [20, 10, 4, 1]
 
-    def test_depends_on_the_seed_alone(self) -> None:
+    def test_depends_only_on_the_seed(self) -> None:
         same = holdout(self.LABEL, self.NAMES, 0.1, seed=7)
         assert (holdout(self.LABEL, self.NAMES, 0.1, seed=7) == same).all()
         assert (holdout(self.LABEL, self.NAMES, 0.1, seed=8) != same).any()
 
-    def test_does_not_depend_on_the_order_of_rows_nor_on_folders(self) -> None:
+    def test_does_not_depend_on_row_order_or_folders(self) -> None:
         """Every layout of a dataset must hold out the same faces, so that results are comparable."""
         chosen = {self.NAMES[i] for i in np.flatnonzero(holdout(self.LABEL, self.NAMES, 0.1, seed=7))}
         order = np.random.default_rng(0).permutation(350)
@@ -59,7 +59,7 @@ class TestHoldout:
         held = holdout(self.LABEL[order], renamed, 0.1, seed=7)
         assert {self.NAMES[i] for i in order[held]} == chosen
 
-    def test_keeps_groups_together_and_stays_near_the_share(self) -> None:
+    def test_keeps_groups_together_and_approximates_the_fraction(self) -> None:
         rng = np.random.default_rng(1)
         group = rng.integers(0, 150, 350)
         held = holdout(self.LABEL, self.NAMES, 0.2, seed=3, group=group)
@@ -68,20 +68,20 @@ class TestHoldout:
         assert (np.abs(share - 0.2) < 0.1).all()
         assert abs(held.mean() - 0.2) < 0.03
 
-    def test_never_takes_a_class_whole(self) -> None:
+    def test_never_takes_a_whole_class(self) -> None:
         for few in (1, 2, 3):
             label = np.array([0] * 20 + [1] * few)
             held = holdout(label, [str(i) for i in range(20 + few)], 0.1, seed=0)
             assert (label[~held] == 1).sum() == max(1, few - 1)
 
     @pytest.mark.parametrize("fraction", [0, 1, -0.1])
-    def test_share_must_be_one(self, fraction: float) -> None:
+    def test_fraction_must_be_valid(self, fraction: float) -> None:
         with pytest.raises(ValueError, match="fraction"):
             holdout(self.LABEL, self.NAMES, fraction, seed=0)
 
 
 class TestProtocols:
-    def test_the_promised_ones_exist(self) -> None:
+    def test_documented_protocols_exist(self) -> None:
         promised = (
             "rafdb@holdout rafdb@paper affectnet7@native affectnet8@native ferplus@majority ferplus@argmax8 "
             "ferplus@ran ferplus@dev facs@native folder@native folder@holdout expw@photo caers@holdout sfew@native "
@@ -95,7 +95,7 @@ class TestProtocols:
         assert get_protocol("ferplus").name == "ferplus@majority"
         assert dataset_info("ferplus").protocols[0].short_name == "majority"
 
-    def test_wrong_names_name_the_legal_ones(self) -> None:
+    def test_unknown_names_list_the_valid_ones(self) -> None:
         with pytest.raises(UserError, match="did you mean 'majority'"):
             get_protocol("ferplus", "majorty")
         with pytest.raises(UserError, match="holdout, paper"):
@@ -104,7 +104,7 @@ class TestProtocols:
             get_protocol("ferpluss")
 
     @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS.keys())
-    def test_the_reported_set_is_never_trained_on_nor_selected_on_unless_marked(self, protocol: Protocol) -> None:
+    def test_test_set_is_never_used_for_training_or_unmarked_selection(self, protocol: Protocol) -> None:
         assert protocol.test not in protocol.train
         assert protocol.marked == (protocol.val == protocol.test and not protocol.cuts_partition)
         assert protocol.val not in protocol.train
@@ -148,12 +148,12 @@ class TestSplits:
         assert (index.partition[splits.val.rows] == "train").all()
         np.testing.assert_array_equal(splits.train.target.argmax(axis=1), splits.train.label)
 
-    def test_rafdb_as_the_papers_do_selects_on_the_reported_set(self) -> None:
+    def test_rafdb_paper_protocol_selects_on_the_test_set(self) -> None:
         splits = make_splits(index_of("rafdb", [4] * 7, [2] * 7), get_protocol("rafdb", "paper"))
         np.testing.assert_array_equal(splits.val.rows, splits.test.rows)
         assert len(splits.train) == 28
 
-    def test_affectnet_holds_out_whole_photos_and_reports_on_the_official_validation_set(self) -> None:
+    def test_affectnet_holds_out_whole_photos_and_tests_on_the_official_validation_set(self) -> None:
         group = np.concatenate([np.arange(400) // 2, 1000 + np.arange(70)])
         index = index_of("affectnet7", [100, 100, 50, 50, 40, 30, 30], [10] * 7, "val", group)
         protocol = replace(get_protocol("affectnet7"), holdout_fraction=0.1)
@@ -162,7 +162,7 @@ class TestSplits:
         np.testing.assert_allclose(np.bincount(splits.val.label), [10, 10, 5, 5, 4, 3, 3], atol=1)  # photos hold two
         assert not overlap(group[splits.train.rows], group[splits.val.rows])
 
-    def test_ferplus_target_and_evaluation_set_are_two_choices(self, ferplus_root: Path) -> None:
+    def test_ferplus_target_and_evaluation_set_are_independent(self, ferplus_root: Path) -> None:
         index = read_ferplus(ferplus_root)
         by_target = {t: make_splits(index, get_protocol("ferplus"), t) for t in ("majority", "crossentropy", "multi")}
         for splits in by_target.values():
@@ -172,7 +172,7 @@ class TestSplits:
         assert (by_target["majority"].train.target.max(axis=1) == 1).all()
         assert by_target["multi"].train.target.sum(axis=1).max() == 2
 
-    def test_evaluation_faces_without_a_soft_target_get_a_hard_one(self) -> None:
+    def test_evaluation_faces_without_soft_target_get_a_hard_one(self) -> None:
         index = replace(index_of("ferplus", [8] * 8, [1] * 8, "val"), label=np.full(72, -1))
         votes = np.zeros((72, 8), dtype=np.int64)
         votes[np.arange(72), np.arange(72) % 8] = 1  # single votes: no rule but argmax takes them
@@ -182,7 +182,7 @@ class TestSplits:
         assert len(splits.val) == 8
         np.testing.assert_array_equal(splits.val.target, np.eye(8, dtype=np.float32)[splits.val.label])
 
-    def test_ran_trains_on_validation_too_and_selects_nothing(self, ferplus_root: Path) -> None:
+    def test_ran_protocol_trains_on_validation_and_selects_on_nothing(self, ferplus_root: Path) -> None:
         index = read_ferplus(ferplus_root)
         splits = make_splits(index, get_protocol("ferplus", "ran"))
         assert len(splits.train) == 80
@@ -196,7 +196,7 @@ class TestSplits:
         assert (index.partition[splits.val.rows] == "train").all()
         assert not overlap(splits.train.rows, splits.val.rows)
 
-    def test_without_test_files_training_works_and_is_told_so(self, ferplus_root: Path) -> None:
+    def test_missing_test_files_are_noted(self, ferplus_root: Path) -> None:
         index = without(read_ferplus(ferplus_root), "test")
         splits = make_splits(index, get_protocol("ferplus"))
         assert len(splits.test) == 0
@@ -205,12 +205,12 @@ class TestSplits:
             make_splits(index, get_protocol("ferplus", "ran"))
 
     @pytest.mark.parametrize("gone", ["train", "val"])
-    def test_an_empty_split_is_an_error(self, ferplus_root: Path, gone: str) -> None:
+    def test_empty_split_is_an_error(self, ferplus_root: Path, gone: str) -> None:
         index = without(read_ferplus(ferplus_root), gone)
         with pytest.raises(UserError, match=f"The {gone} split of ferplus@majority is empty"):
             make_splits(index, get_protocol("ferplus"))
 
-    def test_every_rule_makes_splits_or_says_why_not(self, ferplus_root: Path) -> None:
+    def test_every_rule_makes_splits_or_explains_why_not(self, ferplus_root: Path) -> None:
         index = read_ferplus(ferplus_root)
         for rule in set(TARGET_RULES) - {"label"}:
             assert make_splits(index, get_protocol("ferplus"), rule).target_rule == rule
@@ -221,22 +221,22 @@ class TestSplits:
         with pytest.raises(UserError, match="did you mean 'majority'"):
             make_splits(index, get_protocol("ferplus"), "majorty")
 
-    def test_the_label_is_what_majority_means_where_files_give_labels(self) -> None:
+    def test_label_rule_equals_majority_if_the_files_contain_labels(self) -> None:
         index = index_of("rafdb", [20] * 7, [1] * 7)
         a, b = (make_splits(index, get_protocol("rafdb"), rule) for rule in ("label", "majority"))
         assert a.fingerprint() == b.fingerprint()
 
-    def test_fingerprint_sees_rows_labels_and_targets(self, ferplus_root: Path) -> None:
+    def test_fingerprint_depends_on_rows_labels_and_targets(self, ferplus_root: Path) -> None:
         index = read_ferplus(ferplus_root)
         protocol = get_protocol("ferplus")
         marks = {make_splits(index, protocol, t).fingerprint() for t in ("majority", "crossentropy", "multi")}
         assert len(marks) == 3
 
-    def test_a_class_without_training_image_is_noted(self) -> None:
+    def test_class_without_training_images_is_noted(self) -> None:
         splits = make_splits(index_of("rafdb", [20, 0, 20, 20, 20, 20, 20], [1] * 7), get_protocol("rafdb"))
         assert "no training image of fear" in splits.notes
 
-    def test_other_classes_than_the_protocols_are_refused(self) -> None:
+    def test_classes_that_differ_from_the_protocol_are_rejected(self) -> None:
         with pytest.raises(ValueError, match="with the classes"):
             make_splits(index_of("rafdb", [9] * 7, [1] * 7), get_protocol("affectnet7"))
 
@@ -254,7 +254,7 @@ class TestCounts:
     def notes(self, train: list[int], test: list[int]) -> list[str]:
         return [n for n in make_splits(index_of("rafdb", train, test), self.PROTOCOL).notes if "complete copy" in n]
 
-    def test_a_whole_copy_gives_no_note(self) -> None:
+    def test_complete_copy_gives_no_note(self) -> None:
         assert self.notes([20] * 7, [1] * 7) == []
 
     def test_missing_images_are_counted(self) -> None:
@@ -262,16 +262,16 @@ class TestCounts:
         assert note.startswith("test holds 6 images")
         assert "a complete copy has 7" in note
 
-    def test_right_total_and_wrong_classes_hint_at_the_class_order(self) -> None:
+    def test_correct_total_with_wrong_classes_suggests_the_class_order(self) -> None:
         (note,) = self.notes([21, 19] + [20] * 5, [1] * 7)
         assert "surprise 21" in note
         assert "class order" in note
 
-    def test_counts_of_another_layout_do_not_apply(self) -> None:
+    def test_counts_of_another_layout_are_not_used(self) -> None:
         protocol = replace(self.PROTOCOL, expected=(Expected("test", "label", 99, CSV.name),))
         assert make_splits(index_of("rafdb", [20] * 7, [1] * 7), protocol).notes == ()
 
-    def test_ferplus_notes_use_the_counts_of_its_form(self, ferplus_root: Path) -> None:
+    def test_ferplus_notes_use_the_counts_of_its_layout(self, ferplus_root: Path) -> None:
         index = read_ferplus(ferplus_root)
         assert index.layout == PNG_FOLDERS.name
         notes = make_splits(index, get_protocol("ferplus"), "crossentropy").notes

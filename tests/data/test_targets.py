@@ -66,7 +66,7 @@ CASES = {
 
 @pytest.mark.parametrize("rule", ["majority", "crossentropy", "probability", "multi"])
 @pytest.mark.parametrize("row", CASES.values(), ids=CASES.keys())
-def test_every_branch_agrees_with_the_prose(row: list[int], rule: str) -> None:
+def test_every_branch_matches_the_reference(row: list[int], rule: str) -> None:
     expected = reference(row, rule)
     found = apply(row, rule)
     if expected is None:
@@ -75,7 +75,7 @@ def test_every_branch_agrees_with_the_prose(row: list[int], rule: str) -> None:
         assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_branches_come_out_as_worked_by_hand() -> None:
+def test_branches_match_values_computed_by_hand() -> None:
     """Computed by hand from the published description, so that code and reference cannot share a mistake."""
     named = {name: {rule: apply(row, rule) for rule in VOTE_RULES} for name, row in CASES.items()}
     assert named["clear winner"]["crossentropy"] == [1, 0, 0, 0, 0, 0, 0, 0]  # 8 of 10 already cover 75%
@@ -98,7 +98,7 @@ def test_the_branches_come_out_as_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("rule", ["majority", "crossentropy", "multi"])
-def test_random_votes_agree_with_the_prose(rule: str) -> None:
+def test_random_votes_match_the_reference(rule: str) -> None:
     rng = np.random.default_rng(0)
     votes = rng.multinomial(10, rng.dirichlet(np.full(10, 0.4), 400))
     result = targets_from_votes(votes, VOTE_NAMES, CLASSES, rule)
@@ -109,7 +109,7 @@ def test_random_votes_agree_with_the_prose(rule: str) -> None:
     assert 0 < result.keep.sum() < 400
 
 
-def test_labels_follow_targets() -> None:
+def test_labels_follow_from_targets() -> None:
     votes = np.random.default_rng(1).multinomial(10, np.full(10, 0.1), 100)
     for rule in VOTE_RULES:
         result = targets_from_votes(votes, VOTE_NAMES, CLASSES, rule)
@@ -137,7 +137,7 @@ def test_columns_are_found_by_name() -> None:
         ([[1, 2]], ["neutral", "fear"], "argmax", "include every class"),
     ],
 )
-def test_wrong_arguments(votes: list[list[int]], names: list[str], rule: str, message: str) -> None:
+def test_invalid_arguments_raise_value_error(votes: list[list[int]], names: list[str], rule: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         targets_from_votes(np.array(votes), names, ["neutral", "anger"], rule)
 
@@ -165,7 +165,7 @@ PUBLISHED = {
 }
 
 
-def test_the_real_dataset_gives_the_published_counts() -> None:
+def test_real_dataset_gives_the_published_counts() -> None:
     root = real_ferplus()
     if root is None:
         pytest.skip("FERPlus is not on this machine (MFER_DATA/ferplus or data/ferplus)")
@@ -178,7 +178,7 @@ def test_the_real_dataset_gives_the_published_counts() -> None:
                 assert int((keep & here).sum()) == count, (rule, partition)
 
 
-def test_the_same_votes_as_a_csv_pair_give_the_same_counts(tmp_path: Path) -> None:
+def test_csv_pair_gives_the_same_counts(tmp_path: Path) -> None:
     """The published pair disagrees with the folders on 1,602 images; the rules themselves must not."""
     root = real_ferplus()
     if root is None:

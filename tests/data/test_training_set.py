@@ -18,7 +18,7 @@ PATHS = [f"{i:04d}.png" for i in range(1000)]
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.3])
-def test_the_share_is_exact_and_no_flip_keeps_the_class(rate: float) -> None:
+def test_noise_rate_is_exact_and_every_flip_changes_the_class(rate: float) -> None:
     noisy, manifest = flip_labels(SPLIT, PATHS, NAMES, rate, seed=0)
     changed = noisy.label != LABEL
     assert changed.sum() == round(1000 * rate) == len(manifest.flips)
@@ -26,14 +26,14 @@ def test_the_share_is_exact_and_no_flip_keeps_the_class(rate: float) -> None:
     np.testing.assert_array_equal(noisy.target[changed], np.eye(4, dtype=np.float32)[noisy.label[changed]])
 
 
-def test_other_classes_are_equally_likely() -> None:
+def test_flips_are_uniform_over_the_other_classes() -> None:
     noisy, _ = flip_labels(SPLIT, PATHS, NAMES, 0.9, seed=0)
     changed = noisy.label != LABEL
     steps = (noisy.label - LABEL)[changed] % 4
     assert np.abs(np.bincount(steps, minlength=4)[1:] - 300).max() < 60
 
 
-def test_the_manifest_says_it_all_and_its_hash_tells_noises_apart(tmp_path: Path) -> None:
+def test_manifest_records_every_flip_and_its_hash_is_unique(tmp_path: Path) -> None:
     noisy, manifest = flip_labels(SPLIT, PATHS, NAMES, 0.2, seed=1, protocol="x@y")
     again = flip_labels(SPLIT, PATHS, NAMES, 0.2, seed=1)[1]
     other = flip_labels(SPLIT, PATHS, NAMES, 0.2, seed=2)[1]
@@ -47,7 +47,7 @@ def test_the_manifest_says_it_all_and_its_hash_tells_noises_apart(tmp_path: Path
         assert (NAMES[LABEL[i]], NAMES[noisy.label[i]]) == (flip["true"], flip["given"])
 
 
-def test_which_faces_are_flipped_does_not_depend_on_the_order_of_rows() -> None:
+def test_flipped_faces_do_not_depend_on_row_order() -> None:
     order = np.random.default_rng(0).permutation(1000)
     shuffled = Split(order, LABEL[order], SPLIT.target)
     a = flip_labels(SPLIT, PATHS, NAMES, 0.2, seed=1)[1]
@@ -55,14 +55,14 @@ def test_which_faces_are_flipped_does_not_depend_on_the_order_of_rows() -> None:
     assert a.hash == b.hash
 
 
-def test_wrong_arguments() -> None:
+def test_invalid_arguments_raise_value_error() -> None:
     with pytest.raises(ValueError, match="`rate`"):
         flip_labels(SPLIT, PATHS, NAMES, 1.0, seed=0)
     with pytest.raises(ValueError, match="`class_names`"):
         flip_labels(SPLIT, PATHS, ("a",), 0.1, seed=0)
 
 
-def test_the_parts_that_are_held_out_make_up_the_training_set() -> None:
+def test_held_out_parts_partition_the_training_set() -> None:
     label = np.arange(30) % 3
     paths = np.array([f"train/{i}.png" for i in range(30)])
     index = FaceIndex(

@@ -58,7 +58,7 @@ def tell(process: BaseProcess, name: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_goes_on_after_sigterm_for_as_long_as_it_takes_to_save(worker: BaseProcess) -> None:
+def test_worker_survives_sigterm_until_the_checkpoint_is_saved(worker: BaseProcess) -> None:
     began = time.monotonic()
     tell(worker, "TERM")
     worker.join(1)
@@ -69,14 +69,14 @@ def test_a_worker_goes_on_after_sigterm_for_as_long_as_it_takes_to_save(worker: 
     assert time.monotonic() - began > 3.5
 
 
-def test_a_worker_leaves_sigusr1_to_the_one_that_trains(worker: BaseProcess) -> None:
+def test_worker_ignores_sigusr1(worker: BaseProcess) -> None:
     tell(worker, "USR1")
     worker.join(1)
     assert worker.is_alive()
 
 
 @pytest.mark.parametrize("told_before", [False, True])
-def test_a_worker_ends_at_once_where_the_one_that_trains_says_so(worker: BaseProcess, told_before: bool) -> None:
+def test_worker_exits_when_the_training_process_tells_it_to(worker: BaseProcess, told_before: bool) -> None:
     if told_before:
         tell(worker, "TERM")
         worker.join(0.2)
@@ -85,7 +85,7 @@ def test_a_worker_ends_at_once_where_the_one_that_trains_says_so(worker: BasePro
     assert worker.exitcode == 0
 
 
-def test_global_random_numbers_are_seeded_as_lightning_would(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_global_random_state_is_seeded_like_lightning(monkeypatch: pytest.MonkeyPatch) -> None:
     seeded = []
     monkeypatch.setattr(workers, "pl_worker_init_function", seeded.append)
     monkeypatch.setattr(workers.threading, "current_thread", lambda: None)  # no signals in the process of the tests
@@ -98,7 +98,7 @@ def test_global_random_numbers_are_seeded_as_lightning_would(monkeypatch: pytest
 
 
 @pytest.mark.slow
-def test_a_program_that_leaves_its_loader_to_the_interpreter_ends_soon_and_silently() -> None:
+def test_program_exits_quickly_and_silently_without_closing_its_loader() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50, check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -18,7 +18,7 @@ from mfer_lightning.inference.results import Face, Prediction
 SURE = {"fear": 0.9, "surprise": 0.1}
 
 
-def test_an_aligned_face_is_shown_with_the_answer_of_the_model_itself(model: Predictor, face: Path) -> None:
+def test_aligned_face_is_shown_with_the_model_prediction(model: Predictor, face: Path) -> None:
     found = examine(model, face, aligned=True)
     (view,) = found.faces
     assert view.face.probabilities == model.predict(face, aligned=True).faces[0].probabilities
@@ -27,7 +27,7 @@ def test_an_aligned_face_is_shown_with_the_answer_of_the_model_itself(model: Pre
     assert found.photo.shape == (40, 48, 3)
 
 
-def test_the_overlay_is_that_of_the_likeliest_emotion(model: Predictor, face: Path) -> None:
+def test_overlay_explains_the_predicted_emotion(model: Predictor, face: Path) -> None:
     pytest.importorskip("pytorch_grad_cam")
     asked = []
     real = explainer(model)
@@ -43,7 +43,7 @@ def test_the_overlay_is_that_of_the_likeliest_emotion(model: Predictor, face: Pa
     assert view.overlay.dtype == np.uint8
 
 
-def test_more_faces_than_fit_are_counted(model: Predictor, face: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_excess_faces_are_counted(model: Predictor, face: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many = Prediction("x", tuple(Face(i, SURE) for i in range(MOST_FACES + 3)))
     monkeypatch.setattr(model, "stream", lambda *a, **k: iter([(None, many, None)]))
     found = examine(model, face)
@@ -54,7 +54,7 @@ def test_more_faces_than_fit_are_counted(model: Predictor, face: Path, monkeypat
 @pytest.mark.parametrize(
     ("content", "said"), [(b"", "empty"), (b"hello", "not a readable image"), (b"\x89PNG\r\n\x1a\n\0\0", "image")]
 )
-def test_a_file_that_is_no_photo_says_so(model: Predictor, tmp_path: Path, content: bytes, said: str) -> None:
+def test_non_image_file_is_reported(model: Predictor, tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "x.jpg"
     path.write_bytes(content)
     found = examine(model, path)
@@ -64,11 +64,11 @@ def test_a_file_that_is_no_photo_says_so(model: Predictor, tmp_path: Path, conte
     assert said in page
 
 
-def test_a_photo_of_too_many_pixels_is_not_decoded(model: Predictor, face: Path) -> None:
+def test_photo_with_too_many_pixels_is_not_decoded(model: Predictor, face: Path) -> None:
     assert "48 x 40 pixels are more than" in card_page(examine(model, face, max_pixels=1000))
 
 
-def test_a_map_colours_only_where_it_speaks() -> None:
+def test_map_colours_only_highlighted_regions() -> None:
     grey = np.full((4, 4, 3), 90, dtype=np.uint8)
     heat = np.zeros((4, 4), dtype=np.float32)
     heat[0, 0] = 1
@@ -88,14 +88,14 @@ def test_a_map_colours_only_where_it_speaks() -> None:
         ({"confidence": 0.7}, "not sure that this is a face (70%)"),
     ],
 )
-def test_each_doubt_is_said_and_none_without_a_reason(change: dict, said: str) -> None:
+def test_each_warning_is_shown_only_with_a_reason(change: dict, said: str) -> None:
     clear = Face(0, SURE, box=(0.0, 0.0, 90.0, 90.0), confidence=0.99, residual=0.03)
     assert doubts(clear) == ()
     (sentence,) = doubts(replace(clear, **change))
     assert said in sentence
 
 
-def test_the_page_holds_every_number_the_caveat_and_no_address() -> None:
+def test_page_has_every_number_and_the_caveat_but_no_urls() -> None:
     faces = tuple(
         FaceView(
             Face(i, {"fear": 0.625, "anger": 0.375}, box=(i * 10.0, 1, 9, 9), aligned=np.zeros((8, 8, 3), np.uint8)),
@@ -116,7 +116,7 @@ def test_the_page_holds_every_number_the_caveat_and_no_address() -> None:
     assert "<script" not in page
 
 
-def test_names_cannot_become_markup() -> None:
+def test_names_are_escaped_in_html() -> None:
     bad = "<img src=x onerror=alert(1)>"
     face = Face(0, {bad: 1.0}, aligned=np.zeros((4, 4, 3), np.uint8))
     view = FaceView(face, np.zeros((4, 4, 3), np.uint8), (bad,))
@@ -124,7 +124,7 @@ def test_names_cannot_become_markup() -> None:
     assert "<img src=x" not in card_page(said)
 
 
-def test_pictures_differ_in_their_answers(model: Predictor, tmp_path: Path) -> None:
+def test_different_images_give_different_answers(model: Predictor, tmp_path: Path) -> None:
     """The other tests would also pass with a constant model."""
     one, two = (examine(model, picture(tmp_path / f"{i}.png", i), aligned=True) for i in (1, 2))
     assert one.faces[0].face.probabilities != two.faces[0].face.probabilities

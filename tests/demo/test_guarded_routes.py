@@ -46,7 +46,7 @@ class Server:
 @pytest.mark.parametrize(
     "path", ["/", "/config", "/static/img/logo.svg", "/gradio_api/call/examine/1a", "/gradio_api/queue/join"]
 )
-def test_the_page_s_own_routes_are_answered(tmp_path: Path, path: str) -> None:
+def test_page_routes_are_served(tmp_path: Path, path: str) -> None:
     server = Server(tmp_path)
     assert ask(GuardedRoutes(server, tmp_path), path) == [200]
     assert server.asked == [path]
@@ -68,14 +68,14 @@ def test_the_page_s_own_routes_are_answered(tmp_path: Path, path: str) -> None:
         "/gradio_api/upload/x",
     ],
 )
-def test_no_other_route_reaches_the_server(tmp_path: Path, path: str) -> None:
+def test_other_routes_do_not_reach_the_server(tmp_path: Path, path: str) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
     server = Server(tmp_path)
     assert ask(GuardedRoutes(server, tmp_path), path.format(folder=tmp_path)) == [404]
     assert server.asked == []
 
 
-def test_each_upload_has_a_folder_of_its_own_and_a_failed_one_none(tmp_path: Path) -> None:
+def test_each_upload_has_its_own_folder_and_failed_ones_are_removed(tmp_path: Path) -> None:
     for _ in range(2):
         assert ask(GuardedRoutes(Server(tmp_path), tmp_path), "/gradio_api/upload", b"a", b"b") == [200]
     kept = list(tmp_path.iterdir())
@@ -85,7 +85,7 @@ def test_each_upload_has_a_folder_of_its_own_and_a_failed_one_none(tmp_path: Pat
     assert fspath(UploadFolder(tmp_path)) == str(tmp_path)
 
 
-def test_a_request_of_too_many_bytes_is_refused_and_its_first_ones_are_not_kept(tmp_path: Path) -> None:
+def test_oversized_request_is_rejected_and_its_data_deleted(tmp_path: Path) -> None:
     guarded = GuardedRoutes(Server(tmp_path), tmp_path, most_bytes=1 << 20)
     assert ask(guarded, "/gradio_api/upload", bytes(1 << 20), bytes(2 << 20)) == [413]
     assert list(tmp_path.iterdir()) == []

@@ -42,7 +42,7 @@ def files(folder: Path) -> list[Path]:
     return [f for f in folder.rglob("*") if f.is_file()]
 
 
-def test_uploads_at_once_do_not_mix_and_leave_nothing(
+def test_concurrent_uploads_do_not_mix_and_leave_no_files(
     served: tuple[str, Path], model: Predictor, tmp_path: Path
 ) -> None:
     from gradio_client import Client, handle_file
@@ -62,7 +62,7 @@ def test_uploads_at_once_do_not_mix_and_leave_nothing(
     assert files(folder) == []
 
 
-def test_a_text_file_is_answered_not_a_failure(served: tuple[str, Path], tmp_path: Path) -> None:
+def test_text_file_gets_an_answer_instead_of_an_error(served: tuple[str, Path], tmp_path: Path) -> None:
     from gradio_client import Client, handle_file
 
     address, folder = served
@@ -73,7 +73,7 @@ def test_a_text_file_is_answered_not_a_failure(served: tuple[str, Path], tmp_pat
     assert files(folder) == []
 
 
-def test_an_address_is_not_asked_for_a_photo(served: tuple[str, Path]) -> None:
+def test_url_is_not_fetched_as_a_photo(served: tuple[str, Path]) -> None:
     httpx = pytest.importorskip("httpx")
     address, folder = served
     photo = {"path": "https://example.org/me.png", "meta": {"_type": "gradio.FileData"}}
@@ -85,7 +85,9 @@ def test_an_address_is_not_asked_for_a_photo(served: tuple[str, Path]) -> None:
     assert files(folder) == []
 
 
-def test_a_failure_keeps_no_upload(served: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_request_keeps_no_upload(
+    served: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from gradio_client import Client, handle_file
 
     def fail(*_: object, **__: object) -> None:
@@ -99,7 +101,7 @@ def test_a_failure_keeps_no_upload(served: tuple[str, Path], tmp_path: Path, mon
     assert files(folder) == []
 
 
-def test_names_of_a_model_are_text_on_the_page(model: Predictor, tmp_path: Path) -> None:
+def test_model_names_are_shown_as_plain_text(model: Predictor, tmp_path: Path) -> None:
     pytest.importorskip("gradio")
     names = ("![x](https://example.org/x.png)", "<img src=x>", "anger")
     strange = Predictor(TorchClassifier(FERModel(model.classifier.model.network, Preprocess(size=32), names)))
@@ -112,9 +114,7 @@ def test_names_of_a_model_are_text_on_the_page(model: Predictor, tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver")
-def test_a_person_uploads_sees_the_answer_and_clears(
-    served: tuple[str, Path], model: Predictor, tmp_path: Path
-) -> None:
+def test_user_can_upload_see_the_answer_and_clear(served: tuple[str, Path], model: Predictor, tmp_path: Path) -> None:
     selenium = pytest.importorskip("selenium.webdriver")
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.support.ui import WebDriverWait

@@ -22,13 +22,13 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_folder_is_its_owner_s_alone(scratch: Path) -> None:
+def test_upload_folder_is_private_to_its_owner(scratch: Path) -> None:
     folder = private_folder()
     assert folder.parent == scratch
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_an_upload_goes_with_the_folder_that_the_server_made_for_it(scratch: Path) -> None:
+def test_upload_is_deleted_with_its_server_folder(scratch: Path) -> None:
     folder = private_folder()
     upload = folder / "0a1b" / "me.jpg"
     upload.parent.mkdir()
@@ -38,7 +38,7 @@ def test_an_upload_goes_with_the_folder_that_the_server_made_for_it(scratch: Pat
     forget(upload, folder)  # a second time is not an error
 
 
-def test_what_nobody_asked_about_goes_after_a_while_and_a_running_upload_stays(scratch: Path) -> None:
+def test_unrequested_uploads_expire_but_active_ones_stay(scratch: Path) -> None:
     folder = private_folder()
     for name in ("tmp0", "0a1b/me.jpg"):  # interrupted, and never passed to the page
         (folder / name).parent.mkdir(exist_ok=True)
@@ -60,7 +60,7 @@ def test_what_nobody_asked_about_goes_after_a_while_and_a_running_upload_stays(s
     assert not thread.is_alive()
 
 
-def test_nothing_outside_is_touched(scratch: Path) -> None:
+def test_files_outside_the_folder_are_not_deleted(scratch: Path) -> None:
     folder = private_folder()
     outside = scratch / "mine.jpg"
     outside.write_bytes(b"x")
@@ -71,7 +71,7 @@ def test_nothing_outside_is_touched(scratch: Path) -> None:
     assert outside.exists()
 
 
-def test_what_a_killed_page_left_goes_at_the_next_start_and_a_living_one_s_stays(scratch: Path) -> None:
+def test_leftovers_of_a_killed_page_are_deleted_but_not_those_of_a_running_one(scratch: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     left, alive, foreign = (scratch / f"mfer-demo-{p}" for p in (f"{gone.pid}-x", f"{os.getpid()}-y", "notes"))
@@ -82,7 +82,7 @@ def test_what_a_killed_page_left_goes_at_the_next_start_and_a_living_one_s_stays
     assert (left.exists(), alive.exists(), foreign.exists()) == (False, True, True)
 
 
-def test_the_folder_ends_with_the_process(tmp_path: Path) -> None:
+def test_folder_is_deleted_when_the_process_exits(tmp_path: Path) -> None:
     code = (
         "from mfer_lightning.demo.temporary_uploads import private_folder; "
         "f = private_folder(); (f / 'x').write_text('x'); print(f)"

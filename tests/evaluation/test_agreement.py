@@ -31,7 +31,7 @@ def test_bins_by_hand() -> None:
     assert [b.n for b in accuracy_by_agreement(table(votes, [0] * 5), edges=(0.0, 1.0))] == [5]
 
 
-def test_rows_without_label_or_votes_are_left_out() -> None:
+def test_rows_without_label_or_votes_are_ignored() -> None:
     found = accuracy_by_agreement(table([[10, 0, 0, 0], [0, 0, 0, 0], [10, 0, 0, 0]], [0, 0, 0], label=[0, 0, -1]))
     assert [b.n for b in found] == [1]
 
@@ -44,7 +44,7 @@ def test_one_annotator_against_the_others_by_hand() -> None:
     assert single_annotator_agreement(table([[2, 1, 1, 0]], [0])) == pytest.approx(2 * (1 / 3) / 4)
 
 
-def test_a_model_can_beat_one_annotator() -> None:
+def test_model_can_exceed_single_annotator_agreement() -> None:
     """Annotators with 70% and a model with 90% accuracy: the reference stays below the model."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 2000)
@@ -58,7 +58,7 @@ def test_a_model_can_beat_one_annotator() -> None:
     assert 0.6 < reference < 0.71 < (found.pred == found.label).mean()
 
 
-def test_kappa_of_the_published_example() -> None:
+def test_kappa_matches_the_published_example() -> None:
     """Fleiss 1971 as worked out in textbooks: 14 raters, 10 subjects, 5 categories, kappa 0.210."""
     votes = [
         [0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1],
@@ -67,13 +67,13 @@ def test_kappa_of_the_published_example() -> None:
     assert fleiss_kappa(np.array(votes)) == pytest.approx(0.210, abs=5e-4)
 
 
-def test_kappa_at_its_ends() -> None:
+def test_kappa_extremes() -> None:
     assert fleiss_kappa(np.array([[5, 0], [0, 5]])) == pytest.approx(1)
     assert fleiss_kappa(np.array([[5, 0], [5, 0]])) is None
     assert fleiss_kappa(np.array([[1, 0]])) is None
 
 
-def test_figures_of_a_result_and_their_absence() -> None:
+def test_agreement_metrics_of_a_result_and_when_they_are_missing() -> None:
     found = annotator_figures(table([[3, 1, 0, 0], [4, 0, 0, 0]], [0, 0]))
     assert found is not None
     assert found["single_annotator"] == pytest.approx((3 / 4 + 1) / 2)
@@ -82,7 +82,7 @@ def test_figures_of_a_result_and_their_absence() -> None:
     assert annotator_figures(Predictions([0], [""], [0], [[1, 0, 0]], NAMES)) is None
 
 
-def test_wrong_arguments_are_named() -> None:
+def test_invalid_arguments_raise_value_error() -> None:
     with pytest.raises(ValueError, match="edges"):
         accuracy_by_agreement(table([[3, 1, 0, 0]], [0]), edges=(1.0, 0.0))
     with pytest.raises(ValueError, match="contain votes"):

@@ -27,7 +27,7 @@ def calibrated(n: int, k: int = 5, seed: int = 0) -> tuple[NDArray[np.float64], 
 
 class TestReliability:
     @pytest.mark.parametrize(("n", "bins"), [(600, 15), (607, 15), (64, 10)])
-    def test_error_equals_a_loop_over_sorted_samples(self, n: int, bins: int) -> None:
+    def test_error_matches_a_loop_over_sorted_samples(self, n: int, bins: int) -> None:
         logits, label = calibrated(n)
         p = softmax(logits, axis=1)
         order = np.argsort(p.max(axis=1))
@@ -37,7 +37,7 @@ class TestReliability:
             expected += len(part) / n * abs(np.mean(right) - np.mean([p[i].max() for i in part]))
         assert expected_calibration_error(p, label, bins) == pytest.approx(expected, abs=1e-12)
 
-    def test_bins_equal_scikit_learns_quantile_bins(self) -> None:
+    def test_bins_match_scikit_learn_quantile_bins(self) -> None:
         logits, label = calibrated(1501)  # quantiles of 15 bins fall onto samples
         p = softmax(logits, axis=1)
         accuracy, confidence = calibration_curve(
@@ -49,7 +49,7 @@ class TestReliability:
         assert found.count.sum() == 1501
         assert found.count.max() - found.count.min() <= 1
 
-    def test_a_calibrated_model_has_a_small_error_and_an_overconfident_one_a_large(self) -> None:
+    def test_error_is_small_if_calibrated_and_large_if_overconfident(self) -> None:
         logits, label = calibrated(20_000)
         assert expected_calibration_error(softmax(logits, axis=1), label) < 0.015
         assert expected_calibration_error(softmax(4 * logits, axis=1), label) > 0.1
@@ -67,7 +67,7 @@ class TestReliability:
         assert found.count.tolist() == [1, 1]
         assert found.error == pytest.approx((0.8 + 0.1) / 2)
 
-    def test_wrong_arguments_are_named(self) -> None:
+    def test_invalid_arguments_raise_value_error(self) -> None:
         p = np.array([[0.5, 0.5]])
         with pytest.raises(ValueError, match="`bins` to be at least 1, but got 0"):
             reliability(p, np.array([0]), bins=0)
@@ -81,11 +81,11 @@ class TestReliability:
 
 class TestTemperature:
     @pytest.mark.parametrize("truth", [0.25, 1.0, 3.0])
-    def test_a_known_temperature_is_found(self, truth: float) -> None:
+    def test_known_temperature_is_recovered(self, truth: float) -> None:
         logits, label = calibrated(40_000)
         assert fit_temperature(logits * truth, label) == pytest.approx(truth, rel=0.03)
 
-    def test_no_other_temperature_does_better(self) -> None:
+    def test_fitted_temperature_minimises_nll(self) -> None:
         logits, label = calibrated(500, seed=4)
         logits *= 2.5
         found = fit_temperature(logits, label)
@@ -97,7 +97,7 @@ class TestTemperature:
         grid = np.geomspace(0.1, 20, 400)
         assert nll(found) <= min(nll(t) for t in grid) + 1e-12
 
-    def test_without_an_optimum_the_temperature_stays_within_its_bounds(self) -> None:
+    def test_temperature_without_optimum_stays_within_bounds(self) -> None:
         always_right, never_right = np.eye(3) * 5, np.eye(3)[[1, 2, 0]] * 5
         assert TEMPERATURES[0] <= fit_temperature(always_right, np.arange(3)) < 0.2
         assert 40 < fit_temperature(never_right, np.arange(3)) <= TEMPERATURES[1]

@@ -41,7 +41,7 @@ def test_every_swap_of_two_classes_is_named(recall: float) -> None:
             assert found.accuracy == pytest.approx(np.trace(matrix[:, order]) / matrix.sum())
 
 
-def test_a_whole_other_order_is_told_in_full() -> None:
+def test_complete_permutation_is_named() -> None:
     rng = np.random.default_rng(1)
     matrix, order = confusion(0.8, 100, rng), np.array([1, 2, 3, 0, 5, 4, 6, 7])  # a cycle of four and a swap
     found = doubt_class_order(matrix[:, order], NAMES)
@@ -50,7 +50,7 @@ def test_a_whole_other_order_is_told_in_full() -> None:
     assert "the order of the classes" in found.message
 
 
-def test_weak_models_that_are_right_raise_no_doubt() -> None:
+def test_weak_models_with_correct_order_give_no_warning() -> None:
     """Models of all qualities, with few and many faces, with errors spread evenly or into one class."""
     rng = np.random.default_rng(2)
     for _ in range(2_000):
@@ -60,7 +60,7 @@ def test_weak_models_that_are_right_raise_no_doubt() -> None:
         assert doubt_class_order(matrix, NAMES) is None, matrix
 
 
-def test_models_that_know_nothing_raise_no_doubt() -> None:
+def test_random_models_give_no_warning() -> None:
     rng = np.random.default_rng(3)
     for _ in range(2_000):
         prior = rng.dirichlet(np.full(8, rng.choice([0.1, 1.0])))  # its constant predictions
@@ -79,11 +79,11 @@ def test_models_that_know_nothing_raise_no_doubt() -> None:
         [[0, 9, 0], [0, 0, 0], [0, 0, 9]],  # a class that does not occur
     ],
 )
-def test_what_has_another_explanation_raises_no_doubt(matrix: list[list[int]]) -> None:
+def test_other_explanations_give_no_warning(matrix: list[list[int]]) -> None:
     assert doubt_class_order(matrix, NAMES[:3]) is None
 
 
-def test_wrong_arguments_are_named() -> None:
+def test_invalid_arguments_raise_value_error() -> None:
     with pytest.raises(ValueError, match="confusion"):
         doubt_class_order([[1, 2]], NAMES[:2])
     with pytest.raises(ValueError, match="0 or more"):

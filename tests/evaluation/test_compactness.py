@@ -8,7 +8,7 @@ import pytest
 from mfer_lightning.evaluation.compactness import compactness
 
 
-def test_equals_loops_over_the_formula() -> None:
+def test_matches_loops_over_the_formula() -> None:
     rng = np.random.default_rng(0)
     f, y = rng.normal(size=(60, 7)), rng.choice([0, 2, 5], 60, p=[0.7, 0.2, 0.1])
     spreads, means = [], []
@@ -24,7 +24,7 @@ def test_equals_loops_over_the_formula() -> None:
     assert found.ratio == pytest.approx(np.mean(spreads) / np.mean(distances))
 
 
-def test_a_known_mixture_gives_its_variance_and_its_distance() -> None:
+def test_known_mixture_gives_its_variance_and_distance() -> None:
     rng = np.random.default_rng(1)
     y = rng.integers(0, 2, 20_000)
     f = rng.normal(scale=0.5, size=(20_000, 16)) + 3.0 * y[:, None]
@@ -33,7 +33,7 @@ def test_a_known_mixture_gives_its_variance_and_its_distance() -> None:
     assert found.distance == pytest.approx(9.0, rel=0.01)
 
 
-def test_shrinking_the_space_changes_both_and_not_their_quotient() -> None:
+def test_scaling_features_changes_both_measures_but_not_their_ratio() -> None:
     rng = np.random.default_rng(2)
     f, y = rng.normal(size=(40, 3)), np.arange(40) % 4
     whole, small = compactness(f, y), compactness(0.1 * f + 7, y)
@@ -47,12 +47,12 @@ def test_undefined_measures_are_none() -> None:
     assert compactness(np.zeros((4, 2)), np.array([0, 0, 1, 1])).ratio is None  # everything collapsed into a point
 
 
-def test_rows_without_label_are_left_out() -> None:
+def test_unlabelled_rows_are_ignored() -> None:
     f = np.array([[0.0], [2.0], [1e6]])
     assert compactness(f, np.array([0, 0, -1])).spread == 1.0
 
 
-def test_wrong_arguments_are_named() -> None:
+def test_invalid_arguments_raise_value_error() -> None:
     f = np.ones((3, 2))
     with pytest.raises(ValueError, match="`features` to be of shape"):
         compactness(f[:, 0], np.zeros(3))

@@ -36,7 +36,7 @@ def naive(p: list[list[float]], given: list[int]) -> tuple[list[list[int]], list
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_counts_are_those_of_a_naive_reference(seed: int) -> None:
+def test_counts_match_a_naive_reference(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n, k = int(rng.integers(1, 200)), int(rng.integers(2, 7))
     p = rng.dirichlet(np.full(k, 0.4), n)
@@ -77,7 +77,7 @@ def test_planted_wrong_labels_are_found_and_their_matrix_is_estimated() -> None:
     assert (found.suggested[right & found.suspected] == true[right & found.suspected]).mean() > 0.95
 
 
-def test_a_margin_shortens_the_list_and_leaves_the_estimates() -> None:
+def test_margin_shortens_the_list_but_not_the_estimates() -> None:
     p, true, given = flipped(2)
     whole, sure = find_label_noise(p, given), find_label_noise(p, given, least_margin=0.6)
     assert set(sure.ranked.tolist()) == {i for i in whole.ranked.tolist() if whole.margin[i] <= -0.6}
@@ -89,12 +89,12 @@ def test_a_margin_shortens_the_list_and_leaves_the_estimates() -> None:
         find_label_noise(p, given, least_margin=1.0)
 
 
-def test_right_labels_give_a_short_list() -> None:
+def test_correct_labels_give_a_short_list() -> None:
     p, true, _ = flipped(1)
     assert find_label_noise(p, true).suspected.mean() < 0.05
 
 
-def test_classes_without_confident_or_given_faces_are_told() -> None:
+def test_classes_without_confident_or_labelled_faces_are_reported() -> None:
     p = np.array([[0.6, 0.3, 0.1], [0.5, 0.4, 0.1]])
     found = find_label_noise(p, np.array([0, 0]))
     assert np.isnan(found.thresholds[1:]).all()
@@ -110,12 +110,12 @@ def test_classes_without_confident_or_given_faces_are_told() -> None:
         ([[0.5, 0.5]], [0, 1], r"but got \(1, 2\) and \(2,\)"),
     ],
 )
-def test_what_are_no_probabilities_and_labels_is_refused(p: list, given: list, words: str) -> None:
+def test_invalid_probabilities_and_labels_are_rejected(p: list, given: list, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         find_label_noise(np.array(p), np.array(given))
 
 
-def test_precision_and_recall_are_counted_with_intervals() -> None:
+def test_precision_and_recall_have_intervals() -> None:
     wrong = np.array([True] * 9 + [False] + [True] * 5 + [False] * 5 + [True] * 5 + [False] * 75)
     found = measure_ranking(wrong, 20, lengths=(10, 1000))
     assert (found["faces"], found["wrong"]) == (100, 19)

@@ -50,8 +50,8 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
-class TestARun:
-    def test_numbers_are_kept_and_nothing_else(self, run: Path, tmp_path: Path) -> None:
+class TestRun:
+    def test_only_numbers_are_kept(self, run: Path, tmp_path: Path) -> None:
         assert keep_study([run], tmp_path / "kept").written == (run.name,)
         found = kept(tmp_path / "kept")[run.name]
         whole, small = Predictions.from_csv(run / "predictions_test.csv"), found.table
@@ -62,7 +62,7 @@ class TestARun:
         assert figures["metrics"] == pytest.approx(result["metrics"], abs=1e-3)
         assert found.metrics == (run / "metrics.csv").read_text()
 
-    def test_the_result_is_the_run_s_but_for_its_paths(self, run: Path, tmp_path: Path) -> None:
+    def test_result_is_unchanged_except_for_paths(self, run: Path, tmp_path: Path) -> None:
         keep_study([run], tmp_path / "kept")
         whole = json.loads((run / "result.json").read_text())
         neutral = {**whole["config"], "paths": {"data": "data", "runs": "runs", "cache": None}}
@@ -72,7 +72,7 @@ class TestARun:
         with zipfile.ZipFile(tmp_path / "kept" / ARCHIVE) as file:
             assert not any(b"/disk" in file.read(name) or b"/fast" in file.read(name) for name in file.namelist())
 
-    def test_what_was_kept_can_be_kept_again(self, run: Path, tmp_path: Path) -> None:
+    def test_kept_numbers_can_be_kept_again(self, run: Path, tmp_path: Path) -> None:
         keep_study([run], tmp_path / "one")
         (archived,) = kept(tmp_path / "one").values()
         unpack_run(archived, tmp_path / "unpacked" / run.name)
@@ -81,7 +81,7 @@ class TestARun:
             assert content(tmp_path / "one") == content(tmp_path / "two")
             shutil.rmtree(tmp_path / "two")
 
-    def test_paths_of_faces_are_made_relative_to_the_dataset(self, run: Path, tmp_path: Path) -> None:
+    def test_face_paths_become_relative_to_the_dataset(self, run: Path, tmp_path: Path) -> None:
         file = run / "predictions_test.csv"
         file.write_text(file.read_text().replace("test/", "/disk/sets/x/test/"))
         keep_study([run], tmp_path / "kept")
@@ -92,7 +92,7 @@ class TestARun:
         assert not (tmp_path / "other").exists()
 
     @pytest.mark.parametrize("place", ["/home/ann/x", "/Users/ann/x", "C:\\Users\\ann\\x", "/root/x"])
-    def test_somebody_s_own_folder_is_refused(self, run: Path, tmp_path: Path, place: str) -> None:
+    def test_personal_folder_in_a_result_is_rejected(self, run: Path, tmp_path: Path, place: str) -> None:
         change(run, notes=[f"labels read from {place}"])
         with pytest.raises(UserError, match=r"Nothing was kept: the result\.json of .* contains the personal folder"):
             keep_study([run], tmp_path / "kept")
@@ -110,9 +110,7 @@ class TestARun:
             ("no curves", "has no readable metrics.csv"),
         ],
     )
-    def test_parts_that_do_not_fit_together_are_refused(
-        self, run: Path, tmp_path: Path, damage: str, words: str
-    ) -> None:
+    def test_inconsistent_files_are_rejected(self, run: Path, tmp_path: Path, damage: str, words: str) -> None:
         result, table = run / "result.json", run / "predictions_test.csv"
         if damage.startswith("no "):
             {"result": result, "predictions": table, "curves": run / "metrics.csv"}[damage[3:]].unlink()
@@ -129,8 +127,8 @@ class TestARun:
         assert not (tmp_path / "kept").exists()
 
 
-class TestAStudy:
-    def test_runs_keep_their_folders_and_unfinished_ones_are_named(self, tmp_path: Path) -> None:
+class TestStudy:
+    def test_run_folders_are_kept_and_unfinished_runs_are_named(self, tmp_path: Path) -> None:
         study = tmp_path / "ablation"
         write_run(study, "ce", n=70)
         write_run(study / "more", "dsf", n=70)
@@ -146,7 +144,7 @@ class TestAStudy:
         }
         assert found.size == sum(map(len, content(tmp_path / "kept").values()))
 
-    def test_a_named_run_is_kept_by_its_name_and_its_evaluations_below_it(self, run: Path, tmp_path: Path) -> None:
+    def test_named_run_is_kept_by_its_name_with_its_evaluations(self, run: Path, tmp_path: Path) -> None:
         other = write_run(run / "evaluations", protocol="ferplus@majority", name="ferplus")
         (other / "config.yaml").unlink()
         (other / "metrics.csv").unlink()
@@ -159,7 +157,7 @@ class TestAStudy:
         assert evaluation.result["model"] == {"checkpoint": "best.ckpt", "trained_on": "rafdb@holdout"}
         assert keep_study([run], tmp_path / "kept").written == ()
 
-    def test_again_only_what_is_new_or_changed_is_written(self, tmp_path: Path) -> None:
+    def test_only_new_or_changed_runs_are_rewritten(self, tmp_path: Path) -> None:
         study, into = tmp_path / "s", tmp_path / "kept"
         one, two = write_run(study, "ce", n=70), write_run(study, "dsf", n=70)
         keep_study([study], into)
@@ -179,7 +177,7 @@ class TestAStudy:
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
     @pytest.mark.parametrize("at", ["writestr", "replace"])
-    def test_what_was_kept_stays_until_all_of_the_new_is_on_the_disk(
+    def test_existing_archive_is_replaced_only_after_the_new_one_is_complete(
         self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, at: str
     ) -> None:
         into = tmp_path / "kept"
@@ -200,7 +198,7 @@ class TestAStudy:
         assert keep_study([run], into).written == (run.name,)
         assert kept(into)[run.name].result["notes"] == ["changed"]
 
-    def test_an_archive_that_cannot_be_read_is_not_written_over(self, run: Path, tmp_path: Path) -> None:
+    def test_unreadable_archive_is_not_overwritten(self, run: Path, tmp_path: Path) -> None:
         archive = tmp_path / "kept" / ARCHIVE
         archive.parent.mkdir()
         for damaged in (b"", b"somebody else's"):
@@ -209,14 +207,14 @@ class TestAStudy:
                 keep_study([run], archive.parent)
             assert archive.read_bytes() == damaged
 
-    def test_one_refusal_keeps_nothing(self, tmp_path: Path) -> None:
+    def test_one_rejected_run_keeps_nothing(self, tmp_path: Path) -> None:
         write_run(tmp_path / "s", "ce", n=70)
         change(write_run(tmp_path / "s", "dsf", n=70), notes=["from /home/ann/x"])
         with pytest.raises(UserError, match="contains the personal folder /home/ann"):
             keep_study([tmp_path / "s"], tmp_path / "kept")
         assert not (tmp_path / "kept").exists()
 
-    def test_folders_that_would_be_spoilt_are_refused(self, run: Path, tmp_path: Path) -> None:
+    def test_unsafe_output_folders_are_rejected(self, run: Path, tmp_path: Path) -> None:
         runs = run.parent
         for into in (runs, runs / "kept", tmp_path):
             with pytest.raises(UserError, match="lie inside each other"):
@@ -228,21 +226,21 @@ class TestAStudy:
         with pytest.raises(UserError, match=r"The archive .* cannot be read"):
             keep_study([runs], tmp_path / "odd")
 
-    def test_two_runs_of_one_name_are_not_kept_in_one_place(self, tmp_path: Path) -> None:
+    def test_two_runs_with_the_same_name_are_rejected(self, tmp_path: Path) -> None:
         for sweep in ("a", "b"):
             write_run(tmp_path / sweep, n=70)
         with pytest.raises(UserError, match="would both be kept as"):
             keep_study([tmp_path / "a", tmp_path / "b"], tmp_path / "kept")
         assert not (tmp_path / "kept").exists()
 
-    def test_nothing_to_keep_is_an_error_with_the_reason(self, tmp_path: Path) -> None:
+    def test_nothing_to_keep_raises_an_error_with_the_reason(self, tmp_path: Path) -> None:
         (write_run(tmp_path / "s", n=70) / "predictions_test.csv").unlink()
         with pytest.raises(UserError, match=r"no finished run to keep.* has no predictions_test"):
             keep_study([tmp_path / "s"], tmp_path / "kept")
 
 
 @pytest.mark.parametrize("study", ["ferplus_pilot", "ferplus_small"])
-def test_numbers_that_were_kept_before_are_kept_as_they_are(study: str, tmp_path: Path) -> None:
+def test_previously_kept_numbers_are_not_rounded_again(study: str, tmp_path: Path) -> None:
     """Real tables with logits that need more digits in some rows, which must not be rounded twice."""
     keep_study([STUDIES / study], tmp_path / "again")
     assert (tmp_path / "again" / ARCHIVE).read_bytes() == (STUDIES / study / ARCHIVE).read_bytes()

@@ -27,7 +27,7 @@ def neutral(value: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def test_places_become_the_defaults_and_all_else_stays() -> None:
+def test_paths_become_the_defaults_and_other_values_stay() -> None:
     assert neutral(config()) == {
         "paths": {"data": "data", "runs": "runs", "cache": None},
         "dataset": {"name": "ferplus", "root": "data/ferplus"},
@@ -39,20 +39,20 @@ def test_places_become_the_defaults_and_all_else_stays() -> None:
 
 
 @pytest.mark.parametrize("data", ["/disk/sets", "../sets", "~/sets", "C:\\sets", "data"])
-def test_runs_are_the_same_methods_as_before(data: str) -> None:
+def test_run_names_and_methods_do_not_depend_on_paths(data: str) -> None:
     """Grouping and names of runs do not depend on file locations."""
     whole = config(data=data, runs="runs")
     assert flatten(neutral(whole)) == flatten(whole)
     assert config_hash(neutral(whole)) == config_hash(whole)
 
 
-def test_a_dataset_elsewhere_stays_another_dataset() -> None:
+def test_dataset_in_another_folder_stays_a_different_dataset() -> None:
     roots = [neutral(config(root=root))["dataset"]["root"] for root in ("/a/ferplus", "/b/ferplus", "/a/ferplus")]
     assert roots[0] == roots[2] != roots[1]
     assert all(root.endswith("/ferplus") and not root.startswith("/") for root in roots)
 
 
-def test_places_within_sentences_and_lists_are_replaced_whole_names_only() -> None:
+def test_paths_within_sentences_and_lists_are_replaced_by_whole_names() -> None:
     places = PathRemover(config())
     assert places.remove(["read from /disk/sets/a.csv.", "see /disk/sets2/x and m/disk/sets"]) == [
         "read from data/a.csv.",
@@ -62,7 +62,7 @@ def test_places_within_sentences_and_lists_are_replaced_whole_names_only() -> No
     assert places.remove("~5% of the faces; 3/4") == "~5% of the faces; 3/4"
 
 
-def test_a_checkpoint_elsewhere_is_named_by_its_run() -> None:
+def test_external_checkpoint_is_named_by_its_run() -> None:
     said = elsewhere("/own/runs/pre-s0/checkpoints/best.ckpt")
     assert said.endswith("/pre-s0/checkpoints/best.ckpt")
     assert "own" not in said
@@ -80,11 +80,11 @@ def test_a_checkpoint_elsewhere_is_named_by_its_run() -> None:
         ("https://example.org/home/ann", None),
     ],
 )
-def test_somebody_s_own_folder_is_found_however_it_is_written(text: str, found: str | None) -> None:
+def test_personal_folder_is_detected_in_any_spelling(text: str, found: str | None) -> None:
     assert private_folder(text) == found
 
 
-def test_the_present_user_s_home_is_found_wherever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_of_the_current_user_is_detected_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: Path("/nfs/people/ann"))
     assert private_folder("x: /nfs/people/ann/sets") == "/nfs/people/ann"
     assert private_folder("x: /nfs/people/anna/sets") is None

@@ -33,7 +33,7 @@ def hand_table(label: list[int], pred: list[int], k: int, **more: object) -> Pre
 
 @pytest.mark.parametrize("seed", range(3))
 class TestAgainstLibraries:
-    def test_hard_figures_equal_scikit_learn(self, seed: int) -> None:
+    def test_hard_metrics_match_scikit_learn(self, seed: int) -> None:
         table = random_table(seed=seed)
         found, y, p = evaluate(table)["metrics"], table.label, table.pred
         expected = {
@@ -47,7 +47,7 @@ class TestAgainstLibraries:
         }
         assert {name: found[name] for name in expected} == pytest.approx(expected, abs=TOLERANCE)
 
-    def test_figures_equal_torchmetrics(self, seed: int) -> None:
+    def test_metrics_match_torchmetrics(self, seed: int) -> None:
         table = random_table(seed=seed)
         found = evaluate(table)["metrics"]
         p, y = torch.from_numpy(table.probabilities), torch.from_numpy(table.label)
@@ -62,7 +62,7 @@ class TestAgainstLibraries:
             {name: float(value) for name, value in expected.items()}, abs=TOLERANCE
         )
 
-    def test_per_class_figures_and_confusion_equal_scikit_learn(self, seed: int) -> None:
+    def test_per_class_metrics_and_confusion_match_scikit_learn(self, seed: int) -> None:
         table = random_table(seed=seed)
         found = evaluate(table)
         columns = sk.precision_recall_fscore_support(table.label, table.pred, labels=range(8))
@@ -72,7 +72,7 @@ class TestAgainstLibraries:
         expected = sk.confusion_matrix(table.label, table.pred, labels=range(8))
         assert found["confusion"] == expected.tolist()
 
-    def test_nll_and_brier_equal_pytorch(self, seed: int) -> None:
+    def test_nll_and_brier_match_pytorch(self, seed: int) -> None:
         table = random_table(seed=seed)
         found = evaluate(table)["metrics"]
         z, y = torch.from_numpy(table.logits).double(), torch.from_numpy(table.label)
@@ -80,7 +80,7 @@ class TestAgainstLibraries:
         assert found["nll"] == pytest.approx(float(torch.nn.functional.cross_entropy(z, y)), abs=TOLERANCE)
         assert found["brier"] == pytest.approx(float(brier), abs=TOLERANCE)
 
-    def test_divergence_from_votes_equals_pytorch(self, seed: int) -> None:
+    def test_divergence_from_votes_matches_pytorch(self, seed: int) -> None:
         base, rng = random_table(seed=seed), np.random.default_rng(seed)
         votes = rng.integers(1, 6, (len(base), 8))
         table = Predictions(base.index, base.path, base.label, base.logits, NAMES, votes=votes, vote_names=NAMES)
@@ -95,7 +95,7 @@ class TestAgainstLibraries:
 
 
 class TestByHand:
-    def test_a_case_on_paper(self) -> None:
+    def test_small_example_computed_by_hand(self) -> None:
         #                       truth 0: 3 of 4 right, one predicted 1; truth 1: 1 of 2 right, one predicted 0
         found = evaluate(hand_table([0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 0], 2))
         assert found["confusion"] == [[3, 1], [1, 1]]
@@ -113,7 +113,7 @@ class TestByHand:
         }
         assert found["metrics"] == pytest.approx(expected, abs=TOLERANCE)
 
-    def test_a_class_without_samples_is_left_out_of_the_means(self) -> None:
+    def test_class_without_samples_is_excluded_from_means(self) -> None:
         found = evaluate(hand_table([0, 0, 1, 1], [0, 2, 1, 1], 4))
         assert found["per_class"][NAMES[2]] == {"n": 0, "precision": 0.0, "recall": None, "f1": None}
         assert found["per_class"][NAMES[3]] == {"n": 0, "precision": None, "recall": None, "f1": None}
@@ -123,23 +123,23 @@ class TestByHand:
             f"No samples of {NAMES[2]}, {NAMES[3]}: no recall, and left out of the means over classes."
         ]
 
-    def test_a_class_that_is_never_predicted_is_said(self) -> None:
+    def test_class_that_is_never_predicted_is_noted(self) -> None:
         found = evaluate(hand_table([0, 1], [0, 0], 2))
         assert found["per_class"][NAMES[1]] == {"n": 1, "precision": 0.0, "recall": 0.0, "f1": 0.0}
         assert found["notes"] == [f"Never predicted: {NAMES[1]} (precision counts as 0)."]
 
-    def test_kappa_is_undefined_where_one_class_is_all_there_is(self) -> None:
+    def test_kappa_is_undefined_for_a_single_class(self) -> None:
         found = evaluate(hand_table([1, 1], [1, 1], 3))
         assert found["metrics"]["cohen_kappa"] is None
         assert found["metrics"]["accuracy"] == 1.0
 
-    def test_top2_breaks_ties_as_the_prediction_does(self) -> None:
+    def test_top2_breaks_ties_like_the_prediction(self) -> None:
         table = Predictions([0, 1, 2], [""] * 3, [0, 1, 2], np.zeros((3, 3)), NAMES[:3])
         found = evaluate(table)["metrics"]
         assert table.pred.tolist() == [0, 0, 0]
         assert (found["accuracy"], found["top2_accuracy"]) == pytest.approx((1 / 3, 2 / 3))
 
-    def test_votes_for_no_class_are_left_out_and_said(self) -> None:
+    def test_votes_for_no_class_are_ignored_and_noted(self) -> None:
         # names in another order than the classes, and one face on which nobody chose a class
         votes = [[1, 0, 1], [3, 0, 0]]
         table = hand_table([0, 1], [0, 1], 2, votes=votes, vote_names=("NF", NAMES[1], NAMES[0]))
@@ -149,7 +149,7 @@ class TestByHand:
         assert any("Votes for nf" in note for note in found["notes"])
         assert any(note.startswith("1 rows without votes for a class") for note in found["notes"])
 
-    def test_soft_targets_stand_in_for_votes_and_hard_ones_do_not(self) -> None:
+    def test_soft_targets_replace_missing_votes_but_hard_ones_do_not(self) -> None:
         soft = evaluate(hand_table([0, 1], [0, 1], 2, target=[[0.5, 0.5], [0.0, 1.0]]))
         right, wrong = np.e**2 / (np.e**2 + 1), 1 / (np.e**2 + 1)
         first = -(np.log(right) + np.log(wrong)) / 2
@@ -159,13 +159,13 @@ class TestByHand:
         hard = evaluate(hand_table([0, 1], [0, 1], 2, target=[[1.0, 0.0], [0.0, 1.0]]))
         assert "kl_to_votes" not in hard["metrics"]
 
-    def test_divergence_stays_finite_where_a_probability_underflows(self) -> None:
+    def test_divergence_stays_finite_if_a_probability_underflows(self) -> None:
         table = Predictions([0], [""], [0], [[0.0, 2000.0]], NAMES[:2], votes=[[1, 0]], vote_names=NAMES[:2])
         assert evaluate(table)["metrics"]["kl_to_votes"] == pytest.approx(2000.0)
 
 
 class TestRows:
-    def test_padding_and_unlabelled_rows_do_not_count(self) -> None:
+    def test_padding_and_unlabelled_rows_are_ignored(self) -> None:
         base = random_table(50)
         index, label = base.index.copy(), base.label.copy()
         index[:5], label[5:12] = -1, -1
@@ -175,15 +175,15 @@ class TestRows:
         assert found["n"] == 38
         assert found["notes"][0] == "7 rows without a label are left out."
 
-    def test_the_order_of_rows_changes_nothing(self) -> None:
+    def test_row_order_does_not_matter(self) -> None:
         table = random_table(300)
         shuffled = table.select(np.random.default_rng(3).permutation(300))
         assert evaluate(shuffled)["metrics"] == pytest.approx(evaluate(table)["metrics"], abs=1e-12)
 
-    def test_no_labels_at_all_is_an_error(self) -> None:
+    def test_missing_labels_raise_value_error(self) -> None:
         with pytest.raises(ValueError, match="none of 2 rows has one"):
             evaluate(hand_table([-1, -1], [0, 1], 2))
 
-    def test_the_result_is_plain_json(self) -> None:
+    def test_result_is_plain_json(self) -> None:
         found = evaluate(random_table(40))
         assert json.loads(json.dumps(found, allow_nan=False)) == found

@@ -49,7 +49,7 @@ def rewrite(path: Path, row: int, column: str, value: str) -> None:
 
 
 class TestTable:
-    def test_probabilities_are_pytorchs_softmax(self) -> None:
+    def test_probabilities_match_pytorch_softmax(self) -> None:
         p = table(50)
         expected = torch.from_numpy(p.logits).double().softmax(1).numpy()
         np.testing.assert_allclose(p.probabilities, expected, atol=1e-12)
@@ -59,7 +59,7 @@ class TestTable:
         p = table(1, logits=[[3e4, -3e4, 0.0]])
         np.testing.assert_array_equal(p.probabilities, [[1.0, 0.0, 0.0]])
 
-    def test_the_first_of_equal_logits_is_predicted(self) -> None:
+    def test_first_of_equal_logits_is_predicted(self) -> None:
         assert table(1, logits=[[1.0, 2.0, 2.0]]).pred.tolist() == [1]
 
     @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ class TestTable:
             ({"index": [0, 1, 2, 3, -2]}, "`index` to be at least -1"),
         ],
     )
-    def test_wrong_columns_are_named(self, changes: dict[str, object], message: str) -> None:
+    def test_invalid_columns_are_named(self, changes: dict[str, object], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             table(**changes)
 
 
 class TestMerge:
-    def test_batches_of_two_ranks_become_the_one_table_they_were_cut_from(self) -> None:
+    def test_batches_of_two_ranks_merge_into_the_original_table(self) -> None:
         whole = table(11)
         shuffled = np.random.default_rng(1).permutation(11)
         ranks = [whole.select(shuffled[:7]), whole.select(shuffled[5:])]  # two faces on both ranks
@@ -95,12 +95,12 @@ class TestMerge:
                              whole.vote_names)  # fmt: skip
         same(Predictions.merge([padded, whole, padded]), whole)
 
-    def test_the_first_of_repeated_rows_is_kept(self) -> None:
+    def test_first_of_repeated_rows_is_kept(self) -> None:
         first = table(3)
         again = table(3, logits=first.logits + 1)
         same(Predictions.merge([first, again]), first)
 
-    def test_parts_that_contradict_each_other_are_refused(self) -> None:
+    def test_contradictory_parts_are_rejected(self) -> None:
         first = table(3)
         with pytest.raises(ValueError, match="two for index 0"):
             Predictions.merge([first, table(3, label=(first.label + 1) % 3)])
@@ -114,12 +114,12 @@ class TestMerge:
 
 class TestFile:
     @pytest.mark.parametrize("soft", [True, False])
-    def test_reading_gives_back_every_bit(self, tmp_path: Path, soft: bool) -> None:
+    def test_round_trip_is_bit_exact(self, tmp_path: Path, soft: bool) -> None:
         written = table(200) if soft else table(200, target=None, votes=None, vote_names=())
         written.to_csv(tmp_path / "predictions_test.csv")
         same(Predictions.from_csv(tmp_path / "predictions_test.csv", NAMES), written)
 
-    def test_columns_are_those_of_the_contract(self, tmp_path: Path) -> None:
+    def test_columns_match_the_documented_format(self, tmp_path: Path) -> None:
         table(2).to_csv(tmp_path / "p.csv")
         header = (tmp_path / "p.csv").read_text().splitlines()[0]
         assert header == (
@@ -127,7 +127,7 @@ class TestFile:
             "t_anger,t_fear,t_joy,votes_anger,votes_fear,votes_joy,votes_unknown"
         )
 
-    def test_no_rows_and_no_labels_are_legal(self, tmp_path: Path) -> None:
+    def test_empty_and_unlabelled_tables_are_valid(self, tmp_path: Path) -> None:
         for number, written in enumerate([table(0), table(3, label=[-1, -1, 0])]):
             written.to_csv(tmp_path / f"{number}.csv")
             same(Predictions.from_csv(tmp_path / f"{number}.csv"), written)
@@ -137,7 +137,7 @@ class TestFile:
             table(2, index=[0, -1]).to_csv(tmp_path / "p.csv")
         assert not list(tmp_path.iterdir())
 
-    def test_ten_thousand_rows_take_a_moment(self, tmp_path: Path) -> None:
+    def test_ten_thousand_rows_are_read_and_written_quickly(self, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
         n, k = 10_000, 8
         big = Predictions(
@@ -164,7 +164,7 @@ class TestFile:
             (3, "votes_joy", "-1", r"row 5, column votes_\*: .* votes are 0 or more"),
         ],
     )
-    def test_a_wrong_cell_is_named_by_row_and_column(
+    def test_invalid_cell_is_named_by_row_and_column(
         self, tmp_path: Path, row: int, column: str, value: str, message: str
     ) -> None:
         table().to_csv(tmp_path / "p.csv")
@@ -172,14 +172,14 @@ class TestFile:
         with pytest.raises(UserError, match=message):
             Predictions.from_csv(tmp_path / "p.csv")
 
-    def test_a_prediction_that_contradicts_its_logits_is_refused(self, tmp_path: Path) -> None:
+    def test_prediction_contradicting_its_logits_is_rejected(self, tmp_path: Path) -> None:
         written = table()
         written.to_csv(tmp_path / "p.csv")
         rewrite(tmp_path / "p.csv", 0, "pred", str((written.pred[0] + 1) % 3))
         with pytest.raises(UserError, match="not the class of the largest logit"):
             Predictions.from_csv(tmp_path / "p.csv")
 
-    def test_another_class_order_is_never_mapped_silently(self, tmp_path: Path) -> None:
+    def test_different_class_order_is_never_mapped_silently(self, tmp_path: Path) -> None:
         table().to_csv(tmp_path / "p.csv")
         with pytest.raises(UserError, match="class order anger, fear, joy, but fear, anger, joy was requested"):
             Predictions.from_csv(tmp_path / "p.csv", ("fear", "anger", "joy"))
@@ -188,7 +188,7 @@ class TestFile:
         with pytest.raises(UserError, match="same classes in the same order"):
             Predictions.from_csv(tmp_path / "p.csv")
 
-    def test_files_that_are_no_table_say_so(self, tmp_path: Path) -> None:
+    def test_invalid_files_raise_one_clear_error(self, tmp_path: Path) -> None:
         path = tmp_path / "p.csv"
         with pytest.raises(UserError, match=r"No predictions at .*p.csv"):
             Predictions.from_csv(path)
@@ -207,7 +207,7 @@ class TestFile:
         with pytest.raises(UserError, match="t_joy occurs more than once"):
             Predictions.from_csv(path)
 
-    def test_a_file_that_was_cut_is_refused(self, tmp_path: Path) -> None:
+    def test_truncated_file_is_rejected(self, tmp_path: Path) -> None:
         path = tmp_path / "p.csv"
         table().to_csv(path)
         path.write_text(path.read_text()[:-20])

@@ -51,7 +51,7 @@ def file(tmp_path: Path) -> Path:
 
 
 class TestFinding:
-    def test_the_plain_table_comes_first_then_the_compressed_one_then_none(self, file: Path) -> None:
+    def test_plain_table_takes_precedence_over_the_compressed_one(self, file: Path) -> None:
         plain = file.with_suffix("")
         assert find_table(file.parent, "val") is None
         assert find_table(file.parent, "test") == plain_or_compressed(plain) == file
@@ -61,13 +61,13 @@ class TestFinding:
         same(read_predictions(plain), table(seed=1))
         same(read_predictions(file), table())  # named, it is read anyway
 
-    def test_neither_there_is_said_with_the_name_that_was_asked_for(self, tmp_path: Path) -> None:
+    def test_missing_table_error_names_the_requested_file(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"No predictions at .*predictions_test\.csv\. "):
             read_predictions(tmp_path / "predictions_test.csv")
 
 
 class TestReading:
-    def test_the_order_of_the_logits_is_the_class_order_without_probabilities(self, file: Path) -> None:
+    def test_class_order_is_read_from_logit_columns_without_probabilities(self, file: Path) -> None:
         text = table().csv_text(probabilities=False)
         assert not [name for name in text.splitlines()[0].split(",") if name.startswith("p_")]
         file.write_bytes(pack(text))
@@ -75,7 +75,7 @@ class TestReading:
         with pytest.raises(UserError, match="class order anger, fear, joy, but joy, fear, anger was requested"):
             read_predictions(file, NAMES[::-1])
 
-    def test_the_checks_of_a_plain_table_hold(self, file: Path) -> None:
+    def test_compressed_table_is_checked_like_a_plain_one(self, file: Path) -> None:
         lines = table().csv_text(probabilities=False).splitlines()
         cells = lines[1].split(",")
         cells[4] = str((table().pred[0] + 1) % 3)  # the path has a comma
@@ -90,13 +90,13 @@ class TestReading:
             read_predictions(file)
 
     @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98])
-    def test_a_file_that_was_cut_is_refused(self, file: Path, share: float) -> None:
+    def test_truncated_file_is_rejected(self, file: Path, share: float) -> None:
         whole = file.read_bytes()
         file.write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(UserError, match=r"Cannot read the predictions .*csv\.xz: .*truncated"):
             read_predictions(file)
 
-    def test_changed_bytes_foreign_formats_and_additions_are_refused(self, file: Path) -> None:
+    def test_corrupted_files_other_formats_and_trailing_data_are_rejected(self, file: Path) -> None:
         whole = file.read_bytes()
         middle = len(whole) // 2
         damaged = whole[:middle] + bytes(b ^ 0xFF for b in whole[middle : middle + 8]) + whole[middle + 8 :]
@@ -106,7 +106,7 @@ class TestReading:
             with pytest.raises(UserError, match="Cannot read the predictions"):
                 read_predictions(file)
 
-    def test_a_small_file_cannot_fill_memory(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_decompression_bomb_is_rejected(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         most = 3_000_000
         monkeypatch.setattr(predictions_csv, "MOST_BYTES", most)
         header = table().csv_text().splitlines()[0]
@@ -120,12 +120,12 @@ class TestReading:
         tracemalloc.stop()
         assert peak < len(whole) / 4  # most of it the window that unpacking looks back into
 
-    def test_a_small_file_cannot_keep_the_processor_busy_with_its_header(self, file: Path) -> None:
+    def test_header_with_a_million_columns_is_rejected(self, file: Path) -> None:
         file.write_bytes(lzma.compress(b"," * 1_000_000))
         with pytest.raises(UserError, match="occurs more than once"):
             read_predictions(file)
 
-    def test_a_file_that_asks_for_much_memory_to_unpack_is_refused(self, file: Path) -> None:
+    def test_excessive_decompression_memory_is_rejected(self, file: Path) -> None:
         greedy = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 256 * 2**20}]
         file.write_bytes(lzma.compress(table().csv_text().encode(), filters=greedy))
         with pytest.raises(UserError, match=r"Cannot read the predictions .*[Mm]emory"):

@@ -18,7 +18,7 @@ def drawn(n: int = 500, seed: int = 0, levels: int | None = None) -> tuple[np.nd
 
 
 @pytest.mark.parametrize("levels", [None, 10])
-def test_each_point_of_the_curve_is_what_answering_from_there_on_means(levels: int | None) -> None:
+def test_each_point_of_the_curve_matches_its_definition(levels: int | None) -> None:
     confidence, right = drawn(levels=levels)
     curve = risk_coverage(confidence, right)
     assert curve.threshold.tolist() == sorted(set(confidence.tolist()), reverse=True)
@@ -28,7 +28,7 @@ def test_each_point_of_the_curve_is_what_answering_from_there_on_means(levels: i
         assert risk == pytest.approx((~right[answered]).mean())
 
 
-def test_the_risk_at_a_coverage_is_that_of_the_surest_faces() -> None:
+def test_risk_at_a_coverage_uses_the_most_confident_faces() -> None:
     confidence, right = drawn()
     order = np.argsort(-confidence)
     curve = risk_coverage(confidence, right)
@@ -37,7 +37,7 @@ def test_the_risk_at_a_coverage_is_that_of_the_surest_faces() -> None:
         assert curve.risk_at(share) == pytest.approx((~right[surest]).mean())
 
 
-def test_the_order_of_the_faces_does_not_matter() -> None:
+def test_order_of_faces_does_not_matter() -> None:
     confidence, right = drawn(levels=7)
     order = np.random.default_rng(1).permutation(len(right))
     one, other = risk_coverage(confidence, right), risk_coverage(confidence[order], right[order])
@@ -45,7 +45,7 @@ def test_the_order_of_the_faces_does_not_matter() -> None:
     assert one.area == other.area
 
 
-def test_the_area_is_the_mean_risk_over_coverages() -> None:
+def test_area_is_the_mean_risk_over_coverages() -> None:
     confidence = np.array([0.9, 0.8, 0.7, 0.6])
     assert risk_coverage(confidence, np.array([True, True, True, False])).area == pytest.approx(0.25 / 4)
     assert risk_coverage(confidence, np.array([False, True, True, True])).area == pytest.approx(
@@ -55,7 +55,7 @@ def test_the_area_is_the_mean_risk_over_coverages() -> None:
 
 @pytest.mark.parametrize("risk", [0.05, 0.1, 0.2, 0.3])
 @pytest.mark.parametrize("levels", [None, 12])
-def test_the_threshold_is_the_smallest_that_keeps_to_the_risk(risk: float, levels: int | None) -> None:
+def test_threshold_is_the_smallest_that_meets_the_risk(risk: float, levels: int | None) -> None:
     confidence, right = drawn(levels=levels, seed=3)
     found = choose_threshold(confidence, right, risk)
     assert found is not None
@@ -68,19 +68,19 @@ def test_the_threshold_is_the_smallest_that_keeps_to_the_risk(risk: float, level
         assert (~right[confidence >= lower]).mean() > risk
 
 
-def test_where_all_answers_keep_to_the_risk_none_is_uncertain() -> None:
+def test_threshold_is_zero_if_all_answers_meet_the_risk() -> None:
     confidence, right = drawn()
     found = choose_threshold(confidence, right, 0.9)
     assert found is not None
     assert (found.threshold, found.coverage) == (0.0, 1.0)
 
 
-def test_where_the_surest_faces_are_wrong_there_may_be_no_threshold() -> None:
+def test_no_threshold_exists_if_the_most_confident_faces_are_wrong() -> None:
     assert choose_threshold(np.array([0.9, 0.8]), np.array([False, False]), 0.4) is None
     assert choose_threshold(np.array([0.9, 0.8, 0.7]), np.array([False, True, True]), 0.4) is not None
 
 
-def test_illegal_arguments_are_refused() -> None:
+def test_invalid_arguments_raise_value_error() -> None:
     for risk in (0.0, 1.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="`risk` to be within"):
             choose_threshold(np.array([0.5]), np.array([True]), risk)

@@ -38,7 +38,7 @@ def ferplus(n: int = 3191, seed: int = 0, scale: float = 1.0, noise: float = 0.7
 
 
 @pytest.mark.parametrize(("scale", "noise"), [(1.0, 0.7), (4.0, 1.5), (0.05, 0.7)])
-def test_every_figure_is_given_again(scale: float, noise: float) -> None:
+def test_every_metric_is_reproduced(scale: float, noise: float) -> None:
     whole = ferplus(scale=scale, noise=noise)
     wanted = evaluate(whole)
     short = round_predictions(whole, wanted["metrics"])
@@ -54,7 +54,7 @@ def test_every_figure_is_given_again(scale: float, noise: float) -> None:
         assert found["metrics"][name] == pytest.approx(value, abs=TOLERANCE), name
 
 
-def test_a_run_on_ferplus_takes_60_kilobytes_at_most(tmp_path: Path) -> None:
+def test_ferplus_run_takes_at_most_60_kilobytes(tmp_path: Path) -> None:
     whole = ferplus()
     short = round_predictions(whole, evaluate(whole)["metrics"])
     write_archive(tmp_path / "runs.npz", [ArchivedRun("a", {}, short)])
@@ -63,7 +63,7 @@ def test_a_run_on_ferplus_takes_60_kilobytes_at_most(tmp_path: Path) -> None:
     assert len(whole.csv_text()) > 10 * kept
 
 
-def test_rows_whose_first_two_classes_hang_on_a_digit_keep_more_digits() -> None:
+def test_rows_with_close_top_classes_keep_more_digits() -> None:
     logits = np.array(
         [
             [1.234, -2.0, 0.0],
@@ -84,7 +84,7 @@ def test_rows_whose_first_two_classes_hang_on_a_digit_keep_more_digits() -> None
     assert np.abs(rounded - logits).max() <= 0.025 + 1e-6
 
 
-def test_rounding_alone_would_change_predictions() -> None:
+def test_plain_rounding_would_change_predictions() -> None:
     """The finer steps are needed: without them some of ten thousand close predictions would change."""
     rng = np.random.default_rng(0)
     logits = rng.normal(scale=0.2, size=(10_000, 8)).astype(np.float32)
@@ -93,13 +93,13 @@ def test_rounding_alone_would_change_predictions() -> None:
     np.testing.assert_array_equal(round_logits(logits, 0.05).argmax(axis=1), logits.argmax(axis=1))
 
 
-def test_digits_are_as_few_as_the_figures_allow() -> None:
+def test_as_few_digits_as_possible_are_kept() -> None:
     plain = ferplus(n=400)
     units = round_predictions(plain, evaluate(plain)["metrics"]).logits.astype(np.float64) / STEPS[0]
     assert (np.abs(units - np.round(units)).max(axis=1) < 1e-4).mean() > 0.8
 
 
-def test_soft_targets_stay_only_where_a_figure_is_made_of_them() -> None:
+def test_soft_targets_are_kept_only_if_a_metric_needs_them() -> None:
     whole = ferplus(n=200)
     soft = replace(whole, votes=None, vote_names=())
     hard = replace(soft, target=np.eye(8)[whole.label])
@@ -110,7 +110,7 @@ def test_soft_targets_stay_only_where_a_figure_is_made_of_them() -> None:
     np.testing.assert_array_equal(kept, soft.target)
 
 
-def test_figures_of_other_predictions_are_not_kept() -> None:
+def test_metrics_of_other_predictions_are_rejected() -> None:
     whole = ferplus(n=200)
     figures = evaluate(whole)["metrics"]
     with pytest.raises(ValueError, match=r"metrics that do not follow from its predictions \(nll\)"):

@@ -32,21 +32,21 @@ def whole() -> dict[str, Any]:
     }
 
 
-def test_what_evaluate_gives_is_what_the_schema_asks_for() -> None:
+def test_evaluate_output_is_valid() -> None:
     result = whole()
     assert validate_result(result) is result
     assert set(METRICS) == set(result["metrics"])
 
 
 @pytest.mark.parametrize("key", sorted(Result.__required_keys__))
-def test_every_key_is_needed(key: str) -> None:
+def test_every_key_is_required(key: str) -> None:
     result = whole()
     del result[key]
     with pytest.raises(ValueError, match=f"{key} is missing"):
         validate_result(result)
 
 
-def test_all_that_is_missing_is_said_at_once() -> None:
+def test_all_missing_keys_are_reported_at_once() -> None:
     with pytest.raises(ValueError, match=r"dataset is missing; .*metrics is missing; .*hardware is missing"):
         validate_result({"schema_version": SCHEMA_VERSION})
 
@@ -80,6 +80,6 @@ def test_contradictions_are_named(place: tuple[str, ...], value: object, message
         validate_result(result)
 
 
-def test_something_else_altogether_is_refused() -> None:
+def test_non_mapping_is_rejected() -> None:
     with pytest.raises(ValueError, match="expected a mapping, but got list"):
         validate_result([])  # type: ignore[arg-type]

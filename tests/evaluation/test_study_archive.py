@@ -56,7 +56,7 @@ def npy(value: np.ndarray, **options: bool) -> bytes:
     return file.getvalue()
 
 
-def test_runs_read_back_as_they_were_written(tmp_path: Path) -> None:
+def test_runs_round_trip_unchanged(tmp_path: Path) -> None:
     votes = np.random.default_rng(0).integers(0, 9, (12, 2))
     runs = [
         run("c", seed=3, votes=votes, vote_names=("anger", "NF")),
@@ -79,7 +79,7 @@ def test_runs_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert (tmp_path / "runs.npz").read_bytes() == before
 
 
-def test_numpy_and_json_alone_read_it_as_documented(archive: Path) -> None:
+def test_archive_can_be_read_with_only_numpy_and_json(archive: Path) -> None:
     with np.load(archive, allow_pickle=False) as file:
         index = json.loads(file["index.json"])
         entry = next(entry for entry in index["runs"] if entry["name"] == "b")
@@ -92,19 +92,19 @@ def test_numpy_and_json_alone_read_it_as_documented(archive: Path) -> None:
     assert path[3] == "ü, 3.png"
 
 
-def test_a_missing_archive_is_a_sentence(tmp_path: Path) -> None:
+def test_missing_archive_raises_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no archive"):
         read_archive(tmp_path / "runs.npz")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
-def test_an_archive_that_was_cut_off_is_refused(archive: Path, share: float) -> None:
+def test_truncated_archive_is_rejected(archive: Path, share: float) -> None:
     archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
     with pytest.raises(UserError, match=r"runs\.npz cannot be read: it is truncated or damaged"):
         read_archive(archive)
 
 
-def test_changed_bytes_are_noticed(archive: Path) -> None:
+def test_corrupted_bytes_are_detected(archive: Path) -> None:
     whole, before, refused = archive.read_bytes(), read_archive(archive), 0
     for at in range(0, len(whole), 97):
         archive.write_bytes(whole[:at] + bytes(b ^ 0xFF for b in whole[at : at + 4]) + whole[at + 4 :])
@@ -117,7 +117,7 @@ def test_changed_bytes_are_noticed(archive: Path) -> None:
     assert refused > 0.8 * len(whole) / 97
 
 
-def test_a_newer_version_and_another_program_s_file_are_named(archive: Path, tmp_path: Path) -> None:
+def test_newer_versions_and_foreign_files_are_rejected_by_name(archive: Path, tmp_path: Path) -> None:
     change_index(archive, lambda index: index.update(version=2))
     with pytest.raises(UserError, match="its format has version 2, but this program reads 1: update it"):
         read_archive(archive)
@@ -129,34 +129,34 @@ def test_a_newer_version_and_another_program_s_file_are_named(archive: Path, tmp
         read_archive(tmp_path / "features.npz")
 
 
-def test_a_run_without_predictions_is_named(archive: Path) -> None:
+def test_run_without_predictions_is_named(archive: Path) -> None:
     rewrite(archive, lambda members: members.pop("0/logits.npy"))
     with pytest.raises(UserError, match=r"it lacks 0/logits\.npy"):
         read_archive(archive)
 
 
 @pytest.mark.parametrize(("faces", "row"), [(0, 9), (7, 0), (-1, 0), (0, -1)])
-def test_a_run_beyond_the_predictions_is_named(archive: Path, faces: int, row: int) -> None:
+def test_run_past_the_end_of_the_predictions_is_named(archive: Path, faces: int, row: int) -> None:
     change_index(archive, lambda index: index["runs"][1].update(faces=faces, row=row))
     with pytest.raises(UserError, match="it lacks the predictions of a/y"):
         read_archive(archive)
 
 
 @pytest.mark.parametrize(("faces", "row"), [(0, 1.5), (0, "0"), (0, True), (None, 0)])
-def test_a_place_that_is_no_whole_number_is_refused(archive: Path, faces: object, row: object) -> None:
+def test_non_integer_offset_is_rejected(archive: Path, faces: object, row: object) -> None:
     change_index(archive, lambda index: index["runs"][1].update(faces=faces, row=row))
     with pytest.raises(UserError, match=r"predictions of a/y is not a whole number"):
         read_archive(archive)
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/x", "a/../../b", "", "b", "c\\..\\d"])
-def test_names_outside_the_study_are_refused(archive: Path, name: str) -> None:
+def test_names_outside_the_study_are_rejected(archive: Path, name: str) -> None:
     change_index(archive, lambda index: index["runs"][0].update(name=name))
     with pytest.raises(UserError, match="which is repeated or not a folder inside the study"):
         read_archive(archive)
 
 
-def test_nothing_is_executed_and_little_memory_taken(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_is_never_executed_and_memory_is_limited(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pickled = npy(np.array([print], dtype=object), allow_pickle=True)
     header = npy(np.zeros(1)).replace(b"(1,), ", b"(10**15,), ").replace(b"(10**15", b"(1000000000000")
     for hostile in (pickled, header, b"no array"):
@@ -178,7 +178,7 @@ def test_nothing_is_executed_and_little_memory_taken(archive: Path, monkeypatch:
         ("0/votes.npy", np.zeros((12, 2)), "votes"),
     ],
 )
-def test_illegal_columns_are_refused(archive: Path, member: str, value: np.ndarray, words: str) -> None:
+def test_invalid_columns_are_rejected(archive: Path, member: str, value: np.ndarray, words: str) -> None:
     rewrite(archive, lambda members: members.update({member: npy(value)}))
     with pytest.raises(UserError, match=rf"runs\.npz cannot be read: .*{words}"):
         read_archive(archive)

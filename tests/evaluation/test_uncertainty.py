@@ -18,7 +18,7 @@ from mfer_lightning.evaluation.statistics import bootstrap_intervals
 from mfer_lightning.evaluation.uncertainty import annotator_figures, metric_intervals
 
 
-def test_each_metric_gets_the_interval_that_is_best_for_it() -> None:
+def test_each_metric_uses_its_preferred_interval() -> None:
     base = table(600, votes=True)
     found, figures = metric_intervals(base), evaluate(base)
     assert set(found) == set(figures["metrics"])
@@ -30,13 +30,13 @@ def test_each_metric_gets_the_interval_that_is_best_for_it() -> None:
     assert found["macro_f1"] == list(bootstrap_intervals(base)["macro_f1"])
 
 
-def test_faces_of_one_person_alone_have_no_interval() -> None:
+def test_faces_of_a_single_person_have_no_interval() -> None:
     found = metric_intervals(table(60), np.zeros(60, dtype=np.int64))
     assert found["accuracy"] is found["nll"] is None
     assert set(found) == set(metric_intervals(table(60)))
 
 
-def test_faces_of_one_photo_are_no_independent_faces() -> None:
+def test_faces_of_one_photo_are_not_independent() -> None:
     base = table(100)
     copies = base.select(np.repeat(np.arange(100), 8))
     groups = np.repeat(np.arange(100), 8)
@@ -46,7 +46,7 @@ def test_faces_of_one_photo_are_no_independent_faces() -> None:
     assert metric_intervals(base, np.arange(100)) == metric_intervals(base)  # groups of one are none
 
 
-def test_no_interval_says_more_than_as_many_faces_allow() -> None:
+def test_intervals_are_never_narrower_than_the_sample_size_allows() -> None:
     base = table(100)
     right = base.select(np.flatnonzero(base.pred == base.label))
     for few in (metric_intervals(right, np.arange(len(right)) // 3), metric_intervals(right)):
@@ -56,13 +56,13 @@ def test_no_interval_says_more_than_as_many_faces_allow() -> None:
     assert set(one_person.values()) == {None}  # one person says nothing of how others vary
 
 
-def test_lists_and_robustness_cards_have_the_interval_of_the_result() -> None:
+def test_lists_and_robustness_cards_use_the_same_intervals() -> None:
     base, groups = table(120), np.arange(120) // 4
     low, high = metric_intervals(base, groups)["accuracy"]
     assert share_interval(base.pred == base.label, base.label, groups) == pytest.approx((low, high))
 
 
-def test_a_run_does_not_wait_for_them() -> None:
+def test_intervals_are_computed_quickly() -> None:
     base = table(10_000, votes=True)
     started = time.process_time()
     metric_intervals(base)
@@ -70,7 +70,7 @@ def test_a_run_does_not_wait_for_them() -> None:
     assert time.process_time() - started < 2.5  # 0.4 s measured
 
 
-def test_results_hold_them_and_older_ones_do_without() -> None:
+def test_results_contain_intervals_but_older_ones_need_not() -> None:
     base = table(60, votes=True)
     result = whole() | {"intervals": metric_intervals(base), "annotators": annotator_figures(base)}
     assert validate_result(json.loads(json.dumps(result, allow_nan=False)))["intervals"] == result["intervals"]
@@ -78,7 +78,7 @@ def test_results_hold_them_and_older_ones_do_without() -> None:
 
 
 @pytest.mark.parametrize("ends", [[0.9, 0.1], [0.1], ["a", "b"], 0.5, [True, True]])
-def test_an_interval_that_is_none_is_said(ends: object) -> None:
+def test_invalid_interval_is_reported(ends: object) -> None:
     with pytest.raises(ValueError, match=r"intervals.accuracy is"):
         validate_result(whole() | {"intervals": {"accuracy": ends, "cohen_kappa": None}})
     with pytest.raises(ValueError, match="intervals is of type list"):
@@ -86,28 +86,28 @@ def test_an_interval_that_is_none_is_said(ends: object) -> None:
 
 
 class TestMeanOfWilson:
-    def test_of_one_proportion_it_is_wilsons(self) -> None:
+    def test_single_proportion_equals_wilson(self) -> None:
         assert mean_of_wilson([37], [74]) == pytest.approx(wilson(37, 74))
 
-    def test_of_large_classes_it_is_the_normal_interval(self) -> None:
+    def test_large_classes_match_the_normal_interval(self) -> None:
         n, p = 4_000_000, np.array([0.6, 0.9])
         half = 1.959964 * np.sqrt((p * (1 - p) / n).sum()) / 2
         assert mean_of_wilson((p * n).astype(int).tolist(), [n, n]) == pytest.approx(
             (0.75 - half, 0.75 + half), abs=1e-5
         )
 
-    def test_all_right_is_no_certainty(self) -> None:
+    def test_all_correct_does_not_give_certainty(self) -> None:
         low, high = mean_of_wilson([12, 12], [12, 12])
         assert high == 1
         assert 0.8 < low < 0.9
 
-    def test_it_covers_where_classes_are_small(self) -> None:
+    def test_small_classes_have_nominal_coverage(self) -> None:
         rng, p, n = np.random.default_rng(0), np.linspace(0.55, 0.95, 7), 16
         drawn = rng.binomial(n, p, (300, 7))
         held = [low <= p.mean() <= high for low, high in (mean_of_wilson(row.tolist(), [n] * 7) for row in drawn)]
         assert 0.9 < np.mean(held) < 0.99
 
-    def test_wrong_arguments_are_named(self) -> None:
+    def test_invalid_arguments_raise_value_error(self) -> None:
         with pytest.raises(ValueError, match="one length"):
             mean_of_wilson([1], [1, 2])
         with pytest.raises(ValueError, match="successes"):

@@ -37,7 +37,7 @@ def table(gaps=((0, 0), (0, 1), (3, 1)), rows=N) -> Predictions:
     )
 
 
-def test_the_figures_are_torchmetrics_over_the_known_values() -> None:
+def test_metrics_match_torchmetrics_over_known_values() -> None:
     faces = table()
     found = evaluate(faces)
     means = {}
@@ -59,7 +59,7 @@ def test_the_figures_are_torchmetrics_over_the_known_values() -> None:
     assert "valence of 1 and arousal of 2 of 40 faces unknown" in " ".join(found["notes"])
 
 
-def test_a_sign_of_zero_is_right_only_for_zero() -> None:
+def test_sign_of_zero_only_agrees_with_zero() -> None:
     faces = replace(
         table(gaps=(), rows=4),
         valence_arousal=np.array([[0, 0.1], [0.1, 0.1], [-0.1, 0.1], [0, 0.1]], dtype=np.float32),
@@ -69,7 +69,7 @@ def test_a_sign_of_zero_is_right_only_for_zero() -> None:
     assert (metrics["sagr_valence"], metrics["sagr_arousal"]) == (0.5, 0.75)
 
 
-def test_tables_without_values_have_no_such_figures() -> None:
+def test_tables_without_values_have_no_such_metrics() -> None:
     faces = table()
     for empty in (
         replace(faces, valence_arousal=None, true_valence_arousal=None),
@@ -80,7 +80,7 @@ def test_tables_without_values_have_no_such_figures() -> None:
         assert not set(bootstrap_intervals(empty, resamples=5)) & set(FIGURES)
 
 
-def test_what_too_few_values_leave_undefined_is_none() -> None:
+def test_metrics_undefined_for_few_values_are_none() -> None:
     known = np.full((N, 2), NAN, dtype=np.float32)
     known[0] = 0.5, NAN
     metrics = evaluate(replace(table(), true_valence_arousal=known))["metrics"]
@@ -90,12 +90,12 @@ def test_what_too_few_values_leave_undefined_is_none() -> None:
     assert metrics["rmse"] is None
 
 
-def test_constant_predictions_have_a_concordance_of_zero() -> None:
+def test_constant_predictions_have_zero_concordance() -> None:
     faces = replace(table(), valence_arousal=np.zeros((N, 2), dtype=np.float32))
     assert evaluate(faces)["metrics"]["ccc"] == pytest.approx(0, abs=1e-12)
 
 
-def test_intervals_are_percentiles_of_resampled_figures() -> None:
+def test_intervals_are_percentiles_of_resampled_metrics() -> None:
     faces = table()
     found = bootstrap_intervals(faces, resamples=1000, seed=3)
     rng, drawn = np.random.default_rng(7), []
@@ -113,14 +113,14 @@ def test_intervals_are_percentiles_of_resampled_figures() -> None:
     assert grouped["ccc"][0] < grouped["ccc"][1]
 
 
-def test_other_intervals_are_those_of_a_table_without_values() -> None:
+def test_other_intervals_are_unchanged() -> None:
     faces = table()
     plain = bootstrap_intervals(replace(faces, valence_arousal=None, true_valence_arousal=None), resamples=200)
     both = bootstrap_intervals(faces, resamples=200)
     assert {name: both[name] for name in plain} == plain
 
 
-def test_the_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
+def test_table_round_trips(tmp_path: Path) -> None:
     faces = table()
     faces.to_csv(tmp_path / "predictions_test.csv")
     again = Predictions.from_csv(tmp_path / "predictions_test.csv")
@@ -141,24 +141,24 @@ def test_the_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
         (",,\n", ",much,\n", "true_valence"),
     ],
 )
-def test_damaged_values_are_named(tmp_path: Path, old: str, new: str, words: str) -> None:
+def test_invalid_values_are_named(tmp_path: Path, old: str, new: str, words: str) -> None:
     path = tmp_path / "predictions_test.csv"
     path.write_text(table().csv_text().replace(old, new, 1))
     with pytest.raises(UserError, match=words):
         Predictions.from_csv(path)
 
 
-def test_values_outside_of_their_range_are_refused() -> None:
+def test_out_of_range_values_are_rejected() -> None:
     with pytest.raises(ValueError, match=r"`true_valence_arousal` within \[-1, 1\]"):
         replace(table(), true_valence_arousal=np.full((N, 2), -2.0))
 
 
-def test_parts_of_ranks_join_with_their_values() -> None:
+def test_parts_of_several_ranks_are_merged_with_their_values() -> None:
     faces = table()
     joined = Predictions.merge([faces.select(np.arange(20, N)), faces.select(np.arange(25))])
     np.testing.assert_array_equal(joined.true_valence_arousal, faces.true_valence_arousal)
     np.testing.assert_array_equal(joined.valence_arousal, faces.valence_arousal)
 
 
-def test_every_figure_has_a_title() -> None:
+def test_every_metric_has_a_title() -> None:
     assert tuple(TITLES) == FIGURES

@@ -1,4 +1,4 @@
-"""A small disk, where the tests may mount one."""
+"""A small disk, if the tests are permitted to mount one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Fill = Callable[[int], Path]
 
 @pytest.fixture
 def fill(small_disk: Path) -> Fill:
-    """Fill the small disk but for some bytes, and return the file that takes the room."""
+    """Fill the small disk except for some bytes, and return the file that occupies the space."""
 
     def work(room: int) -> Path:
         ballast = small_disk / "ballast"

@@ -13,7 +13,7 @@ _FACES = FacsGenerator(size=64, seed=5)
 
 
 def photo(number: int, width: int = 96, height: int = 80) -> np.ndarray:
-    """Return the photo of a number, (height,width,3) RGB: a face of 64 pixels somewhere on noise."""
+    """Return the photo with a number, (height,width,3) RGB: a face of 64 pixels at a random position on noise."""
     random = np.random.default_rng(number)
     picture = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
     x, y = (int(random.integers(0, side - 63)) for side in (width, height))
@@ -22,7 +22,7 @@ def photo(number: int, width: int = 96, height: int = 80) -> np.ndarray:
 
 
 def write_photo(path: Path, number: int, **size: int) -> Path:
-    """Write a photo without loss."""
+    """Write a photo in a lossless format."""
     assert cv2.imwrite(str(path), photo(number, **size)[:, :, ::-1])
     return path
 

@@ -1,4 +1,4 @@
-"""The same command twice at once, and six jobs at once in one sweep's folder."""
+"""The same command started twice concurrently, and six concurrent jobs in the folder of one sweep."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def begin(bench: Bench, *arguments: str) -> subprocess.Popen[str]:
 
 
 def both(bench: Bench, *arguments: str) -> dict[int, str]:
-    """Start a command twice at once: exit code -> what was said."""
+    """Start a command twice concurrently: exit code -> output."""
     processes = [begin(bench, *arguments) for _ in range(2)]
     said = [process.communicate()[0] for process in processes]
     assert not any("Traceback" in text for text in said), said
     return {process.returncode: text for process, text in zip(processes, said, strict=True)}
 
 
-def test_of_the_same_run_twice_one_trains_and_the_other_says_so(bench: Bench) -> None:
-    """Both build the image cache at once, too: it is not there yet."""
+def test_same_run_started_twice_trains_once(bench: Bench) -> None:
+    """Both processes also build the image cache, which does not exist yet."""
     found = both(bench, *TRAIN)
     assert set(found) <= {0, 2}
     runs = list((bench.folder / "runs").iterdir())
-    if 2 in found:  # unless one began when the other had ended
+    if 2 in found:  # unless one started after the other had ended
         assert "is in use by another process (pid " in found[2]
         assert len(runs) == 1
     caches = list((bench.folder / "cache").glob("*.npy"))
@@ -52,7 +52,7 @@ def test_of_the_same_run_twice_one_trains_and_the_other_says_so(bench: Bench) ->
     assert bench.left_running() == []
 
 
-def test_of_the_same_prediction_twice_one_predicts_and_the_other_says_so(bench: Bench, run: Path) -> None:
+def test_same_prediction_started_twice_predicts_once(bench: Bench, run: Path) -> None:
     photos = bench.folder / "photos"
     photos.mkdir()
     for number in range(300):
@@ -65,7 +65,7 @@ def test_of_the_same_prediction_twice_one_predicts_and_the_other_says_so(bench: 
     assert [json.loads(line)["key"] for line in lines] == [f"{number:03}.png" for number in range(300)]
 
 
-def test_six_jobs_at_once_are_six_runs_and_the_same_sweep_twice_loses_none(bench: Bench) -> None:
+def test_six_concurrent_jobs_give_six_runs_and_a_repeated_sweep_loses_none(bench: Bench) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     sweep = (
         *TRAIN,

@@ -1,4 +1,4 @@
-"""A clock that jumps back: nothing is kept for longer, built twice, or refused."""
+"""A clock set back by an hour: no file is kept longer, built twice or rejected."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ HOUR = 3600.0
 
 @pytest.fixture
 def jumped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock goes back by an hour now."""
+    """Set the clock back by an hour."""
     now, nanoseconds = time.time, time.time_ns
     monkeypatch.setattr(time, "time", lambda: now() - HOUR)
     monkeypatch.setattr(time, "time_ns", lambda: nanoseconds() - int(HOUR * 1e9))
 
 
-def test_an_upload_from_the_future_is_not_kept(tmp_path: Path, jumped: None) -> None:
+def test_upload_with_a_future_timestamp_is_deleted(tmp_path: Path, jumped: None) -> None:
     for name, written in (("before the jump", time.time() + HOUR), ("after the jump", time.time())):
         (tmp_path / name).write_bytes(b"x")
         os.utime(tmp_path / name, (written, written))
@@ -33,7 +33,7 @@ def test_an_upload_from_the_future_is_not_kept(tmp_path: Path, jumped: None) -> 
     assert [file.name for file in tmp_path.iterdir()] == ["after the jump"]
 
 
-def test_a_cache_from_the_future_is_used_and_one_that_is_built_now_too(tmp_path: Path, jumped: None) -> None:
+def test_cache_with_a_future_timestamp_is_used(tmp_path: Path, jumped: None) -> None:
     with pytest.MonkeyPatch.context() as before:
         before.setattr(time, "time_ns", lambda: int(1e18 * 2))
         first = build_cache(Numbers(20), np.arange(20), tmp_path, "x", 1)
@@ -44,7 +44,7 @@ def test_a_cache_from_the_future_is_used_and_one_that_is_built_now_too(tmp_path:
     assert CacheFile(second).images[:, 0, 0, 0].tolist() == list(range(20))
 
 
-def test_a_lock_that_a_dead_process_left_in_the_future_is_none(tmp_path: Path, jumped: None) -> None:
+def test_lock_of_a_dead_process_with_a_future_timestamp_is_ignored(tmp_path: Path, jumped: None) -> None:
     (tmp_path / ".lock").write_text("pid 1")
     os.utime(tmp_path / ".lock", (time.time() + 2 * HOUR,) * 2)
     with run_lock(tmp_path):

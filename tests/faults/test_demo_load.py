@@ -36,7 +36,7 @@ pytestmark = [
 
 UPLOADS, AT_ONCE = 200, 20
 #: Maximum memory of the server in bytes. A photo of 63 million pixels, sent as an aligned face, has 756 MB as floats
-#: #: and needs 2.2 GB while it is shrunk.
+#: and needs 2.2 GB while it is shrunk.
 MOST_MEMORY = 3 << 30
 BAD = ("text", "empty", "cut off", "bomb", "claims", "too many bytes", "no upload")
 
@@ -72,7 +72,7 @@ class Page:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("page")
     places = {name: str(folder) for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "HF_HOME")}
-    places["MPLCONFIGDIR"] = str(tmp_path_factory.mktemp("fonts"))  # of the machine, whatever is uploaded
+    places["MPLCONFIGDIR"] = str(tmp_path_factory.mktemp("fonts"))  # files of the machine, independent of uploads
     process = subprocess.Popen(
         [sys.executable, "-m", "mfer_lightning", "demo", "explain=false", "device=cpu"],
         stdout=subprocess.PIPE,
@@ -117,11 +117,11 @@ def is_refused(kind: str, answer: str) -> bool:
     return "This file cannot be shown" in answer and said[kind] in answer
 
 
-def test_forty_of_two_hundred_uploads_are_bad_and_the_others_get_their_own_answers(page: Page, tmp_path: Path) -> None:
+def test_two_hundred_uploads_with_forty_bad_ones_get_correct_answers(page: Page, tmp_path: Path) -> None:
     model = load_model(None, "cpu")
     rng = random.Random(0)
     good = [write_photo(tmp_path / f"{n}.png", n, width=96 + n % 7) for n in range(128)]
-    heavy = tmp_path / "heavy.jpg"  # as large as photos may be: 63 million pixels
+    heavy = tmp_path / "heavy.jpg"  # the largest permitted photo: 63 million pixels
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (7, 9, 3), dtype=np.uint8)).resize((9000, 7000)).save(
         heavy
     )
@@ -137,7 +137,7 @@ def test_forty_of_two_hundred_uploads_are_bad_and_the_others_get_their_own_answe
     def work(job: tuple[str, Path]) -> str:
         kind, path = job
         if kind == "no upload":
-            return page.ask(str(path))  # a file of this machine that nobody has uploaded
+            return page.ask(str(path))  # a local file that was never uploaded
         sent = page.upload(path)
         return page.ask(sent.json()[0]) if sent.status_code == 200 else f"{sent.status_code}: {sent.text}"
 
@@ -157,7 +157,7 @@ def test_forty_of_two_hundred_uploads_are_bad_and_the_others_get_their_own_answe
     assert after["VmHWM"] < MOST_MEMORY
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(page: Page) -> None:
+def test_interrupted_upload_leaves_no_file(page: Page) -> None:
     host, port = re.findall(r"//([\d.]+):(\d+)/", page.address)[0]
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         head = (
@@ -177,7 +177,7 @@ def until(condition: Any, seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
-def test_a_request_without_end_is_refused_and_leaves_nothing(page: Page) -> None:
+def test_oversized_request_is_rejected_and_leaves_no_file(page: Page) -> None:
     """Many files below the limit in one request, and a request with a long body."""
     part = bytes(20 << 20)
     sent = page.client.post(f"{page.address}gradio_api/upload", files=[("files", (f"{n}.png", part)) for n in range(3)])
@@ -187,7 +187,7 @@ def test_a_request_without_end_is_refused_and_leaves_nothing(page: Page) -> None
     assert page.client.post(f"{page.address}gradio_api/call/examine", json=words).status_code == 413
 
 
-def test_only_this_machine_reaches_the_page(page: Page) -> None:
+def test_page_listens_only_on_localhost(page: Page) -> None:
     inodes = {str(file.readlink()) for file in Path(f"/proc/{page.process.pid}/fd").iterdir() if file.is_symlink()}
     listening = [
         line.split()[1]
@@ -228,7 +228,7 @@ def test_only_this_machine_reaches_the_page(page: Page) -> None:
         "openapi.json",
     ],
 )
-def test_no_file_of_the_machine_and_no_other_address_is_reached(page: Page, route: str) -> None:
+def test_local_files_and_other_addresses_cannot_be_requested(page: Page, route: str) -> None:
     checkout = Path(__file__).resolve().parents[2]
     address = page.address + route.format(folder=page.folder, checkout=checkout)
     answer = raw_get(address)
@@ -247,7 +247,7 @@ def raw_get(address: str) -> str:
 
 
 @pytest.mark.parametrize("route", ["process_recording", "component_server", "vibe-edit", "run-history/connect"])
-def test_what_the_page_does_not_need_takes_nothing(page: Page, route: str, tmp_path: Path) -> None:
+def test_unused_routes_accept_no_data(page: Page, route: str, tmp_path: Path) -> None:
     with write_photo(tmp_path / "a.png", 1).open("rb") as opened:
         answer = page.client.post(f"{page.address}gradio_api/{route}", files={"video": ("a.mp4", opened)})
     assert answer.status_code == 404
@@ -257,12 +257,12 @@ def test_what_the_page_does_not_need_takes_nothing(page: Page, route: str, tmp_p
 @pytest.mark.parametrize(
     "name", ["../../../../tmp/evil.png", "..\\..\\evil.png", "/etc/cron.d/evil.png", "a/../../evil.png"]
 )
-def test_a_name_with_folders_is_a_name(page: Page, name: str, tmp_path: Path) -> None:
+def test_folders_in_an_upload_name_are_removed(page: Page, name: str, tmp_path: Path) -> None:
     sent = page.upload(write_photo(tmp_path / "a.png", 1), name)
     if sent.status_code == 200:
         (stored,) = sent.json()
         assert page.folder in Path(stored).resolve().parents
-        if "event: error" in page.ask(stored):  # Gradio takes no name with two dots; such a file goes after two minutes
+        if "event: error" in page.ask(stored):  # Gradio rejects two dots in a name; the file expires in two minutes
             assert ".." in Path(stored).name
             Path(stored).unlink()
     assert page.files() == []
@@ -271,13 +271,13 @@ def test_a_name_with_folders_is_a_name(page: Page, name: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "{folder}/../a.png", "https://example.org/a.png", "file:///etc/passwd"]
 )
-def test_a_question_about_a_file_that_was_not_uploaded_is_an_error(page: Page, path: str) -> None:
+def test_request_for_a_file_that_was_not_uploaded_is_an_error(page: Page, path: str) -> None:
     answer = page.ask(path.format(folder=page.folder))
     assert "event: error" in answer
     assert "<img" not in answer
 
 
-def test_an_upload_is_at_an_address_that_nobody_can_guess(page: Page, tmp_path: Path) -> None:
+def test_upload_addresses_cannot_be_guessed(page: Page, tmp_path: Path) -> None:
     """Knowing a photo's content and name does not reveal whether somebody has uploaded it."""
     photo = write_photo(tmp_path / "a.png", 1)
     first, second = (page.upload(photo).json()[0] for _ in range(2))

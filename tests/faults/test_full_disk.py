@@ -1,4 +1,4 @@
-"""A disk that is full, at every stage of writing a report, an export, predictions, or a cache."""
+"""A full disk at every stage of writing a report, an export, predictions or a cache."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mfer_lightning.inference.media.video import video_writer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-#: Share of what a command writes that the disk has room for.
+#: Free space as a fraction of the output of a command.
 SHARES = (0.0, 0.02, 0.2, 0.5, 0.8, 0.95)
 
 Mfer = Callable[..., int]
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file of a folder, hidden ones too."""
+    """Return the SHA-256 of every file of a folder, including hidden ones."""
     files = (file for file in folder.rglob("*") if file.is_file())
     return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
@@ -60,7 +60,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_is_written_is_whole_or_not_there_and_the_same_command_ends_it(
+def test_output_is_complete_or_missing_and_the_same_command_completes_it(
     name: str,
     mfer: Mfer,
     runs: Path,
@@ -94,7 +94,7 @@ def test_what_is_written_is_whole_or_not_there_and_the_same_command_ends_it(
         assert mfer(*command, f"output={output}") == 0, f"after {share}: {capsys.readouterr().err}"
         after = contents(output)
         assert after.keys() == before.keys(), share
-        if name in ("predict", "safetensors"):  # reports and graphs hold the time, or the place
+        if name in ("predict", "safetensors"):  # reports and graphs contain the time or the path
             assert after == before, share
         assert not [file for file in small_disk.iterdir() if file.name.startswith(".")]
         for file in sorted(output.rglob("*"), reverse=True):
@@ -104,7 +104,7 @@ def test_what_is_written_is_whole_or_not_there_and_the_same_command_ends_it(
 
 
 class Noise:
-    """A source of images that differ."""
+    """A source of distinct images."""
 
     def __len__(self) -> int:
         return 4000
@@ -119,8 +119,8 @@ class Noise:
         return np.random.default_rng(row).integers(0, 255, (32, 32, 3), dtype=np.uint8)
 
 
-def test_a_cache_is_whole_or_not_there(small_disk: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here the look at the free space beforehand is left out: the disk may fill up after it."""
+def test_cache_is_complete_or_missing(small_disk: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The initial check of free space is disabled here: the disk may fill up after it."""
     monkeypatch.setattr("mfer_lightning.data.images.cache.RESERVE_BYTES", -(1 << 40))
     rows = np.arange(len(Noise()))
     for room in (0, 4096, 1 << 20, 10 << 20):
@@ -133,8 +133,8 @@ def test_a_cache_is_whole_or_not_there(small_disk: Path, fill: Fill, monkeypatch
     assert all((images[row] == Noise().read(row)).all() for row in (0, 1999, 3999))
 
 
-def test_a_picture_whose_end_has_no_room_is_refused(small_disk: Path, fill: Fill) -> None:
-    """Pillow writes JPEG files past Python, and takes a short last write for a whole one."""
+def test_truncated_picture_is_rejected(small_disk: Path, fill: Fill) -> None:
+    """Pillow writes JPEG files in C, and treats an incomplete last write as complete."""
     picture = np.random.default_rng(0).integers(0, 255, (400, 400, 3), dtype=np.uint8)
     write_picture(small_disk / "whole.jpg", picture)
     wanted = (small_disk / "whole.jpg").read_bytes()
@@ -147,7 +147,7 @@ def test_a_picture_whose_end_has_no_room_is_refused(small_disk: Path, fill: Fill
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.99])
-def test_a_video_whose_end_has_no_room_is_refused(share: float, small_disk: Path, fill: Fill, tmp_path: Path) -> None:
+def test_truncated_video_is_rejected(share: float, small_disk: Path, fill: Fill, tmp_path: Path) -> None:
     def write(path: Path) -> None:
         with video_writer(path, 5, 320, 240) as frame:
             for number in range(60):

@@ -1,4 +1,4 @@
-"""One of two ranks, or both, killed at random moments, and the same command again."""
+"""One or both of two ranks are killed at random moments, and the same command is repeated."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def said_by(bench: Bench) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_twenty_kills_of_two_ranks_leave_the_weights_of_an_undisturbed_run_and_nothing_else(bench: Bench) -> None:
+def test_twenty_kills_of_two_ranks_do_not_change_the_final_weights(bench: Bench) -> None:
     shared = Path("/dev/shm")
     before = set(shared.iterdir()) if shared.is_dir() else set()
     assert begin(bench, "alone").wait() == 0
     alone = run_in(bench.folder / "alone")
     assert alone is not None
     began = time.monotonic()
-    assert begin(bench, "alone").wait() == 0  # beside the first: with everything imported once, as all that follow
+    assert begin(bench, "alone").wait() == 0  # next to the first one: imports are warm, as in all later starts
     seconds = time.monotonic() - began
 
     rng, folder, kills, finished = random.Random(0), bench.folder / "killed", 0, 0
@@ -98,7 +98,7 @@ def test_twenty_kills_of_two_ranks_leave_the_weights_of_an_undisturbed_run_and_n
             victim = kill(bench, process, victim)
             kills += 1
         else:
-            victim, seconds = "none", max(time.monotonic() - began, 0.8 * seconds)  # the machine is less busy now
+            victim, seconds = "none", max(time.monotonic() - began, 0.8 * seconds)  # the machine is less busy by now
         code = process.wait(timeout=NOTICE)
         end = time.monotonic() + NOTICE
         while left := bench.running():
@@ -109,16 +109,16 @@ def test_twenty_kills_of_two_ranks_leave_the_weights_of_an_undisturbed_run_and_n
         if code == 2:
             assert said.count("Error: ") == 1, said
             assert re.search(r"^Error: Rank 1 of the run was killed .* The same command continues", said, re.MULTILINE)
-            assert "Traceback" not in said, said  # a killed one says nothing, but workers that it leaves may
+            assert "Traceback" not in said, said  # a killed process prints nothing, but its workers may
         run = run_in(folder)
-        if code != {"first": -9, "second": 2, "both": -9, "none": 0}[victim]:  # it was done a moment before
+        if code != {"first": -9, "second": 2, "both": -9, "none": 0}[victim]:  # it finished just before the kill
             assert code == 0
             assert run is not None
             assert (run / "result.json").is_file()
         if run is None:
             continue
         check_whole(run)
-        if (run / "result.json").is_file():  # it has finished: start another one
+        if (run / "result.json").is_file():  # finished: start another run
             assert_same(run, alone)
             finished += 1
             run.rename(bench.folder / f"finished{finished}")
@@ -131,9 +131,9 @@ def test_twenty_kills_of_two_ranks_leave_the_weights_of_an_undisturbed_run_and_n
     assert not [f.name for f in (bench.folder / "cache").iterdir() if f.suffix not in (".npy", ".lock")]
     left = list((bench.folder / "killed-tmp").rglob("*"))
     assert not [path for path in left if path.is_file()]
-    # what Python and wandb make for themselves when they start, without files in it
+    # empty folders created by Python and wandb at startup
     assert all(path.name.startswith(("pymp-", "listener-")) or "wandb-" in path.name for path in left), left
-    # torch names the memory of a batch for a moment while a worker hands it over: a kill there leaves it
+    # torch briefly names the shared memory of a batch while a worker passes it on: a kill at that moment leaves it
     handed_over = set(shared.iterdir()) - before if shared.is_dir() else set()
     assert all(path.name.startswith("torch_") for path in handed_over), handed_over
     assert len(handed_over) <= 2

@@ -1,4 +1,4 @@
-"""A worker of the loader, or one that finds faces, is killed, as the kernel does where memory is short."""
+"""A loader worker or a face detection worker is killed, as by the kernel when memory runs out."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def wait_for(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
 
 
 def kill_a_worker(bench: Bench, process: subprocess.Popen[str], rng: random.Random) -> None:
-    """Kill one of the processes that the command has started, but that which looks after shared memory."""
+    """Kill one of the child processes of the command, except the one that manages shared memory."""
     words = bench.running()
     workers = sorted(n for n in words if parent(n) == process.pid and "resource_tracker" not in words[n])
     assert workers
@@ -57,7 +57,7 @@ def kill_a_worker(bench: Bench, process: subprocess.Popen[str], rng: random.Rand
 
 
 def ended(process: subprocess.Popen[str]) -> str:
-    """What the command said: one sentence, with exit code 2."""
+    """Return the output of the command: one error message, with exit code 2."""
     said = process.communicate(timeout=120)[1]
     errors = [line for line in said.splitlines() if line.startswith("Error: ")]
     assert process.returncode == 2, said
@@ -66,7 +66,7 @@ def ended(process: subprocess.Popen[str]) -> str:
     return errors[0]
 
 
-def test_a_killed_loader_worker_is_one_sentence_and_the_run_goes_on_exactly(bench: Bench) -> None:
+def test_killed_loader_worker_raises_one_clear_error_and_the_run_resumes_exactly(bench: Bench) -> None:
     alone = begin(bench, bench.folder / "alone", *TRAIN)
     said = alone.communicate()[1]
     assert alone.returncode == 0, said
@@ -95,7 +95,7 @@ def test_a_killed_loader_worker_is_one_sentence_and_the_run_goes_on_exactly(benc
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
-def test_a_killed_worker_of_predict_is_one_sentence_and_the_same_command_goes_on(bench: Bench, run: Path) -> None:
+def test_killed_predict_worker_raises_one_clear_error_and_the_same_command_resumes(bench: Bench, run: Path) -> None:
     photos, output = bench.folder / "photos", bench.folder / "out"
     photos.mkdir()
     for number in range(400):

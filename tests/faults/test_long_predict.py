@@ -1,4 +1,4 @@
-"""Thousands of photos and a two-hour video: memory stays flat, and a killed prediction ends with the same table."""
+"""Thousands of photos and a two-hour video: memory stays flat, and a killed prediction resumes to the same table."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ pytestmark = [
 ]
 
 PHOTOS = 3000
-#: A frame a second for two hours.
+#: One frame per second for two hours.
 FRAMES = 7200
-#: Photos or frames after which memory is flat, and by which share it may still grow.
+#: Number of photos or frames after which memory must be flat, and the fraction by which it may still grow.
 WARM, GROWTH = 500, 0.05
 
 
@@ -39,7 +39,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people who are replaced now and then, and move."""
+    """Two people who move, and are replaced from time to time."""
     path = tmp_path_factory.mktemp("video") / "day.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 1.0, (192, 96))
     for number in range(FRAMES):
@@ -62,21 +62,21 @@ def begin(bench: Bench, output: Path, *arguments: str) -> subprocess.Popen[bytes
 
 
 def watched(process: subprocess.Popen[bytes], output: Path) -> list[tuple[int, int]]:
-    """How many were done, and the resident memory of the process then, until it ends."""
+    """Return pairs of items done and resident memory, sampled until the process ends."""
     found = []
     while process.poll() is None:
         done = lines(output)
         try:
             found.append((done, memory(process.pid)["VmRSS"]))
-        except (OSError, KeyError):  # it has just ended
+        except (OSError, KeyError):  # the process has just ended
             break
-        time.sleep(0.02)  # a quick machine is done with all photos in some seconds
+        time.sleep(0.02)  # a fast machine finishes all photos in seconds
     assert process.wait() == 0
     return found
 
 
 def check_flat(found: list[tuple[int, int]], total: int) -> str:
-    """Memory after the first ones does not grow; nor does that of the second half over that of the first."""
+    """Check that memory does not grow after the first items, nor from the first half to the second."""
     after = [(done, size) for done, size in found if WARM <= done < total]
     assert len(after) > 10
     first = max(size for done, size in after if done <= 2 * WARM)
@@ -94,7 +94,7 @@ def names(folder: Path) -> list[str]:
 
 
 def kill_and_go_on(bench: Bench, output: Path, total: int, start: Callable[[], subprocess.Popen[bytes]]) -> list[int]:
-    """Kill the prediction at two random moments, and let it end."""
+    """Kill the prediction at two random moments, then let it finish."""
     rng, killed = random.Random(total), []
     for low in (0.2, 0.6):
         process, moment = start(), int(rng.uniform(low, low + 0.3) * total)
@@ -110,7 +110,7 @@ def kill_and_go_on(bench: Bench, output: Path, total: int, start: Callable[[], s
 
 
 def check_killed_against_alone(bench: Bench, arguments: tuple[str, ...], total: int) -> None:
-    """Check that a prediction needs flat memory, and that one that was killed ends with the same table and files."""
+    """Check that memory is flat, and that a killed prediction resumes to the same table and files."""
     alone, killed = bench.folder / "alone", bench.folder / "killed"
     began = time.monotonic()
     said = check_flat(watched(begin(bench, alone, *arguments), alone), total)
@@ -123,12 +123,12 @@ def check_killed_against_alone(bench: Bench, arguments: tuple[str, ...], total: 
 
 
 @pytest.mark.parametrize("options", [("aligned=true",), ("workers=2",)], ids=["aligned", "detected by two processes"])
-def test_three_thousand_photos(options: tuple[str, ...], bench: Bench, photos: Path, run: Path) -> None:
+def test_predict_three_thousand_photos(options: tuple[str, ...], bench: Bench, photos: Path, run: Path) -> None:
     arguments = (str(photos), f"checkpoint={run}", *options)
     check_killed_against_alone(bench, arguments, PHOTOS)
     assert bench.left_running() == []
 
 
-def test_a_video_of_two_hours(bench: Bench, video: Path, run: Path) -> None:
+def test_predict_video_of_two_hours(bench: Bench, video: Path, run: Path) -> None:
     arguments = (str(video), f"checkpoint={run}", "video.fps=1", "video.timelines=2")
     check_killed_against_alone(bench, arguments, FRAMES)

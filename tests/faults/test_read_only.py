@@ -1,4 +1,4 @@
-"""Folders that cannot be written to, from the start or in the middle, and folders that vanish."""
+"""Folders that are read-only from the start or become so, and folders that vanish."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def remount(disk: Path, how: str) -> None:
 
 @contextmanager
 def at_the_second_epoch(what: Callable[[], object]) -> Iterator[None]:
-    """Do something when the second epoch of a training begins."""
+    """Call a function when the second epoch of a training starts."""
     begin = FERModule.on_train_epoch_start
 
     def on_train_epoch_start(self: FERModule) -> None:
@@ -67,7 +67,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_folder_that_is_read_only_is_one_sentence(
+def test_read_only_folder_raises_one_clear_error(
     name: str, mfer: Mfer, small_disk: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     places = {"disk": small_disk, "work": tmp_path, "run": run, "photos": tmp_path / "photos", "runs": tmp_path / "two"}
@@ -82,14 +82,14 @@ def test_a_folder_that_is_read_only_is_one_sentence(
     assert list(small_disk.iterdir()) == []
 
 
-def test_a_folder_that_becomes_read_only_ends_the_run_which_goes_on_exactly(
+def test_folder_that_becomes_read_only_stops_the_run_which_resumes_exactly(
     mfer: Mfer, small_disk: Path, few_run: Path, capsys: pytest.CaptureFixture
 ) -> None:
     runs = small_disk / "runs"
     runs.mkdir()
 
     def close() -> None:
-        """Make it read-only for what is opened from now on, as a disk with an error is."""
+        """Make the disk read-only for files opened from now on, as after a disk error."""
         subprocess.run(["mount", "--bind", str(runs), str(runs)], check=True)
         subprocess.run(["mount", "-o", "remount,bind,ro", str(runs)], check=True)
 
@@ -104,7 +104,7 @@ def test_a_folder_that_becomes_read_only_ends_the_run_which_goes_on_exactly(
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
-def test_a_cache_on_a_read_only_disk_is_read(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_on_a_read_only_disk_can_be_read(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mfer_lightning.data.images.cache.RESERVE_BYTES", 0)
     rows = torch.arange(40).numpy()
     path = build_cache(Noise(), rows, small_disk, "x", 1)
@@ -114,7 +114,7 @@ def test_a_cache_on_a_read_only_disk_is_read(small_disk: Path, monkeypatch: pyte
         build_cache(Noise(), rows, small_disk, "another", 1)
 
 
-def test_a_run_whose_folder_vanishes_ends_and_the_same_command_begins_it_anew(
+def test_run_whose_folder_vanishes_stops_and_the_same_command_restarts_it(
     mfer: Mfer, tmp_path: Path, few_run: Path, capsys: pytest.CaptureFixture
 ) -> None:
     options = (*FEW, f"paths.runs={tmp_path / 'runs'}")
@@ -126,7 +126,7 @@ def test_a_run_whose_folder_vanishes_ends_and_the_same_command_begins_it_anew(
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
-def test_photos_that_vanish_are_rows_that_say_so(
+def test_photos_that_vanish_are_reported_as_rows(
     mfer: Mfer, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     photos = tmp_path / "photos"

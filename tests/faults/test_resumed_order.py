@@ -1,4 +1,4 @@
-"""The first epoch of a resumed run has its own order and augmentation, also where workers read ahead of Lightning."""
+"""The first epoch of a resumed run has its own order and augmentation, even if workers prefetch before Lightning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfer_lightning.module.resumed_epoch import read_resumed_epoch
 
 
 class Looks(L.LightningModule):
-    """Trains nothing, and notes what it sees."""
+    """Record the batches without training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,15 +25,15 @@ class Looks(L.LightningModule):
         return self.weight.sum()
 
     def on_train_start(self) -> None:
-        read_resumed_epoch(self.trainer)  # as FERModule does
+        read_resumed_epoch(self.trainer)  # like FERModule
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        assert self.trainer.estimated_stepping_batches  # for the schedule: it starts the workers
+        assert self.trainer.estimated_stepping_batches  # for the schedule; this starts the workers
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_resumed_epoch_sees_what_it_would_have_seen(workers: int, tmp_path: Path) -> None:
+def test_resumed_epoch_sees_the_same_faces_as_an_uninterrupted_one(workers: int, tmp_path: Path) -> None:
     def fit(epochs: int, start: Path | None = None) -> Looks:
         sizes = {"train_size": 24, "val_size": 8, "test_size": 8}
         data = FacsDataModule(size=24, **sizes, batch_size=8, num_workers=workers, cache="none")

@@ -21,7 +21,7 @@ def table(n: int = 200, k: int = 4) -> tuple[np.ndarray, np.ndarray]:
     return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), label
 
 
-def test_the_wrong_ones_are_the_surest_of_all_wrong_ones() -> None:
+def test_wrong_examples_are_the_most_confident_errors() -> None:
     p, label = table()
     rows = surest(p, label, 12, right=False)
     sure = p.max(axis=1)
@@ -30,7 +30,7 @@ def test_the_wrong_ones_are_the_surest_of_all_wrong_ones() -> None:
     assert (np.diff(sure[rows]) <= 0).all()
 
 
-def test_the_right_ones_come_from_every_class_in_turn() -> None:
+def test_correct_examples_alternate_between_classes() -> None:
     p, label = table()
     rows = surest(p, label, 8, right=True)
     assert np.bincount(label[rows], minlength=4).tolist() == [2, 2, 2, 2]
@@ -39,7 +39,7 @@ def test_the_right_ones_come_from_every_class_in_turn() -> None:
         assert p[rows[label[rows] == k]].max() == p[mine].max()
 
 
-def test_there_may_be_fewer_than_asked_for_and_unlabelled_faces_are_neither() -> None:
+def test_fewer_examples_are_allowed_and_unlabelled_faces_are_skipped() -> None:
     p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     label = np.array([0, -1, 1])
     assert surest(p, label, 5, right=True).tolist() == [0]
@@ -47,7 +47,7 @@ def test_there_may_be_fewer_than_asked_for_and_unlabelled_faces_are_neither() ->
 
 
 @pytest.mark.parametrize("shown", ["both", "right", "wrong"])
-def test_each_face_says_what_was_said_of_it(
+def test_each_face_is_captioned_with_its_prediction(
     shown: str, tmp_path: Path, drawn: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     p, label = table()
@@ -91,7 +91,7 @@ def texts(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return [t.get_text() for t in found]
 
 
-def test_wrong_arguments_are_named(tmp_path: Path) -> None:
+def test_invalid_arguments_raise_value_error(tmp_path: Path) -> None:
     p, label = table()
     with pytest.raises(ValueError, match="`label` to be of shape"):
         surest(p, label[:-1], 3, right=True)

@@ -46,7 +46,7 @@ def epochs(n: int) -> list[dict[str, object]]:
 
 class TestConfusion:
     @pytest.mark.parametrize("names", [NAMES, CLASS_ORDERS["rafdb"], ("yes", "no")], ids=len)
-    def test_shows_shares_and_counts(
+    def test_shows_percentages_and_counts(
         self, tmp_path: Path, drawn: list[Figure], legible: Check, names: tuple[str, ...]
     ) -> None:
         k = len(names)
@@ -57,11 +57,11 @@ class TestConfusion:
         for expected in ("75.0", "25.0", "3,000", "1,000", f"{names[0]} (4,000)", names[1]):
             assert expected in words
 
-    def test_a_class_without_samples_has_no_share(self, tmp_path: Path, drawn: list[Figure], legible: Check) -> None:
+    def test_class_without_samples_has_no_percentage(self, tmp_path: Path, drawn: list[Figure], legible: Check) -> None:
         plot_confusion([[4, 0], [0, 0]], ("yes", "no"), tmp_path / "c.png")
         assert {"–", "no (0)"} <= set(legible(drawn[0], tmp_path / "c.png"))
 
-    def test_wrong_shapes_are_named(self, tmp_path: Path) -> None:
+    def test_invalid_shapes_raise_value_error(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"`confusion` to be of shape \(2, 2\), but got \(3, 3\)"):
             plot_confusion(np.eye(3), ("a", "b"), tmp_path / "c.png")
         with pytest.raises(ValueError, match="to contain counts, but got -1"):
@@ -78,14 +78,14 @@ class TestPerClass:
         # the mean is over the 7 classes with samples; 0.8256 to 0.9448 is the textbook interval of 90 in 100
         assert {"90.0%", "[82.6, 94.5]", "mean of classes 80.0%", "no samples", "contempt (0)"} <= set(words)
 
-    def test_no_class_at_all_is_an_error(self, tmp_path: Path) -> None:
+    def test_empty_class_list_raises_value_error(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="at least one class"):
             plot_per_class({}, tmp_path / "p.png")
 
 
 class TestReliability:
     @pytest.mark.parametrize("scale", [0.5, 2.0, 30.0], ids=["vague", "usual", "nearly sure of everything"])
-    def test_heading_is_the_calibration_error(
+    def test_heading_shows_the_calibration_error(
         self, tmp_path: Path, drawn: list[Figure], legible: Check, scale: float
     ) -> None:
         rng = np.random.default_rng(0)
@@ -110,7 +110,7 @@ class TestRiskCoverage:
         assert whole.get_ydata()[0] == pytest.approx((~right).mean())
         assert (np.diff(curve.get_xdata()) > 0).all()
 
-    def test_a_face_counts_once_in_the_intervals_of_joined_seeds(self, drawn: list[Figure], tmp_path: Path) -> None:
+    def test_face_counts_once_in_the_intervals_of_joined_seeds(self, drawn: list[Figure], tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
         confidence, right = rng.uniform(0.3, 1, 200), rng.uniform(size=200) < 0.8
         risk_coverage_panel(confidence, right, tmp_path / "one.png", "one")
@@ -120,7 +120,7 @@ class TestRiskCoverage:
         assert seven == pytest.approx(one)
 
     @pytest.mark.parametrize("error", [0.01, 0.16, 0.5])
-    def test_labels_of_ticks_say_where_the_ticks_are(self, drawn: list[Figure], tmp_path: Path, error: float) -> None:
+    def test_tick_labels_match_their_positions(self, drawn: list[Figure], tmp_path: Path, error: float) -> None:
         rng = np.random.default_rng(0)
         right = rng.uniform(size=4000) > error
         risk_coverage_panel(rng.uniform(0.3, 1, 4000), right, tmp_path / "r.png", "method")
@@ -147,12 +147,12 @@ class TestLearningCurves:
         assert list(curves["val accuracy"].get_xdata()) == list(range(1, n + 1)), "counted from 1, as while training"
         assert [axes.get_ylabel() for axes in drawn[0].axes] == ["loss", "accuracy, F1 (%)", "learning rate"]
 
-    def test_never_draws_test_figures(self, tmp_path: Path, drawn: list[Figure]) -> None:
+    def test_never_draws_test_metrics(self, tmp_path: Path, drawn: list[Figure]) -> None:
         rows = [{**row, "test/accuracy": 0.123} for row in epochs(3)]
         plot_learning_curves(rows, tmp_path / "curves.png")
         assert all(0.123 not in list(line.get_ydata()) for axes in drawn[0].axes for line in axes.lines)
 
-    def test_reads_lightnings_sparse_rows(self) -> None:
+    def test_reads_sparse_lightning_rows(self) -> None:
         rows = [
             {"epoch": "", "step": "9", "lr-AdamW": "0.1", "train/loss_step": "", "train/loss_epoch": ""},
             {"epoch": "0", "step": "9", "lr-AdamW": "", "train/loss_step": "9", "train/loss_epoch": "2.0"},
@@ -161,7 +161,7 @@ class TestLearningCurves:
         ]
         assert read_curves(rows) == {"lr-AdamW": [(0, 0.1)], "train/loss": [(0, 2.0)], "val/nll": [(0, 1.0)]}
 
-    def test_files_that_hold_no_curves_say_so(self, tmp_path: Path) -> None:
+    def test_files_without_curves_raise_one_clear_error(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"Cannot read the metrics .*none\.csv: No such file"):
             plot_learning_curves(tmp_path / "none.csv", tmp_path / "c.png")
         with pytest.raises(UserError, match="No column epoch among a"):
@@ -194,14 +194,14 @@ class TestEmbedding:
         assert points == 80
 
     @pytest.mark.parametrize("method", ["tsne", "pca"])
-    def test_classes_that_lie_apart_stay_apart_in_the_plane(self, method: str) -> None:
+    def test_separated_classes_stay_separated_in_the_plane(self, method: str) -> None:
         features, label = self.clusters(120, 3)
         plane = embed(features, method)
         centres = np.stack([plane[label == k].mean(axis=0) for k in range(3)])
         nearest = ((plane[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
         assert (nearest == label).all()
 
-    def test_the_same_seed_gives_the_same_file(self, tmp_path: Path) -> None:
+    def test_same_seed_gives_the_same_file(self, tmp_path: Path) -> None:
         features, label = self.clusters()
         for name in ("a", "b"):
             plot_embedding(features, label, NAMES, tmp_path / f"{name}.png", max_points=60)
@@ -218,12 +218,12 @@ class TestEmbedding:
             assert {"yes (2)", "no (2)"} <= set(words)
 
     @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
-    def test_the_smallest_sets_can_be_embedded(self, n: int) -> None:
+    def test_smallest_sets_can_be_embedded(self, n: int) -> None:
         plane = embed(np.eye(5)[:n])
         assert plane.shape == (n, 2)
         assert np.isfinite(plane).all()
 
-    def test_a_plane_that_is_known_is_drawn_as_it_is(self, tmp_path: Path, drawn: list[Figure]) -> None:
+    def test_given_plane_is_drawn_unchanged(self, tmp_path: Path, drawn: list[Figure]) -> None:
         features, label = self.clusters()
         plane = Plane(np.arange(20.0).reshape(10, 2), np.arange(10))
         plot_embedding(features, label, NAMES, tmp_path / "e.png", plane=plane)
@@ -231,13 +231,13 @@ class TestEmbedding:
         assert sorted(points.tolist()) == plane.points.tolist()
 
     @pytest.mark.slow
-    def test_processes_of_their_own_give_the_same_planes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_subprocesses_give_the_same_planes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         features = [self.clusters(n)[0] for n in (40, 44, 48, 52)]
         monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
         for one, many in zip([embed(f) for f in features], embed_all(features)(), strict=True):
             np.testing.assert_array_equal(one, many)
 
-    def test_subsets_are_stratified_seeded_and_of_the_size_asked_for(self) -> None:
+    def test_subsets_are_stratified_seeded_and_of_the_requested_size(self) -> None:
         label = np.repeat(np.arange(5), [900, 60, 30, 9, 1])
         rows = stratified_subset(label, 100)
         assert np.bincount(label[rows]).tolist() == [89, 6, 3, 1, 1]  # the rarest's one row comes from the largest
@@ -248,7 +248,7 @@ class TestEmbedding:
         with pytest.raises(ValueError, match="`limit` to be at least 5, one per class, but got 4"):
             stratified_subset(label, 4)
 
-    def test_wrong_arguments_are_named(self, tmp_path: Path) -> None:
+    def test_invalid_arguments_raise_value_error(self, tmp_path: Path) -> None:
         features, label = self.clusters()
         with pytest.raises(ValueError, match=r"`method` to be one of \('tsne', 'pca'\), but got 'umap'"):
             embed(features, "umap")
@@ -259,18 +259,18 @@ class TestEmbedding:
 
 
 class TestStyle:
-    def test_an_emotion_keeps_its_colour_in_every_class_order(self) -> None:
+    def test_emotion_has_the_same_colour_in_every_class_order(self) -> None:
         reference = dict(zip(EMOTIONS, class_styles(EMOTIONS), strict=True))
         for order in CLASS_ORDERS.values():
             if set(order) <= set(EMOTIONS):  # compound emotions have colours by position
                 assert class_styles(order) == [reference[name] for name in order]
 
     @pytest.mark.parametrize("n", [3, 8, 30])
-    def test_other_classes_get_styles_that_nobody_else_has(self, n: int) -> None:
+    def test_other_classes_get_unique_styles(self, n: int) -> None:
         names = ["anger", *(f"class {i}" for i in range(n))]
         assert len(set(class_styles(names))) == n + 1
 
-    def test_figures_leave_no_trace(self, tmp_path: Path) -> None:
+    def test_drawing_does_not_change_global_settings(self, tmp_path: Path) -> None:
         def open_figures() -> list[int]:  # of pyplot, which another test of this process may have used
             return sys.modules["matplotlib.pyplot"].get_fignums() if "matplotlib.pyplot" in sys.modules else []
 
@@ -280,7 +280,7 @@ class TestStyle:
         assert [path.name for path in tmp_path.iterdir()] == ["c.png"]
         assert open_figures() == figures
 
-    def test_a_figure_that_fails_leaves_no_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_failed_figure_leaves_no_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*_: object, **__: object) -> None:
             raise OSError(28, "No space left on device")
 

@@ -33,26 +33,26 @@ def covered(image: np.ndarray, box: tuple[float, float, float, float]) -> float:
         (300.0, 200.0, 12.0, 15.0),
     ],
 )
-def test_a_label_covers_nothing_of_its_face_where_there_is_room(box: tuple[float, float, float, float]) -> None:
+def test_label_does_not_cover_its_face_if_there_is_room(box: tuple[float, float, float, float]) -> None:
     drawn = annotate(np.full((480, 640, 3), GREY, np.uint8), [(box, "person 1", SHARES)])
     assert covered(drawn, box) == 0
     assert (drawn > 215).all(2).sum() > 300, "a label"
 
 
-def test_neighbours_and_their_labels_are_left_free() -> None:
+def test_labels_do_not_cover_neighbouring_faces() -> None:
     boxes = [(20.0 + 150 * i, 60.0 + 170 * j, 110.0, 130.0) for i in range(4) for j in range(2)]
     drawn = annotate(np.full((400, 640, 3), GREY, np.uint8), [(box, "", SHARES) for box in boxes])
     assert [covered(drawn, box) for box in boxes] == [0] * 8
 
 
-def test_a_face_that_fills_the_picture_keeps_its_mouth() -> None:
+def test_label_of_a_full_frame_face_does_not_cover_the_mouth() -> None:
     for side in (48, 112, 400):
         drawn = annotate(np.full((side, side, 3), GREY, np.uint8), [(None, "", SHARES)])
         assert covered(drawn, (0.0, 0.0, side, side)) == 0
         assert (drawn[: side // 2] > 200).all(2).sum() > side
 
 
-def test_every_place_is_whole_and_free_if_any_place_beside_the_face_is() -> None:
+def test_label_is_inside_the_image_and_off_the_face_if_possible() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         width, height = rng.integers(60, 400, 2).tolist()
@@ -71,7 +71,7 @@ def test_every_place_is_whole_and_free_if_any_place_beside_the_face_is() -> None
             labels.append(found[1])
 
 
-def test_many_emotions_and_names_are_not_cut() -> None:
+def test_many_emotions_and_long_names_are_not_cut_off() -> None:
     shares = dict.fromkeys(EMOTIONS, 1 / len(EMOTIONS))
     for height, width in ((48, 48), (30, 64), (200, 90), (60, 300)):
         blank = np.full((height, width, 3), GREY, np.uint8)

@@ -17,7 +17,7 @@ from mfer_lightning.figures.learning_curves import STYLES, band, curves_panel
 DOTS = [Estimate("ce · none", 60.0, 55.0, 65.0, (58.0, 62.0)), Estimate("$x_{ <b>", 70.0, verdict="better")]
 
 
-def test_a_panel_is_an_element_of_a_page(tmp_path: Path) -> None:
+def test_panel_is_an_svg_element(tmp_path: Path) -> None:
     svg = estimates_panel(
         DOTS, tmp_path / "a.png", "Accuracy", "accuracy (%)", baseline=60.0, reference=(80.0, "a single annotator")
     )
@@ -29,7 +29,7 @@ def test_a_panel_is_an_element_of_a_page(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_two_panels_share_no_names_and_equal_data_give_equal_panels() -> None:
+def test_panels_have_unique_ids_and_are_reproducible() -> None:
     first, second = (estimates_panel(DOTS[:n], None, "Difference", "points", differences=True) for n in (1, 2))
     names = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (first, second)]
     assert names[0]
@@ -39,7 +39,7 @@ def test_two_panels_share_no_names_and_equal_data_give_equal_panels() -> None:
     assert first == estimates_panel(DOTS[:1], None, "Difference", "points", differences=True)
 
 
-def test_a_verdict_has_a_shape_beside_its_colour() -> None:
+def test_verdict_has_a_shape_as_well_as_a_colour() -> None:
     shapes = set()
     for verdict in ("better", "worse", "tie", "undecided"):
         svg = estimates_panel([Estimate("a", 1.0, verdict=verdict)], None, "", "", differences=True)
@@ -47,7 +47,7 @@ def test_a_verdict_has_a_shape_beside_its_colour() -> None:
     assert len(shapes) == 4
 
 
-def test_a_contrast_says_its_verdict_by_shape_and_in_words(tmp_path: Path) -> None:
+def test_contrast_verdict_is_shown_by_shape_and_words(tmp_path: Path) -> None:
     shapes = set()
     for verdict in ("better", "worse", "tie", "undecided"):
         row = Estimate("DSF <b> LGM", 1.0, -0.5, 2.5, (), verdict, f"{verdict}, claim told")
@@ -60,7 +60,7 @@ def test_a_contrast_says_its_verdict_by_shape_and_in_words(tmp_path: Path) -> No
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_contrast_that_was_not_compared_keeps_its_row() -> None:
+def test_contrast_without_comparison_keeps_its_row() -> None:
     first = Estimate("a", 1.0, 0.5, 1.5, (), "better", "better")
     second = Estimate("b " * 60, verdict="undecided", words="no predictions")
     both = estimates_panel([first, second], None, "", "", differences=True)
@@ -80,7 +80,7 @@ def axes(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
 
 @pytest.mark.parametrize("lines", [{"differences": True}, {"baseline": 60.0, "reference": (65.0, "a person")}])
 @pytest.mark.parametrize("words", ["", "tie"])
-def test_no_line_strikes_a_name_through(axes: list[Axes], lines: dict, words: str) -> None:
+def test_lines_do_not_cross_labels(axes: list[Axes], lines: dict, words: str) -> None:
     rows = [Estimate(f"name {n}", 60.0, -5.0, 65.0, words=words) for n in range(3)]
     estimates_panel(rows, None, "", "", **lines)
     names = [text.get_position()[1] for text in axes[0].texts if text.get_text()]
@@ -89,7 +89,7 @@ def test_no_line_strikes_a_name_through(axes: list[Axes], lines: dict, words: st
     assert not [y for y in names for low, high in upright if low - 0.05 < y < high + 0.05]
 
 
-def test_a_reference_far_away_is_said_and_does_not_stretch_the_axis(axes: list[Axes]) -> None:
+def test_distant_reference_is_named_without_stretching_the_axis(axes: list[Axes]) -> None:
     rows = [Estimate("a", 15.0, 10.0, 20.0)]
     far = estimates_panel(rows, None, "", "", reference=(97.7, "a person"))
     assert "a person: 97.7, beyond this axis" in far
@@ -98,7 +98,7 @@ def test_a_reference_far_away_is_said_and_does_not_stretch_the_axis(axes: list[A
     assert axes[1].get_xlim()[1] > 25
 
 
-def test_a_band_is_mean_and_deviation_of_the_seeds_that_got_there() -> None:
+def test_band_is_mean_and_deviation_of_the_seeds_that_reached_the_epoch() -> None:
     found = band("a", [[(0, 1.0), (1, 2.0)], [(0, 3.0)]])
     assert found is not None
     assert (found.mean.tolist(), found.deviation.tolist()) == ([2.0, 2.0], [pytest.approx(2**0.5), 0.0])
@@ -106,7 +106,7 @@ def test_a_band_is_mean_and_deviation_of_the_seeds_that_got_there() -> None:
     assert "epoch" in curves_panel([found], None, "Accuracy", "%", marks={"a": 0.5})
 
 
-def test_bands_and_their_marks_count_epochs_from_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_epochs_are_counted_from_1(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[list[float]] = []
     plot = Axes.plot
 
@@ -131,14 +131,14 @@ def test_bands_and_their_marks_count_epochs_from_1(monkeypatch: pytest.MonkeyPat
         (lambda: embedding_panel(np.zeros((3, 2)), np.zeros(2, int), ("a",), None, ""), "points"),
     ],
 )
-def test_a_wrong_argument_is_named(draw, argument):
+def test_invalid_argument_raises_value_error(draw, argument):
     with pytest.raises(ValueError, match=f"`{argument}`"):
         draw()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 30])
-def test_a_confusion_matrix_of_any_size(k):
+def test_confusion_matrix_of_any_size(k):
     names = [f"class {i}" for i in range(k)]
     assert confusion_panel(np.eye(k, dtype=int) * 5, names, None, "all right").count("<text") >= k
     assert confusion_panel(np.zeros((k, k), int), names, None, "no faces")

@@ -16,7 +16,7 @@ from mfer_lightning.figures.timeline import plot_timeline
 SHARES = {"fear": 0.7, "anger": 0.2, "neutral": 0.1}
 
 
-def test_a_face_gets_its_box_in_the_colour_of_its_emotion_and_the_photo_stays_as_it_is() -> None:
+def test_face_gets_a_box_in_its_emotion_colour_and_the_photo_is_unchanged() -> None:
     photo = np.full((240, 320, 3), 128, np.uint8)
     drawn = annotate(photo, [((100.0, 60.0, 80.0, 100.0), "person 1", SHARES)])
     assert (photo == 128).all()
@@ -31,18 +31,18 @@ def test_a_face_gets_its_box_in_the_colour_of_its_emotion_and_the_photo_stays_as
     "box",
     [(0.0, 0.0, 320.0, 240.0), (300.0, 220.0, 60.0, 60.0), (-20.0, -20.0, 40.0, 40.0), (5.0, 200.0, 4.0, 4.0), None],
 )
-def test_plates_stay_within_the_picture(box: tuple | None) -> None:
+def test_label_plates_stay_within_the_image(box: tuple | None) -> None:
     drawn = annotate(np.full((240, 320, 3), 128, np.uint8), [(box, "", SHARES)])
     assert (drawn > 215).all(2).sum() > 50, "some of the plate is to be seen"
 
 
-def test_a_tiny_picture_and_no_face() -> None:
+def test_tiny_image_and_no_face() -> None:
     assert annotate(np.zeros((3, 3, 3), np.uint8), [(None, "", SHARES)]).shape == (3, 3, 3)
     blank = np.zeros((30, 30, 3), np.uint8)
     np.testing.assert_array_equal(annotate(blank, []), blank)
 
 
-def test_pictures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_images_are_written_completely_or_not_at_all(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.jpg", np.full((20, 30, 3), 200, np.uint8))
     assert Image.open(tmp_path / "a.jpg").size == (30, 20)
     (tmp_path / "file").touch()
@@ -50,7 +50,7 @@ def test_pictures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_picture(tmp_path / "file" / "a.jpg", np.zeros((2, 2, 3), np.uint8))
 
 
-def test_a_timeline_shows_layers_and_interrupts_them(tmp_path: Path) -> None:
+def test_timeline_shows_layers_with_gaps(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     times = [*np.arange(0, 2, 0.2), *np.arange(6, 8, 0.2)]
     plot_timeline(times, rng.dirichlet(np.ones(8), 20), EMOTIONS, tmp_path / "t.png")
@@ -63,6 +63,6 @@ def test_a_timeline_shows_layers_and_interrupts_them(tmp_path: Path) -> None:
         plot_timeline([0.0], np.zeros((2, 2)), ("a", "b"), tmp_path / "no.png")
 
 
-def test_the_name_of_a_class_is_no_formula_in_a_timeline(tmp_path: Path) -> None:
+def test_class_name_is_not_parsed_as_a_formula_in_a_timeline(tmp_path: Path) -> None:
     plot_timeline([0.0, 0.5], np.full((2, 2), 0.5), ["$x", r"$\frac$"], tmp_path / "a.png", "Person 1")
     assert (tmp_path / "a.png").stat().st_size > 1000

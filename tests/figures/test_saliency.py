@@ -23,7 +23,7 @@ def size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def test_a_hot_place_is_bright_and_a_cold_one_dark() -> None:
+def test_hot_region_is_bright_and_a_cold_one_dark() -> None:
     heat = HEAT.copy()
     heat[5:10, 5:10] = 1
     picture = overlay(FACE, heat).astype(int).sum(axis=2)
@@ -58,7 +58,7 @@ def card(points: int) -> dict[str, Any]:
     return {"n": 50, "clean": point, "curves": {"gaussian_noise": curve, "odd": {**curve, "group": "?"}}, "lists": {}}
 
 
-def test_curves_and_sheets_need_something_to_show(tmp_path: Path) -> None:
+def test_empty_curves_and_sheets_raise_value_error(tmp_path: Path) -> None:
     plot_robustness(card(5), tmp_path / "a.png")
     size(tmp_path / "a.png")
     plot_changes(FACE, {"one": [FACE] * 3, "two": [FACE // 2] * 5, "three": [FACE]}, tmp_path / "c.png")
@@ -72,7 +72,7 @@ def test_curves_and_sheets_need_something_to_show(tmp_path: Path) -> None:
     assert not (tmp_path / "b.png").exists()
 
 
-def test_a_list_of_all_faces_has_no_rest_to_draw(tmp_path: Path) -> None:
+def test_list_of_all_faces_has_no_remainder_to_draw(tmp_path: Path) -> None:
     point = card(1)["clean"]
     plot_lists({"lists": {"every": {"subset": point, "rest": None}}}, tmp_path / "a.png")
     size(tmp_path / "a.png")

@@ -1,8 +1,8 @@
-"""Run a campaign: damage an input again and again, read it, and judge every outcome.
+"""Run a campaign: damage an input repeatedly, read it, and judge every outcome.
 
-``MFER_FUZZ_SEED=7`` draws other damages, ``MFER_FUZZ_EXAMPLES=20000`` more of them. A failure is made as small as
-Hypothesis can, its damaged input is kept in ``.hypothesis/inputs``, and the slow campaign begins with it next time.
-``MFER_FUZZ_LIST=1`` does not stop at the first failure, and lists all that differ.
+Set ``MFER_FUZZ_SEED=7`` for other damage and ``MFER_FUZZ_EXAMPLES=20000`` for more examples. Hypothesis shrinks each
+failure; its damaged input is saved in ``.hypothesis/inputs``, and the next slow campaign starts with it.
+With ``MFER_FUZZ_LIST=1`` the campaign does not stop at the first failure and lists all distinct ones.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 QUICK = 20
 SLOW = int(os.environ.get("MFER_FUZZ_EXAMPLES", "1000"))
 
-#: Both lengths of a campaign, for ``@COUNTS``.
+#: The two lengths of a campaign, for ``@COUNTS``.
 COUNTS = pytest.mark.parametrize("count", [QUICK, pytest.param(SLOW, marks=pytest.mark.slow)])
 
 _KEPT = Path(__file__).resolve().parents[2] / ".hypothesis"
-_LEAST = 1  # refusals of a campaign: damage that is never seen is none
+_LEAST = 1  # rejections per campaign: damage that is never detected is not damage
 
 
 def _fine(_: Any) -> str:
@@ -39,17 +39,17 @@ def _fine(_: Any) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of input from outside.
+    """One kind of external input.
 
     Args:
-        source: the whole file or folder, which stays as it is.
+        source: the undamaged file or folder; it is not modified.
         damage: damages a copy of it.
-        read: reads the copy through the package; refuses by a ``UserError``.
-        check: what is wrong with an answer, in words; ``""``: nothing.
-        planted: ``module:name`` of a function that the reading calls, in which tests plant faults.
-        spoil: changes an answer of that function, so that ``check`` must complain; None: it checks no numbers.
-        output: name of a folder beside the copy that the reading may write to.
-        refuses: whether damage is refused, and not left out of an answer.
+        read: reads the copy with the package; raises ``UserError`` to reject it.
+        check: describes what is wrong with an answer; ``""`` if nothing is.
+        planted: ``module:name`` of a function called by ``read``, in which tests plant faults.
+        spoil: changes the return value of that function so that ``check`` must fail; None if numbers are not checked.
+        output: name of a folder next to the copy that ``read`` may write to.
+        refuses: whether damage is rejected instead of being left out of an answer.
     """
 
     source: Path
@@ -64,12 +64,12 @@ class Kind:
 
 @dataclass
 class Tally:
-    """What a campaign found.
+    """Results of a campaign.
 
     Args:
         outcomes: ``"answer"``, ``"refused"`` and ``"failure"`` -> number of examples.
-        failures: words of each failure that was found -> its damaged input.
-        sentences: some of the refusals.
+        failures: description of each failure -> its damaged input.
+        sentences: some of the error messages.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -78,7 +78,7 @@ class Tally:
 
 
 def attempt(kind: Kind, folder: Path, damage: Callable[[Path], None], limits: Limits = USUAL) -> Outcome:
-    """Damage a fresh copy in a folder, read it, and judge what became of it."""
+    """Damage a fresh copy in a folder, read it, and judge the outcome."""
     target = folder / kind.source.name
     for name in (target.name, kind.output):
         old = folder / name
@@ -94,21 +94,21 @@ def survives(kind: Kind, folder: Path, count: int, limits: Limits = USUAL, *, ev
     Args:
         kind: the input.
         folder: an empty folder for it.
-        count: how many damages.
-        limits: what a reading may take.
-        every: go on after a failure, and return all of them.
+        count: number of examples.
+        limits: time and memory allowed for one reading.
+        every: continue after a failure, and return all failures.
 
     Returns:
-        What was found.
+        The results.
 
     Raises:
-        AssertionError: for the first failure, unless ``every``, or where the whole input is not read, or no damage
-            was ever seen.
+        AssertionError: at the first failure, unless ``every``; if the undamaged input cannot be read; or if no damage
+            was ever detected.
     """
     tally, listed = Tally(), bool(os.environ.get("MFER_FUZZ_LIST")) and not every
     every = every or listed
     if not every or listed:
-        whole = attempt(kind, folder, lambda _: None, Limits(600, limits.memory))  # the first reading imports
+        whole = attempt(kind, folder, lambda _: None, Limits(600, limits.memory))  # the first reading imports modules
         assert whole.kind == ANSWER, f"the input as it is: {whole}"
     slow = count > QUICK
 
@@ -143,7 +143,7 @@ def survives(kind: Kind, folder: Path, count: int, limits: Limits = USUAL, *, ev
 
 
 def _keep(target: Path) -> Path:
-    """Copy a damaged input to where a developer finds it."""
+    """Copy a damaged input to a folder where a developer can inspect it."""
     (_KEPT / "inputs").mkdir(parents=True, exist_ok=True)
     kept = Path(tempfile.mkdtemp(dir=_KEPT / "inputs")) / target.name
     if target.exists():

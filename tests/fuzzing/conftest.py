@@ -1,4 +1,4 @@
-"""The whole inputs that are damaged, each made once, with the tiniest networks."""
+"""Undamaged inputs for the campaigns, each created once with a tiny network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from inference.conftest import tiny_network, write_checkpoint
 
 from mfer_lightning.inference.model import read_model
 
-# The harness measures memory and watches files as Linux lets it.
+# The harness measures memory and watches files with interfaces of Linux.
 collect_ignore_glob = [] if Path("/proc/self/status").exists() else ["test_*.py"]
 
 

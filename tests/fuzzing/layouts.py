@@ -1,4 +1,4 @@
-"""Weight files in every layout that is read, with networks as small as their layout allows."""
+"""Weight files in every supported layout, with the smallest network that the layout allows."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class LayoutFile:
     """One layout.
 
     Args:
-        build: the network that such a file is for.
-        state: the tensors of the file, of such a network.
-        wrap: what is saved, of the tensors.
-        end: of the file's name.
+        build: builds a network that such a file is for.
+        state: returns the tensors of the file for such a network.
+        wrap: converts the tensors to the object that is saved.
+        end: file extension.
         zipped: whether the file is a zip archive, with checksums.
     """
 

@@ -1,4 +1,4 @@
-"""Read a trained model in any of its forms, to the numbers that a user would see."""
+"""Read a trained model in any format, and return the numbers that a user would see."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mfer_lightning.inference.predictor import Predictor
 
 @dataclass(frozen=True, eq=False)
 class Said:
-    """What a model says of two faces.
+    """Predictions of a model for two faces.
 
     Args:
-        names: of its classes.
+        names: class names of the model.
         p: (2,K) probabilities.
-        model: that said it.
+        model: the model.
     """
 
     names: tuple[str, ...]
@@ -48,7 +48,7 @@ def same_as(whole: Said, has_digest: Callable[[], bool] = lambda: True) -> Calla
     """Make a check that an answer equals that of the undamaged file, or is at least plausible if there is no checksum.
 
     Args:
-        whole: the answer of the whole file.
+        whole: the answer for the undamaged file.
         has_digest: whether the file that was just read carries a checksum.
     """
 

@@ -1,4 +1,4 @@
-"""Damage bytes, text, tables, JSON and archives, as draws of Hypothesis, which can repeat and shrink them."""
+"""Damage bytes, text, tables, JSON and archives with Hypothesis draws, so that examples can be repeated and shrunk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-#: Draws a value of a strategy, as ``data.draw`` of ``st.data()`` does.
+#: Draws a value from a strategy, like ``data.draw`` of ``st.data()``.
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 _LONG = "ab" * 3_000
@@ -20,14 +20,14 @@ _DEEP: Any = 1
 for _ in range(40):
     _DEEP = [_DEEP]
 
-#: What takes the place of a value in JSON, YAML, and the descriptions of models.
+#: Replacements for a value in JSON, YAML and model descriptions.
 ODD_VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2, 10**9, -(10**9), 2**63, 10**30, 0.5, -0.0, 1e308, math.nan, math.inf, -math.inf),
     *("", " ", "x", "0", "-1", "1e999", "nan", "null", "../../x", "/etc/passwd"),
     *("a\nb", "\x1b[2J", "é", "\u202e", "${x}", "os.system", _LONG),
     *([], {}, [[]], [None], [1, "a"], {"": 1}, {"_target_": "os.system"}, {"name": None}, _DEEP),
 )
-#: What takes the place of a cell of a table.
+#: Replacements for a cell of a table.
 ODD_CELLS = (
     *("", " ", "0", "1", "-1", "7", "8", "11", "99", "1.5", "1e999", "nan", "inf", "-inf", "9" * 30),
     *("0x10", "1_0", "+3", "٣", "Ⅷ", "²", "true", "x", "happy", "Anger", "../../etc/passwd", "/etc/passwd"),
@@ -41,9 +41,9 @@ def edited_bytes(draw: Draw, content: bytes, hot: Sequence[range] = ()) -> bytes
     """Change bytes in one to three places.
 
     Args:
-        draw: of Hypothesis.
+        draw: draw function of Hypothesis.
         content: the bytes.
-        hot: where half of the changes are, e.g. a header; empty: anywhere.
+        hot: range that receives half of the changes, e.g. a header; anywhere if empty.
     """
     for _ in range(draw(st.integers(1, 3))):
         content = _EDITS[draw(st.sampled_from(sorted(_EDITS)))](draw, content, _position(draw, content, hot))
@@ -73,7 +73,7 @@ def _set(draw: Draw, content: bytes, at: int) -> bytes:
 
 
 def _number(draw: Draw, content: bytes, at: int) -> bytes:
-    """Write a number of an extreme size, of either byte order."""
+    """Write an extreme number in either byte order."""
     size = draw(st.sampled_from(_SIZES))
     value = draw(st.sampled_from((0, 1, (1 << (8 * size - 1)) - 1, 1 << (8 * size - 1), (1 << (8 * size)) - 1, 1 << 7)))
     return content[:at] + value.to_bytes(size, draw(st.sampled_from(("little", "big")))) + content[at + size :]
@@ -103,13 +103,13 @@ def _insert(draw: Draw, content: bytes, at: int) -> bytes:
 
 
 def _splice(draw: Draw, content: bytes, at: int) -> bytes:
-    """Copy a piece over another place."""
+    """Copy one part over another."""
     length, other = _length(draw), draw(st.integers(0, max(0, len(content) - 1)))
     return content[:at] + content[other : other + length] + content[at + length :]
 
 
 def _zeros(draw: Draw, content: bytes, at: int) -> bytes:
-    """What a disk returns for a block that was never written."""
+    """Zero a block, as a disk returns it if it was never written."""
     length = min(_length(draw), len(content) - at)
     return content[:at] + bytes(length) + content[at + length :]
 
@@ -121,7 +121,7 @@ _EDITS: dict[str, Callable[[Draw, bytes, int], bytes]] = {
 
 
 def edited_value(draw: Draw, value: Any, odd: Sequence[Any] = ODD_VALUES) -> Any:
-    """Change one to three places of nested lists and mappings: another value, a missing, renamed or repeated one."""
+    """Change one to three values of nested lists and mappings: replace, remove, rename or repeat them."""
     value = copy.deepcopy(value)
     for _ in range(draw(st.integers(1, 3))):
         places = list(_places(value, 0))
@@ -144,7 +144,7 @@ def edited_value(draw: Draw, value: Any, odd: Sequence[Any] = ODD_VALUES) -> Any
 
 
 def _places(value: Any, depth: int) -> Any:
-    """Yield the container and key of every value in nested containers, not deeper than they usually are."""
+    """Yield the container and key of every value in nested containers, up to a usual depth."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in list(pairs):
         yield value, key
@@ -199,7 +199,7 @@ def edited_text(draw: Draw, text: str, separator: str = ",") -> bytes:
 
 
 def edited_zip(draw: Draw, content: bytes) -> bytes:
-    """Change the members of a zip archive, with checksums that are right for what is stored then."""
+    """Change the members of a zip archive, with checksums that match the changed content."""
     with zipfile.ZipFile(io.BytesIO(content)) as old:
         members = [(member.filename, old.read(member)) for member in old.infolist()]
     for _ in range(draw(st.integers(1, 2))):
@@ -224,7 +224,7 @@ def edited_zip(draw: Draw, content: bytes) -> bytes:
     method = draw(st.sampled_from((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))
     target = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(target, "w", method) as new:
-        warnings.simplefilter("ignore")  # two members of one name
+        warnings.simplefilter("ignore")  # two members with the same name
         for name, data in members:
             info = zipfile.ZipInfo(name)
             info.compress_type = method

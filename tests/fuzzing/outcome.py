@@ -1,4 +1,4 @@
-"""Judge one reading of a damaged input: the right answer, one sentence, or a failure."""
+"""Judge one reading of a damaged input: the correct answer, one error message, or a failure."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from mfer_lightning.errors import UserError
 
 ANSWER, REFUSED, FAILURE = "answer", "refused", "failure"
 
-#: What a reading may take: seconds, and bytes of memory above what the process had.
+#: Limits of one reading: seconds, and bytes of memory above those already in use.
 SECONDS, BYTES = 10.0, 2 << 30
-#: Bytes of address space above what the process had, so that a failure does not take the machine with it.
+#: Bytes of address space above those already in use, so that a failure cannot exhaust the memory of the machine.
 _SPACE = 6 << 30
-#: A sentence may quote a part of the input. Whole inputs are no sentence.
+#: Maximum length of an error message: it may quote a part of the input, but not all of it.
 _LONGEST = 2_000
 
 
 class TookTooLongError(BaseException):
-    """Raised in a reading after its time. No ``Exception``, so that nothing handles it."""
+    """Raised in a reading that exceeds its time limit. Not an ``Exception``, so that no handler catches it."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a reading may take.
+    """Limits of one reading.
 
     Args:
-        seconds: of time, without waiting for a processor.
-        memory: bytes above what the process had.
+        seconds: maximum time, without time spent waiting for a processor.
+        memory: maximum bytes above those already in use.
     """
 
     seconds: float = SECONDS
@@ -51,12 +51,12 @@ USUAL = Limits()
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a reading.
+    """Outcome of one reading.
 
     Args:
         kind: ``"answer"``, ``"refused"`` or ``"failure"``.
-        words: the sentence of a refusal, or what failed.
-        error: what was raised.
+        words: the error message of a rejection, or a description of the failure.
+        error: the exception, if any.
     """
 
     kind: str
@@ -71,14 +71,14 @@ def judge(
     may_write: Sequence[Path] = (),
     limits: Limits = USUAL,
 ) -> Outcome:
-    """Read an input and judge what became of it.
+    """Read an input and judge the outcome.
 
     Args:
-        read: reads the input; refuses by a ``UserError``.
-        check: what is wrong with an answer, in words; ``""``: nothing.
-        around: a folder around the input. Nothing in it may change but in ``may_write``.
-        may_write: folders that the reading may write to.
-        limits: what it may take.
+        read: reads the input; raises ``UserError`` to reject it.
+        check: describes what is wrong with an answer; ``""`` if nothing is.
+        around: folder that contains the input. Only ``may_write`` may change in it.
+        may_write: folders that ``read`` may write to.
+        limits: time and memory limits.
     """
     before, started = listing(around), _clock()
     answer: Any = None
@@ -87,7 +87,7 @@ def judge(
         with _memory() as grown, _space(), _alarm(limits.seconds), watched([Path(scratch), *may_write]) as seen:
             try:
                 answer = read()
-            except (Exception, TookTooLongError, SystemExit) as raised:  # whatever it is, it is the outcome
+            except (Exception, TookTooLongError, SystemExit) as raised:  # any exception is an outcome
                 error = raised
         left = sorted(f.name for f in Path(scratch).iterdir())
     took = _clock() - started
@@ -110,7 +110,7 @@ def judge(
 
 
 def no_sentence(words: str) -> str:
-    """Say why words are not what a user can read; ``""``: they are."""
+    """Return why a message is not readable for a user, or ``""`` if it is."""
     if not words.strip():
         return "the refusal says nothing"
     if "Traceback (most recent call last)" in words:
@@ -122,7 +122,7 @@ def no_sentence(words: str) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """The innermost line of this package in a traceback, by which failures are told apart."""
+    """Return the innermost line of this package in a traceback, which identifies a failure."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "mfer_lightning" in f.filename] or frames[-1:]
     return f"{Path(own[-1].filename).name}:{own[-1].name}:{own[-1].lineno}"
@@ -132,15 +132,15 @@ def command_line(*arguments: str, legal: Sequence[int] = (0,)) -> str:
     """Run a command line in this process.
 
     Args:
-        arguments: after the program's name.
-        legal: exit codes of an answer.
+        arguments: arguments after the program name.
+        legal: exit codes that count as an answer.
 
     Returns:
-        What it printed.
+        The output.
 
     Raises:
-        UserError: with its sentence where it ended with exit code 2.
-        AssertionError: for any other exit code, or a traceback.
+        UserError: with the error message, if the exit code is 2.
+        AssertionError: for any other exit code or a traceback.
     """
     out, err, code = io.StringIO(), io.StringIO(), 0
     with redirect_stdout(out), redirect_stderr(err):
@@ -161,7 +161,7 @@ def command_line(*arguments: str, legal: Sequence[int] = (0,)) -> str:
 
 
 def _wanted_memory(error: BaseException) -> bool:
-    """Whether an error, or what it was made of, is one of too little memory."""
+    """Return whether an error or one of its causes is a lack of memory."""
     while error is not None:
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             return True
@@ -180,9 +180,9 @@ def _temporary(folder: str) -> Iterator[None]:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """Raise in the block after a time; the timer of pytest-timeout, which uses the same signal, is set again.
+    """Raise in the block after a time limit, and restore the timer of pytest-timeout, which uses the same signal.
 
-    It rings each second from then on, because what is raised within a collection of garbage is swallowed.
+    The signal repeats every second, because exceptions raised during garbage collection are swallowed.
     """
 
     end = _clock() + seconds
@@ -196,7 +196,7 @@ def _alarm(seconds: float) -> Iterator[None]:
     try:
         yield
     except TookTooLongError:
-        pass  # it rang between the end of the reading and here; the time that it took is judged
+        pass  # the signal arrived after the reading ended; the measured time is judged
     finally:
         signal.setitimer(signal.ITIMER_REAL, *left)
         signal.signal(signal.SIGALRM, handler)
@@ -204,7 +204,7 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _space() -> Iterator[None]:
-    """Bound the address space of the process."""
+    """Limit the address space of the process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + _SPACE, hard))
     try:
@@ -215,8 +215,8 @@ def _space() -> Iterator[None]:
 
 @contextmanager
 def _memory() -> Iterator[list[int]]:
-    """Measure by how many bytes the resident memory has grown at its peak; the list holds the number afterwards."""
-    with suppress(OSError):  # where it is not allowed, the peak is that of the process's life, which is never lower
+    """Measure the peak growth of resident memory in bytes; the list contains it after the block."""
+    with suppress(OSError):  # if this is not permitted, the peak of the whole process is used, which is never lower
         Path("/proc/self/clear_refs").write_text("5")
     grown, start = [0], _status("VmRSS")
     try:
@@ -226,7 +226,7 @@ def _memory() -> Iterator[list[int]]:
 
 
 def _clock() -> float:
-    """Seconds, without those in which this thread could have run but other processes had the processors."""
+    """Seconds, without those in which this thread was ready to run but waited for a processor."""
     try:
         waited = int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
@@ -235,7 +235,7 @@ def _clock() -> float:
 
 
 def _status(name: str) -> int:
-    """A size of this process in bytes, as Linux says it."""
+    """A size of this process in bytes, as reported by Linux."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) << 10

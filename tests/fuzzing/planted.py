@@ -1,4 +1,4 @@
-"""Faults that are planted in a reader, to show that the harness finds them."""
+"""Plant faults in a reader, to show that the harness detects them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fuzzing.outcome import USUAL, Limits
 from mfer_lightning.errors import UserError
 
 _SECONDS, _BYTES = 0.2, 100 << 20
-#: Fault -> what the harness says of it.
+#: Fault -> text of the reported failure.
 FAULTS = {
     "traceback": "KeyError",
     "hang": "seconds, of at most",
@@ -28,13 +28,13 @@ FAULTS = {
 
 
 def found(kind: Kind, fault: str, folder: Path, patch: pytest.MonkeyPatch) -> bool:
-    """Plant a fault in the reader of a kind of input, run a short campaign, and tell whether it was reported.
+    """Plant a fault in a reader, run a short campaign, and return whether the fault was reported.
 
     Args:
         kind: the input.
-        fault: of :data:`FAULTS`; ``"numbers"`` is skipped where the kind's answers are not compared.
+        fault: a key of :data:`FAULTS`; ``"numbers"`` is skipped if the answers of this kind are not compared.
         folder: an empty folder.
-        patch: plants it, and takes it out again after the test.
+        patch: plants the fault, and removes it after the test.
     """
     if fault == "numbers" and kind.spoil is None:
         pytest.skip("nothing in the answer can be compared with the whole input")
@@ -45,7 +45,7 @@ def found(kind: Kind, fault: str, folder: Path, patch: pytest.MonkeyPatch) -> bo
     limits = Limits(_SECONDS if fault == "hang" else USUAL.seconds, _BYTES if fault == "memory" else USUAL.memory)
     for count in (10,) if fault == "numbers" else (2, 10, 40):
         failures = survives(kind, folder, count, limits, every=True).failures
-        if reached:  # a damage may be refused before the reader is called
+        if reached:  # damage may be rejected before the reader is called
             break
     return bool(failures) and all(FAULTS[fault] in words for words in failures)
 
@@ -58,7 +58,7 @@ def _faulty(original: Callable[..., Any], fault: str, beside: Path, kind: Kind, 
         if fault == "hang":
             time.sleep(2 * _SECONDS)
         if fault == "memory":
-            # new pages: an array may reuse memory that the process holds already
+            # new pages: an array may reuse memory that the process already holds
             np.frombuffer(mmap.mmap(-1, 2 * _BYTES), dtype=np.uint8).fill(1)
         if fault == "outside":
             beside.write_text("written", encoding="utf-8")
@@ -66,7 +66,7 @@ def _faulty(original: Callable[..., Any], fault: str, beside: Path, kind: Kind, 
             return original(first, *arguments, **options)
         try:
             return kind.spoil(original(first, *arguments, **options))
-        except UserError:  # what should be refused is read all the same
+        except UserError:  # input that should be rejected is accepted
             return kind.spoil(original(kind.source, *arguments, **options))
 
     return faulty

@@ -1,4 +1,4 @@
-"""Damage the tensors of a state dict, and say where a file of ``torch.save`` describes what it holds."""
+"""Damage the tensors of a state dict, and locate the description of their content in a ``torch.save`` file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fuzzing.mutations import Draw
 from hypothesis import strategies as st
 from torch import Tensor
 
-#: What takes the place of a weight: nothing, another shape, another type, numbers that are none, no tensor.
+#: Replacements for a weight: nothing, another shape, another type, non-finite numbers, not a tensor.
 ODD_WEIGHTS = (
     *(None, "x", 1.0, [1.0], {}),
     *(torch.zeros(()), torch.zeros(0), torch.zeros(3, 3), torch.zeros(1).expand(1 << 40), torch.eye(3).to_sparse()),
@@ -20,13 +20,13 @@ ODD_WEIGHTS = (
 
 
 def directory(content: bytes) -> list[range]:
-    """Where a zip file says what it holds: the directory at its end, and the pickle."""
+    """Positions that describe the content of a zip file: the directory at its end, and the pickle."""
     pickle = content.find(b"data.pkl")
     return [range(max(0, len(content) - 6_000), len(content)), range(max(0, pickle - 60), pickle + 6_000)]
 
 
 def damaged_weights(draw: Draw, weights: Mapping[str, Tensor], odd: tuple[Any, ...] = ODD_WEIGHTS) -> dict[Any, Any]:
-    """Change one or two weights, or their names."""
+    """Change one or two weights or their names."""
     found: dict[Any, Any] = dict(weights)
     for _ in range(draw(st.integers(1, 2))):
         names = sorted(name for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor))
@@ -35,7 +35,7 @@ def damaged_weights(draw: Draw, weights: Mapping[str, Tensor], odd: tuple[Any, .
         tensor = found.pop(name)
         if what == "odd":
             found[name] = odd[draw(st.integers(0, len(odd) - 1))]
-        elif what == "same":  # of the right shape
+        elif what == "same":  # with the correct shape
             kind = draw(st.sampled_from((torch.int64, torch.float16, torch.bool, torch.complex64, torch.float64)))
             found[name] = torch.zeros(tensor.shape, dtype=kind)
         elif what == "whole":

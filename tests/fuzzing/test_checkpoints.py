@@ -1,4 +1,4 @@
-"""Damaged checkpoints: the model's own numbers, or one sentence."""
+"""Damaged checkpoints give the correct numbers or one error message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 
 class Checkpoint:
-    """The checkpoint's damages; remembers whether the last one wrote checksums anew."""
+    """Damage a checkpoint; remember whether the last damage rewrote its checksums."""
 
     def __init__(self, source: Path) -> None:
         self.content = source.read_bytes()
@@ -54,24 +54,24 @@ def kind(checkpoint: Path) -> Kind:
 
 
 def other_numbers(model: Any) -> Any:
-    """A model one of whose weights is another."""
+    """Return the model with one changed weight."""
     with torch.inference_mode():
         next(p for n, p in model.network.named_parameters() if n.endswith("weight")).mul_(1.5)
     return model
 
 
 @COUNTS
-def test_a_damaged_checkpoint_is_read_right_or_refused_in_a_sentence(kind: Kind, tmp_path: Path, count: int) -> None:
+def test_damaged_checkpoint_is_read_correctly_or_rejected(kind: Kind, tmp_path: Path, count: int) -> None:
     survives(kind, tmp_path, count)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_harness_finds_a_fault_that_was_planted(
+def test_harness_detects_a_planted_fault(
     kind: Kind, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert found(kind, fault, tmp_path, monkeypatch)
 
 
-def test_the_checkpoint_is_a_zip_file_with_checksums(checkpoint: Path) -> None:
+def test_checkpoint_is_a_zip_file_with_checksums(checkpoint: Path) -> None:
     with zipfile.ZipFile(checkpoint) as archive:
         assert all(member.CRC for member in archive.infolist() if member.file_size)

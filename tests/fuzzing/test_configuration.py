@@ -1,4 +1,4 @@
-"""Damaged command lines, YAML files and plugins' YAML files: a training that could begin, or one sentence."""
+"""Damaged command lines and YAML files (the user's and a plugin's) give a valid training or one error message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mfer_lightning.training import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 FILES = dict(re.findall(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S))
-#: Configuration files of a user, which replace or extend ours.
+#: Configuration files of a user, which override or extend those of the package.
 MINE = {
     "my_conf/loss/mine.yaml": (config_dir() / "loss" / "lgm.yaml").read_text(encoding="utf-8"),
     "my_conf/experiment/mine.yaml": "# @package _global_\ndefaults:\n  - override /augment: none\n"
@@ -51,7 +51,7 @@ _VALUES = (
 
 
 def commands(draw: Draw, path: Path) -> None:
-    """Write one to three options, of odd names or values, a line each."""
+    """Write one to three options with unusual names or values, one per line."""
     lines = []
     for _ in range(draw(st.integers(1, 3))):
         name, _, value = OPTIONS[draw(st.integers(0, len(OPTIONS) - 1))].partition("=")
@@ -76,7 +76,7 @@ def commands(draw: Draw, path: Path) -> None:
 
 
 def files(draw: Draw, folder: Path) -> None:
-    """Change one of the YAML files, and leave its name in a file."""
+    """Change one of the YAML files, and write its name to a file."""
     found = sorted((folder / "my_conf").rglob("*.yaml"))
     path = found[draw(st.integers(0, len(found) - 1))]
     (folder / "damaged").write_text(path.stem)
@@ -94,13 +94,13 @@ def files(draw: Draw, folder: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training ends where it would read its data: after all checks, with a network built on trial."""
+    """Stop a training before it reads data, after all checks and a trial build of the network."""
     monkeypatch.setattr(run, "_train", lambda *_: 0.5)
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The files of docs/extending.md, with more of one's own."""
+    """The files of docs/extending.md, and additional ones."""
     folder = tmp_path_factory.mktemp("lab")
     for name, text in {**FILES, **MINE}.items():
         (folder / "lab" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def trains(place: Path, *words: str) -> str:
-    """What ``mfer train`` prints, with its runs beside the input."""
+    """Return the output of ``mfer train``, with its runs next to the input."""
     return command_line("train", *words, f"paths.runs={place.parent / 'out' / 'runs'}")
 
 
@@ -130,7 +130,7 @@ def of_commands(folder: Path) -> Kind:
 
 
 def of_files(lab: Path) -> Kind:
-    """YAML files of the user's, and of a plugin's, as a kind of input: all are named by each command."""
+    """YAML files of the user and of a plugin as a kind of input; each command uses all of them."""
     few = ("attention.kernel_size=3", "preprocess.size=32", "dataset.size=32", "evaluation.embedding_points=0")
 
     def read(place: Path) -> str:
@@ -149,30 +149,28 @@ def of_files(lab: Path) -> Kind:
     return Kind(lab, files, read, planted="mfer_lightning.commands.train:launch")
 
 
-def test_options_are_taken_or_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_damaged_options_are_accepted_or_rejected(tmp_path: Path) -> None:
     (tmp_path / "damaged").mkdir()
     survives(of_commands(tmp_path), tmp_path / "damaged", 8)
 
 
-def test_files_are_taken_or_refused_in_a_sentence(lab: Path, tmp_path: Path) -> None:
+def test_damaged_files_are_accepted_or_rejected(lab: Path, tmp_path: Path) -> None:
     survives(of_files(lab), tmp_path, 3)
 
 
 @pytest.mark.slow
-def test_many_options_are_taken_or_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_many_damaged_options_are_accepted_or_rejected(tmp_path: Path) -> None:
     (tmp_path / "damaged").mkdir()
     survives(of_commands(tmp_path), tmp_path / "damaged", SLOW)
 
 
 @pytest.mark.slow
-def test_many_files_are_taken_or_refused_in_a_sentence(lab: Path, tmp_path: Path) -> None:
+def test_many_damaged_files_are_accepted_or_rejected(lab: Path, tmp_path: Path) -> None:
     survives(of_files(lab), tmp_path, SLOW)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_harness_finds_a_fault_that_was_planted(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_harness_detects_a_planted_fault(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "damaged").mkdir()
     kind: Any = of_commands(tmp_path)
     assert found(kind, fault, tmp_path / "damaged", monkeypatch)

@@ -1,4 +1,4 @@
-"""What campaigns have found, each as a small fixed case."""
+"""Regression tests for faults found by campaigns."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from mfer_lightning.reporting.study.runs import open_runs
 from mfer_lightning.training.checks.names import check_names
 
 
-def test_a_description_in_the_place_of_class_names_is_not_quoted_whole() -> None:
+def test_invalid_class_names_are_not_quoted_in_full() -> None:
     with pytest.raises(UserError, match="its class names are") as refusal:
         check_class_names([{"network": ["x"] * 2_000}], Path("model.ckpt"))
     assert len(str(refusal.value)) < 500
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
-def test_a_damaged_avif_picture_is_refused_by_every_reader(tmp_path: Path) -> None:
+def test_damaged_avif_image_is_rejected_by_every_reader(tmp_path: Path) -> None:
     path = tmp_path / "face.avif"
     Image.new("RGB", (40, 40), "red").save(path)
     content = path.read_bytes()
@@ -47,7 +47,7 @@ def test_a_damaged_avif_picture_is_refused_by_every_reader(tmp_path: Path) -> No
     assert read_photo(path).status == UNREADABLE
 
 
-def test_an_annotation_whose_header_is_no_python_is_refused(tmp_path: Path) -> None:
+def test_npy_annotation_with_an_invalid_header_is_rejected(tmp_path: Path) -> None:
     write_affectnet_npy(tmp_path, train=16, val=8)
     path = tmp_path / "train_set" / "annotations" / "3_exp.npy"
     content = path.read_bytes()
@@ -56,7 +56,7 @@ def test_an_annotation_whose_header_is_no_python_is_refused(tmp_path: Path) -> N
         AffectNetDataModule(root=tmp_path, cache="none").setup("predict")
 
 
-def test_a_refusal_writes_out_what_moves_a_cursor_and_cuts_off_endless_words() -> None:
+def test_error_messages_escape_control_characters_and_shorten_long_words() -> None:
     assert str(UserError("x\x1b[2J\x8e.png\nis no picture")) == "x\\x1b[2J\\x8e.png\nis no picture"
     assert len(str(UserError(f"{'ab' * 3_000} is no emotion"))) < 250
 
@@ -69,7 +69,7 @@ def test_a_refusal_writes_out_what_moves_a_cursor_and_cuts_off_endless_words() -
         ("name: mine\nclassification: null\n", "loss.classification=None: a loss classifies"),
     ],
 )
-def test_a_yaml_file_with_a_mistake_is_refused_by_its_name_and_line(tmp_path: Path, text: str, said: str) -> None:
+def test_invalid_yaml_file_is_rejected_by_name_and_line(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "loss").mkdir()
     (tmp_path / "loss" / "mine.yaml").write_text(text)
     with pytest.raises(UserError, match=said):
@@ -78,12 +78,12 @@ def test_a_yaml_file_with_a_mistake_is_refused_by_its_name_and_line(tmp_path: Pa
 
 
 @pytest.mark.parametrize("node", [{}, {"name": False}, {"name": None}, {"name": ""}])
-def test_a_dataset_without_a_name_is_refused(node: dict[str, object]) -> None:
+def test_dataset_without_a_name_is_rejected(node: dict[str, object]) -> None:
     with pytest.raises(UserError, match="every choice needs a name"):
         check_names({"dataset": node})
 
 
-def test_a_features_file_whose_members_are_no_arrays_is_left_aside(tmp_path: Path) -> None:
+def test_features_file_with_invalid_members_is_ignored(tmp_path: Path) -> None:
     folder = write_run(tmp_path, n=42)
     with zipfile.ZipFile(folder / "features_test.npz", "w") as file:
         file.writestr("feature", b"no array")
@@ -93,7 +93,7 @@ def test_a_features_file_whose_members_are_no_arrays_is_left_aside(tmp_path: Pat
 
 
 @pytest.mark.parametrize("value", ["0.5", [0.5], 1.5, 10**400])
-def test_a_result_whose_figures_are_none_is_left_out(tmp_path: Path, value: object) -> None:
+def test_result_with_invalid_metrics_is_skipped(tmp_path: Path, value: object) -> None:
     folder = write_run(tmp_path, n=42)
     result = json.loads((folder / "result.json").read_text())
     name = result["class_names"][0]
@@ -102,7 +102,7 @@ def test_a_result_whose_figures_are_none_is_left_out(tmp_path: Path, value: obje
     assert f"per_class.{name}.recall is" in find_results([tmp_path]).left_out[0].reason
 
 
-def test_the_backbone_that_fits_is_found_in_no_time_after_the_first_file() -> None:
+def test_matching_backbone_is_found_quickly_after_the_first_file() -> None:
     nearest_backbone({"x": torch.zeros(1)})
     started = time.process_time()
     nearest_backbone({"x": torch.zeros(1)})

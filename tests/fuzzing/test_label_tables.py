@@ -1,4 +1,4 @@
-"""Damaged label files of every dataset: faces that exist with labels that are classes, or one sentence."""
+"""Damaged label files of every dataset give existing faces with valid labels or one error message."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Tree:
     """A small dataset.
 
     Args:
-        write: writes it into a folder.
-        module: reads it.
-        files: patterns of the files that are damaged.
-        separator: of their cells.
-        corrected: whether there are lists of corrections.
+        write: writes it to a folder.
+        module: datamodule that reads it.
+        files: patterns of the files to damage.
+        separator: separator of their cells.
+        corrected: whether there are correction lists.
     """
 
     write: Callable[[Path], Any]
@@ -57,7 +57,7 @@ class Tree:
 
 
 def _corrected(root: Path) -> None:
-    """A table of images with a list of corrections and one of faces to leave out."""
+    """A table of images with a correction list and a list of faces to exclude."""
     layouts.write_table(root, _TABLE)
     (root / "lists").mkdir()
     (root / "lists" / "relabel.csv").write_text(
@@ -155,7 +155,7 @@ def _other(index: FaceIndex) -> FaceIndex:
 
 
 def check(index: FaceIndex) -> str:
-    """What is wrong with the faces that were read."""
+    """Return what is wrong with the faces that were read."""
     if len(index.path) == 0:
         return "no faces without a word"
     if index.votes is None and not ((index.label >= 0) & (index.label < len(index.class_names))).all():
@@ -173,7 +173,7 @@ def check(index: FaceIndex) -> str:
 
 @pytest.mark.parametrize("count", [QUICK_EACH, pytest.param(SLOW, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", TREES)
-def test_damaged_label_files_are_read_right_or_refused_in_a_sentence(name: str, tmp_path: Path, count: int) -> None:
+def test_damaged_label_files_are_read_correctly_or_rejected(name: str, tmp_path: Path, count: int) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "damaged").mkdir()
     survives(kind_of(name, tmp_path / "whole"), tmp_path / "damaged", count)
@@ -188,7 +188,7 @@ def test_damaged_label_files_are_read_right_or_refused_in_a_sentence(name: str, 
     ],
 )
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_harness_finds_a_fault_that_was_planted(
+def test_harness_detects_a_planted_fault(
     name: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "whole").mkdir()

@@ -1,4 +1,4 @@
-"""Damaged ONNX exports: the model's own numbers, or one sentence."""
+"""Damaged ONNX exports give the correct numbers or one error message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOTES, _DIGEST = "mfer_lightning", "mfer_lightning.sha256"
 
 
 class OnnxFile:
-    """The damages of an ONNX file; remembers whether the last one left the checksum out."""
+    """Damage an ONNX file; remember whether the last damage removed its checksum."""
 
     def __init__(self, folder: Path) -> None:
         self.content = (folder / "model.onnx").read_bytes()
@@ -46,7 +46,7 @@ class OnnxFile:
 
 
 def damage_graph(draw: Draw, graph: Any) -> None:
-    """Change a node, a weight, or what goes in and out."""
+    """Change a node, a weight, an input or an output."""
     what = draw(
         st.sampled_from(("operator", "input", "output", "drop", "copy", "dims", "data", "interface", "attribute"))
     )
@@ -94,12 +94,12 @@ def _other(model: Any) -> Any:
 
 
 @COUNTS
-def test_a_damaged_onnx_file_is_read_right_or_refused_in_a_sentence(kind: Kind, tmp_path: Path, count: int) -> None:
+def test_damaged_onnx_file_is_read_correctly_or_rejected(kind: Kind, tmp_path: Path, count: int) -> None:
     survives(kind, tmp_path, count)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_harness_finds_a_fault_that_was_planted(
+def test_harness_detects_a_planted_fault(
     kind: Kind, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert found(kind, fault, tmp_path, monkeypatch)

@@ -1,4 +1,4 @@
-"""Damaged pictures of every ending: pixels, or one sentence, from each of the three readers."""
+"""Damaged images of every format give pixels or one error message from each of the three readers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _as(**options: Any) -> Callable[[Path], None]:
     return lambda path: _smooth().save(path, **options)
 
 
-#: Name -> what writes it.
+#: Name -> function that writes the image.
 PICTURES: dict[str, Callable[[Path], None]] = {
     "plain.jpg": _as(),
     "turned.jpg": _turned,
@@ -87,7 +87,7 @@ def damage(draw: Draw, path: Path) -> None:
 
 
 def read(path: Path) -> list[np.ndarray]:
-    """Read a picture as training, prediction and ONNX models do; what all refuse is refused."""
+    """Read an image with the readers of training, prediction and ONNX models; reject it if all of them do."""
     found, refusals = [], []
     for reader in (decode.decode, photo, read_faces.read_face):
         try:
@@ -100,7 +100,7 @@ def read(path: Path) -> list[np.ndarray]:
 
 
 def photo(path: Path) -> np.ndarray:
-    """Read a picture as ``mfer predict`` does; its row of results says why it cannot be read."""
+    """Read an image like ``mfer predict``, whose result row explains why it cannot be read."""
     picture = photos.read_photo(path)
     if picture.status != OK or picture.image is None:
         raise UserError(f"{picture.path}: {picture.message}")
@@ -108,19 +108,19 @@ def photo(path: Path) -> np.ndarray:
 
 
 def check(found: list[np.ndarray]) -> str:
-    """What is wrong with pixels."""
+    """Return what is wrong with the pixels."""
     odd = [(x.dtype, x.shape) for x in found if x.dtype != np.uint8 or x.ndim != 3 or x.shape[2] != 3 or x.size == 0]
     return f"no picture: {odd}" if odd else ""
 
 
 def kind_of(name: str, folder: Path, planted: str = "") -> Kind:
-    """One picture as a kind of input."""
+    """One image as a kind of input."""
     PICTURES[name](folder / name)
     return Kind(folder / name, damage, read, check, planted, _other)
 
 
 def _other(found: Any) -> Any:
-    """No picture, where it is one."""
+    """Return an invalid image."""
     if isinstance(found, photos.Picture):
         return photos.of_image(np.zeros((4, 4, 1)))
     return found[:, :, :1].astype(float)
@@ -130,7 +130,7 @@ def _other(found: Any) -> Any:
     ("name", "count"),
     [*((name, QUICK_EACH) for name in QUICK), *(pytest.param(n, SLOW, marks=pytest.mark.slow) for n in PICTURES)],
 )
-def test_a_damaged_picture_is_read_or_refused_in_a_sentence(name: str, count: int, tmp_path: Path) -> None:
+def test_damaged_image_is_read_or_rejected(name: str, count: int, tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "damaged").mkdir()
     survives(kind_of(name, tmp_path / "whole"), tmp_path / "damaged", count)
@@ -138,7 +138,7 @@ def test_a_damaged_picture_is_read_or_refused_in_a_sentence(name: str, count: in
 
 @pytest.mark.parametrize("reader", [decode.decode, photos.read_photo, read_faces.read_face])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_harness_finds_a_fault_that_was_planted(
+def test_harness_detects_a_planted_fault(
     reader: Any, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "whole").mkdir()

@@ -1,4 +1,4 @@
-"""Damaged run folders, archives and plans handed to ``mfer report``: the other runs' numbers, and a sentence."""
+"""``mfer report`` with damaged run folders, archives or plans keeps the other runs and explains what it skips."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Numbers = dict[str, tuple[str, str]]
 
 
 def write_study(folder: Path) -> Path:
-    """Four runs with digests of their predictions, and a plan beside them."""
+    """Four runs with digests of their predictions, and a plan."""
     for loss in ("ce", "dsf"):
         for seed in range(2):
             run = write_run(folder / "runs", loss, "none", seed, n=42, track_test=loss == "ce")
@@ -48,7 +48,7 @@ def write_study(folder: Path) -> Path:
 
 
 class Study:
-    """The damages of a study; remembers which run was damaged, and whether a digest tells."""
+    """Damage a study; remember which run was damaged, and whether a digest reveals it."""
 
     def __init__(self) -> None:
         self.run, self.tells = "", False
@@ -98,7 +98,7 @@ class Study:
 
 
 def _with_member(draw: Draw, content: bytes, what: str) -> bytes:
-    """Change the index of an archive, or a column of its faces, with checksums that are right."""
+    """Change the index of an archive or a column of its faces, with matching checksums."""
     import zipfile
 
     with zipfile.ZipFile(io.BytesIO(content)) as old:
@@ -128,20 +128,20 @@ def _with_member(draw: Draw, content: bytes, what: str) -> bytes:
 
 
 def numbers_of(folder: Path) -> Numbers:
-    """Run -> the two accuracies that the report's table gives it."""
+    """Run -> its two accuracies in the table of the report."""
     with (folder / "report" / "tables" / "runs.csv").open(encoding="utf-8", newline="") as file:
         return {row["folder"]: (row["accuracy"], row["mean_class_accuracy"]) for row in csv.DictReader(file)}
 
 
 def by_command(folder: Path, *words: str) -> Numbers:
-    """Report as the command line does, with blank figures."""
+    """Write a report on the command line, with blank figures."""
     with blank_drawings():
         command_line("report", *words, f"output={folder.parent / 'out' / 'report'}", "embedding=none")
     return numbers_of(folder.parent / "out")
 
 
 def in_python(folder: Path, *words: str) -> Numbers:
-    """Report without drawing anything: what takes most of the time."""
+    """Write a report without figures, which take most of the time."""
     plan = next((word.partition("=")[2] for word in words if word.startswith("contrasts=")), None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SectionPanels, "picture", lambda *_, **__: Picture("x.png", "<svg></svg>", "x"))
@@ -182,7 +182,7 @@ def kind_of(what: str, folder: Path, read: Reader) -> Kind:
 
 
 def _other(found: Any) -> Any:
-    """Results that say something else."""
+    """Return changed results."""
     for stored in found.results:
         stored.result["metrics"]["accuracy"] = 0.123
     return found
@@ -196,18 +196,18 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize(("what", "count"), [("runs", 8), ("archive", 4), ("plan", 4)])
-def test_what_is_damaged_is_left_out_or_refused(what: str, count: int, places: tuple[Path, Path]) -> None:
+def test_damaged_input_is_skipped_or_rejected(what: str, count: int, places: tuple[Path, Path]) -> None:
     survives(kind_of(what, places[0], in_python), places[1], count)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["runs", "archive", "plan"])
-def test_the_command_leaves_out_or_refuses_what_is_damaged(what: str, places: tuple[Path, Path]) -> None:
+def test_command_skips_or_rejects_damaged_input(what: str, places: tuple[Path, Path]) -> None:
     survives(kind_of(what, places[0], by_command), places[1], SLOW)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_harness_finds_a_fault_that_was_planted(
+def test_harness_detects_a_planted_fault(
     fault: str, places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert found(kind_of("runs", places[0], in_python), fault, places[1], monkeypatch)

@@ -1,4 +1,4 @@
-"""Damaged exports in the Hugging Face layout: the model's own numbers, or one sentence."""
+"""Damaged exports in the Hugging Face layout give the correct numbers or one error message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 
 def damage(draw: Draw, folder: Path) -> None:
-    """Change the weights' bytes or header, or the description's bytes or values: one file at a time."""
+    """Change the bytes or header of the weights, or the bytes or values of the description: one file at a time."""
     weights, config = folder / "model.safetensors", folder / "config.json"
     content = weights.read_bytes()
     length = int.from_bytes(content[:8], "little")
@@ -36,13 +36,13 @@ def damage(draw: Draw, folder: Path) -> None:
 
 
 def _without_digest(config: Path) -> None:
-    """Exports of earlier versions have none, so that nothing but the reader of the header is in the way."""
+    """Remove the checksum, as in exports of earlier versions: only the header parser can reject the file."""
     values = json.loads(config.read_text())
     config.write_text(json.dumps({k: v for k, v in values.items() if k != "sha256"}))
 
 
 def tensors(said: Said) -> dict[str, torch.Tensor]:
-    """The weights of a model."""
+    """Return the weights of a model."""
     return {name: value.clone() for name, value in said.model.classifier.model.network.state_dict().items()}
 
 
@@ -67,19 +67,19 @@ def _other(model: Any) -> Any:
 
 
 @COUNTS
-def test_a_damaged_export_is_read_right_or_refused_in_a_sentence(kind: Kind, tmp_path: Path, count: int) -> None:
+def test_damaged_export_is_read_correctly_or_rejected(kind: Kind, tmp_path: Path, count: int) -> None:
     survives(kind, tmp_path, count)
 
 
 @pytest.mark.parametrize(
     "fault", [pytest.param(fault, marks=pytest.mark.slow if fault == "numbers" else []) for fault in FAULTS]
 )
-def test_the_harness_finds_a_fault_that_was_planted(
+def test_harness_detects_a_planted_fault(
     kind: Kind, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert found(kind, fault, tmp_path, monkeypatch)
 
 
-def test_two_faces_are_not_alike() -> None:
+def test_two_faces_have_different_probabilities() -> None:
     first, second = faces()
     assert (first != second).any()

@@ -1,4 +1,4 @@
-"""Damaged videos of every container that OpenCV writes: frames, and a sentence where they end too early."""
+"""Damaged videos in every container that OpenCV writes give frames, and a message if they end early."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfer_lightning.inference.media import video
 from mfer_lightning.inference.media.photos import Picture
 
 FRAMES = 12
-#: Ending -> codec.
+#: File extension -> codec.
 VIDEOS = {
     **dict.fromkeys(("mp4", "mov", "mkv", "3gp", "mts"), "mp4v"),
     **{"avi": "MJPG", "webm": "VP80", "wmv": "WMV2", "m4v": "XVID"},
@@ -31,7 +31,7 @@ def damage(draw: Draw, path: Path) -> None:
 
 
 def read(path: Path) -> list[Picture]:
-    """Read all frames; a video without any is refused by what its row of results says."""
+    """Read all frames; reject a video without frames with the message of its result row."""
     frames = video.Frames(path)
     pictures = list(frames)
     if not pictures:
@@ -40,8 +40,8 @@ def read(path: Path) -> list[Picture]:
 
 
 def check(pictures: list[Picture]) -> str:
-    """What is wrong with frames."""
-    if len(pictures) > 200 * FRAMES:  # a damage repeats a piece up to three times fifty times
+    """Return what is wrong with the frames."""
+    if len(pictures) > 200 * FRAMES:  # damage repeats a part up to three times fifty times
         return f"{len(pictures)} frames of {FRAMES}"
     images = [picture.image for picture in pictures]
     if any(image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 for image in images):
@@ -63,7 +63,7 @@ def kind_of(ending: str, folder: Path) -> Kind:
 
 
 class _Endless:
-    """A capture that gives many more frames than there are."""
+    """Return a capture with many more frames than the file has."""
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self.get, self.release, self.isOpened = capture.get, capture.release, lambda: True
@@ -77,16 +77,14 @@ class _Endless:
     ("ending", "count"),
     [*((name, QUICK_EACH) for name in QUICK), *(pytest.param(n, SLOW, marks=pytest.mark.slow) for n in VIDEOS)],
 )
-def test_a_damaged_video_is_read_or_refused_in_a_sentence(ending: str, count: int, tmp_path: Path) -> None:
+def test_damaged_video_is_read_or_rejected(ending: str, count: int, tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "damaged").mkdir()
     survives(kind_of(ending, tmp_path / "whole"), tmp_path / "damaged", count)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_harness_finds_a_fault_that_was_planted(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_harness_detects_a_planted_fault(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "damaged").mkdir()
     assert found(kind_of("avi", tmp_path / "whole"), fault, tmp_path / "damaged", monkeypatch)

@@ -1,4 +1,4 @@
-"""Damaged weight files of every layout: the file's own numbers, or one sentence and an unchanged network."""
+"""Damaged weight files of every layout are loaded correctly, or give one error message and leave the network alone."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from torch import Tensor
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import Network, load_weights
 
-#: All layouts together are one kind of input: a few damages each in the quick tests.
+#: All layouts together are one kind of input, with a few examples each in the quick tests.
 QUICK_EACH = 4
-#: Layouts of the quick tests: a reader, a wrapper or a format of their own each.
+#: Layouts of the quick tests: each has its own reader, wrapper or format.
 QUICK_LAYOUTS = (
     "own checkpoint",
     "own safetensors",
@@ -30,13 +30,13 @@ QUICK_LAYOUTS = (
     "released MFER",
     "before torch 1.6",
 )
-#: What a safetensors file can hold.
+#: Data types of safetensors files.
 _DENSE = tuple(w for w in ODD_WEIGHTS if isinstance(w, Tensor) and w.numel() < 99 and w.device.type == "cpu")
 _PLAIN = tuple(w for w in _DENSE if w.layout is torch.strided)
 
 
 class WeightFile:
-    """The damages of one layout's file; remembers whether the last one left its checksums as they were."""
+    """Damage the file of one layout; remember whether the last damage kept its checksums."""
 
     def __init__(self, layout: LayoutFile, state: dict[str, Tensor], path: Path) -> None:
         self.layout, self.state, self.content = layout, state, path.read_bytes()
@@ -69,13 +69,13 @@ class WeightFile:
 
 @cache
 def built(name: str) -> tuple[Network, dict[str, Tensor]]:
-    """The network of a layout and its weights before anything is loaded."""
+    """Return the network of a layout and its weights before loading."""
     network = LAYOUTS[name].build()
     return network, {key: value.clone() for key, value in network.state_dict().items()}
 
 
 def reader(name: str) -> Callable[[Path], dict[str, Tensor]]:
-    """Make a function that loads a file into the layout's network, and returns the network's weights."""
+    """Make a function that loads a file into the network of a layout, and returns the weights of the network."""
 
     def read(path: Path) -> dict[str, Tensor]:
         network, before = built(name)
@@ -120,7 +120,7 @@ def _other(state: dict[str, Any]) -> dict[str, Any]:
         *(pytest.param(n, SLOW, marks=pytest.mark.slow) for n in LAYOUTS),
     ],
 )
-def test_a_damaged_file_is_read_right_or_refused_in_a_sentence(name: str, tmp_path: Path, count: int) -> None:
+def test_damaged_file_is_read_correctly_or_rejected(name: str, tmp_path: Path, count: int) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "damaged").mkdir()
     survives(kind_of(name, tmp_path / "whole"), tmp_path / "damaged", count)
@@ -128,7 +128,7 @@ def test_a_damaged_file_is_read_right_or_refused_in_a_sentence(name: str, tmp_pa
 
 @pytest.mark.parametrize("name", ["own checkpoint", pytest.param("AdaFace", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_harness_finds_a_fault_that_was_planted(
+def test_harness_detects_a_planted_fault(
     name: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "whole").mkdir()

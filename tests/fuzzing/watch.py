@@ -1,4 +1,4 @@
-"""See what a call does outside: the files that it writes, the programs that it starts, the machines that it asks."""
+"""Record the side effects of a call: files written, programs started and network connections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-#: Audit events of changes to files -> which arguments are paths.
+#: Audit events of file changes -> positions of the path arguments.
 _CHANGES = {
     **dict.fromkeys(("os.mkdir", "os.remove", "os.rmdir", "os.truncate"), (0,)),
     **dict.fromkeys(("os.rename", "os.link", "os.symlink"), (0, 1)),
@@ -18,7 +18,7 @@ _CHANGES = {
 _OUTSIDE = frozenset(
     ["subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "socket.connect", "socket.getaddrinfo"]
 )
-#: Python's own compiled modules, and what is no file.
+#: Compiled Python modules, and paths that are not files.
 _HARMLESS = (".pyc", "/dev/null", "/dev/tty")
 
 _seen: list[str] | None = None
@@ -33,10 +33,10 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         if isinstance(flags, int) and flags & _WRITING:
             _note("wrote", path)
     elif event in _CHANGES:
-        inside = arguments[-1] not in (-1, None) and event != "os.truncate"  # relative to a folder that is open
+        inside = arguments[-1] not in (-1, None) and event != "os.truncate"  # relative to an open folder
         for number in _CHANGES[event]:
             if isinstance(arguments[number], int):
-                continue  # an open file by its number
+                continue  # an open file descriptor
             path = Path(os.fsdecode(arguments[number]))
             made = event == "os.mkdir" and path.is_dir()  # exists already
             if not made and (not inside or path.is_absolute()):
@@ -48,7 +48,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _note(what: str, path: Any) -> None:
     if not isinstance(path, (str, bytes, os.PathLike)):
-        return  # an open file by its number
+        return  # an open file descriptor
     name = os.path.realpath(os.fsdecode(path))
     harmless = name.endswith(_HARMLESS) or "__pycache__" in name or ".pyc." in name
     if not harmless and not any(name == place or name.startswith(f"{place}{os.sep}") for place in _allowed):
@@ -56,20 +56,20 @@ def _note(what: str, path: Any) -> None:
         _seen.append(f"{what} {name}")
 
 
-sys.addaudithook(_hook)  # for the life of the process: idle unless something is watched
+sys.addaudithook(_hook)  # stays installed in the process; idle unless something is watched
 
 
 @contextmanager
 def watched(allowed: Sequence[Path]) -> Iterator[list[str]]:
-    """Collect, within the block, what Python does outside of the allowed folders.
+    """Collect what Python does outside the allowed folders within the block.
 
     Args:
-        allowed: folders that may be written to.
+        allowed: writable folders.
 
     Yields:
-        A list that fills with a line for each file written, moved or removed, program started, and connection.
+        A list with one line per file written, moved or removed, program started, and connection opened.
     """
-    global _seen, _allowed  # an audit hook has no other state
+    global _seen, _allowed  # an audit hook cannot have other state
     found: list[str] = []
     _seen, _allowed = found, tuple(os.path.realpath(place) for place in allowed)
     try:
@@ -79,5 +79,5 @@ def watched(allowed: Sequence[Path]) -> Iterator[list[str]]:
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """List the files below a folder with size and time, to see what compiled code has written."""
+    """List the files below a folder with size and time, to detect files written by compiled code."""
     return {str(f): (s.st_size, s.st_mtime_ns) for f in folder.rglob("*") if (s := f.lstat()) and not f.is_dir()}

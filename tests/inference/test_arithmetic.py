@@ -15,7 +15,7 @@ from mfer_lightning.inference.model import read_model, usual_batch
 CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
 
 
-def test_auto_is_bfloat16_on_a_gpu_that_has_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_bfloat16_only_on_gpus_that_support_it(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda:1")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: not including_emulation)
     assert (choose_precision("auto", cpu), choose_precision("auto", cuda)) == ("32-true", "bf16-mixed")
@@ -25,12 +25,12 @@ def test_auto_is_bfloat16_on_a_gpu_that_has_it_alone(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("said", "name"), [*SPELLINGS.items(), *((name, name) for name in TYPES)])
-def test_a_precision_has_several_spellings_and_one_name(said: str, name: str) -> None:
+def test_precision_aliases_map_to_one_name(said: str, name: str) -> None:
     assert check_precision(said) == name
 
 
 @pytest.mark.parametrize("device", ["cpu", CUDA])
-def test_weights_of_products_are_converted_and_nothing_else(forms: Forms, device: str) -> None:
+def test_only_weights_of_matrix_products_are_converted(forms: Forms, device: str) -> None:
     model = set_precision(read_model(forms.checkpoint, device), "bf16-mixed")
     kinds = {type(m).__name__: m.weight.dtype for m in model.network.modules() if hasattr(m, "weight")}
     assert kinds["Linear"] == torch.bfloat16
@@ -41,7 +41,7 @@ def test_weights_of_products_are_converted_and_nothing_else(forms: Forms, device
 
 
 @pytest.mark.parametrize("device", ["cpu", CUDA])
-def test_converted_weights_give_what_autocast_gives(forms: Forms, faces: np.ndarray, device: str) -> None:
+def test_converted_weights_match_autocast(forms: Forms, faces: np.ndarray, device: str) -> None:
     batch = torch.from_numpy(faces.transpose(0, 3, 1, 2).copy()).to(device)
     plain = read_model(forms.checkpoint, device)
     pixels = plain.preprocess(batch).contiguous(memory_format=torch.channels_last)
@@ -51,14 +51,14 @@ def test_converted_weights_give_what_autocast_gives(forms: Forms, faces: np.ndar
     assert torch.equal(found, wanted) if device == "cpu" else torch.allclose(found, wanted, atol=1e-2)
 
 
-def test_a_gpu_gets_larger_batches(forms: Forms) -> None:
+def test_gpu_uses_larger_batches(forms: Forms) -> None:
     assert load_model(forms.checkpoint, "cpu").batch_size == usual_batch(torch.device("cpu")) == 64
     assert load_model(forms.checkpoint, "cpu", batch_size=7).batch_size == 7
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, True])
 @pytest.mark.parametrize("form", ["checkpoint", "onnx"])
-def test_batches_without_a_face_are_refused(forms: Forms, form: str, batch_size: int) -> None:
+def test_invalid_batch_size_raises_value_error(forms: Forms, form: str, batch_size: int) -> None:
     with pytest.raises(ValueError, match=rf"`batch_size` to be an integer >= 1, but got {batch_size}"):
         load_model(getattr(forms, form), "cpu", batch_size=batch_size)
     assert usual_batch(torch.device("cuda")) == 256

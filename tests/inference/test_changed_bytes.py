@@ -72,7 +72,7 @@ def places(path: Path) -> list[range]:
 
 
 @pytest.mark.parametrize("form", ["checkpoint", "safetensors", "onnx"])
-def test_forty_of_forty_flipped_bits_are_refused(forms: Forms, tmp_path: Path, form: str) -> None:
+def test_forty_of_forty_flipped_bits_are_rejected(forms: Forms, tmp_path: Path, form: str) -> None:
     source: Path = getattr(forms, form)
     copy = tmp_path / source.name
     shutil.copytree(source, copy) if source.is_dir() else shutil.copy(source, copy)
@@ -90,7 +90,7 @@ def test_forty_of_forty_flipped_bits_are_refused(forms: Forms, tmp_path: Path, f
 
 
 @pytest.mark.parametrize("form", ["checkpoint", "safetensors", "onnx"])
-def test_without_verification_a_changed_weight_is_loaded_as_it_is(forms: Forms, tmp_path: Path, form: str) -> None:
+def test_modified_weight_loads_without_verification(forms: Forms, tmp_path: Path, form: str) -> None:
     source: Path = getattr(forms, form)
     copy = tmp_path / source.name
     shutil.copytree(source, copy) if source.is_dir() else shutil.copy(source, copy)
@@ -101,7 +101,7 @@ def test_without_verification_a_changed_weight_is_loaded_as_it_is(forms: Forms, 
     assert load_model(copy, "cpu", verify=False).class_names == forms.model.class_names
 
 
-def test_a_changed_graph_or_description_of_an_onnx_file_is_refused(forms: Forms, tmp_path: Path) -> None:
+def test_modified_onnx_graph_or_description_is_rejected(forms: Forms, tmp_path: Path) -> None:
     copy = Path(shutil.copy(forms.onnx / "model.onnx", tmp_path / "model.onnx"))
     whole = copy.read_bytes()
     at = whole.index(b'"fear"')
@@ -110,7 +110,7 @@ def test_a_changed_graph_or_description_of_an_onnx_file_is_refused(forms: Forms,
         OnnxModel(copy)
 
 
-def test_what_is_not_read_is_not_checked(forms: Forms, tmp_path: Path) -> None:
+def test_optimizer_state_is_not_verified(forms: Forms, tmp_path: Path) -> None:
     """Loading a model reads the network's weights, and takes no time for the optimiser's state."""
     content = torch.load(forms.checkpoint, weights_only=True)
     content["optimizer_states"] = [{"exp_avg": torch.arange(1000.0)}]
@@ -123,7 +123,7 @@ def test_what_is_not_read_is_not_checked(forms: Forms, tmp_path: Path) -> None:
         AtomicCheckpointIO().load_checkpoint(path, weights_only=True)  # a resumed training reads everything
 
 
-def test_weights_to_train_from_are_checked_too(forms: Forms, tmp_path: Path) -> None:
+def test_initial_weights_are_verified_too(forms: Forms, tmp_path: Path) -> None:
     path = Path(shutil.copy(forms.checkpoint, tmp_path / "a.ckpt"))
     weights = tmp_path / "weights.pth"
     torch.save(torch.load(path, weights_only=True)["state_dict"], weights)
@@ -140,14 +140,14 @@ def check_permissions(safetensors: Path, onnx: Path, mask: int) -> None:
     assert {stat.S_IMODE(d.stat().st_mode) for d in (safetensors, onnx)} == {0o777 & ~mask}
 
 
-def test_exports_have_the_permissions_that_the_umask_gives(forms: Forms) -> None:
+def test_exports_respect_the_umask(forms: Forms) -> None:
     os.umask(mask := os.umask(0))
     check_permissions(forms.safetensors, forms.onnx, mask)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mask", [0o002, 0o022, 0o077])
-def test_exports_have_the_permissions_that_any_umask_gives(forms: Forms, tmp_path: Path, mask: int) -> None:
+def test_exports_respect_any_umask(forms: Forms, tmp_path: Path, mask: int) -> None:
     from mfer_lightning.inference.export.onnx_file import save_onnx
     from mfer_lightning.inference.export.parity import random_faces
 
@@ -157,7 +157,7 @@ def test_exports_have_the_permissions_that_any_umask_gives(forms: Forms, tmp_pat
     check_permissions(tmp_path / "st", tmp_path / "onnx", mask)
 
 
-def test_exports_of_earlier_versions_have_no_checksum_and_load(forms: Forms, tmp_path: Path) -> None:
+def test_exports_of_earlier_versions_load_without_checksum(forms: Forms, tmp_path: Path) -> None:
     import json
 
     copy = Path(shutil.copytree(forms.safetensors, tmp_path / "st"))
@@ -167,7 +167,7 @@ def test_exports_of_earlier_versions_have_no_checksum_and_load(forms: Forms, tmp
     assert FERModel.from_pretrained(copy, "cpu").class_names == forms.model.class_names
 
 
-def test_a_damaged_onnx_file_prints_nothing(forms: Forms, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_damaged_onnx_file_prints_nothing(forms: Forms, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """ONNX Runtime prints boxes when it cannot load a file; the reason is in our own message."""
     onnx = pytest.importorskip("onnx")
     proto = onnx.load(str(forms.onnx / "model.onnx"))

@@ -15,7 +15,7 @@ from mfer_lightning.inference.model import read_model
 CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
 
 
-def test_auto_compiles_long_work_on_a_gpu_alone(forms: Forms, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_compiles_only_long_gpu_work(forms: Forms, monkeypatch: pytest.MonkeyPatch) -> None:
     model = read_model(forms.checkpoint, "cpu")
     monkeypatch.setattr(compilation, "count_gflops", lambda network, size: 20.5)  # MFER-Base
     assert not compile_model(model, "auto", 256, 10**7)
@@ -26,11 +26,11 @@ def test_auto_compiles_long_work_on_a_gpu_alone(forms: Forms, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("said", [True, "true", False, "False", "auto"])
-def test_the_option_is_read_as_it_is_typed(said: object) -> None:
+def test_compile_option_accepts_all_spellings(said: object) -> None:
     assert check_compile(said) == {"true": True, "false": False}.get(str(said).lower(), "auto")
 
 
-def test_without_a_compiler_the_model_stays_as_it_was(
+def test_missing_compiler_leaves_the_model_unchanged(
     forms: Forms, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -44,7 +44,7 @@ def test_without_a_compiler_the_model_stays_as_it_was(
     assert all(module._compiled_call_impl is None for module in model.network.modules())
 
 
-def test_a_block_that_cannot_be_compiled_gives_way_to_the_plain_one(
+def test_block_that_fails_to_compile_falls_back_to_eager(
     forms: Forms, faces: np.ndarray, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def compile_badly(self: torch.nn.Module, **options: object) -> None:
@@ -62,7 +62,7 @@ def test_a_block_that_cannot_be_compiled_gives_way_to_the_plain_one(
     assert capsys.readouterr().err.count("Warning: torch.compile does not work here") == 1
 
 
-def test_batches_that_are_nearly_full_are_filled_up_and_cut_again(forms: Forms, faces: np.ndarray) -> None:
+def test_nearly_full_batches_are_padded_and_cropped(forms: Forms, faces: np.ndarray) -> None:
     model = read_model(forms.checkpoint, "cpu")
     batch = torch.from_numpy(faces.transpose(0, 3, 1, 2).copy())
     sizes: list[int] = []
@@ -78,7 +78,7 @@ def test_batches_that_are_nearly_full_are_filled_up_and_cut_again(forms: Forms, 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", CUDA])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_a_compiled_model_predicts_what_the_plain_one_predicts(
+def test_compiled_model_matches_the_eager_one(
     forms: Forms, faces: np.ndarray, device: str, precision: str, capsys: pytest.CaptureFixture
 ) -> None:
     crops = list(faces[:13])  # one full batch and a padded one

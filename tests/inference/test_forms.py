@@ -50,7 +50,7 @@ def test_command_line_python_safetensors_and_onnx_give_the_same_probabilities(
         np.testing.assert_allclose(probabilities, expected, atol=1e-4, err_msg=name)
 
 
-def test_a_file_of_an_export_stands_for_the_export(forms: Forms, tmp_path: Path) -> None:
+def test_file_inside_an_export_is_treated_as_the_export(forms: Forms, tmp_path: Path) -> None:
     whole = load_model(forms.safetensors, "cpu").classifier.identity()
     for name in ("model.safetensors", "config.json"):
         assert load_model(forms.safetensors / name, "cpu").classifier.identity() == whole
@@ -60,7 +60,7 @@ def test_a_file_of_an_export_stands_for_the_export(forms: Forms, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)"])
-def test_a_class_name_is_no_formula(name: str, forms: Forms, tmp_path: Path) -> None:
+def test_class_name_that_looks_like_a_formula_is_rejected(name: str, forms: Forms, tmp_path: Path) -> None:
     stored = torch.load(forms.checkpoint, weights_only=True)
     stored["mfer"]["class_names"] = [name, "fear", "anger"]
     torch.save(stored, tmp_path / "x.ckpt")
@@ -68,7 +68,7 @@ def test_a_class_name_is_no_formula(name: str, forms: Forms, tmp_path: Path) -> 
         load_model(tmp_path / "x.ckpt", "cpu")
 
 
-def test_bfloat16_says_nearly_the_same_and_is_another_model(forms: Forms, faces: np.ndarray) -> None:
+def test_bfloat16_is_close_and_has_its_own_identity(forms: Forms, faces: np.ndarray) -> None:
     exact, quick = (load_model(forms.checkpoint, "cpu", precision=p) for p in ("32-true", "bf16-mixed"))
     batch = torch.from_numpy(faces.transpose(0, 3, 1, 2).copy())
     expected, found = (predictor.classifier.model(batch)["logits"] for predictor in (exact, quick))
@@ -78,7 +78,7 @@ def test_bfloat16_says_nearly_the_same_and_is_another_model(forms: Forms, faces:
     assert quick.classifier.identity() != exact.classifier.identity(), "one folder must not hold predictions of both"
 
 
-def test_a_precision_that_cannot_be_had_is_refused(forms: Forms) -> None:
+def test_unsupported_precision_is_rejected(forms: Forms) -> None:
     with pytest.raises(UserError, match=r"precision=half: legal: auto, 32-true, bf16-mixed, 16-mixed"):
         load_model(forms.checkpoint, "cpu", precision="half")
     for kind in (None, torch.bfloat16):  # a mistake that is easily made from Python
@@ -100,7 +100,7 @@ def test_a_precision_that_cannot_be_had_is_refused(forms: Forms) -> None:
         load_model(forms.checkpoint, "cpu", compile="whole")
 
 
-def test_a_checkpoint_s_dataset_builds_no_transform(tmp_path: Path) -> None:
+def test_dataset_of_a_checkpoint_builds_no_augmentation(tmp_path: Path) -> None:
     target = "mfer_lightning.data.datasets.FacsDataModule"
     node = {"_target_": target, "root": "", "train_size": 8, "val_size": 8, "test_size": 8, "size": 32}
     for augment in ({"transforms": [{"name": "ToGray"}]}, {"x": {"_target_": "albumentations.ToGray"}}, "strong"):

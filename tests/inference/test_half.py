@@ -26,7 +26,9 @@ def probabilities(model: FERModel, faces: np.ndarray) -> np.ndarray:
     return model(batch)["logits"].double().softmax(1).numpy()
 
 
-def test_the_file_is_half_as_large_and_answers_alike(forms: Forms, faces: np.ndarray, tmp_path: Path) -> None:
+def test_half_precision_file_is_half_the_size_with_similar_predictions(
+    forms: Forms, faces: np.ndarray, tmp_path: Path
+) -> None:
     written = export(forms.checkpoint, output=tmp_path / "half", half=True, faces=0)
     whole = (forms.safetensors / "model.safetensors").stat().st_size
     assert (written.folder / "model.safetensors").stat().st_size < 0.6 * whole  # names and vectors are not halved
@@ -39,7 +41,7 @@ def test_the_file_is_half_as_large_and_answers_alike(forms: Forms, faces: np.nda
     )
 
 
-def test_what_was_measured_stands_in_the_export_and_on_the_card(forms: Forms, tmp_path: Path) -> None:
+def test_measured_differences_are_in_the_export_and_the_model_card(forms: Forms, tmp_path: Path) -> None:
     written = export(forms.checkpoint, output=tmp_path / "half", half=True, faces=0)
     stored = json.loads((written.folder / "export.json").read_text())
     assert (stored["format"], stored["half"], stored["tolerance"]) == ("safetensors", True, TOLERANCE)
@@ -53,7 +55,7 @@ def test_what_was_measured_stands_in_the_export_and_on_the_card(forms: Forms, tm
 
 @pytest.mark.parametrize("attention", ["ds", "dynamic", "static", "ds_depthwise", "none"])
 @pytest.mark.parametrize("head", ["multiscale", "linear"])
-def test_every_attention_and_head(attention: str, head: str, tmp_path: Path) -> None:
+def test_every_attention_and_head_is_within_tolerance(attention: str, head: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     options = {} if attention in ("none", "dynamic") else {"kernel_size": 3}
     network = MFER(TINY, len(NAMES), attention={"name": attention, **options}, head={"name": head})
@@ -62,7 +64,7 @@ def test_every_attention_and_head(attention: str, head: str, tmp_path: Path) -> 
     assert 0 < found.largest_difference <= TOLERANCE
 
 
-def test_valence_and_arousal_are_compared_as_well(tmp_path: Path) -> None:
+def test_valence_and_arousal_are_compared_too(tmp_path: Path) -> None:
     network = MFER(TINY, len(NAMES), valence_arousal=True)
     (found,) = save_half(
         FERModel(network, Preprocess(size=SIZE), NAMES, {}, tmp_path), tmp_path / "half", [random_faces(SIZE, True)]
@@ -71,7 +73,7 @@ def test_valence_and_arousal_are_compared_as_well(tmp_path: Path) -> None:
     assert found.valence_arousal_difference <= TOLERANCE
 
 
-def test_vectors_and_integers_are_kept() -> None:
+def test_vectors_and_integers_are_not_converted() -> None:
     weights = {
         "matrix": torch.full((2, 2), 1 / 3),
         "scale": torch.full((4,), 1e-6),
@@ -82,7 +84,7 @@ def test_vectors_and_integers_are_kept() -> None:
     assert [found[name].dtype for name in weights] == [torch.float16, torch.float32, torch.float32, torch.int64]
 
 
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_weights_out_of_range_are_rejected(tmp_path: Path) -> None:
     network = tiny_network()
     with torch.no_grad():
         next(p for p in network.parameters() if p.ndim == 4)[0, 0, 0, 0] = 1e5
@@ -92,7 +94,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "half").exists()
 
 
-def test_answers_that_change_too_much_are_refused(
+def test_export_with_large_differences_is_rejected(
     forms: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(half, "TOLERANCE", 1e-9)
@@ -101,7 +103,7 @@ def test_answers_that_change_too_much_are_refused(
     assert not (tmp_path / "half").exists()
 
 
-def test_on_the_command_line(forms: Forms, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_half_precision_on_the_command_line(forms: Forms, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for words, code in ((("half=true",), 0), (("half=true", "format=onnx"), 2)):
         with pytest.raises(SystemExit) as stop:
             main(["export", f"checkpoint={forms.checkpoint}", f"output={tmp_path / str(code)}", "faces=0", *words])
@@ -112,9 +114,7 @@ def test_on_the_command_line(forms: Forms, tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.slow
-def test_a_temperature_in_the_file_divides_the_logits_of_every_form(
-    forms: Forms, faces: np.ndarray, tmp_path: Path
-) -> None:
+def test_stored_temperature_divides_the_logits_in_every_format(forms: Forms, faces: np.ndarray, tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "t.ckpt", tiny_network(), calibration={"temperature": 2.0})
     model = read_model(checkpoint, "cpu")
     batch = torch.from_numpy(faces.transpose(0, 3, 1, 2).copy())
@@ -133,7 +133,7 @@ def test_a_temperature_in_the_file_divides_the_logits_of_every_form(
 @pytest.mark.parametrize(
     "stored", [3, {"temperature": 0}, {"temperature": "hot"}, {"uncertain": 1}, {"uncertain": {"threshold": 1.5}}]
 )
-def test_a_malformed_temperature_is_refused(stored: object, tmp_path: Path) -> None:
+def test_invalid_temperature_is_rejected(stored: object, tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "t.ckpt", tiny_network(), calibration=stored)
     with pytest.raises(UserError, match=r"t\.ckpt cannot be used: Expected `(calibration|temperature|threshold)`"):
         load_model(checkpoint, "cpu")

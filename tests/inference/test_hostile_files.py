@@ -205,7 +205,7 @@ def outcomes(forms: Forms, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_is_refused_in_one_sentence_and_takes_no_memory(name: str, outcomes: dict[str, list]) -> None:
+def test_malicious_file_is_rejected_in_one_sentence_without_using_memory(name: str, outcomes: dict[str, list]) -> None:
     kind, message, memory, seconds = outcomes[name]
     assert kind == "UserError", message
     assert CASES[name][1] in message
@@ -215,14 +215,14 @@ def test_it_is_refused_in_one_sentence_and_takes_no_memory(name: str, outcomes: 
     assert seconds < 60
 
 
-def test_a_picture_of_2_500_000_000_pixels_is_refused_by_its_header(outcomes: dict[str, list]) -> None:
+def test_image_of_2_500_000_000_pixels_is_rejected_by_its_header(outcomes: dict[str, list]) -> None:
     kind, message, memory, _ = outcomes["a picture"]
     assert kind == "UserError", message
     assert "2500000000 pixels" in message
     assert memory < MOST
 
 
-def test_a_network_cannot_compute_tables_larger_than_its_weights_allow() -> None:
+def test_oversized_computed_buffers_are_rejected() -> None:
     # Swin's position indices are not weights: a window of 64 needs few numbers in the file and hundreds of megabytes.
     greedy = {
         "name": "swin_tiny_patch4_window7_224",

@@ -53,9 +53,7 @@ def save(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.mark.parametrize("backbone", [TINY, SWIN], ids=["convnext", "swin, whose buffers no checkpoint holds"])
-def test_a_loaded_model_computes_what_the_network_computed(
-    backbone: dict, save: Callable[..., Path], faces: torch.Tensor
-) -> None:
+def test_loaded_model_matches_the_network(backbone: dict, save: Callable[..., Path], faces: torch.Tensor) -> None:
     network = MFER(backbone, 3).eval()
     model = read_model(save(network), device="cpu")
     expected = network(Preprocess(size=64, mean="half", std="half")(faces))
@@ -73,19 +71,19 @@ def test_flip_averages_a_face_and_its_mirror_image(save: Callable[..., Path], fa
     torch.testing.assert_close(model(faces.flip(-1), views=Views(flip=True))["logits"], expected)
 
 
-def test_shift_averages_a_face_and_four_copies_of_it(save: Callable[..., Path], faces: torch.Tensor) -> None:
+def test_shift_averages_a_face_and_four_shifted_copies(save: Callable[..., Path], faces: torch.Tensor) -> None:
     model, views = read_model(save(MFER(TINY, 3)), device="cpu"), Views(shift=0.05)
     expected = torch.stack([model(view)["logits"] for view in views.of(faces)])
     torch.testing.assert_close(model(faces, views=views)["logits"], expected.mean(0))
     assert (expected[1:] != expected[0]).any(), "the copies are to differ from the face"
 
 
-def test_a_loaded_model_cannot_be_put_into_training_mode(save: Callable[..., Path]) -> None:
+def test_loaded_model_cannot_be_set_to_training_mode(save: Callable[..., Path]) -> None:
     with pytest.raises(UserError, match="weights=<checkpoint>"):
         read_model(save(MFER(TINY, 3)), device="cpu").train()
 
 
-def test_a_run_stands_for_its_selected_checkpoint(save: Callable[..., Path]) -> None:
+def test_run_folder_resolves_to_its_selected_checkpoint(save: Callable[..., Path]) -> None:
     network = MFER(TINY, 3)
     best, last = save(network), save(network, name="last.ckpt")
     run = best.parent.parent
@@ -97,7 +95,7 @@ def test_a_run_stands_for_its_selected_checkpoint(save: Callable[..., Path]) -> 
     assert run_folder(best) == run
 
 
-def test_a_folder_of_runs_is_told_from_a_run(save: Callable[..., Path], tmp_path: Path) -> None:
+def test_folder_of_runs_is_not_a_run(save: Callable[..., Path], tmp_path: Path) -> None:
     save(MFER(TINY, 3), run="facs-ce")
     with pytest.raises(UserError, match="It contains the runs facs-ce"):
         checkpoint_path(tmp_path)
@@ -128,7 +126,7 @@ def test_a_folder_of_runs_is_told_from_a_run(save: Callable[..., Path], tmp_path
         ({"preprocess": {"command": "rm"}}, "has no option 'command'"),
     ],
 )
-def test_a_checkpoint_that_does_not_describe_a_model_is_refused(
+def test_checkpoint_without_model_description_is_rejected(
     changes: dict, message: str, save: Callable[..., Path]
 ) -> None:
     path = save(MFER(TINY, 3), **changes)
@@ -136,14 +134,14 @@ def test_a_checkpoint_that_does_not_describe_a_model_is_refused(
         read_model(path)
 
 
-def test_a_file_cannot_ask_for_more_memory_than_it_brings() -> None:
+def test_checkpoint_cannot_allocate_more_memory_than_its_size() -> None:
     network = MFER(TINY, 3)
     greedy = {**network.config, "backbone": {"name": "convnext_atto", "options": {"dims": [4_000_000] * 4}}}
     with pytest.raises(UserError, match=r"weights do not fit .* and \d+ more"):
         build_model(describe(network, network=greedy), network.state_dict(), Path("greedy.ckpt"))
 
 
-def test_missing_and_foreign_weights_are_named() -> None:
+def test_missing_and_unexpected_weights_are_named() -> None:
     network = MFER(TINY, 3)
     weights = dict(network.state_dict())
     name = next(iter(weights))
@@ -152,6 +150,6 @@ def test_missing_and_foreign_weights_are_named() -> None:
         build_model(describe(network), weights, Path("x.ckpt"))
 
 
-def test_an_unknown_device_is_one_sentence(save: Callable[..., Path]) -> None:
+def test_unknown_device_raises_one_clear_error(save: Callable[..., Path]) -> None:
     with pytest.raises(UserError, match="Try device=cpu"):
         read_model(save(MFER(TINY, 3)), device="tpu9")

@@ -50,7 +50,7 @@ def test_checkpoint_safetensors_and_onnx_give_the_same_probabilities(
     np.testing.assert_allclose(model.embed(faces), feature, atol=1e-4)
 
 
-def test_a_batch_of_one_and_of_sixty_four_agree(forms: Forms, model: OnnxModel, faces: np.ndarray) -> None:
+def test_batches_of_1_and_64_agree(forms: Forms, model: OnnxModel, faces: np.ndarray) -> None:
     many = model.predict(faces[:64], batch_size=64).probabilities
     np.testing.assert_allclose(model.predict(faces[:64], batch_size=1).probabilities, many, atol=1e-5)
     alone = np.concatenate([torch_probabilities(forms.model, faces[i : i + 1]) for i in range(64)])
@@ -58,7 +58,7 @@ def test_a_batch_of_one_and_of_sixty_four_agree(forms: Forms, model: OnnxModel, 
 
 
 @pytest.mark.parametrize("shape", [(17, 17), (64, 64), (65, 64), (112, 112), (230, 90)])
-def test_faces_of_any_size_are_resized_as_the_checkpoint_resizes_them(
+def test_faces_of_any_size_are_resized_like_the_checkpoint(
     shape: tuple[int, int], forms: Forms, model: OnnxModel
 ) -> None:
     faces = np.random.default_rng(0).integers(0, 256, (3, *shape, 3), dtype=np.uint8)
@@ -68,7 +68,7 @@ def test_faces_of_any_size_are_resized_as_the_checkpoint_resizes_them(
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("colour", ["RGB", "BGR", "grey"])
 @pytest.mark.parametrize("shape", [(20, 30), (32, 32), (50, 70)])
-def test_the_graph_prepares_faces_as_preprocess_does(interpolation: str, colour: str, shape: tuple[int, int]) -> None:
+def test_graph_preprocesses_faces_like_preprocess(interpolation: str, colour: str, shape: tuple[int, int]) -> None:
     said = {"grey": True} if colour == "grey" else {"colour": colour}
     preprocess = Preprocess(size=32, interpolation=interpolation, mean="imagenet", std="imagenet", **said)
     network = MFER({"name": "resnet18"}, 2, attention="none", head="linear").eval()
@@ -80,7 +80,7 @@ def test_the_graph_prepares_faces_as_preprocess_does(interpolation: str, colour:
 
 
 @pytest.mark.parametrize("views", [Views(flip=True), Views(shift=0.05), Views(flip=True, shift=0.05)])
-def test_views_are_averaged_as_by_the_checkpoint(
+def test_views_are_averaged_like_the_checkpoint(
     views: Views, forms: Forms, model: OnnxModel, faces: np.ndarray
 ) -> None:
     batch = torch.from_numpy(np.ascontiguousarray(faces[:5].transpose(0, 3, 1, 2)))
@@ -91,7 +91,9 @@ def test_views_are_averaged_as_by_the_checkpoint(
     assert np.abs(found.logits - model.predict(faces[:5], flip=False, shift=0.0).logits).max() > 1e-3
 
 
-def test_files_pillow_images_and_arrays_are_the_same_faces(model: OnnxModel, faces: np.ndarray, tmp_path: Path) -> None:
+def test_files_pillow_images_and_arrays_give_the_same_result(
+    model: OnnxModel, faces: np.ndarray, tmp_path: Path
+) -> None:
     expected = model.predict(faces[:2]).probabilities
     for i in range(2):
         Image.fromarray(faces[i]).save(tmp_path / f"{i}.png")
@@ -119,7 +121,7 @@ def test_faces_of_several_sizes_keep_their_order(model: OnnxModel, faces: np.nda
     np.testing.assert_allclose(model.predict(mixed).probabilities, each, atol=1e-5)
 
 
-def test_the_result_reads_well(model: OnnxModel, faces: np.ndarray) -> None:
+def test_result_has_a_readable_repr(model: OnnxModel, faces: np.ndarray) -> None:
     found = model.predict(faces[:3])
     assert isinstance(found, FacePredictions)
     assert len(found) == 3
@@ -132,7 +134,7 @@ def test_the_result_reads_well(model: OnnxModel, faces: np.ndarray) -> None:
     assert str(many).endswith("... and 10 more")
 
 
-def test_the_file_says_what_it_is(forms: Forms, model: OnnxModel) -> None:
+def test_file_describes_the_model(forms: Forms, model: OnnxModel) -> None:
     import onnx
 
     said = model.description
@@ -148,7 +150,7 @@ def test_the_file_says_what_it_is(forms: Forms, model: OnnxModel) -> None:
     assert b".py" not in proto.SerializeToString()
 
 
-def test_what_predict_asks_of_a_classifier(model: OnnxModel, faces: np.ndarray) -> None:
+def test_predictor_has_the_interface_of_a_classifier(model: OnnxModel, faces: np.ndarray) -> None:
     probabilities, feature = model.classify(faces[:4])
     np.testing.assert_allclose(probabilities, model.predict(faces[:4]).probabilities, atol=1e-6)
     assert feature.shape == (4, 32)
@@ -168,12 +170,12 @@ def test_what_predict_asks_of_a_classifier(model: OnnxModel, faces: np.ndarray) 
         ("nothing.png", UserError, "There is no image"),
     ],
 )
-def test_other_faces_are_refused(faces: object, error: type[Exception], words: str, model: OnnxModel) -> None:
+def test_invalid_faces_are_rejected(faces: object, error: type[Exception], words: str, model: OnnxModel) -> None:
     with pytest.raises(error, match=words):
         model.predict(faces)
 
 
-def test_broken_pictures_are_refused(model: OnnxModel, tmp_path: Path) -> None:
+def test_damaged_images_are_rejected(model: OnnxModel, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
     with pytest.raises(UserError, match="cannot be read as an image"):
         model.predict(tmp_path / "text.jpg")
@@ -188,7 +190,7 @@ def test_broken_pictures_are_refused(model: OnnxModel, tmp_path: Path) -> None:
         model.predict(tmp_path / "wide.png")
 
 
-def test_the_predictor_imports_no_torch(forms: Forms, tmp_path: Path) -> None:
+def test_predictor_does_not_import_torch(forms: Forms, tmp_path: Path) -> None:
     Image.new("RGB", (48, 48), "orange").save(tmp_path / "face.png")
     code = (
         "import sys\n"
@@ -206,7 +208,7 @@ def test_the_predictor_imports_no_torch(forms: Forms, tmp_path: Path) -> None:
     assert loaded == "[]"
 
 
-def test_an_absent_file_is_one_sentence(tmp_path: Path) -> None:
+def test_missing_or_empty_file_raises_one_clear_error(tmp_path: Path) -> None:
     for where in (tmp_path, tmp_path / "x.onnx"):
         with pytest.raises(UserError, match="There is no ONNX file"):
             OnnxModel(where)
@@ -215,7 +217,7 @@ def test_an_absent_file_is_one_sentence(tmp_path: Path) -> None:
         OnnxModel(tmp_path / "empty.onnx")
 
 
-def test_notes_survive_the_way_through_the_file() -> None:
+def test_description_round_trips_through_metadata() -> None:
     said = Description(
         ("a", "b"), "face-evolve-112@1", 112, True, Views(True, 0.02), {"size": 112}, "int8", {"protocol": "x@y"}
     )
@@ -225,7 +227,7 @@ def test_notes_survive_the_way_through_the_file() -> None:
 @pytest.mark.parametrize(
     ("shift", "legal"), [(0, True), (0.02, True), (9.0, False), (float("nan"), False), ("x", False)]
 )
-def test_notes_with_a_shift_that_is_none_are_refused_with_the_name_of_the_file(shift: Any, legal: bool) -> None:
+def test_invalid_shift_in_metadata_names_the_file(shift: Any, legal: bool) -> None:
     said = Description(("a", "b"), None, 112, True, ONE_VIEW, {"size": 112})
     ((key, whole), *_) = said.to_notes().items()
     notes = {key: json.dumps({**json.loads(whole), "shift": shift})}
@@ -236,7 +238,7 @@ def test_notes_with_a_shift_that_is_none_are_refused_with_the_name_of_the_file(s
             Description.from_notes(notes, "my.onnx")
 
 
-def test_quantised_weights_take_less_room_and_say_nearly_the_same(
+def test_quantised_weights_are_smaller_with_similar_predictions(
     forms: Forms, faces: np.ndarray, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.onnx"

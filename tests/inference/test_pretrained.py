@@ -36,7 +36,7 @@ RESULT = {
 }
 
 
-def test_what_is_saved_comes_back(forms: Forms, tmp_path: Path) -> None:
+def test_export_round_trips(forms: Forms, tmp_path: Path) -> None:
     assert sorted(f.name for f in forms.safetensors.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     assert is_export(forms.safetensors)
     assert not is_export(forms.onnx)
@@ -55,14 +55,14 @@ def test_what_is_saved_comes_back(forms: Forms, tmp_path: Path) -> None:
     assert (again / "config.json").read_text() == (forms.safetensors / "config.json").read_text()
 
 
-def test_a_network_that_computes_tables_for_itself_comes_back(tmp_path: Path) -> None:
+def test_network_with_computed_buffers_round_trips(tmp_path: Path) -> None:
     model = read_model(write_checkpoint(tmp_path / "x.ckpt", MFER(SWIN, 3)), "cpu")
     faces = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     again = read_model(model.save_pretrained(tmp_path / "swin"), "cpu")
     torch.testing.assert_close(again(faces)["logits"], model(faces)["logits"])
 
 
-def test_weights_in_half_precision_are_used_in_float32(forms: Forms, tmp_path: Path) -> None:
+def test_half_precision_weights_are_loaded_as_float32(forms: Forms, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     folder = forms.model.save_pretrained(tmp_path / "half")
@@ -76,7 +76,7 @@ def test_weights_in_half_precision_are_used_in_float32(forms: Forms, tmp_path: P
     assert {v.dtype for v in read_model(folder).network.state_dict().values()} == {torch.float32}
 
 
-def test_the_description_is_what_hubs_and_people_read(forms: Forms) -> None:
+def test_config_is_readable_by_hubs_and_people(forms: Forms) -> None:
     config = json.loads((forms.safetensors / "config.json").read_text())
     assert config["format"] == 1
     assert config["id2label"] == {"0": "anger", "1": "fear", "2": "happiness"}
@@ -85,7 +85,7 @@ def test_the_description_is_what_hubs_and_people_read(forms: Forms) -> None:
     assert {"mfer_lightning", "torch", "timm", "python"} <= set(config["versions"])
 
 
-def test_the_card_is_one_that_hubs_understand(forms: Forms) -> None:
+def test_model_card_is_readable_by_hubs(forms: Forms) -> None:
     description = {**forms.model.describe(), "dataset": "rafdb", "results": [RESULT]}
     text = model_card(description, "safetensors")
     card = ModelCard(text)
@@ -112,7 +112,7 @@ def test_the_card_is_one_that_hubs_understand(forms: Forms) -> None:
     assert "*Psychological Science in the Public Interest* 20(1), 2019" in words
 
 
-def test_the_card_names_the_training_s_transforms(forms: Forms) -> None:
+def test_model_card_lists_the_training_augmentation(forms: Forms) -> None:
     described = forms.model.describe()
     assert "Augmentation" not in model_card(described, "safetensors")
     text = model_card({**described, "augmentation": build_augment("strong").to_dict()}, "safetensors")  # type: ignore[union-attr]
@@ -130,7 +130,7 @@ def test_the_card_names_the_training_s_transforms(forms: Forms) -> None:
         assert "\n# b" not in card
 
 
-def test_the_card_says_to_other_programs_what_is_averaged(forms: Forms) -> None:
+def test_model_card_describes_the_averaged_views(forms: Forms) -> None:
     assert "logits, and the softmax" not in model_card({**forms.model.describe(), "flip": False, "shift": 0.0}, "onnx")
     for views, words in (
         ({"flip": True, "shift": 0.0}, "averaged with the mirrored face, which .* mean of the 2 pictures' logits"),
@@ -140,12 +140,12 @@ def test_the_card_says_to_other_programs_what_is_averaged(forms: Forms) -> None:
 
 
 @pytest.mark.parametrize("stored", [[0.8, 0.95], {"low": 0.8, "high": 0.95}])
-def test_intervals_of_the_result_come_before_ours(stored: object) -> None:
+def test_stored_intervals_take_precedence(stored: object) -> None:
     assert result_interval({**RESULT, "intervals": {"accuracy": stored}}, "accuracy") == (0.8, 0.95)
     assert result_interval(RESULT, "macro_f1") is None
 
 
-def test_no_folder_of_the_machine_is_given_away() -> None:
+def test_machine_paths_are_not_exported() -> None:
     config = {
         "paths": {"data": "/home/me/sets", "runs": "/home/me/runs"},
         "dataset": {"root": "/home/me/sets/raf-db", "list": "/elsewhere/list.txt", "size": 3},
@@ -159,12 +159,12 @@ def test_no_folder_of_the_machine_is_given_away() -> None:
     assert found["weights"] == "weights.pth"
 
 
-def test_an_unknown_dataset_is_left_to_its_owner() -> None:
+def test_licence_of_an_unknown_dataset_is_left_to_the_user() -> None:
     assert "state it here" in licence_note("mine")
     assert "MIT" in licence_note("ferplus")
 
 
-def test_a_second_export_is_refused_or_replaces_the_first_whole(forms: Forms, tmp_path: Path) -> None:
+def test_second_export_is_rejected_or_replaces_the_first_completely(forms: Forms, tmp_path: Path) -> None:
     folder = forms.model.save_pretrained(tmp_path / "x")
     (folder / "README.md").write_text("mine")
     with pytest.raises(UserError, match="replace=true"):
@@ -175,7 +175,7 @@ def test_a_second_export_is_refused_or_replaces_the_first_whole(forms: Forms, tm
     assert [f.name for f in tmp_path.iterdir()] == ["x"]
 
 
-def test_what_is_no_export_is_never_replaced(forms: Forms, tmp_path: Path) -> None:
+def test_folder_that_is_not_an_export_is_never_replaced(forms: Forms, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     (tmp_path / "file").touch()
@@ -193,7 +193,7 @@ def test_what_is_no_export_is_never_replaced(forms: Forms, tmp_path: Path) -> No
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_export_is_written_completely_or_not_at_all(tmp_path: Path) -> None:
     def stop_half_way() -> None:
         with atomic_folder(tmp_path / "x") as folder:
             (folder / "half").touch()
@@ -210,13 +210,13 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_unwritable_folder_raises_one_clear_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match="Cannot write"), atomic_folder(tmp_path / "x"):
         pass
 
 
-def test_a_parent_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+def test_parent_that_is_a_file_raises_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="Cannot write"), atomic_folder(tmp_path / "file" / "x"):
         pass

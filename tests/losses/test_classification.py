@@ -54,12 +54,12 @@ def smoothed(target, eps):
 
 @pytest.mark.parametrize("eps", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.5, 0.0, 3.0]])
-def test_cross_entropy_is_its_formula(logits, soft, eps, weights):
+def test_cross_entropy_matches_its_formula(logits, soft, eps, weights):
     expected = naive_mean(logits, smoothed(soft, eps), lambda q, p, k: -(weights or [1] * K)[k] * q * math.log(p))
     assert CrossEntropy(eps, weights)(logits, soft).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_cross_entropy_of_hard_targets_is_torchs(logits, hard):
+def test_cross_entropy_of_hard_targets_matches_torch(logits, hard):
     expected = F.cross_entropy(logits, hard.argmax(1), label_smoothing=0.1)
     torch.testing.assert_close(CrossEntropy(0.1)(logits, hard), expected)
 
@@ -75,7 +75,7 @@ def test_smoothed_cross_entropy_is_stationary_at_the_smoothed_target(soft):
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("eps", [0.0, 0.1])
-def test_focal_loss_is_its_formula(logits, soft, gamma, eps):
+def test_focal_loss_matches_its_formula(logits, soft, gamma, eps):
     weights = [1.0, 2.0, 0.5, 1.0, 3.0]
     expected = naive_mean(logits, smoothed(soft, eps), lambda q, p, k: -weights[k] * q * (1 - p) ** gamma * math.log(p))
     assert FocalLoss(gamma, eps, weights)(logits, soft).item() == pytest.approx(expected, rel=1e-12)
@@ -91,7 +91,7 @@ def test_focal_loss_of_a_certain_prediction_has_a_finite_gradient(gamma):
 
 
 @pytest.mark.parametrize("tau", [0.0, 1.0, 1.5])
-def test_balanced_softmax_is_its_formula(logits, soft, tau):
+def test_balanced_softmax_matches_its_formula(logits, soft, tau):
     counts = [100, 50, 10, 5, 1]
     adjusted = logits + torch.tensor([tau * math.log(n / sum(counts)) for n in counts], dtype=torch.float64)
     expected = naive_mean(adjusted, smoothed(soft, 0.1), lambda q, p, k: -q * math.log(p))
@@ -99,7 +99,7 @@ def test_balanced_softmax_is_its_formula(logits, soft, tau):
     assert BalancedSoftmax(counts, tau, 0.1)(logits, soft).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_balanced_softmax_of_balanced_counts_is_cross_entropy(logits, hard):
+def test_balanced_softmax_with_balanced_counts_equals_cross_entropy(logits, hard):
     torch.testing.assert_close(BalancedSoftmax([7] * K)(logits, hard), CrossEntropy(0.0)(logits, hard))
 
 
@@ -125,7 +125,7 @@ def test_balanced_softmax_learns_the_balanced_posterior():
 
 
 @pytest.mark.parametrize("eps", [0.0, 0.1])
-def test_multi_target_loss_is_its_formula(logits, eps):
+def test_multi_target_loss_matches_its_formula(logits, eps):
     target = torch.tensor([[1, 1, 0, 0, 0]] * 3 + [[0, 0, 1, 0, 0]] * 2 + [[1, 1, 1, 1, 1]], dtype=torch.float64)
     expected = 0.0
     for row, members in zip(logits.tolist(), target.tolist(), strict=True):
@@ -135,7 +135,7 @@ def test_multi_target_loss_is_its_formula(logits, eps):
     assert MultiTargetLoss(eps)(logits, target).item() == pytest.approx(expected / B, rel=1e-12)
 
 
-def test_multi_target_loss_reads_sets_not_values(logits, hard):
+def test_multi_target_loss_depends_on_sets_not_values(logits, hard):
     loss = MultiTargetLoss()
     both = hard + hard.roll(1, 1)
     torch.testing.assert_close(loss(logits, both), loss(logits, both / 2))
@@ -144,14 +144,14 @@ def test_multi_target_loss_reads_sets_not_values(logits, hard):
 
 
 @pytest.mark.parametrize("scheme", ["inverse", "sqrt", "effective"])
-def test_class_weights_have_mean_one_over_faces_and_favour_rare_classes(scheme):
+def test_class_weights_average_one_and_favour_rare_classes(scheme):
     counts = [1290, 281, 717, 4772]
     weights = class_weights_from_counts(counts, scheme)
     assert sum(n * w for n, w in zip(counts, weights, strict=True)) / sum(counts) == pytest.approx(1)
     assert [w for _, w in sorted(zip(counts, weights, strict=True))] == sorted(weights, reverse=True)
 
 
-def test_class_weights_inverse_make_classes_weigh_the_same():
+def test_inverse_class_weights_give_classes_equal_weight():
     counts = [10, 40, 50]
     products = [n * w for n, w in zip(counts, class_weights_from_counts(counts), strict=True)]
     assert products == pytest.approx([sum(counts) / 3] * 3)
@@ -177,11 +177,11 @@ def test_class_weights_inverse_make_classes_weigh_the_same():
         (lambda: FocalLoss()(torch.zeros(3), torch.zeros(3)), "logits"),
     ],
 )
-def test_wrong_arguments_are_named(make, argument):
+def test_invalid_arguments_raise_value_error(make, argument):
     with pytest.raises(ValueError, match=rf"Expected argument `{argument}`"):
         make()
 
 
-def test_hard_labels_get_the_way_out():
+def test_hard_labels_error_suggests_one_hot():
     with pytest.raises(ValueError, match="one_hot"):
         MultiTargetLoss()(torch.zeros(2, 3), torch.tensor([0, 1]))

@@ -30,7 +30,7 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", [n for n in RANKS.objectives() if n != "supcon_local"])
-def test_gradients_of_network_heads_and_centres_are_those_of_one_rank(found, name):
+def test_gradients_of_network_heads_and_centres_match_one_rank(found, name):
     one, two = found
     for rank in two:
         for parameter, expected in one[name].items():
@@ -44,7 +44,7 @@ def test_gradients_of_network_heads_and_centres_are_those_of_one_rank(found, nam
     assert {"center", "lgm", "dsf"} & {name} == set() or "objective.feature.centers" in one[name]
 
 
-def test_a_pair_loss_that_does_not_gather_is_another_loss(found):
+def test_pair_loss_without_gathering_differs(found):
     """Gathered gradients are sums over ranks, so the test above can fail."""
     one, two = found
     name = "supcon_local"
@@ -52,7 +52,7 @@ def test_a_pair_loss_that_does_not_gather_is_another_loss(found):
     assert max(differences) > 1e-3
 
 
-def test_centres_are_initialised_from_all_ranks_data(found):
+def test_centres_are_initialised_from_the_data_of_all_ranks(found):
     one, two = found
     for rank in two:
         torch.testing.assert_close(rank["gradients"]["init_centers"], one["init_centers"])

@@ -40,7 +40,7 @@ def naive(feature, target, centers, tau, eps, pull, margin):
 @pytest.mark.parametrize("eps", [0.0, 0.1])
 @pytest.mark.parametrize(("pull", "margin"), [(0.0, 0.0), (0.2, 0.3)])
 @pytest.mark.parametrize("hard", [False, True])
-def test_is_its_formula(data, tau, eps, pull, margin, hard):
+def test_matches_its_formula(data, tau, eps, pull, margin, hard):
     feature, target, centers = data
     if hard:
         target = np.eye(K)[target.argmax(1)]
@@ -71,7 +71,7 @@ def test_equidistant_centres_at_the_gap_are_the_minimum(classes, margin):
         assert dsf_loss(moved, target, moved, margin=margin)["total"] > 1e-4
 
 
-def test_the_balance_is_zero_wherever_the_gap_is_equal():
+def test_balance_is_zero_wherever_the_gap_is_equal():
     """Off the centre too: moving a feature at right angles to all differences of centres changes no gap."""
     gap = optimal_gap(3, 0.25, 0.1)
     centers = torch.zeros(3, 4, dtype=torch.float64)
@@ -82,7 +82,7 @@ def test_the_balance_is_zero_wherever_the_gap_is_equal():
     assert terms["distance"].item() == pytest.approx(25 / 4)
 
 
-def test_free_features_and_centres_learn_the_gap_from_a_random_start():
+def test_free_features_and_centres_converge_to_the_gap():
     torch.manual_seed(0)
     loss = DSFLoss(3, 8)
     feature = torch.nn.Parameter(torch.randn(30, 8))
@@ -97,7 +97,7 @@ def test_free_features_and_centres_learn_the_gap_from_a_random_start():
     assert (feature - target @ loss.centers).square().mean() < 1e-3 * loss.gap
 
 
-def test_the_gradient_is_the_one_that_the_documentation_gives(data):
+def test_gradient_matches_the_documented_formula(data):
     """(2 / (B D)) [sum_k (p_k - q_k) c_k / tau + pull (f - c_y)] for a hard label, by hand."""
     feature, target, centers = data
     label = target.argmax(1)
@@ -134,7 +134,7 @@ def test_detached_variants_stop_one_term_from_moving_the_centres(data):
         assert gradients[detach][2] == pytest.approx(gradients["none"][2])
 
 
-def test_centres_start_as_far_apart_as_the_optimum_has_them():
+def test_centres_start_at_the_optimal_distance():
     torch.manual_seed(0)
     loss = DSFLoss(8, 4096)
     squared = torch.pdist(loss.centers.detach()).square() / 4096
@@ -143,7 +143,7 @@ def test_centres_start_as_far_apart_as_the_optimum_has_them():
     assert torch.isfinite(DSFLoss(8, 16, label_smoothing=0.0).centers).all()
 
 
-def test_the_gap_has_no_end_without_smoothing():
+def test_gap_is_infinite_without_smoothing():
     assert DSFLoss(3, D, label_smoothing=0.0).gap == math.inf
     # and no end is reached only in the limit: the balance falls all the way
     target = torch.eye(3, dtype=torch.float64)
@@ -152,7 +152,7 @@ def test_the_gap_has_no_end_without_smoothing():
 
 
 @pytest.mark.parametrize("width", [16, 64, 1024])
-def test_the_value_does_not_depend_on_the_width(width):
+def test_value_does_not_depend_on_the_width(width):
     """A feature repeated along its channels has the same loss, and sqrt(D) times the gradient norm is the same."""
     torch.manual_seed(0)
     small, centers = torch.randn(4, 16), torch.randn(3, 16)
@@ -180,6 +180,6 @@ def test_the_value_does_not_depend_on_the_width(width):
         ({"init_std": -1.0}, "init_std"),
     ],
 )
-def test_wrong_arguments_are_named(options, argument):
+def test_invalid_arguments_raise_value_error(options, argument):
     with pytest.raises(ValueError, match=rf"Expected argument `{argument}`"):
         DSFLoss(K, D, **options)

@@ -36,7 +36,7 @@ def data():
 
 @pytest.mark.parametrize(("alpha", "weight"), [(0.0, 0.0), (0.1, 0.1), (1.0, 0.5)])
 @pytest.mark.parametrize("diagonal", [False, True])
-def test_is_the_papers_formula(data, alpha, weight, diagonal):
+def test_matches_the_paper_formula(data, alpha, weight, diagonal):
     feature, label, centers, variance = data
     expected = naive(feature, label, centers, variance if diagonal else np.ones((K, D)), alpha, weight)
     terms = lgm_loss(
@@ -51,7 +51,7 @@ def test_is_the_papers_formula(data, alpha, weight, diagonal):
     assert found == pytest.approx(expected, rel=1e-10)
 
 
-def test_without_a_margin_a_soft_target_is_the_mean_of_hard_ones(data):
+def test_soft_target_without_margin_is_the_mean_of_hard_ones(data):
     feature, _, centers, variance = (torch.as_tensor(d) for d in data)
     weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     hard = [
@@ -62,7 +62,7 @@ def test_without_a_margin_a_soft_target_is_the_mean_of_hard_ones(data):
     torch.testing.assert_close(soft, (weights * torch.stack(hard)).sum())
 
 
-def test_the_margin_raises_the_loss(data):
+def test_margin_raises_the_loss(data):
     feature, label, centers, _ = data
     losses = [
         lgm_loss(
@@ -82,7 +82,7 @@ def test_variances_start_at_one_so_diagonal_starts_as_identity(data):
     torch.testing.assert_close(diagonal(*arguments), identity(*arguments), rtol=1e-5, atol=1e-6)
 
 
-def test_the_floor_bounds_a_collapsed_class():
+def test_variance_floor_bounds_a_collapsed_class():
     """With all features at their centre, the likelihood drives the variance to 0, where log|Lambda| is unbounded."""
     floor, weight = 0.01, 0.1
     loss = LGMLoss(2, D, covariance="diagonal", likelihood_weight=weight, variance_floor=floor)
@@ -101,7 +101,7 @@ def test_the_floor_bounds_a_collapsed_class():
     assert free["total"].item() < 2 * bound
 
 
-def test_a_huge_variance_stays_finite():
+def test_huge_variance_stays_finite():
     loss = LGMLoss(2, D, covariance="diagonal")
     loss.log_variance.data.fill_(1e3)
     total = loss(torch.randn(3, D), torch.eye(2)[[0, 1, 1]])["total"]
@@ -110,7 +110,7 @@ def test_a_huge_variance_stays_finite():
     assert torch.isfinite(loss.log_variance.grad).all()
 
 
-def test_identity_has_no_parameters_but_centres():
+def test_identity_has_only_centres_as_parameters():
     assert [name for name, _ in LGMLoss(K, D).named_parameters()] == ["centers"]
     assert LGMLoss(K, D).variance is None
 
@@ -124,6 +124,6 @@ def test_identity_has_no_parameters_but_centres():
         ({"variance_floor": 0.0}, "variance_floor"),
     ],
 )
-def test_wrong_arguments_are_named(options, argument):
+def test_invalid_arguments_raise_value_error(options, argument):
     with pytest.raises(ValueError, match=rf"Expected argument `{argument}`"):
         LGMLoss(K, D, **options)

@@ -23,7 +23,7 @@ def data():
     return torch.randn(B, D, generator=torch.Generator().manual_seed(0)), torch.eye(K)[LABEL]
 
 
-def test_supcon_is_the_papers_formula(data):
+def test_supcon_matches_the_paper_formula(data):
     feature, target = data
     z = F.normalize(feature.double(), dim=1)
     tau, total = 0.1, 0.0
@@ -36,7 +36,7 @@ def test_supcon_is_the_papers_formula(data):
     assert found.item() == pytest.approx(total / B, rel=1e-5)
 
 
-def test_arcface_is_the_papers_formula(data):
+def test_arcface_matches_the_paper_formula(data):
     feature, target = data
     loss = MetricLearningLoss(K, D, loss="arcface", margin=28.6, scale=8)
     # Towards the proxies: for angles beyond pi - margin the library goes on with a straight line.
@@ -60,37 +60,37 @@ def test_every_short_name_trains(name, data):
     assert feature.grad.abs().sum() > 0
 
 
-def test_any_class_of_the_library_is_found(data):
+def test_any_class_of_the_library_can_be_used(data):
     assert math.isfinite(MetricLearningLoss(K, D, loss="NTXentLoss")(*data)["total"])
 
 
-def test_a_batch_without_pairs_still_has_a_gradient():
+def test_batch_without_pairs_still_has_a_gradient():
     feature = torch.randn(1, D, requires_grad=True)
     total = MetricLearningLoss(K, D, loss="supcon")(feature, torch.eye(K)[:1])["total"]
     total.backward()
     assert torch.isfinite(feature.grad).all()
 
 
-def test_soft_targets_are_refused(data):
+def test_soft_targets_are_rejected(data):
     feature, target = data
     target[0] = torch.tensor([0.5, 0.5, 0.0])
     with pytest.raises(UserError, match=r"hard labels only.*majority"):
         MetricLearningLoss(K, D, loss="supcon")(feature, target)
 
 
-def test_an_unknown_name_gets_the_nearest():
+def test_unknown_name_suggests_the_closest_match():
     with pytest.raises(UserError, match="did you mean 'supcon'"):
         MetricLearningLoss(K, D, loss="supcom")
     with pytest.raises(UserError, match="no loss"):
         MetricLearningLoss(K, D, loss="BaseReducer")
 
 
-def test_an_unknown_option_gets_the_legal_ones():
+def test_unknown_option_lists_the_valid_ones():
     with pytest.raises(UserError, match="temperature"):
         MetricLearningLoss(K, D, loss="supcon", temprature=0.1)
 
 
-def test_an_absent_package_is_named_with_its_extra(monkeypatch):
+def test_missing_package_error_names_the_extra(monkeypatch):
     real = builtins.__import__
 
     def absent(name, *args, **kwargs):

@@ -24,7 +24,7 @@ def hard():
     return torch.eye(K)[[0, 1, 2, 0, 1, 2]]
 
 
-def test_sums_the_heads_losses(output, hard):
+def test_sums_the_losses_of_the_heads(output, hard):
     terms = Objective(CrossEntropy(0.1))(output, hard)
     assert set(terms) == {"total", "classification"}
     expected = sum(CrossEntropy(0.1)(logits, hard) for logits in output["head_logits"])
@@ -32,7 +32,7 @@ def test_sums_the_heads_losses(output, hard):
     torch.testing.assert_close(terms["total"], expected)
 
 
-def test_adds_the_weighted_feature_loss_and_names_its_parts(output, hard):
+def test_adds_the_weighted_feature_loss_and_its_terms(output, hard):
     objective = Objective(CrossEntropy(0.1), DSFLoss(K, D), feature_weight=0.3)
     terms = objective(output, hard)
     assert set(terms) == {"total", "classification", "feature", "feature_balance", "feature_distance"}
@@ -40,7 +40,7 @@ def test_adds_the_weighted_feature_loss_and_names_its_parts(output, hard):
     torch.testing.assert_close(terms["feature"], objective.feature(output["feature"], hard)["total"])
 
 
-def test_takes_a_feature_loss_that_returns_a_scalar(output, hard):
+def test_accepts_a_feature_loss_that_returns_a_scalar(output, hard):
     class Size(nn.Module):
         def forward(self, feature, target):
             return feature.square().mean()
@@ -50,7 +50,7 @@ def test_takes_a_feature_loss_that_returns_a_scalar(output, hard):
     torch.testing.assert_close(terms["total"], terms["classification"] + 2 * output["feature"].square().mean())
 
 
-def test_weight_zero_leaves_the_gradient_to_the_heads(output, hard):
+def test_zero_weight_gives_no_gradient(output, hard):
     objective = Objective(CrossEntropy(), CenterLoss(K, D), feature_weight=0.0)
     output["feature"].requires_grad_()
     objective(output, hard)["total"].backward()
@@ -59,19 +59,19 @@ def test_weight_zero_leaves_the_gradient_to_the_heads(output, hard):
 
 
 @pytest.mark.parametrize("heads", [(), [], None])
-def test_an_output_without_heads_is_an_error(output, hard, heads):
+def test_output_without_heads_raises_value_error(output, hard, heads):
     with pytest.raises(ValueError, match="head_logits"):
         Objective(CrossEntropy())({**output, "head_logits": heads}, hard)
 
 
-def test_a_feature_loss_needs_a_feature(output, hard):
+def test_feature_loss_requires_a_feature(output, hard):
     del output["feature"]
     Objective(CrossEntropy())(output, hard)
     with pytest.raises(ValueError, match="`feature`"):
         Objective(CrossEntropy(), CenterLoss(K, D))(output, hard)
 
 
-def test_shapes_are_checked(output, hard):
+def test_invalid_shapes_raise_value_error(output, hard):
     with pytest.raises(ValueError, match="Expected argument `target`"):
         Objective(CrossEntropy())(output, torch.eye(K + 1)[[0, 1, 2, 0, 1, 2]])
     with pytest.raises(ValueError, match="Expected argument `feature`"):
@@ -79,19 +79,19 @@ def test_shapes_are_checked(output, hard):
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
-def test_the_weight_is_checked(weight):
+def test_invalid_weight_raises_value_error(weight):
     with pytest.raises(ValueError, match="feature_weight"):
         Objective(CrossEntropy(), CenterLoss(K, D), weight)
 
 
 @pytest.mark.parametrize("row", [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [1.5, -0.5, 0.0], [float("nan"), 0.5, 0.5]])
-def test_targets_that_are_no_distributions_are_refused(output, hard, row):
+def test_targets_that_are_not_distributions_are_rejected(output, hard, row):
     hard[2] = torch.tensor(row)
     with pytest.raises(UserError, match="distributions"):
         Objective(CrossEntropy())(output, hard)
 
 
-def test_sets_of_classes_go_to_the_loss_that_takes_them(output):
+def test_class_sets_are_passed_to_losses_that_accept_them(output):
     sets = torch.tensor([[1.0, 1.0, 0.0]] * B)
     objective = Objective(MultiTargetLoss(), CenterLoss(K, D), 1.0)
     terms = objective(output, sets)
@@ -100,14 +100,14 @@ def test_sets_of_classes_go_to_the_loss_that_takes_them(output):
         Objective(MultiTargetLoss())(output, torch.zeros(B, K))
 
 
-def test_a_loss_for_hard_labels_refuses_soft_ones(output):
+def test_hard_label_loss_rejects_soft_targets(output):
     pytest.importorskip("pytorch_metric_learning")
     objective = Objective(CrossEntropy(), MetricLearningLoss(K, D, loss="supcon"))
     with pytest.raises(UserError, match="hard labels only"):
         objective(output, torch.full((B, K), 1 / K))
 
 
-def test_initialises_centres_where_there_are_any(output, hard):
+def test_initialises_centres_if_the_loss_has_any(output, hard):
     objective = Objective(CrossEntropy(), CenterLoss(K, D))
     assert objective.init_centers(output["feature"], hard)
     expected = torch.stack([output["feature"][hard[:, k] == 1].mean(0) for k in range(K)])

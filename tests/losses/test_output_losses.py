@@ -26,7 +26,7 @@ def data():
     return pooled, attended, centers, torch.rand(B, K, **draw).softmax(1)
 
 
-def test_affinity_is_its_formula(data):
+def test_affinity_matches_its_formula(data):
     pooled, _, centers, target = (tensor.numpy() for tensor in data)
     spread = sum(np.var(centers[:, d], ddof=1) for d in range(D))
     expected = 0.0
@@ -41,7 +41,7 @@ def test_affinity_does_not_depend_on_the_scale(data):
     torch.testing.assert_close(affinity_loss(7 * pooled, target, 7 * centers), affinity_loss(pooled, target, centers))
 
 
-def test_partition_is_its_formula(data):
+def test_partition_matches_its_formula(data):
     attended = data[1].numpy()
     variances = [np.var(attended[b, :, d], ddof=1) for b in range(B) for d in range(D)]
     expected = math.log(1 + H / (sum(variances) / len(variances)))
@@ -57,7 +57,7 @@ def test_partition_of_one_head_is_zero_and_of_equal_heads_finite(data):
     assert equal.grad.isfinite().all()
 
 
-def test_attention_is_its_formula(data):
+def test_attention_matches_its_formula(data):
     maps = torch.rand(B, H, D, 2, 2, dtype=torch.float64)
     m = maps.numpy()
     pairs = [(0, 1), (0, 2), (1, 2)]
@@ -68,7 +68,7 @@ def test_attention_is_its_formula(data):
 
 
 @pytest.mark.parametrize("loss", ["affinity", "partition", "attention"])
-def test_gradients_are_those_of_finite_differences(data, loss):
+def test_gradients_match_finite_differences(data, loss):
     pooled, attended, centers, target = data
     for tensor in (pooled, attended, centers):
         tensor.requires_grad_()
@@ -80,7 +80,7 @@ def test_gradients_are_those_of_finite_differences(data, loss):
         assert torch.autograd.gradcheck(lambda x: attention_loss(x.sigmoid()[..., None, None]), (attended,))
 
 
-def test_an_objective_adds_them_with_their_weights_in_training_and_evaluation(data):
+def test_objective_adds_weighted_terms_in_training_and_evaluation(data):
     pooled, attended, _, target = (tensor.float() for tensor in data)
     logits = torch.randn(B, K)
     output = {"head_logits": (logits,), "pooled": pooled, "attended": attended}
@@ -101,12 +101,12 @@ def test_an_objective_adds_them_with_their_weights_in_training_and_evaluation(da
     assert "terms" not in describe_objective(Objective(CrossEntropy()))
 
 
-def test_names_that_an_objective_has_itself_are_refused():
+def test_reserved_term_names_are_rejected():
     with pytest.raises(ValueError, match="names that are not in use, but got 'total'"):
         Objective(CrossEntropy(), terms={"total": PartitionLoss()})
 
 
-def test_a_network_without_the_output_is_refused():
+def test_network_without_the_output_is_rejected():
     objective = Objective(CrossEntropy(), terms={"partition": PartitionLoss()})
     objective.check(DAN(backbone="resnet10t", heads=2))
     with pytest.raises(UserError, match=r"PartitionLoss\) needs 'attended' of the network, which MFER does not return"):

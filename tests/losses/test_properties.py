@@ -58,7 +58,7 @@ def scalar(value):
 
 
 @pytest.mark.parametrize("name", [*SOFT, *METRIC])
-def test_gradients_are_right(name):
+def test_gradients_match_finite_differences(name):
     loss, x, target = make(name)
     loss = loss.double()
     x, target = x.double().requires_grad_(), target.double()
@@ -71,7 +71,7 @@ def test_gradients_are_right(name):
 
 
 @pytest.mark.parametrize("name", [*ON_FEATURES, *ON_LOGITS])
-def test_gradients_are_right_for_hard_targets(name):
+def test_gradients_match_finite_differences_for_hard_targets(name):
     loss, x, _ = make(name)
     loss, x = loss.double(), x.double().requires_grad_()
     target = torch.eye(K, dtype=torch.float64)[[0, 1, 2, 0, 1, 2]]
@@ -79,7 +79,7 @@ def test_gradients_are_right_for_hard_targets(name):
 
 
 @pytest.mark.parametrize("name", [*SOFT, *METRIC])
-def test_autocast_leaves_the_loss_in_float32(name):
+def test_loss_is_float32_under_autocast(name):
     """The loss of a bfloat16 input under autocast is that of the same numbers in float32, to the last digit."""
     loss, x, target = make(name)
     half = x.bfloat16().requires_grad_()
@@ -110,7 +110,7 @@ def test_tiny_and_huge_inputs_stay_finite(name, scale):
 
 
 @pytest.mark.parametrize("name", [*SOFT, *METRIC])
-def test_the_order_of_a_batch_does_not_matter(name):
+def test_batch_order_does_not_matter(name):
     loss, x, target = make(name)
     loss, x, target = loss.double(), x.double(), target.double()
     order = torch.tensor([3, 1, 5, 0, 2, 4])
@@ -127,7 +127,7 @@ def test_is_a_mean_over_samples(name):
 
 
 @pytest.mark.parametrize("name", [n for n in SOFT if n not in ("multi_target", "dsf_margin", "lgm_diagonal", "lgm")])
-def test_a_soft_target_pulls_as_its_votes_do(name):
+def test_soft_target_gradient_is_the_weighted_mean_of_hard_labels(name):
     """Without a margin, the gradient of a soft target is the mean of the hard labels' gradients, by its weights."""
     loss, x, _ = make(name)
     loss, x = loss.double(), x.double().requires_grad_()

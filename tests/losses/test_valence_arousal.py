@@ -37,13 +37,13 @@ def by_hand(prediction, target, measure):
     return sum(found) / 2
 
 
-def test_the_concordance_loss_is_its_formula_over_the_known_values():
+def test_concordance_loss_matches_its_formula_over_known_values():
     prediction, target = batch()
     expected = by_hand(prediction, target, lambda x, y: 1 - ccc(x, y))
     assert ConcordanceLoss()(prediction, target).item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_mean_squared_error_is_its_formula_over_the_known_values():
+def test_mean_squared_error_matches_its_formula_over_known_values():
     prediction, target = batch()
     expected = by_hand(prediction, target, lambda x, y: sum((x - y) ** 2) / len(x))
     assert ValenceArousalMSE()(prediction, target).item() == pytest.approx(expected, rel=1e-12)
@@ -53,13 +53,13 @@ LOSSES = pytest.mark.parametrize("loss", [ConcordanceLoss(), ValenceArousalMSE()
 
 
 @LOSSES
-def test_gradients_are_those_of_finite_differences(loss):
+def test_gradients_match_finite_differences(loss):
     prediction, target = batch()
     assert torch.autograd.gradcheck(lambda x: loss(x, target), prediction.requires_grad_())
 
 
 @LOSSES
-def test_faces_without_values_change_nothing_and_get_no_gradient(loss):
+def test_faces_without_values_have_no_effect_and_no_gradient(loss):
     prediction, target = batch()
     known = ~target.isnan().all(1)
     prediction.requires_grad_()
@@ -72,7 +72,7 @@ def test_faces_without_values_change_nothing_and_get_no_gradient(loss):
 
 @LOSSES
 @pytest.mark.parametrize("rows", [1, 4])
-def test_a_batch_without_values_has_a_loss_and_gradients_of_zero(loss, rows):
+def test_batch_without_values_has_zero_loss_and_gradients(loss, rows):
     prediction = torch.rand(rows, 2, requires_grad=True)
     value = loss(prediction, torch.full((rows, 2), NAN))
     value.backward()
@@ -81,14 +81,14 @@ def test_a_batch_without_values_has_a_loss_and_gradients_of_zero(loss, rows):
 
 
 @LOSSES
-def test_one_dimension_without_values_leaves_the_other_as_it_is(loss):
+def test_missing_dimension_does_not_affect_the_other(loss):
     prediction, target = batch(gaps=())
     alone = loss(prediction[:, [0, 0]], target[:, [0, 0]])
     target[:, 1] = NAN
     torch.testing.assert_close(loss(prediction, target), alone)
 
 
-def test_the_concordance_of_equal_opposed_and_constant_values():
+def test_concordance_of_equal_opposite_and_constant_values():
     x = torch.tensor([[0.5], [-0.5], [0.1]], dtype=torch.float64)
     assert concordance(x, x).item() == pytest.approx(1, abs=1e-6)
     assert concordance(x, -x).item() < -0.9
@@ -98,7 +98,7 @@ def test_the_concordance_of_equal_opposed_and_constant_values():
 
 @LOSSES
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_reduced_precision_is_computed_in_float32(loss, dtype):
+def test_reduced_precision_inputs_are_computed_in_float32(loss, dtype):
     prediction, target = (values.float() for values in batch())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = loss(prediction.to(dtype), target)
@@ -107,7 +107,7 @@ def test_reduced_precision_is_computed_in_float32(loss, dtype):
 
 
 @LOSSES
-def test_wrong_shapes_are_named(loss):
+def test_invalid_shapes_raise_value_error(loss):
     with pytest.raises(ValueError, match=r"`target`.*\(B, 2\)"):
         loss(torch.zeros(3, 2), torch.zeros(3))
     with pytest.raises(ValueError, match="a row for each of the 3 predictions, but got 4"):
@@ -120,7 +120,7 @@ def outputs(rows=6):
     return {"head_logits": (logits,), "logits": logits, "valence_arousal": torch.zeros(rows, 2, requires_grad=True)}
 
 
-def test_the_objective_adds_the_weighted_loss_and_names_it():
+def test_objective_adds_and_names_the_weighted_loss():
     output, target = outputs(), torch.eye(3)[[0, 1, 2, 0, 1, 2]]
     values = torch.linspace(-1, 1, 12).reshape(6, 2)
     objective = Objective(CrossEntropy(0.1), valence_arousal=ValenceArousalMSE(), valence_arousal_weight=0.5)
@@ -132,7 +132,7 @@ def test_the_objective_adds_the_weighted_loss_and_names_it():
     torch.testing.assert_close(objective.evaluate(output, target), terms["classification"])
 
 
-def test_the_objective_says_which_part_is_missing():
+def test_objective_names_the_missing_part():
     objective = Objective(CrossEntropy(), valence_arousal=ConcordanceLoss())
     output, target = outputs(), torch.eye(3)[[0, 1, 2, 0, 1, 2]]
     with pytest.raises(ValueError, match=r"`valence_arousal`, a tensor .* NoneType"):
@@ -142,7 +142,7 @@ def test_the_objective_says_which_part_is_missing():
         objective(output, target, torch.zeros(6, 2))
 
 
-def test_a_checkpoint_can_say_which_loss_it_was():
+def test_checkpoint_records_the_loss():
     described = describe_objective(Objective(CrossEntropy(), valence_arousal=ConcordanceLoss()))
     assert described is not None
     assert described["valence_arousal"] == {"_target_": "mfer_lightning.losses.ConcordanceLoss"}

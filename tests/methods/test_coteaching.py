@@ -28,7 +28,7 @@ def peer(network: MFER) -> MFER:
 
 class TestFormula:
     @pytest.mark.parametrize(("epoch", "remembered"), [(0, 6), (2, 4), (4, 3), (20, 3)])
-    def test_each_network_learns_the_faces_that_the_other_finds_easy(
+    def test_each_network_learns_the_faces_that_are_easy_for_the_other(
         self, network: MFER, peer: MFER, step: Step, batch: dict[str, Tensor], epoch: int, remembered: int
     ) -> None:
         terms = CoTeaching(peer, forget_rate=0.5, ramp_epochs=4)(batch, replace(step, epoch=epoch))
@@ -47,14 +47,14 @@ class TestFormula:
         assert float(terms["total"].detach()) == pytest.approx(sum(expected), rel=1e-9)
         assert float(terms["agreed"]) == pytest.approx(len(set(easy[0]) & set(easy[1])) / remembered)
 
-    def test_the_share_falls_linearly_and_stays(self) -> None:
+    def test_remember_rate_falls_linearly_then_stays_constant(self) -> None:
         assert [remember_rate(epoch, 0.2, 10) for epoch in (0, 5, 10, 99)] == pytest.approx([1.0, 0.9, 0.8, 0.8])
 
     @pytest.mark.parametrize(("share", "count"), [(1.0, 10), (0.7, 7), (0.29, 2), (0.01, 1)])
-    def test_the_number_of_faces_is_rounded_down_to_one_at_least(self, share: float, count: int) -> None:
+    def test_number_of_faces_is_rounded_down_but_at_least_one(self, share: float, count: int) -> None:
         assert int(smallest(torch.rand(10), share).sum()) == count
 
-    def test_the_second_pass_of_sam_keeps_the_choice_of_the_first(
+    def test_second_sam_pass_keeps_the_selection_of_the_first(
         self, network: MFER, peer: MFER, step: Step, batch: dict[str, Tensor]
     ) -> None:
         method = CoTeaching(peer, forget_rate=0.5, ramp_epochs=1)
@@ -64,9 +64,7 @@ class TestFormula:
         assert repeated != float(method(batch, step)["total"].detach())
 
 
-def test_a_rank_without_a_chosen_face_takes_part_and_adds_nothing(
-    network: MFER, step: Step, batch: dict[str, Tensor]
-) -> None:
+def test_rank_without_selected_faces_adds_zero_gradient(network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
     chosen = torch.arange(12) >= 6  # all of them another rank's
     terms = CoTeaching._objective(step, network(batch["image"]), batch["target"], chosen, slice(0, 6))
     terms["total"].backward()
@@ -74,7 +72,7 @@ def test_a_rank_without_a_chosen_face_takes_part_and_adds_nothing(
     assert all(p.grad is None or not p.grad.any() for p in network.parameters())
 
 
-def test_wrong_labels_are_left_out(step: Step) -> None:
+def test_faces_with_wrong_labels_are_dropped(step: Step) -> None:
     """Two networks that have learned something drop most faces with a wrong label, and learn the others."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(3)
@@ -105,12 +103,12 @@ def test_wrong_labels_are_left_out(step: Step) -> None:
 
 class TestKeptNetwork:
     @pytest.mark.parametrize(("second", "better", "kept"), [(0.6, "max", 1), (0.5, "max", 0), (0.4, "min", 1)])
-    def test_the_better_figure_wins_and_the_first_network_a_tie(self, second: float, better: str, kept: int) -> None:
+    def test_better_network_is_kept_and_the_first_wins_ties(self, second: float, better: str, kept: int) -> None:
         method = CoTeaching(nn.Linear(2, 2))
         assert choose(method, torch.tensor(0.5), torch.tensor(second), better) == kept
         assert int(method.kept) == kept
 
-    def test_a_checkpoint_has_the_kept_network_as_the_network_and_gives_it_back(self) -> None:
+    def test_checkpoint_stores_the_kept_network_and_restores_both(self) -> None:
         before = {"network.w": torch.ones(1), "method.peer.w": torch.zeros(1), "objective.c": torch.ones(1)}
         state = {**before, "method.kept": torch.tensor(1)}
         exchange(state)
@@ -124,22 +122,22 @@ class TestKeptNetwork:
 
 class TestMistakes:
     @pytest.mark.parametrize(("option", "value"), [("forget_rate", 1.0), ("forget_rate", -0.1), ("ramp_epochs", 0)])
-    def test_an_argument_out_of_range(self, option: str, value: float) -> None:
+    def test_out_of_range_argument(self, option: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"`{option}`"):
             CoTeaching(**{option: value})  # type: ignore[arg-type]
 
-    def test_losses_that_belong_to_one_network_or_have_no_one_label_are_refused(self, network: MFER) -> None:
+    def test_losses_with_centres_or_class_sets_are_rejected(self, network: MFER) -> None:
         with pytest.raises(UserError, match="use loss=ce"):
             CoTeaching(network).check(network, Objective(CrossEntropy(), CenterLoss(3, 8)))
         with pytest.raises(UserError, match="sets of classes"):
             CoTeaching(network).check(network, Objective(MultiTargetLoss()))
         CoTeaching(network).check(network, Objective(CrossEntropy()))
 
-    def test_it_cannot_train_without_a_second_network(self, step: Step, batch: dict[str, Tensor]) -> None:
+    def test_training_requires_a_second_network(self, step: Step, batch: dict[str, Tensor]) -> None:
         with pytest.raises(UserError, match=r"CoTeaching\(peer=...\)"):
             CoTeaching()(batch, step)
 
-    def test_the_second_network_is_no_part_of_the_description(self, network: MFER) -> None:
+    def test_description_excludes_the_second_network(self, network: MFER) -> None:
         described = describe_method(CoTeaching(network, forget_rate=0.3))
         assert described == {
             "_target_": "mfer_lightning.methods.CoTeaching",

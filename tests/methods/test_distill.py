@@ -40,7 +40,7 @@ def naive_softmax(logits: list[float], temperature: float) -> list[float]:
 
 class TestFormula:
     @pytest.mark.parametrize(("temperature", "alpha"), [(2.0, 0.5), (5.0, 0.9), (1.0, 1.0)])
-    def test_teachers_are_averaged_and_both_sides_softened(
+    def test_matches_the_formula_with_averaged_teachers(
         self, network: MFER, step: Step, batch: dict[str, Tensor], temperature: float, alpha: float
     ) -> None:
         teachers = [Teacher(1).eval(), Teacher(2).eval()]
@@ -58,9 +58,7 @@ class TestFormula:
         expected = alpha * temperature**2 * divergence + (1 - alpha) * hard
         assert float(terms["total"].detach()) == pytest.approx(expected, rel=1e-9)
 
-    def test_a_pupil_that_answers_as_its_teacher_has_nothing_to_learn(
-        self, step: Step, batch: dict[str, Tensor]
-    ) -> None:
+    def test_student_equal_to_its_teacher_has_zero_loss(self, step: Step, batch: dict[str, Tensor]) -> None:
         teacher = Teacher(1).eval()
 
         class Same(nn.Module):
@@ -71,7 +69,7 @@ class TestFormula:
         terms = Distill([teacher])(batch, replace(step, network=Same()))
         assert float(terms["distillation"]) == pytest.approx(0, abs=1e-12)
 
-    def test_the_share_of_labels_that_the_teachers_give(self, step: Step, batch: dict[str, Tensor]) -> None:
+    def test_teacher_accuracy_is_logged(self, step: Step, batch: dict[str, Tensor]) -> None:
         teacher = Teacher(1).eval()
         given = teacher(batch["pixels"])["logits"].argmax(1)
         right = (given == batch["label"]).double().mean()
@@ -79,9 +77,7 @@ class TestFormula:
 
 
 class TestTeachers:
-    def test_they_are_not_trained_and_in_no_checkpoint_and_in_evaluation_mode(
-        self, step: Step, batch: dict[str, Tensor]
-    ) -> None:
+    def test_teachers_are_frozen_not_stored_and_in_eval_mode(self, step: Step, batch: dict[str, Tensor]) -> None:
         method = Distill([Teacher(1).train()])
         method.train()
         assert not list(method.parameters())
@@ -90,15 +86,15 @@ class TestTeachers:
         method(batch, step)["total"].backward()
         assert all(p.grad is None and not p.requires_grad for p in method.teachers[0].parameters())
 
-    def test_a_copy_shares_them(self) -> None:
+    def test_copies_share_teachers(self) -> None:
         method = Distill([Teacher(1)])
         assert copy.deepcopy(method).teachers[0] is method.teachers[0]
 
-    def test_they_are_no_part_of_the_description(self) -> None:
+    def test_description_excludes_teachers(self) -> None:
         described = describe_method(Distill([Teacher(1)], temperature=3.0))
         assert described == {"_target_": "mfer_lightning.methods.Distill", "temperature": 3.0, "alpha": 0.5}
 
-    def test_one_that_runs_in_inference_mode_can_be_learned_from(self, step: Step, batch: dict[str, Tensor]) -> None:
+    def test_inference_mode_teacher_can_be_used(self, step: Step, batch: dict[str, Tensor]) -> None:
         class Inference(Teacher):
             def forward(self, faces: Tensor) -> dict[str, Tensor]:
                 with torch.inference_mode():
@@ -107,9 +103,7 @@ class TestTeachers:
         Distill([Inference(1)])(batch, step)["total"].backward()
 
     @pytest.mark.parametrize("buffers", [0, 1])
-    def test_one_without_parameters_can_be_learned_from(
-        self, step: Step, batch: dict[str, Tensor], buffers: int
-    ) -> None:
+    def test_teacher_without_parameters_can_be_used(self, step: Step, batch: dict[str, Tensor], buffers: int) -> None:
         class Fixed(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
@@ -125,14 +119,14 @@ class TestTeachers:
 
 class TestMistakes:
     @pytest.mark.parametrize(("option", "value"), [("temperature", 0.0), ("alpha", 1.1)])
-    def test_an_argument_out_of_range(self, option: str, value: float) -> None:
+    def test_out_of_range_argument(self, option: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"`{option}`"):
             Distill(**{option: value})  # type: ignore[arg-type]
 
-    def test_it_cannot_train_without_a_teacher(self, step: Step, batch: dict[str, Tensor]) -> None:
+    def test_training_requires_a_teacher(self, step: Step, batch: dict[str, Tensor]) -> None:
         with pytest.raises(UserError, match=r"Distill\(teachers="):
             Distill()(batch, step)
 
 
-def test_a_method_without_teachers_is_described_as_one_with_them() -> None:
+def test_description_does_not_depend_on_teachers() -> None:
     assert describe_method(Distill()) == describe_method(Distill([nn.Linear(2, 2)]))

@@ -23,7 +23,7 @@ FIELD = [
 
 
 @pytest.mark.parametrize("name", choices("method"))
-def test_every_method_and_option_is_on_the_page_with_its_value(name: str) -> None:
+def test_every_method_and_option_is_documented_with_its_value(name: str) -> None:
     assert f"| `{name}` |" in PAGE
     node = yaml.safe_load((ROOT / "conf" / "method" / f"{name}.yaml").read_text())
     for option, value in node.items():
@@ -35,7 +35,7 @@ def test_every_method_and_option_is_on_the_page_with_its_value(name: str) -> Non
 
 @pytest.mark.slow  # builds whole networks, without memory
 @pytest.mark.parametrize("name", FIELD)
-def test_every_recipe_of_the_field_builds_and_is_on_the_page(name: str) -> None:
+def test_every_literature_recipe_builds_and_is_documented(name: str) -> None:
     config = composed(f"experiment={name}", "weights=none")
     check_config(config)
     build_on_trial(config)

@@ -30,9 +30,7 @@ def naive_class_map(network: MFER, feature_map: Tensor) -> Tensor:
 
 
 class TestFormula:
-    def test_the_loss_is_the_face_s_own_and_the_squared_difference_of_class_maps(
-        self, network: MFER, step: Step, batch: dict[str, Tensor]
-    ) -> None:
+    def test_matches_the_formula(self, network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
         terms = EAC(weight=2.0, erase_prob=0.0)(batch, step)
         with torch.no_grad():
             output, mirrored = network(batch["image"]), network(batch["image"].flip(3))
@@ -59,18 +57,18 @@ class TestFormula:
         assert all(p.grad is None for part in (network.head, network.backbone.norm) for p in part.parameters())
         assert any(p.grad is not None and p.grad.any() for p in network.backbone.model.parameters())
 
-    def test_their_mean_is_the_prediction_of_one_linear_head_without_norm(self) -> None:
+    def test_mean_of_class_maps_equals_a_linear_head_without_norm(self) -> None:
         backbone = {"name": "resnet18", "norm": "none", "options": {"channels": [8, 8, 8, 8]}}
         network = MFER(backbone, 3, attention="none", head="linear").double().eval()
         output = network(torch.randn(2, 3, 64, 64, dtype=torch.float64))
         torch.testing.assert_close(network.class_maps(output["map"]).mean((2, 3)), output["logits"])
 
-    def test_a_mirror_image_that_agrees_costs_nothing(self) -> None:
+    def test_consistent_mirror_image_has_zero_loss(self) -> None:
         maps = torch.randn(2, 3, 4, 4)
         assert float(consistency(maps, maps.flip(3))) == 0
 
 
-def test_training_on_it_makes_the_maps_agree(network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
+def test_training_makes_the_maps_agree(network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
     method = EAC(weight=20.0)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     seen = []
@@ -84,7 +82,7 @@ def test_training_on_it_makes_the_maps_agree(network: MFER, step: Step, batch: d
 
 
 class TestErasing:
-    def test_rectangles_have_the_areas_that_are_asked_for(self) -> None:
+    def test_rectangles_have_the_requested_areas(self) -> None:
         images = torch.ones(400, 3, 40, 40)
         erased = erase(images, 1.0, (0.1, 0.2), uniforms(0, 0, torch.arange(400), DRAWS))[:, 0] == 0
         share = erased.float().mean((1, 2))
@@ -94,18 +92,18 @@ class TestErasing:
             rows, columns = one.any(1).nonzero(), one.any(0).nonzero()
             assert one.sum() == (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1)
 
-    def test_it_comes_in_its_share_of_the_faces_and_everywhere(self) -> None:
+    def test_erasing_has_the_requested_probability_and_covers_every_position(self) -> None:
         erased = erase(torch.ones(2000, 1, 16, 16), 0.5, (0.02, 0.25), uniforms(0, 0, torch.arange(2000), DRAWS)) == 0
         assert float(erased.flatten(1).any(1).float().mean()) == pytest.approx(0.5, abs=0.05)
         assert bool(erased.any(0).all())
 
-    def test_a_face_is_erased_alike_in_every_batch_of_an_epoch_and_else_in_another(self) -> None:
+    def test_erasing_is_fixed_within_an_epoch_and_changes_between_epochs(self) -> None:
         draw = uniforms(0, 3, torch.tensor([4, 9, 2]), DRAWS)
         assert torch.equal(draw[1:], uniforms(0, 3, torch.tensor([9, 2]), DRAWS))
         for other in (uniforms(1, 3, torch.tensor([4]), DRAWS), uniforms(0, 4, torch.tensor([4]), DRAWS)):
             assert not torch.equal(draw[:1], other)
 
-    def test_the_method_erases_by_seed_epoch_and_face(self, step: Step, batch: dict[str, Tensor]) -> None:
+    def test_erasing_depends_on_seed_epoch_and_face(self, step: Step, batch: dict[str, Tensor]) -> None:
         total = float(EAC()(batch, step)["total"])
         assert float(EAC()(batch, step)["total"]) == total
         assert float(EAC(seed=1)(batch, step)["total"]) != total
@@ -113,7 +111,7 @@ class TestErasing:
 
 
 class TestMistakes:
-    def test_a_network_without_a_map_is_refused_with_what_it_has(self) -> None:
+    def test_network_without_a_map_is_rejected(self) -> None:
         tokens = {
             "name": "vit_tiny_patch16_224",
             "pool": "token",
@@ -125,12 +123,12 @@ class TestMistakes:
             EAC().check(network, Objective(CrossEntropy()))
 
     @pytest.mark.parametrize(("option", "value"), [("weight", -1.0), ("erase_prob", 2.0), ("smallest", 0.0)])
-    def test_an_argument_out_of_range(self, option: str, value: float) -> None:
+    def test_out_of_range_argument(self, option: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"`{option}`"):
             EAC(**{option: value})
 
 
-def test_a_transformer_s_map_is_that_of_its_positions() -> None:
+def test_transformer_map_excludes_the_class_token() -> None:
     tokens = {"name": "vit_tiny_patch16_224", "options": {"depth": 2, "embed_dim": 12, "num_heads": 2}}
     network = MFER(tokens, 3, attention="none", image_size=48).eval()
     output = network(torch.randn(2, 3, 48, 48))

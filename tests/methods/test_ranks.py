@@ -18,7 +18,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, list[Found]]
 
 
 @pytest.mark.parametrize("name", ranks.methods(4))
-def test_gradients_and_state_are_those_of_one_rank(found: tuple[Found, list[Found]], name: str) -> None:
+def test_gradients_and_state_match_one_rank(found: tuple[Found, list[Found]], name: str) -> None:
     one, two = found
     assert not any(key.startswith("labels") for key in one[name]) or bool((one[name]["labels.changed"] >= 0).any())
     for rank in two:

@@ -49,9 +49,7 @@ def naive_uncertainty(method: RUL, feature: Tensor, draw: Tensor) -> list[float]
 
 
 class TestFormula:
-    def test_mixed_features_are_asked_for_both_labels(
-        self, network: MFER, step: Step, batch: dict[str, Tensor]
-    ) -> None:
+    def test_matches_the_formula(self, network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
         method = rul(network, dropout=0.4, seed=3)
         terms = method(batch, step)
         with torch.no_grad():
@@ -74,9 +72,7 @@ class TestFormula:
             float(torch.tensor(uncertain).std(correction=0)) / (sum(uncertain) / 6), rel=1e-5
         )
 
-    def test_a_feature_loss_sees_the_features_as_they_are(
-        self, network: MFER, step: Step, batch: dict[str, Tensor]
-    ) -> None:
+    def test_feature_loss_uses_unmixed_features(self, network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
         torch.manual_seed(0)
         objective = Objective(CrossEntropy(0.0), CenterLoss(3, network.feature_dim)).double()
         terms = rul(network)(batch, replace(step, objective=objective))
@@ -84,38 +80,40 @@ class TestFormula:
         assert float(terms["feature"]) == pytest.approx(float(plain["feature"]), rel=1e-9)
         assert float(terms["classification"]) != pytest.approx(float(plain["classification"]), rel=1e-3)
 
-    def test_the_gradient_is_that_of_finite_differences(self) -> None:
+    def test_gradient_matches_finite_differences(self) -> None:
         torch.manual_seed(0)
         method, kept = RUL(4, width=3).double(), torch.rand(5, 4) > 0.4
         feature = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
         partner = torch.tensor([1, 2, 3, 4, 0])
         assert torch.autograd.gradcheck(lambda f: mix(f, method.uncertainty(f, kept), partner), (feature,))
 
-    def test_of_two_faces_the_more_uncertain_one_has_more_weight(self) -> None:
+    def test_more_uncertain_face_has_more_weight(self) -> None:
         mixed = mix(torch.eye(2), torch.tensor([3.0, 1.0]), torch.tensor([1, 0]))
         assert mixed.tolist() == [[0.75, 0.25], [0.75, 0.25]]
 
 
 class TestPairs:
     @pytest.mark.parametrize("faces", [2, 3, 8])
-    def test_each_face_is_a_partner_once_and_never_its_own(self, faces: int) -> None:
+    def test_pairing_is_a_permutation_without_fixed_points(self, faces: int) -> None:
         partner = partners(torch.rand(faces))
         assert sorted(partner.tolist()) == list(range(faces))
         assert all(i != p for i, p in enumerate(partner.tolist()))
 
-    def test_they_change_with_epoch_and_seed_alone(self, network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
+    def test_pairs_depend_only_on_epoch_and_seed(self, network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
         total = float(rul(network)(batch, step)["total"])
         assert float(rul(network)(batch, step)["total"]) == total
         assert float(rul(network)(batch, replace(step, epoch=3))["total"]) != total
         assert float(rul(network, seed=1)(batch, step)["total"]) != total
 
-    def test_a_batch_of_one_face_is_trained_on(self, network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
+    def test_batch_of_one_face_is_trained_without_mixing(
+        self, network: MFER, step: Step, batch: dict[str, Tensor]
+    ) -> None:
         terms = rul(network)({name: part[:1] for name, part in batch.items()}, step)
         plain = step.objective(network(batch["image"][:1]), batch["target"][:1])
         assert float(terms["total"]) == pytest.approx(float(plain["total"]))
 
 
-def test_the_branch_learns_to_give_weight_to_the_face_that_is_hard_to_recognise() -> None:
+def test_uncertainty_branch_learns_which_face_is_hard() -> None:
     """Face 0 has a weak feature next to a strong one: it is visible in the mixture only with more weight."""
     torch.manual_seed(0)
     method, partner = RUL(2, width=8, dropout=0.0), torch.tensor([1, 0])
@@ -133,18 +131,18 @@ def test_the_branch_learns_to_give_weight_to_the_face_that_is_hard_to_recognise(
 
 class TestMistakes:
     @pytest.mark.parametrize(("option", "value"), [("width", 0), ("dropout", 1.0), ("feature_dim", 0)])
-    def test_an_argument_out_of_range(self, option: str, value: float) -> None:
+    def test_out_of_range_argument(self, option: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"`{option}`"):
             RUL(**{"feature_dim": 4, option: value})  # type: ignore[arg-type]
 
-    def test_a_network_whose_classifier_takes_no_feature_is_refused(self, network: MFER) -> None:
+    def test_network_whose_classifier_takes_no_feature_is_rejected(self, network: MFER) -> None:
         objective = Objective(CrossEntropy())
         with pytest.raises(UserError, match=r"no `classify\(feature\)`: use network=mfer"):
             RUL(4).check(nn.Linear(4, 2), objective)
         RUL(4).check(network, objective)
 
 
-def test_every_kind_of_backbone_serves(step: Step, batch: dict[str, Tensor]) -> None:
+def test_every_kind_of_backbone_works(step: Step, batch: dict[str, Tensor]) -> None:
     tokens = {"name": "vit_tiny_patch16_224", "pool": "token", "options": {"depth": 2, "embed_dim": 12, "num_heads": 2}}
     network = MFER(tokens, 3, attention="none", head="multiscale", image_size=64).double()
     terms = RUL(network.feature_dim).double()(batch, replace(step, network=network))
@@ -152,7 +150,7 @@ def test_every_kind_of_backbone_serves(step: Step, batch: dict[str, Tensor]) -> 
     assert all(p.grad is not None for p in network.parameters())
 
 
-def test_losses_on_further_outputs_see_each_face_with_its_own_label(
+def test_losses_on_other_outputs_use_unmixed_faces_and_labels(
     network: MFER, step: Step, batch: dict[str, Tensor]
 ) -> None:
     class Affine(nn.Module):

@@ -30,9 +30,7 @@ def naive_rank(weights: list[float], share: float, margin: float) -> float:
 
 
 class TestFormula:
-    def test_the_loss_is_that_of_weighted_logits_and_the_rank_regularisation(
-        self, network: MFER, step: Step, batch: dict[str, Tensor]
-    ) -> None:
+    def test_matches_the_formula(self, network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
         method = scn(network, rank_margin=0.5)
         terms = method(batch, step)
         output = network(batch["image"])
@@ -49,25 +47,23 @@ class TestFormula:
         assert float(terms["certainty"]) == pytest.approx(sum(weights) / 6, rel=1e-6)
 
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.7, 1.0])
-    def test_each_group_has_a_face_at_least(self, share: float) -> None:
+    def test_each_group_has_at_least_one_face(self, share: float) -> None:
         weight = torch.tensor([0.9, 0.2], dtype=torch.float64)
         assert float(rank_regularisation(weight, share, 1.0)) == pytest.approx(0.3)
 
-    def test_a_batch_of_one_face_has_no_rank(self) -> None:
+    def test_single_face_has_zero_rank_loss(self) -> None:
         weight = torch.tensor([0.9], requires_grad=True)
         rank_regularisation(weight, 0.7, 0.15).backward()
         assert weight.grad is not None
         assert float(weight.grad) == 0
 
-    def test_the_gradient_is_that_of_finite_differences(self) -> None:
+    def test_gradient_matches_finite_differences(self) -> None:
         weight = torch.tensor([0.9, 0.3, 0.5, 0.52, 0.1], dtype=torch.float64, requires_grad=True)
         assert torch.autograd.gradcheck(lambda w: rank_regularisation(w, 0.7, 0.8), (weight,))
 
 
 class TestRelabelling:
-    def test_faces_that_the_network_doubts_get_the_predicted_class(
-        self, network: MFER, step: Step, batch: dict[str, Tensor]
-    ) -> None:
+    def test_uncertain_faces_get_the_predicted_class(self, network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
         network.head.fc.weight.data *= 40
         method = scn(network, relabel_margin=0.2)
         before = method(batch, replace(step, epoch=0))
@@ -88,7 +84,7 @@ class TestRelabelling:
         assert float(again["relabelled"]) == 0
 
     @pytest.mark.parametrize(("epoch", "changes"), [(8, False), (9, True)])
-    def test_it_begins_with_its_epoch_counted_from_one(
+    def test_relabelling_starts_at_its_epoch_counted_from_one(
         self, network: MFER, step: Step, batch: dict[str, Tensor], epoch: int, changes: bool
     ) -> None:
         network.head.fc.weight.data *= 40
@@ -96,7 +92,7 @@ class TestRelabelling:
         method(batch, replace(step, epoch=epoch))
         assert bool((method.labels.changed >= 0).any()) is changes
 
-    def test_the_second_pass_of_sam_changes_no_label(self, network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
+    def test_second_sam_pass_changes_no_label(self, network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
         network.head.fc.weight.data *= 40
         method = scn(network)
         method(batch, replace(step, repeated=True))
@@ -116,11 +112,11 @@ class TestMistakes:
         ("option", "value"),
         [("high_share", 1.5), ("rank_margin", -0.1), ("relabel_margin", 2.0), ("relabel_epoch", 0), ("num_faces", 0)],
     )
-    def test_an_argument_out_of_range(self, option: str, value: float) -> None:
+    def test_out_of_range_argument(self, option: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"`{option}`"):
             SCN(**{"feature_dim": 4, "num_faces": 3, option: value})  # type: ignore[arg-type]
 
-    def test_sets_of_classes_have_no_label_to_change(self, network: MFER) -> None:
+    def test_class_set_targets_are_rejected(self, network: MFER) -> None:
         with pytest.raises(UserError, match="method=baseline"):
             scn(network).check(network, Objective(MultiTargetLoss()))
         scn(network).check(network, Objective(CrossEntropy()))

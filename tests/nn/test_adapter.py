@@ -47,7 +47,7 @@ def step(module: FERModule) -> None:
     module.eval()
 
 
-def test_only_the_adapter_the_attention_the_norm_and_the_heads_learn() -> None:
+def test_only_adapter_attention_norm_and_heads_are_trained() -> None:
     module = module_of(adapted(dropout=0.1))
     before = {name: value.clone() for name, value in module.network.state_dict().items()}
     step(module)
@@ -57,7 +57,7 @@ def test_only_the_adapter_the_attention_the_norm_and_the_heads_learn() -> None:
     assert moved == may
 
 
-def test_a_checkpoint_is_merged_when_it_is_read(tmp_path: Path) -> None:
+def test_adapter_is_merged_when_a_checkpoint_is_loaded(tmp_path: Path) -> None:
     module = module_of(adapted(targets=["qkv", "fc1"]))
     step(module)
     checkpoint: dict = {"state_dict": module.state_dict(), "epoch": 0}
@@ -76,7 +76,7 @@ def test_a_checkpoint_is_merged_when_it_is_read(tmp_path: Path) -> None:
             torch.testing.assert_close(other.state_dict()[name], value)
 
 
-def test_its_targets_are_the_layers_that_are_named() -> None:
+def test_only_the_named_layers_are_adapted() -> None:
     network = adapted(targets=["qkv"])
     layers = {name.partition(".lora_A")[0] for name, _ in network.named_parameters() if ".lora_A" in name}
     assert {name.rpartition(".")[2] for name in layers} == {"qkv"}
@@ -87,7 +87,7 @@ def test_its_targets_are_the_layers_that_are_named() -> None:
         add_adapter(vit(), {"name": "lora", "targets": ["qkv", "query"]})
 
 
-def test_adapted_blocks_compile_and_give_the_gradients_of_plain_ones() -> None:
+def test_adapted_blocks_compile_with_the_same_gradients() -> None:
     torch._dynamo.reset()
     plain = adapted().train()
     for name, parameter in plain.named_parameters():
@@ -105,7 +105,7 @@ def test_adapted_blocks_compile_and_give_the_gradients_of_plain_ones() -> None:
     assert list(compiled.state_dict()) == list(plain.state_dict())
 
 
-def test_layers_that_are_read_and_not_called_are_left_out() -> None:
+def test_layers_whose_weights_are_read_directly_are_not_adapted() -> None:
     pytest.importorskip("peft", reason="pip install 'mfer_lightning[lora]'")
     beit = {"name": "beit_base_patch16_224", "options": VIT["options"]}
     layers = add_adapter(MFER(beit, 3, attention="none", image_size=32), "lora")
@@ -124,23 +124,23 @@ def test_layers_that_are_read_and_not_called_are_left_out() -> None:
         ({"r": 8}, "no option 'r'"),
     ],
 )
-def test_mistakes_are_one_sentence(options: dict, message: str) -> None:
+def test_invalid_options_raise_one_clear_error(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         add_adapter(vit(), {"name": "lora", **options})
 
 
-def test_a_second_adapter_is_refused() -> None:
+def test_second_adapter_is_rejected() -> None:
     network = adapted()
     with pytest.raises(UserError, match="already has an adapter"):
         add_adapter(network, "lora")
 
 
-def test_a_backbone_without_linear_layers_is_refused() -> None:
+def test_backbone_without_linear_layers_is_rejected() -> None:
     with pytest.raises(UserError, match="has no linear layer that it calls"):
         add_adapter(MFER("resnet18", 3, attention="none"), "lora")
 
 
-def test_no_adapter_is_nothing_and_damaged_ones_are_refused() -> None:
+def test_none_adds_no_adapter_and_damaged_ones_are_rejected() -> None:
     network = vit()
     assert add_adapter(network, "none") == ()
     assert merge_adapter(network.state_dict()).keys() == network.state_dict().keys()

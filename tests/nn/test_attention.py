@@ -76,7 +76,7 @@ def naive(attention: DSAttention, x: torch.Tensor, branches: str = "both", eps: 
 
 
 @pytest.mark.parametrize("C", [8, 40, 512, 1024])
-def test_parameter_count_is_the_formulas(C):
+def test_parameter_count_matches_the_formula(C):
     r = C // 8
     key = (C * r + r) + (r * C + C)
     value = C * C + C
@@ -84,12 +84,12 @@ def test_parameter_count_is_the_formulas(C):
     assert count(DSAttention(C)) == key + value + static + 2 * C
 
 
-def test_the_papers_two_modules_hold_13_2_and_52_7_million():
+def test_paper_modules_have_13_2_and_52_7_million_parameters():
     assert count(DSAttention(512)) == 13_175_360
     assert count(DSAttention(1024)) == 52_696_192
 
 
-def test_variants_hold_what_their_branches_need():
+def test_variants_have_only_the_parameters_of_their_branches():
     C, r = 64, 8
     key, value, dense, norm = 2 * C * r + r + C, C * C + C, 49 * C * C + C, 2 * C
     assert count(DSAttention(C, branches="dynamic")) == key + value
@@ -100,11 +100,11 @@ def test_variants_hold_what_their_branches_need():
 
 @pytest.mark.parametrize("C", [20, 64, 512])
 @pytest.mark.parametrize("kernel_size", [3, 7])
-def test_the_control_has_exactly_the_parameters_of_ds_attention(C, kernel_size):
+def test_control_has_as_many_parameters_as_ds_attention(C, kernel_size):
     assert count(ConvControl(C, kernel_size=kernel_size)) == count(DSAttention(C, kernel_size=kernel_size))
 
 
-def test_the_control_mixes_no_distant_positions():
+def test_control_does_not_mix_distant_positions():
     control = ConvControl(4, kernel_size=3).double()
     x = torch.randn(1, 4, 9, 9, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(control(x)[0, :, 4, 4].sum(), x)
@@ -116,7 +116,7 @@ def test_the_control_mixes_no_distant_positions():
 @pytest.mark.parametrize("norm_order", ["gelu_norm", "norm_gelu"])
 @pytest.mark.parametrize("static", ["dense", "depthwise"])
 @pytest.mark.parametrize("residual", [True, False])
-def test_equals_the_formula_with_loops(norm_order, static, residual):
+def test_matches_the_formula_written_as_loops(norm_order, static, residual):
     torch.manual_seed(0)
     attention = DSAttention(4, kernel_size=3, reduction=2, norm_order=norm_order, static=static, residual=residual)
     attention = attention.double()
@@ -125,7 +125,7 @@ def test_equals_the_formula_with_loops(norm_order, static, residual):
     torch.testing.assert_close(attention(x), naive(attention, x), rtol=1e-12, atol=1e-12)
 
 
-def test_the_epsilon_of_the_norm_is_an_option():
+def test_norm_epsilon_is_an_option():
     torch.manual_seed(0)
     x = torch.randn(1, 4, 3, 3, dtype=torch.float64)
     former = DSAttention(4, kernel_size=3, norm_eps=1e-6).double()
@@ -141,7 +141,7 @@ LAYERS = (torch.nn.Conv2d, torch.nn.Linear)
     [partial(DSAttention, 128), partial(DSAttention, 128, static="depthwise"), partial(ConvControl, 128)],
     ids=["ds", "depthwise", "conv"],
 )
-def test_layers_begin_as_in_the_released_code(build):
+def test_layers_are_initialised_as_in_the_released_code(build):
     torch.manual_seed(0)
     layers = [layer for layer in build().modules() if isinstance(layer, LAYERS)]
     assert len(layers) == 4
@@ -152,7 +152,7 @@ def test_layers_begin_as_in_the_released_code(build):
         assert not layer.bias.any()
 
 
-def test_torch_s_own_initialisation_is_an_option_and_draws_no_other_numbers():
+def test_torch_initialisation_is_an_option_and_leaves_the_random_state_unchanged():
     torch.manual_seed(0)
     expected = torch.nn.Linear(16, 2).weight, torch.nn.Linear(2, 16).weight
     torch.manual_seed(0)
@@ -162,7 +162,7 @@ def test_torch_s_own_initialisation_is_an_option_and_draws_no_other_numbers():
 
 
 @pytest.mark.parametrize("branches", ["dynamic", "static"])
-def test_a_single_branch_equals_the_formula_with_loops(branches):
+def test_single_branch_matches_the_formula_written_as_loops(branches):
     torch.manual_seed(1)
     attention = DSAttention(4, kernel_size=7, branches=branches).double()
     x = torch.randn(2, 4, 4, 4, dtype=torch.float64)  # a 7x7 kernel on a 4x4 map
@@ -170,7 +170,7 @@ def test_a_single_branch_equals_the_formula_with_loops(branches):
 
 
 @pytest.mark.parametrize("make", [DSAttention, ConvControl])
-def test_nhwc_maps_give_what_nchw_maps_give(make):
+def test_nhwc_maps_give_the_same_result_as_nchw_maps(make):
     first = make(8, layout="NCHW")
     second = make(8, layout="NHWC")
     second.load_state_dict(first.state_dict())
@@ -180,7 +180,7 @@ def test_nhwc_maps_give_what_nchw_maps_give(make):
 
 @pytest.mark.parametrize("residual", [True, False])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_memory_format_stays(memory_format, residual):
+def test_memory_format_is_preserved(memory_format, residual):
     attention = DSAttention(8, residual=residual)
     x = torch.randn(2, 8, 5, 6)
     expected = attention(x)
@@ -189,7 +189,7 @@ def test_memory_format_stays(memory_format, residual):
     torch.testing.assert_close(out, expected)
 
 
-def test_each_channels_weights_sum_to_one_over_the_map():
+def test_weights_of_each_channel_sum_to_one_over_the_map():
     attention = DSAttention(8, residual=False)
     torch.nn.init.zeros_(attention.value.weight)
     torch.nn.init.ones_(attention.value.bias)  # the value is 1 everywhere, so the output is the weights
@@ -197,7 +197,7 @@ def test_each_channels_weights_sum_to_one_over_the_map():
     torch.testing.assert_close(out.sum((2, 3)), torch.ones(3, 8))
 
 
-def test_every_parameter_takes_part_and_only_the_norms_bias_cannot_matter():
+def test_every_parameter_has_a_gradient_except_the_redundant_norm_bias():
     # A constant added to a channel's scores at all positions leaves its softmax as it was.
     attention = DSAttention(8).double()
     attention(torch.randn(2, 8, 5, 5, dtype=torch.float64)).square().sum().backward()
@@ -247,19 +247,19 @@ def test_gradcheck():
         ({"layout": "HWC"}, r"`layout` to be one of \('NCHW', 'NHWC'\), but got 'HWC'"),
     ],
 )
-def test_wrong_arguments_name_the_legal_ones(options, message):
+def test_invalid_arguments_list_the_valid_ones(options, message):
     with pytest.raises(ValueError, match=message):
         DSAttention(8, **options)
 
 
-def test_build_turns_wrong_values_into_a_users_mistake():
+def test_build_turns_value_errors_into_user_errors():
     with pytest.raises(UserError, match=r"Attention 'ds'.*kernel_size"):
         build_attention({"name": "ds", **ATTENTIONS["ds"], "kernel_size": 2}, 8, "NCHW")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 2), (2, 7), (3, 3), (4, 4)])
 @pytest.mark.parametrize("groups", [1, 6])
-def test_leaving_out_taps_that_only_meet_padding_changes_nothing(size: tuple[int, int], groups: int) -> None:
+def test_skipping_taps_on_padding_does_not_change_the_result(size: tuple[int, int], groups: int) -> None:
     conv = torch.nn.Conv2d(6, 6, 7, padding=3, groups=groups).double()
     maps = torch.randn(2, 6, *size, dtype=torch.float64, requires_grad=True)
     whole, cropped = conv(maps), conv_within_map(conv, maps)

@@ -47,7 +47,7 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize(("backbone", "side"), FAMILIES)
-def test_a_family_trains_a_step_and_predicts(backbone, side):
+def test_family_trains_one_step_and_predicts(backbone, side):
     torch.manual_seed(0)
     model = MFER(backbone, 5, attention="ds_depthwise")
     x, y = torch.randn(4, 3, side, side), torch.tensor([0, 1, 2, 3])
@@ -84,12 +84,12 @@ def test_stages_are_the_last_four_resolutions():
         ("crossvit_tiny_240", "does not end in a feature map but in a list of 2 parts"),
     ],
 )
-def test_what_cannot_carry_attention_says_why(name, message):
+def test_backbone_that_cannot_use_attention_explains_why(name, message):
     with pytest.raises(UserError, match=message):
         MFER(name, attention="ds_depthwise")
 
 
-def test_a_plain_transformer_serves_without_attention():
+def test_plain_transformer_works_without_attention():
     model = MFER("vit_tiny_patch16_224", attention="none", head="linear").eval()
     x = torch.randn(2, 3, 224, 224)
     tokens = model.backbone.model.forward_features(x)[:, 1:]  # the first is the class token
@@ -107,7 +107,7 @@ def test_a_plain_transformer_serves_without_attention():
         ("edgenext", [2, 4, 8, 16]),
     ],
 )
-def test_the_small_stem_halves_every_reduction(family, reductions):
+def test_small_stem_halves_every_reduction(family, reductions):
     backbone, _ = QUICK[family]
     if family == "swin":  # its windows must divide the larger maps too: they do at 64 px
         backbone = {**backbone, "options": {**backbone["options"], "img_size": 64}}
@@ -116,7 +116,7 @@ def test_the_small_stem_halves_every_reduction(family, reductions):
     assert model.eval()(torch.randn(1, 3, 64, 64))["logits"].shape == (1, 5)
 
 
-def test_the_small_resnet_stem_is_one_3x3_convolution_and_no_pooling():
+def test_small_resnet_stem_is_one_3x3_convolution_without_pooling():
     for stride in (1, 2):
         model = MFER({**QUICK["resnet"][0], "stem": "small", "stem_stride": stride}, attention="none")
         conv, pool = model.backbone.model.conv1, model.backbone.model.maxpool
@@ -125,7 +125,7 @@ def test_the_small_resnet_stem_is_one_3x3_convolution_and_no_pooling():
         assert model.backbone.stages[0].reduction == stride
 
 
-def test_the_small_convnext_stem_is_a_smaller_patch():
+def test_small_convnext_stem_is_a_smaller_patch():
     for stride in (1, 2):
         model = MFER({**QUICK["convnext"][0], "stem": "small", "stem_stride": stride}, attention="none")
         conv = model.backbone.model.stem[0]
@@ -152,12 +152,12 @@ def test_attention_with_a_7x7_kernel_works_on_4x4_and_smaller_maps():
         ({"name": "coatnet_nano_rw_224", "stem": "small"}, "does not run on images of 224x224"),
     ],
 )
-def test_stems_that_cannot_be_made_small_say_so(backbone, message):
+def test_unsupported_small_stems_explain_why(backbone, message):
     with pytest.raises(UserError, match=message):
         MFER(backbone, attention="none")
 
 
-def test_a_backbone_without_drop_path_takes_a_rate_of_zero():
+def test_backbone_without_drop_path_accepts_rate_zero():
     with torch.device("meta"):
         MFER({"name": "ghostnet_100", "drop_path_rate": 0.0}, attention="none")
         with pytest.raises(UserError, match=r"has no drop-path: use backbone\.drop_path_rate=0"):

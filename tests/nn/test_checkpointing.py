@@ -23,7 +23,7 @@ def gradients(network: MFER, image: torch.Tensor) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("backbone", NETWORKS, ids=lambda b: b["name"])
-def test_gradients_are_the_same_and_blocks_run_twice(backbone):
+def test_gradients_are_equal_and_blocks_run_twice(backbone):
     torch.manual_seed(0)
     network, image = MFER(backbone, 3), torch.randn(2, 3, 64, 64)
     calls = []
@@ -44,7 +44,7 @@ def test_gradients_are_the_same_and_blocks_run_twice(backbone):
     assert len(calls) == 4
 
 
-def test_a_backbone_that_cannot_says_so():
+def test_unsupported_backbone_raises_one_clear_error():
     network = MFER("convnext_atto", 3)
     network.backbone.model.set_grad_checkpointing = None
     network.backbone.set_checkpointing(False)  # nothing to do

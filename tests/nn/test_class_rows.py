@@ -32,17 +32,17 @@ def test_each_class_keeps_its_own_logit(tmp_path: Path, head: str, ours: tuple[s
     assert not report.new
 
 
-def test_a_class_that_the_file_does_not_know_gives_no_rows() -> None:
+def test_unknown_class_in_the_file_gives_no_rows() -> None:
     assert class_rows(THEIRS, ("neutral", "boredom")) is None
 
 
-def test_a_file_with_fewer_rows_than_it_should_have_is_refused(tmp_path: Path) -> None:
+def test_file_with_too_few_rows_is_rejected(tmp_path: Path) -> None:
     torch.save(network(3, "linear").state_dict(), tmp_path / "weights.pth")
     with pytest.raises(UserError, match=r"'head.fc.weight' is \(3, 8\), the network's is \(2, 8\)"):
         load_weights(network(2, "linear"), tmp_path / "weights.pth", rows=[7, 0])
 
 
-def test_layers_that_are_no_output_stay_as_they_are() -> None:
+def test_non_output_layers_are_unchanged() -> None:
     model = network(8, "multiscale")
     state = model.state_dict()
     taken = take_class_rows(model, state, [1, 0])

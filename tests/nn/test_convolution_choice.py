@@ -34,11 +34,11 @@ STAGE_3, STAGE_4 = Shape(512, 512, 14, 14, 7, 7), Shape(1024, 1024, 7, 7, 7, 7) 
         ("meta", torch.bfloat16, STAGE_4, LIBRARY),
     ],
 )
-def test_the_way_of_each_device_dtype_and_shape(device, dtype, shape, wanted):
+def test_implementation_for_each_device_dtype_and_shape(device, dtype, shape, wanted):
     assert choose(device, dtype, shape) == wanted
 
 
-def test_a_layer_takes_the_way_of_its_shape_unless_it_is_grouped_or_plain():
+def test_implementation_depends_on_the_shape_unless_grouped_or_plain():
     conv, maps = nn.Conv2d(256, 256, 7, padding=3), torch.zeros(1, 256, 7, 7)
     assert ways_for(conv, maps) == TAPS
     assert ways_for(conv, torch.zeros(1, 256, 14, 14)) == LIBRARY
@@ -51,7 +51,7 @@ def test_a_layer_takes_the_way_of_its_shape_unless_it_is_grouped_or_plain():
     assert ways_for(conv, maps) == TAPS
 
 
-def test_the_dtype_is_that_of_autocast(monkeypatch):
+def test_dtype_follows_autocast(monkeypatch):
     import mfer_lightning.nn.convolution.same_size as module
 
     seen = []

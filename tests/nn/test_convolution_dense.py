@@ -39,7 +39,7 @@ def inputs(shape=(2, 4, 7, 7), kernel=(7, 7), features=5, dtype=torch.float64):
 @pytest.mark.parametrize("shape", MAPS)
 @pytest.mark.parametrize("ways", WAYS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_values_and_gradients_are_those_of_torch(ways, shape, kernel, dtype):
+def test_values_and_gradients_match_torch(ways, shape, kernel, dtype):
     x, weight, bias = inputs(shape, kernel, dtype=dtype)
     for given in ((x, weight, bias), (x, weight)):
         wanted = gradients(plain, *given)
@@ -49,13 +49,13 @@ def test_values_and_gradients_are_those_of_torch(ways, shape, kernel, dtype):
 
 
 @pytest.mark.parametrize("ways", WAYS)
-def test_gradients_are_those_of_differences(ways):
+def test_gradients_match_finite_differences(ways):
     given = tuple(t.requires_grad_() for t in inputs((2, 2, 3, 4), (5, 3), 2))
     assert torch.autograd.gradcheck(lambda *a: convolve(*a, ways), given)
 
 
 @pytest.mark.parametrize("ways", WAYS)
-def test_bfloat16_is_as_near_to_the_exact_result_as_its_rounding(ways):
+def test_bfloat16_error_is_within_rounding(ways):
     x, weight, bias = inputs((4, 64, 7, 7), features=64)
     rounded = [t.bfloat16() for t in (x, weight, bias)]
     exact = gradients(plain, *(t.double() for t in rounded))
@@ -75,7 +75,7 @@ def test_bfloat16_is_as_near_to_the_exact_result_as_its_rounding(ways):
     ],
     ids=["channels_last", "transposed", "strided"],
 )
-def test_the_memory_format_of_inputs_makes_no_difference_and_outputs_are_channels_last(ways, arrange):
+def test_input_memory_format_does_not_matter_and_output_is_channels_last(ways, arrange):
     x, weight, bias = inputs()
     result = convolve(arrange(x), arrange(weight), bias, ways)
     torch.testing.assert_close(result, plain(x, weight, bias))
@@ -89,7 +89,7 @@ def test_the_memory_format_of_inputs_makes_no_difference_and_outputs_are_channel
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.bfloat16, 2**-5)])
-def test_a_batch_in_parts_gives_what_the_whole_gives_within_the_limit_of_memory(monkeypatch, dtype, tolerance):
+def test_batch_is_split_to_respect_the_memory_limit(monkeypatch, dtype, tolerance):
     x, weight, bias = (t.to(dtype) for t in inputs((7, 4, 5, 6), (3, 5)))
     whole = gradients(lambda *a: convolve(*a, UNFOLD), x, weight, bias)
     face = 5 * 6 * 3 * 5 * 4 * x.element_size()
@@ -116,7 +116,7 @@ def test_a_batch_in_parts_gives_what_the_whole_gives_within_the_limit_of_memory(
 
 @pytest.mark.parametrize("channels", [1, 3, 4, 8])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_the_unfolded_matrix_is_exact_for_every_number_of_channels(dtype, channels):
+def test_unfolded_matrix_is_exact_for_any_number_of_channels(dtype, channels):
     x = torch.randn(2, channels, 4, 5).to(dtype)
     (_, found), *more = unfold._unfolded(x, 3, 5)
     wanted = F.unfold(x, (3, 5), padding=(1, 2)).view(2, channels, 15, 20).permute(0, 3, 2, 1).reshape(40, -1)
@@ -125,7 +125,7 @@ def test_the_unfolded_matrix_is_exact_for_every_number_of_channels(dtype, channe
 
 
 @pytest.mark.parametrize("wanted", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)])
-def test_only_the_gradients_that_are_wanted_are_computed(wanted, monkeypatch):
+def test_only_required_gradients_are_computed(wanted, monkeypatch):
     calls = []
     for name in ("input_gradient", "weight_gradient"):
         function = getattr(operators, name)
@@ -136,7 +136,7 @@ def test_only_the_gradients_that_are_wanted_are_computed(wanted, monkeypatch):
     assert calls == [n for n, needed in zip(("input_gradient", "weight_gradient"), wanted, strict=False) if needed]
 
 
-def test_a_second_derivative_is_refused_with_the_way_out():
+def test_second_derivative_error_suggests_plain_convolutions():
     x, weight, _ = (t.requires_grad_() for t in inputs())
     for way_out in (False, True):
         for of in (x, weight):
@@ -154,7 +154,7 @@ def test_a_second_derivative_is_refused_with_the_way_out():
 
 
 @pytest.mark.parametrize("ways", WAYS)
-def test_under_autocast_the_result_is_bfloat16_and_gradients_have_the_dtypes_of_their_tensors(ways):
+def test_autocast_output_is_bfloat16_and_gradients_keep_the_dtype_of_their_tensors(ways):
     x, weight, bias = (t.float().requires_grad_() for t in inputs((4, 64, 7, 7), features=64))
     with torch.autocast("cpu", torch.bfloat16):
         result = convolve(x, weight, bias, ways)
@@ -168,7 +168,7 @@ def test_under_autocast_the_result_is_bfloat16_and_gradients_have_the_dtypes_of_
         assert (mine - theirs).abs().max() <= 0.03 * theirs.abs().max()
 
 
-def test_weight_gradients_of_bfloat16_parts_are_summed_in_float32(monkeypatch):
+def test_bfloat16_weight_gradients_are_accumulated_in_float32(monkeypatch):
     x, given = torch.ones(512, 1, 1, 1).bfloat16(), torch.ones(512, 1, 1, 1).bfloat16()
     given[1:] = 2**-8  # less than half of bfloat16's step at 1, so it would be lost one by one
     monkeypatch.setattr(unfold, "LARGEST_BYTES", 1)
@@ -176,7 +176,7 @@ def test_weight_gradients_of_bfloat16_parts_are_summed_in_float32(monkeypatch):
     assert found.item() == 1 + 511 / 256
 
 
-def test_it_works_where_nothing_is_recorded():
+def test_works_under_no_grad_and_inference_mode():
     x, weight, bias = inputs()
     for block in (torch.inference_mode(), torch.no_grad()):
         with block:
@@ -185,7 +185,7 @@ def test_it_works_where_nothing_is_recorded():
         torch.testing.assert_close(result, plain(x, weight, bias))
 
 
-def test_deterministic_algorithms_change_nothing_and_their_filling_of_memory_is_back_on_afterwards():
+def test_deterministic_algorithms_give_equal_results_and_memory_filling_is_restored():
     given = inputs((3, 8, 7, 7), features=8, dtype=torch.float32)
     wanted = gradients(lambda *a: convolve(*a, UNFOLD), *given)
     torch.use_deterministic_algorithms(True)
@@ -198,7 +198,7 @@ def test_deterministic_algorithms_change_nothing_and_their_filling_of_memory_is_
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
-def test_a_repetition_gives_the_same_bits():
+def test_repeated_calls_are_bit_identical():
     given = inputs((3, 8, 7, 7), features=8, dtype=torch.float32)
     first, second = (gradients(lambda *a: convolve(*a, UNFOLD), *given) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
@@ -211,7 +211,7 @@ ALL = (*QUICK, "test_aot_dispatch_dynamic")
 @pytest.mark.parametrize(
     ("ways", "checks"), [(UNFOLD, QUICK), *(pytest.param(w, ALL, marks=pytest.mark.slow) for w in WAYS)]
 )
-def test_operators_keep_the_promises_of_their_registration(ways, checks):
+def test_operators_pass_opcheck(ways, checks):
     x, weight, bias = (t.requires_grad_() for t in inputs((2, 3, 4, 1), (5, 3)))
     given = torch.randn(2, 5, 4, 1, dtype=torch.float64)
     torch.library.opcheck(operators._convolve, (x, weight, bias, *ways), test_utils=checks)
@@ -234,7 +234,7 @@ class Layer(nn.Module):
 
 
 @pytest.mark.parametrize("size", [7, 2])
-def test_compiled_it_is_one_graph_with_the_operator_whole(size):
+def test_compiled_layer_is_one_graph_with_the_operator(size):
     layer, x = Layer(), torch.randn(2, 4, size, size)
     graphs = []
 
@@ -255,7 +255,7 @@ def test_compiled_it_is_one_graph_with_the_operator_whole(size):
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
-def test_checkpointing_changes_nothing(reentrant):
+def test_checkpointing_does_not_change_the_result(reentrant):
     layer, found = Layer(), []
     for call in (layer, lambda x: checkpoint(layer, x, use_reentrant=reentrant)):
         torch.manual_seed(1)
@@ -270,7 +270,7 @@ def test_checkpointing_changes_nothing(reentrant):
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
-def test_exported_graphs_have_torch_s_own_convolution():
+def test_exported_graphs_contain_the_torch_convolution():
     layer, x = Layer().eval(), torch.randn(1, 4, 7, 7)
     with forced_ways(UNFOLD):
         exported = torch.export.export(layer, (x,))
@@ -298,7 +298,7 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow  # two processes that import torch
-def test_two_ranks_have_the_gradients_of_one(tmp_path):
+def test_two_ranks_match_the_gradients_of_one(tmp_path):
     environment = {"PYTHONPATH": ":".join(sys.path)}
     commands = [
         [sys.executable, "-c", RANK, str(rank), str(tmp_path / "rendezvous"), str(tmp_path / f"{rank}.pt")]
@@ -318,7 +318,7 @@ def test_two_ranks_have_the_gradients_of_one(tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("shape", [(8, 512, 14, 14), (8, 1024, 7, 7)])
-def test_on_a_gpu_every_way_is_as_near_to_the_exact_result_as_rounding(shape, dtype):
+def test_every_gpu_implementation_is_within_rounding_error(shape, dtype):
     x, weight, bias = inputs(shape, features=shape[1], dtype=torch.float32)
     given = [t.to("cuda", dtype) for t in (x, weight, bias)]
     exact = gradients(plain, *(t.double() for t in given))

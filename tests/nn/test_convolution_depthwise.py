@@ -19,7 +19,7 @@ from mfer_lightning.nn.convolution import (
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("shape", MAPS)
-def test_depthwise_equals_torch_in_values_and_gradients(shape, kernel):
+def test_depthwise_matches_torch_in_values_and_gradients(shape, kernel):
     torch.manual_seed(0)
     x = torch.randn(shape, dtype=torch.float64)
     weight, bias = torch.randn(shape[1], 1, *kernel, dtype=torch.float64), torch.randn(shape[1], dtype=torch.float64)
@@ -39,7 +39,7 @@ def layers() -> nn.Sequential:
     )
 
 
-def test_depthwise_layers_that_are_slow_are_turned_and_their_names_and_weights_stay():
+def test_slow_depthwise_layers_are_replaced_and_keep_names_and_weights():
     module = layers()
     before = {name: value.clone() for name, value in module.state_dict().items()}
     assert speed_up_depthwise(module) == 2
@@ -50,7 +50,7 @@ def test_depthwise_layers_that_are_slow_are_turned_and_their_names_and_weights_s
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-def test_the_layer_takes_the_quick_way_in_bfloat16_alone_and_it_makes_no_difference(monkeypatch):
+def test_fast_implementation_is_used_only_in_bfloat16_with_equal_results(monkeypatch):
     import mfer_lightning.nn.convolution.depthwise as module
 
     calls = []
@@ -77,7 +77,7 @@ def test_the_layer_takes_the_quick_way_in_bfloat16_alone_and_it_makes_no_differe
 
 
 @pytest.mark.parametrize(("kernel", "stride", "channels"), [(3, 2, 128), (7, 2, 16), (5, 1, 16), (7, 1, 16)])
-def test_in_bfloat16_strided_and_small_ones_compute_in_float32(monkeypatch, kernel, stride, channels):
+def test_strided_and_small_layers_compute_in_float32_under_bfloat16(monkeypatch, kernel, stride, channels):
     layer = nn.Sequential(nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=channels))
     speed_up_depthwise(layer)
     x = torch.randn(2, channels, 8, 8)
@@ -100,13 +100,13 @@ def test_in_bfloat16_strided_and_small_ones_compute_in_float32(monkeypatch, kern
     torch.testing.assert_close(layer[0].weight.grad, gradient, atol=0.02 * gradient.abs().max().item(), rtol=0.02)
 
 
-def test_weights_in_bfloat16_stay_in_bfloat16():
+def test_bfloat16_weights_give_bfloat16_outputs():
     layer = nn.Sequential(nn.Conv2d(16, 16, 3, 2, 1, groups=16)).bfloat16()
     speed_up_depthwise(layer)
     assert layer(torch.randn(2, 16, 8, 8).bfloat16()).dtype == torch.bfloat16
 
 
-def test_the_weight_gradient_is_float32_for_bfloat16_maps():
+def test_weight_gradient_is_float32_for_bfloat16_maps():
     x = torch.randn(2, 3, 9, 9).bfloat16()
     found = depthwise_weight_gradient(x, x, (7, 7))
     assert found.shape == (3, 1, 7, 7)

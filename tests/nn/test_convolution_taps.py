@@ -13,7 +13,7 @@ from mfer_lightning.nn.convolution import convolve_depthwise, convolve_taps
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("shape", MAPS)
-def test_taps_equal_torch_in_values_and_gradients(shape, kernel):
+def test_taps_match_torch_in_values_and_gradients(shape, kernel):
     torch.manual_seed(0)
     x = torch.randn(shape, dtype=torch.float64)
     weight, bias = torch.randn(5, shape[1], *kernel, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
@@ -23,7 +23,7 @@ def test_taps_equal_torch_in_values_and_gradients(shape, kernel):
         torch.testing.assert_close(found, expected)
 
 
-def test_a_second_derivative_is_refused_rather_than_wrong():
+def test_second_derivative_raises_instead_of_being_wrong():
     x = torch.randn(1, 2, 3, 3, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(2, 2, 3, 3, dtype=torch.float64, requires_grad=True)
     (first,) = torch.autograd.grad(convolve_taps(x, weight, None).square().sum(), x, create_graph=True)
@@ -32,7 +32,7 @@ def test_a_second_derivative_is_refused_rather_than_wrong():
 
 
 @pytest.mark.parametrize("kind", ["depthwise", "taps"])
-def test_under_autocast_results_are_bfloat16_and_gradients_of_weights_as_exact_as_float32_keeps_them(kind):
+def test_autocast_output_is_bfloat16_with_float32_weight_gradients(kind):
     torch.manual_seed(0)
     channels = 64
     x = torch.randn(4, channels, 7, 7)
@@ -50,14 +50,14 @@ def test_under_autocast_results_are_bfloat16_and_gradients_of_weights_as_exact_a
     assert (found.double() - wanted).abs().max() <= 0.02 * wanted.abs().max()
 
 
-def test_the_gradient_lies_in_memory_as_a_channels_last_weight_does():
+def test_weight_gradient_is_channels_last():
     weight = nn.Parameter(torch.randn(4, 4, 7, 7).contiguous(memory_format=torch.channels_last))
     convolve_taps(torch.randn(2, 4, 5, 5), weight, None).sum().backward()
     assert weight.grad is not None
     assert weight.grad.stride() == weight.stride()
 
 
-def test_no_maps_give_no_maps():
+def test_empty_batch_gives_empty_output():
     x = torch.randn(0, 4, 7, 7, requires_grad=True)
     weight = torch.randn(6, 4, 7, 7, requires_grad=True)
     out = convolve_taps(x, weight, None)

@@ -29,14 +29,14 @@ def public(network: DAN) -> dict[str, Tensor]:
     return {names[name]: torch.rand_like(value.float()) for name, value in network.state_dict().items()}
 
 
-def test_it_has_the_published_size() -> None:
+def test_size_matches_the_paper() -> None:
     with torch.device("meta"):
         network = DAN(num_classes=7)
     assert count_parameters(network) == 19_723_733  # 19.72 M in the paper
     assert count_gflops(network, 224) == pytest.approx(2.23, abs=0.01)
 
 
-def test_is_its_formula() -> None:
+def test_matches_its_formula() -> None:
     network = small()
     weights = {network.public_names()[name]: value for name, value in network.state_dict().items()}
 
@@ -72,7 +72,7 @@ def test_is_its_formula() -> None:
     torch.testing.assert_close(output["pooled"], last.mean((2, 3)))
 
 
-def test_every_tensor_of_the_authors_file_finds_its_place(tmp_path: Path) -> None:
+def test_every_tensor_of_the_released_file_is_loaded(tmp_path: Path) -> None:
     network = small()
     state = public(network)
     assert {
@@ -89,7 +89,7 @@ def test_every_tensor_of_the_authors_file_finds_its_place(tmp_path: Path) -> Non
         torch.testing.assert_close(value.float(), state[network.public_names()[name]].to(value.dtype).float())
 
 
-def test_weights_of_the_backbone_alone_leave_attention_and_head_new(tmp_path: Path) -> None:
+def test_backbone_weights_leave_attention_and_head_new(tmp_path: Path) -> None:
     network = small()
     theirs = {network.backbone.timm_name(n): v for n, v in network.backbone.state_dict().items()}
     torch.save({"state_dict": {**theirs, "fc.weight": torch.rand(9, 16), "fc.bias": torch.rand(9)}}, tmp_path / "r.pth")
@@ -97,7 +97,7 @@ def test_weights_of_the_backbone_alone_leave_attention_and_head_new(tmp_path: Pa
     assert (report.new_parts, report.dropped) == (("attention", "head"), ("fc.weight", "fc.bias"))
 
 
-def test_weights_that_do_not_fit_are_refused_and_change_nothing(tmp_path: Path) -> None:
+def test_incompatible_weights_are_rejected_and_change_nothing(tmp_path: Path) -> None:
     network = small()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     torch.save(public(small(heads=3)), tmp_path / "three.pth")

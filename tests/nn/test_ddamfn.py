@@ -36,7 +36,7 @@ def public(network: DDAMFN) -> dict[str, Tensor]:
     return state
 
 
-def test_it_has_the_published_size() -> None:
+def test_size_matches_the_paper() -> None:
     with torch.device("meta"):
         network = DDAMFN(num_classes=7)
     assert count_parameters(network) == 4_105_999  # 4.11 M in the paper
@@ -103,7 +103,7 @@ class Again:
         return F.linear(feature, self.weights["fc.weight"], self.weights["fc.bias"]), torch.stack(maps, 1)
 
 
-def test_is_its_formula() -> None:
+def test_matches_its_formula() -> None:
     network = small()
     again = Again({network.public_names()[name]: value for name, value in network.state_dict().items()})
     image = torch.randn(2, 3, 112, 112)
@@ -113,7 +113,7 @@ def test_is_its_formula() -> None:
     torch.testing.assert_close(output["attention_maps"], maps, atol=1e-5, rtol=1e-4)
 
 
-def test_other_sizes_have_other_kernels_and_are_checked() -> None:
+def test_other_image_sizes_use_other_kernels_and_are_validated() -> None:
     network = DDAMFN(backbone={"name": "mixedfeaturenet", "options": {"depths": [1, 1, 1], "width": 8}}, image_size=64)
     assert network.eval()(torch.zeros(1, 3, 64, 64))["attention_maps"].shape == (1, 2, 64, 4, 4)
     with pytest.raises(ValueError, match="64x64 pixels"):
@@ -121,7 +121,7 @@ def test_other_sizes_have_other_kernels_and_are_checked() -> None:
 
 
 @pytest.mark.parametrize("side", [40, 48, 50, 56, 64, 90, 96, 100, 104, 112, 120, 128])
-def test_the_kernels_have_the_maps_side_whatever_the_images(side: int) -> None:
+def test_kernels_have_the_size_of_the_map_for_any_image_size(side: int) -> None:
     shape = {"name": "mixedfeaturenet", "options": {"depths": [1, 1, 1], "width": 8}}
     with torch.device("meta"):
         output = DDAMFN(backbone=shape, image_size=side).eval()(torch.zeros(1, 3, side, side))
@@ -131,13 +131,13 @@ def test_the_kernels_have_the_maps_side_whatever_the_images(side: int) -> None:
 
 
 @pytest.mark.parametrize(("backbone", "side", "map_side"), [("resnet10t", 100, 4), ("vit_tiny_patch16_224", 48, 3)])
-def test_the_map_of_another_backbone_is_measured(backbone: str, side: int, map_side: int) -> None:
+def test_map_size_of_another_backbone_is_measured(backbone: str, side: int, map_side: int) -> None:
     with torch.device("meta"):
         output = DDAMFN(backbone=backbone, image_size=side).eval()(torch.zeros(1, 3, side, side))
     assert output["attention_maps"].shape[3:] == (map_side, map_side)
 
 
-def test_every_tensor_of_the_authors_file_finds_its_place(tmp_path: Path) -> None:
+def test_every_tensor_of_the_released_file_is_loaded(tmp_path: Path) -> None:
     network = small()
     state = public(network)
     for name in (
@@ -159,7 +159,7 @@ def test_every_tensor_of_the_authors_file_finds_its_place(tmp_path: Path) -> Non
         torch.testing.assert_close(value.float(), state[network.public_names()[name]].to(value.dtype).float())
 
 
-def test_a_file_of_the_backbone_leaves_attention_and_head_new(tmp_path: Path) -> None:
+def test_backbone_file_leaves_attention_and_head_new(tmp_path: Path) -> None:
     network = DDAMFN(5)
     theirs = {network.backbone.timm_name(n): v for n, v in network.backbone.state_dict().items()}
     unused = {f"conv_4.model.15.conv_dw.{part}.weight": torch.rand(256) for part in ("bn", "prelu")}
@@ -171,7 +171,7 @@ def test_a_file_of_the_backbone_leaves_attention_and_head_new(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_incompatible_weights_are_rejected(tmp_path: Path) -> None:
     torch.save(public(small(heads=3)), tmp_path / "three.pth")
     with pytest.raises(UserError, match="no place for 'cat_head2"):
         load_weights(small(), tmp_path / "three.pth")

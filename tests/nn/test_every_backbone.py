@@ -131,29 +131,29 @@ def lived(name: str, folder: Path, export: bool = True) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in backbone_table.BACKBONES if name not in REFUSED])
-def test_it_is_built_trained_evaluated_reloaded_and_exported(name: str, tmp_path: Path) -> None:
+def test_backbone_is_built_trained_evaluated_reloaded_and_exported(name: str, tmp_path: Path) -> None:
     lived(name, tmp_path)
 
 
-def test_a_plain_transformer_is_built_trained_evaluated_and_reloaded(tmp_path: Path) -> None:
+def test_plain_transformer_is_built_trained_evaluated_and_reloaded(tmp_path: Path) -> None:
     lived("vit_tiny_patch16_224", tmp_path, export=False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WITHOUT_ATTENTION)
-def test_what_cannot_carry_attention_says_so(name: str) -> None:
+def test_backbone_that_cannot_use_attention_explains_why(name: str) -> None:
     with pytest.raises(UserError, match=WITHOUT_ATTENTION[name]):
         network(name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_serve_says_so(name: str) -> None:
+def test_unsupported_backbone_explains_why(name: str) -> None:
     with pytest.raises(UserError, match=REFUSED[name]):
         network(name, "none")
 
 
-def test_the_table_has_25_families_and_60_names() -> None:
+def test_table_has_25_families_and_60_names() -> None:
     assert len(backbone_table.BACKBONES) >= 60
     assert len(set(backbone_table.BACKBONES.values())) >= 25
 
@@ -165,7 +165,7 @@ def choices() -> list[str]:
 @pytest.mark.parametrize(
     "choice", ["dinov2_small", *(pytest.param(c, marks=pytest.mark.slow) for c in choices() if c != "dinov2_small")]
 )
-def test_a_named_choice_is_built_for_its_own_size(choice: str) -> None:
+def test_config_choice_is_built_at_its_own_image_size(choice: str) -> None:
     config = compose_train(["dataset=rafdb", f"backbone={choice}"])
     with torch.device("meta"):
         built = build_network(config, 7)
@@ -174,7 +174,7 @@ def test_a_named_choice_is_built_for_its_own_size(choice: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_table_is_what_the_script_makes() -> None:
+def test_table_row_matches_the_script() -> None:
     page = backbone_table.PAGE.read_text(encoding="utf-8")
     for name in ("resnet18", "vit_tiny_patch16_224"):
         assert backbone_table.row(name) in page, name
@@ -183,6 +183,6 @@ def test_the_table_is_what_the_script_makes() -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_table_is_what_the_script_makes() -> None:
+def test_table_matches_the_script() -> None:
     page = backbone_table.PAGE.read_text(encoding="utf-8")
     assert backbone_table.page(page, backbone_table.table()) == page

@@ -66,7 +66,7 @@ def test_whole_networks_have_the_published_number_of_parameters(face):
         assert face_counts.count(whole(face.backbone)) == files.parameters(PUBLIC[face.backbone])
 
 
-def test_counts_that_differ_are_told_apart():
+def test_differing_parameter_counts_are_detected():
     evolve = next(face for face in face_counts.FACES if face.backbone == "ir50_evolve")
     for count in (43_574_976, "43.57"):
         assert face_counts.agrees(evolve, face_counts.Published(count, ""))
@@ -74,28 +74,28 @@ def test_counts_that_differ_are_told_apart():
         assert face_counts.agrees(evolve, face_counts.Published(count, "")) is (count == "43.6")
 
 
-def test_the_table_of_counts_is_what_the_script_makes():
+def test_table_of_parameter_counts_matches_the_script():
     page = face_counts.PAGE.read_text(encoding="utf-8")
     assert face_counts.page(page, face_counts.table()) == page
 
 
-def test_mobilefacenet_has_less_than_a_million_when_its_batch_norms_are_folded_as_the_paper_says():
+def test_mobilefacenet_with_folded_batch_norm_has_under_a_million_parameters():
     assert face_counts.count(whole("mobilefacenet", 128), "folded") == 993_344
 
 
 @pytest.mark.parametrize("name", but_slow(FACE_NETWORKS, "ir50_evolve", "mixedfeaturenet"))
-def test_tensors_are_those_of_the_projects_files(name):
+def test_tensors_match_the_published_files(name):
     found = {key: tuple(tensor.shape) for key, tensor in whole(name).state_dict().items()}
     assert found == PUBLIC[name]
 
 
-def test_insightfaces_mobilefacenet_is_the_same_network_with_twice_the_width():
+def test_insightface_mobilefacenet_is_the_same_network_at_twice_the_width():
     ours, theirs = (whole("mobilefacenet", scale=2).state_dict(), files.insightface_mobilefacenet())
     assert sorted(tuple(t.shape) for t in ours.values()) == sorted(theirs.values())
 
 
 @pytest.mark.parametrize("name", but_slow(FACE_NETWORKS, "iresnet50"))
-def test_112_pixels_give_maps_of_14_and_7_in_the_stages_of_the_attention(name):
+def test_attention_stages_have_maps_of_14_and_7_at_112_pixels(name):
     with torch.device("meta"):
         stages = MFER(name, attention="ds_depthwise").backbone.stages
     assert [112 // stage.reduction for stage in stages] == [56, 28, 14, 7]
@@ -103,7 +103,7 @@ def test_112_pixels_give_maps_of_14_and_7_in_the_stages_of_the_attention(name):
 
 
 @pytest.mark.parametrize("name", but_slow(TINY, "iresnet50"))
-def test_a_step_of_training_reaches_every_weight_and_nobody_else_in_the_batch_matters(name):
+def test_training_step_reaches_every_weight_and_samples_are_independent(name):
     model = tiny(name)
     x = torch.randn(3, 3, 48, 48)
     nn.functional.cross_entropy(model(x)["logits"], torch.tensor([0, 1, 2])).backward()
@@ -114,7 +114,7 @@ def test_a_step_of_training_reaches_every_weight_and_nobody_else_in_the_batch_ma
 
 
 @pytest.mark.parametrize("name", but_slow(TINY, "ir50_evolve"))
-def test_recomputed_activations_give_the_same_gradients(name):
+def test_gradient_checkpointing_gives_the_same_gradients(name):
     model, x = tiny(name).eval(), torch.randn(2, 3, 32, 32)
     gradients = []
     for recompute in (False, True):
@@ -126,7 +126,7 @@ def test_recomputed_activations_give_the_same_gradients(name):
 
 
 @pytest.mark.parametrize("name", but_slow(FACE_NETWORKS, "mobilefacenet"))
-def test_layers_for_the_learning_rate_follow_the_order_of_the_network(name):
+def test_layer_decay_groups_follow_the_order_of_the_network(name):
     with torch.device("meta"):
         model = MFER(name, attention="ds")
     layers = {n: layer for n, (layer, _) in layer_scales(model, 0.5).items()}
@@ -138,7 +138,7 @@ def test_layers_for_the_learning_rate_follow_the_order_of_the_network(name):
     assert not any("attention" in n for n in layers)
 
 
-def test_stages_can_be_left_out_as_in_poster():
+def test_stages_can_be_omitted_as_in_poster():
     with torch.device("meta"):
         network = MFER({"name": "ir50_evolve", "options": {"depths": [3, 4, 14]}}, attention="none")
     assert network.feature_dim == 256
@@ -167,6 +167,6 @@ def test_stages_can_be_left_out_as_in_poster():
         ("iresnet50", {"embedding": 3}, "unexpected keyword argument 'embedding'"),
     ],
 )
-def test_wrong_options_are_refused(name, options, message):
+def test_invalid_options_are_rejected(name, options, message):
     with pytest.raises(UserError, match=message):
         MFER({"name": name, "options": options}, attention="none")

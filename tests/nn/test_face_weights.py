@@ -53,7 +53,7 @@ def network(name: str, options: object, attention: str = "ds_depthwise") -> MFER
         for i, layout in enumerate(LAYOUTS)
     ],
 )
-def test_a_file_of_each_layout_loads_with_every_tensor_placed(tmp_path, layout, prefix):
+def test_file_of_each_layout_is_loaded_completely(tmp_path, layout, prefix):
     name, options, shapes, colour, left_out = LAYOUTS[layout]
     state = files.random_file(shapes)
     content = {f"{prefix}{key}": tensor for key, tensor in state.items()}
@@ -73,7 +73,7 @@ def test_a_file_of_each_layout_loads_with_every_tensor_placed(tmp_path, layout, 
     "layout",
     ["AdaFace", *(pytest.param(x, marks=pytest.mark.slow) for x in ("InsightFace", "face.evoLVe", "MobileFaceNet"))],
 )
-def test_the_embedding_of_the_whole_network_follows_from_the_backbones_map(tmp_path, layout):
+def test_full_network_embedding_follows_from_the_backbone_map(tmp_path, layout):
     name, options, shapes, _, _ = LAYOUTS[layout]
     state = files.random_file(shapes)
     torch.save(state, tmp_path / "face.pth")
@@ -86,7 +86,7 @@ def test_the_embedding_of_the_whole_network_follows_from_the_backbones_map(tmp_p
         torch.testing.assert_close(whole.embed(model.backbone.model.forward_features(x)), whole(x))
 
 
-def test_numbered_mobilefacenet_tensors_land_in_the_order_of_the_network(tmp_path):
+def test_numbered_mobilefacenet_tensors_are_loaded_in_order(tmp_path):
     shapes = files.insightface_mobilefacenet()
     state = {key: torch.full(shape, float(i)) for i, (key, shape) in enumerate(shapes.items())}
     torch.save(state, tmp_path / "mbf.pth")
@@ -106,7 +106,7 @@ def adaface_checkpoint(path, *, callbacks: object = None) -> dict[str, torch.Ten
 
 
 @pytest.mark.parametrize("prefix", ["net.", "model.net."])
-def test_cvlfaces_files_of_adafaces_network_load_and_are_of_rgb_faces(tmp_path, prefix):
+def test_cvlface_files_of_adaface_load_as_rgb(tmp_path, prefix):
     state = {f"{prefix}{key}": t for key, t in files.random_file(LAYOUTS["AdaFace"][2]).items()}
     torch.save(state, tmp_path / "model.pt")
     model = network("ir50_adaface", SHAPE)
@@ -118,7 +118,7 @@ def test_cvlfaces_files_of_adafaces_network_load_and_are_of_rgb_faces(tmp_path, 
     torch.testing.assert_close(stem, state[f"{prefix}input_layer.0.weight"])
 
 
-def test_adafaces_lightning_checkpoint_loads_without_its_loss(tmp_path):
+def test_adaface_lightning_checkpoint_loads_without_its_loss(tmp_path):
     state = adaface_checkpoint(tmp_path / "adaface.ckpt")
     report = load_weights(network("ir50_adaface", SHAPE), tmp_path / "adaface.ckpt")
     assert (report.layout, report.colour) == ("AdaFace checkpoint", "BGR")
@@ -126,7 +126,7 @@ def test_adafaces_lightning_checkpoint_loads_without_its_loss(tmp_path):
     assert {key.split(".")[0] for key in report.dropped} == {"head", "model"}
 
 
-def test_classes_that_old_lightning_names_are_not_imported(tmp_path, monkeypatch):
+def test_classes_named_in_old_lightning_checkpoints_are_not_imported(tmp_path, monkeypatch):
     """Lightning before 1.5 keeps the states of callbacks by their classes."""
     path = tmp_path / "adaface.ckpt"
     for module, refused in (("model_checkpoint", False), ("other", True)):
@@ -145,7 +145,7 @@ def test_classes_that_old_lightning_names_are_not_imported(tmp_path, monkeypatch
             assert load_weights(network("ir50_adaface", SHAPE), path).layout == "AdaFace checkpoint"
 
 
-def test_the_shared_resnet18_of_ms_celeb_loads(tmp_path):
+def test_shared_ms_celeb_resnet18_loads(tmp_path):
     options = {"channels": [8, 8, 16, 16]}
     source = timm.create_model("resnet18", num_classes=1000, **options)  # torchvision's names
     for prefix in ("", "module."):
@@ -157,7 +157,7 @@ def test_the_shared_resnet18_of_ms_celeb_loads(tmp_path):
         assert report.colour == "RGB"
 
 
-def test_the_report_is_one_line_and_names_every_tensor_in_the_log(tmp_path):
+def test_report_is_one_line_and_the_log_names_every_tensor(tmp_path):
     name, options, shapes, _, _ = LAYOUTS["InsightFace"]
     torch.save(files.random_file(shapes), tmp_path / "face.pth")
     model = network(name, options)
@@ -199,13 +199,13 @@ def misfit(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", list(FULL))
-def test_the_backbone_that_fits_is_known_for_every_layout(words):
+def test_matching_backbone_is_identified_for_every_layout(words):
     fit = nearest_backbone(meta(FULL[words]))
     assert fit is not None
     assert (str(fit), fit.share) == (words, 1.0)
 
 
-def test_another_family_is_refused_with_the_backbone_that_fits(misfit, monkeypatch):
+def test_weights_of_another_family_are_rejected_with_the_matching_backbone(misfit, monkeypatch):
     monkeypatch.setattr("mfer_lightning.nn.weights.nearest_backbone._TIMM", ())  # of the face networks alone: quicker
     model = network("iresnet50", SHAPE)
     before = {name: t.clone() for name, t in model.state_dict().items()}
@@ -218,7 +218,7 @@ def test_another_family_is_refused_with_the_backbone_that_fits(misfit, monkeypat
     assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
 
 
-def test_a_network_of_the_same_names_is_refused_with_the_backbone_that_fits(misfit, monkeypatch):
+def test_mismatched_network_with_equal_names_is_rejected_with_the_matching_backbone(misfit, monkeypatch):
     monkeypatch.setattr("mfer_lightning.nn.weights.nearest_backbone._TIMM", ())
     words = (
         r"not those of backbone=mobilefacenet, which has \d+% of their tensors; backbone=mobilefacenet has 100% of them"
@@ -227,7 +227,7 @@ def test_a_network_of_the_same_names_is_refused_with_the_backbone_that_fits(misf
         load_weights(network("mobilefacenet", {"depths": [4, 5, 2]}), misfit)
 
 
-def test_a_truncated_file_is_refused(misfit, tmp_path):
+def test_truncated_file_is_rejected(misfit, tmp_path):
     for share in (0.3, 0.99):
         content = misfit.read_bytes()
         (tmp_path / "cut.pth").write_bytes(content[: int(len(content) * share)])
@@ -235,7 +235,7 @@ def test_a_truncated_file_is_refused(misfit, tmp_path):
             load_weights(network("mobilefacenet", {}), tmp_path / "cut.pth")
 
 
-def test_imagenet_weights_of_a_face_network_are_refused_without_asking_the_hub(monkeypatch):
+def test_imagenet_weights_for_face_networks_are_rejected_without_network_access(monkeypatch):
     monkeypatch.setattr("mfer_lightning.nn.weights.download.reachable", lambda: pytest.fail("the hub was asked"))
     with pytest.raises(UserError, match="timm publishes no weights for backbone 'iresnet50'"):
         load_weights(network("iresnet50", SHAPE), "imagenet")
@@ -247,7 +247,7 @@ class Hostile:
 
 
 @pytest.mark.parametrize("place", ["state_dict", "callbacks"])
-def test_a_hostile_pickle_is_refused_in_one_sentence_and_not_executed(tmp_path, place):
+def test_malicious_pickle_is_rejected_and_not_executed(tmp_path, place):
     content = {"state_dict": files.random_file(LAYOUTS["AdaFace"][2]), "callbacks": {}}
     content[place] = {**content[place], "x": Hostile()}
     torch.save(content, tmp_path / "face.pth")

@@ -9,7 +9,7 @@ from torch.nn.functional import gelu, linear
 from mfer_lightning.nn.head import LinearHead, MultiscaleHead
 
 
-def test_the_papers_heads_hold_1_918_997_parameters():
+def test_paper_heads_have_1_918_997_parameters():
     widths = (512, 768, 1024)
     assert sum(p.numel() for p in MultiscaleHead(1024, 7).parameters()) == sum(n * n + n + 7 * n + 7 for n in widths)
     assert sum(n * n + n + 7 * n + 7 for n in widths) == 1_918_997
@@ -41,13 +41,13 @@ def test_pairs_are_the_first_quarter_with_each_other_one():
         torch.testing.assert_close(out, expected)
 
 
-def test_one_scale_sees_everything():
+def test_single_scale_uses_the_whole_feature():
     head, f = MultiscaleHead(10, 3, groups=1, scales=1), torch.randn(2, 10)
     torch.testing.assert_close(head(f)[0], naive(head, [f])[0])
 
 
 @pytest.mark.parametrize("width", [13, 30, 1282])
-def test_widths_that_do_not_divide_are_cut_to_within_one_channel(width):
+def test_indivisible_widths_are_split_to_within_one_channel(width):
     head = MultiscaleHead(width, 3)
     widths = [h.fc1.in_features for h in head.heads]
     assert widths[-1] == width
@@ -55,7 +55,7 @@ def test_widths_that_do_not_divide_are_cut_to_within_one_channel(width):
     assert [o.shape for o in head(torch.randn(2, width))] == [(2, 3)] * 3
 
 
-def test_the_linear_head_is_one_layer():
+def test_linear_head_is_one_layer():
     head, f = LinearHead(6, 4), torch.randn(2, 6)
     (out,) = head(f)
     torch.testing.assert_close(out, f @ head.fc.weight.T + head.fc.bias)
@@ -72,6 +72,6 @@ def test_the_linear_head_is_one_layer():
         ({"num_classes": 1}, "`num_classes` to be an integer of at least 2, but got 1"),
     ],
 )
-def test_wrong_arguments_name_the_legal_ones(options, message):
+def test_invalid_arguments_list_the_valid_ones(options, message):
     with pytest.raises(ValueError, match=message):
         MultiscaleHead(16, **{"num_classes": 7, **options})

@@ -23,7 +23,7 @@ def test_known_names_pass(name: str) -> None:
         ("timm/vit_base_patch16_224", "'vit_base_patch16_224'"),
     ],
 )
-def test_the_nearest_names_are_given(name: str, nearest: str) -> None:
+def test_closest_names_are_suggested(name: str, nearest: str) -> None:
     with pytest.raises(UserError) as refusal:
         check_model_name(name)
     said = str(refusal.value)
@@ -32,7 +32,7 @@ def test_the_nearest_names_are_given(name: str, nearest: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["zzz", "resnt18"])
-def test_what_is_legal_is_said_in_a_line_whatever_the_name(name: str) -> None:
+def test_valid_names_are_summarised_in_one_line(name: str) -> None:
     with pytest.raises(UserError, match=r"timm\.list_models.* and the face networks mobilefacenet, ") as refusal:
         check_model_name(name)
     said = str(refusal.value)
@@ -41,7 +41,7 @@ def test_what_is_legal_is_said_in_a_line_whatever_the_name(name: str) -> None:
     assert ("did you mean 'resnet18'" in said) == (name == "resnt18")
 
 
-def test_an_unknown_tag_of_weights_is_refused_with_the_nearest() -> None:
+def test_unknown_weights_tag_suggests_the_closest_match() -> None:
     expected = r"'augreg_in1' is not a weights tag of 'vit_small_patch16_224'.*'augreg_in1k'"
     with pytest.raises(UserError, match=expected):
         check_model_name("vit_small_patch16_224.augreg_in1")

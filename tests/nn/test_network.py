@@ -17,7 +17,7 @@ SWIN = {
 }
 
 
-def test_the_papers_network_has_the_papers_parameters():
+def test_paper_network_has_the_published_number_of_parameters():
     with torch.device("meta"):  # shapes without 600 MB of numbers
         model = MFER()
     heads = sum(p.numel() for p in model.head.parameters())
@@ -32,7 +32,7 @@ def test_the_papers_network_has_the_papers_parameters():
     assert stages[2].stage.blocks[0].norm.eps == stages[3].stage.downsample[0].eps == 1e-6
 
 
-def test_a_convnext_begins_as_in_the_released_code_and_its_heads_as_in_pytorch():
+def test_convnext_is_initialised_as_in_the_released_code_and_its_heads_as_in_pytorch():
     torch.manual_seed(0)
     model = MFER({**SMALL, "options": {"depths": [1, 1, 1, 1], "dims": [32, 32, 64, 128]}})
     layers = {n: m for n, m in model.named_modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))}
@@ -52,7 +52,7 @@ def test_a_convnext_begins_as_in_the_released_code_and_its_heads_as_in_pytorch()
 
 @pytest.mark.parametrize("attention", list(ATTENTIONS))
 @pytest.mark.parametrize("backbone", [SMALL, SWIN], ids=["NCHW", "NHWC"])
-def test_output_and_gradients_of_every_attention(attention, backbone):
+def test_every_attention_option_gives_outputs_and_gradients(attention, backbone):
     torch.manual_seed(0)
     model = MFER(backbone, 5, attention=attention)
     out = model(torch.randn(3, 3, 64, 64))
@@ -66,13 +66,13 @@ def test_output_and_gradients_of_every_attention(attention, backbone):
 
 
 @pytest.mark.parametrize("stages", [[], [1], [2, 4], [1, 2, 3, 4]])
-def test_attention_stands_after_the_stages_asked_for(stages):
+def test_attention_follows_the_requested_stages(stages):
     model = MFER(SMALL, attention={"name": "ds_depthwise", "stages": stages})
     found = [int(n.split(".")[3]) + 1 for n, _ in model.named_modules() if n.endswith(".attention")]
     assert found == stages
 
 
-def test_attention_changes_what_the_next_stage_sees():
+def test_attention_changes_the_input_of_the_next_stage():
     model = MFER(SMALL, attention={"name": "ds", "stages": [1]}).eval()
     x, seen = torch.randn(1, 3, 64, 64), []
     model.backbone.model.stages[1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
@@ -94,7 +94,7 @@ def test_feature_is_the_layer_norm_of_the_pooled_map():
     )
 
 
-def test_train_mode_drops_paths_and_eval_mode_does_not():
+def test_drop_path_is_active_only_in_training_mode():
     model = MFER({**SMALL, "drop_path_rate": 0.5})
     x = torch.randn(4, 3, 64, 64)
     assert model.training  # probing the backbone left the mode alone
@@ -115,7 +115,7 @@ def test_bfloat16_autocast_is_finite_and_sums_logits_in_float32():
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 
-def test_channels_last_changes_nothing_but_the_memory():
+def test_channels_last_changes_only_the_memory_format():
     model = MFER(SMALL).eval()
     x = torch.randn(2, 3, 64, 64)
     expected = model(x)["logits"]
@@ -133,7 +133,7 @@ def test_channels_last_changes_nothing_but_the_memory():
         {"backbone": {**SMALL, "norm": "none"}, "attention": "dynamic", "in_chans": 1},
     ],
 )
-def test_config_rebuilds_the_network_exactly_through_json(arguments):
+def test_config_round_trips_through_json(arguments):
     first = MFER(**arguments).eval()
     second = MFER(**json.loads(json.dumps(first.config))).eval()
     assert second.config == first.config
@@ -142,7 +142,7 @@ def test_config_rebuilds_the_network_exactly_through_json(arguments):
     assert torch.equal(second(x)["logits"], first(x)["logits"])
 
 
-def test_building_leaves_the_callers_mapping_alone():
+def test_building_does_not_modify_the_config():
     given = {"name": "convnext_atto", "options": {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}}
     model = MFER(given, attention="none")
     assert given == {"name": "convnext_atto", "options": {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}}
@@ -150,7 +150,7 @@ def test_building_leaves_the_callers_mapping_alone():
     assert given["options"]["depths"] == (1, 1, 1, 1)
 
 
-def test_building_under_no_grad_and_repeating_a_seed_gives_the_same_network():
+def test_same_seed_gives_the_same_network_also_under_no_grad():
     torch.manual_seed(3)
     first = MFER(SMALL)
     torch.manual_seed(3)
@@ -160,7 +160,7 @@ def test_building_under_no_grad_and_repeating_a_seed_gives_the_same_network():
     assert all(p.requires_grad for p in second.parameters())
 
 
-def test_integer_images_were_not_normalised():
+def test_integer_images_raise_value_error():
     with pytest.raises(ValueError, match=r"normalised floats, but got torch.uint8\. Pass it through Preprocess"):
         MFER(SMALL)(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
 
@@ -193,12 +193,12 @@ def test_integer_images_were_not_normalised():
         ({"num_classes": 1}, "`num_classes` to be an integer of at least 2"),
     ],
 )
-def test_mistakes_name_what_is_legal(arguments, message):
+def test_invalid_options_list_the_valid_ones(arguments, message):
     with pytest.raises(UserError, match=message):
         MFER(**{"backbone": SMALL, **arguments})
 
 
-def test_timm_names_are_timms():
+def test_timm_names_are_mapped():
     model = MFER(SMALL)
     names = {n: model.backbone.timm_name(n) for n in model.backbone.state_dict()}
     assert names["model.stages.2.stage.blocks.0.gamma"] == "stages.2.blocks.0.gamma"

@@ -48,8 +48,8 @@ def test_every_network_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("name", TINY)
-class TestEvery:
-    def test_returns_what_it_says(self, name: str) -> None:
+class TestEveryNetwork:
+    def test_returns_the_declared_outputs(self, name: str) -> None:
         network, image = tiny(name)
         output = network(image)
         assert tuple(output) == network.outputs
@@ -59,20 +59,20 @@ class TestEvery:
         with pytest.raises(ValueError, match="normalised floats"):
             network(image.to(torch.uint8))
 
-    def test_classifies_features(self, name: str) -> None:
+    def test_classifier_matches_the_logits(self, name: str) -> None:
         network, image = tiny(name)
         output = network(image)
         for found, expected in zip(network.classify(output["feature"]), output["head_logits"], strict=True):
             torch.testing.assert_close(found, expected)
 
-    def test_is_built_again_from_its_description(self, name: str) -> None:
+    def test_is_rebuilt_from_its_description(self, name: str) -> None:
         network, image = tiny(name)
         again = build_network(json.loads(json.dumps(network.config))).eval()
         assert type(again) is type(network)
         again.load_state_dict(network.state_dict())
         torch.testing.assert_close(again(image)["logits"], network(image)["logits"])
 
-    def test_learns_with_every_weight_in_float32_and_bfloat16(self, name: str) -> None:
+    def test_every_weight_learns_in_float32_and_bfloat16(self, name: str) -> None:
         network, image = tiny(name)
         network.train()
         for autocast in (False, True):
@@ -84,7 +84,7 @@ class TestEvery:
             learned = [p for p in network.parameters() if p.requires_grad]
             assert all(p.grad is not None and p.grad.isfinite().all() for p in learned)
 
-    def test_a_prediction_does_not_depend_on_the_batch(self, name: str) -> None:
+    def test_prediction_does_not_depend_on_the_batch(self, name: str) -> None:
         network, image = tiny(name)
         torch.testing.assert_close(network(image[:1])["logits"], network(image)["logits"][:1], atol=1e-4, rtol=1e-4)
 
@@ -98,7 +98,7 @@ class TestEvery:
         ({"name": "dan", "backbone": "vit_tiny_patch16_224", "image_size": 32}, None),
     ],
 )
-def test_descriptions_that_are_none_are_refused(config: dict[str, Any], message: str | None) -> None:
+def test_invalid_descriptions_are_rejected(config: dict[str, Any], message: str | None) -> None:
     if message is None:
         assert build_network(config).outputs
         return
@@ -108,7 +108,7 @@ def test_descriptions_that_are_none_are_refused(config: dict[str, Any], message:
 
 @pytest.mark.parametrize("network", [DAN, DDAMFN])
 class TestBackboneOfPeers:
-    def test_needs_a_map(self, network: type[DAN | DDAMFN]) -> None:
+    def test_requires_a_map(self, network: type[DAN | DDAMFN]) -> None:
         without: dict[str, Any] = {"name": "vit_tiny_patch16_224", "pool": "token"}
         with pytest.raises(
             UserError, match=rf"{network.__name__} attends to the last map of its backbone, but 'vit_tiny_patch16_224'"
@@ -116,6 +116,6 @@ class TestBackboneOfPeers:
             network(backbone=without, image_size=32)
 
     @pytest.mark.parametrize("backbone", [None, 3, {"options": {}}, {"name": None}])
-    def test_needs_a_name(self, network: type[DAN | DDAMFN], backbone: Any) -> None:
+    def test_requires_a_name(self, network: type[DAN | DDAMFN], backbone: Any) -> None:
         with pytest.raises(UserError, match="Give the backbone by its name"):
             network(backbone=backbone)

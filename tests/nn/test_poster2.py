@@ -45,14 +45,14 @@ def public(network: POSTER2) -> dict[str, Tensor]:
     return state | {name: torch.rand(4) for name in unused}
 
 
-def test_it_has_the_published_size() -> None:
+def test_size_matches_the_paper() -> None:
     with torch.device("meta"):
         network = POSTER2(num_classes=7)
     assert count_parameters(network) == 43_753_941  # 43.7 M in the paper
     assert count_gflops(network, 224) == pytest.approx(8.592, abs=1e-3)  # 8.4 in the paper
 
 
-def test_is_its_formula() -> None:
+def test_matches_its_formula() -> None:
     network = small()
     weights = {network.public_names()[name]: value for name, value in network.state_dict().items()}
 
@@ -113,7 +113,7 @@ def test_is_its_formula() -> None:
     torch.testing.assert_close(output["logits"], fc(feature, "VIT.head.linear"), atol=1e-4, rtol=1e-4)
 
 
-def test_the_landmark_network_keeps_its_weights_unless_told_otherwise() -> None:
+def test_landmark_network_is_frozen_by_default() -> None:
     assert not any(p.requires_grad for p in small().landmarks.parameters())
     assert all(p.requires_grad for p in small(freeze_landmarks=False).landmarks.parameters())
 
@@ -127,12 +127,12 @@ def test_the_landmark_network_keeps_its_weights_unless_told_otherwise() -> None:
         ({"inner_size": 100}, "`inner_size` must be a positive multiple of 16"),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused(options: dict[str, object], message: str) -> None:
+def test_inconsistent_sizes_are_rejected(options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         small(**options)
 
 
-def test_every_tensor_of_the_authors_file_finds_its_place(tmp_path: Path) -> None:
+def test_every_tensor_of_the_released_file_is_loaded(tmp_path: Path) -> None:
     network = small()
     state = public(network)
     for name in (
@@ -163,7 +163,7 @@ def test_every_tensor_of_the_authors_file_finds_its_place(tmp_path: Path) -> Non
         torch.testing.assert_close(value.float(), state[network.public_names()[name]].to(value.dtype).float())
 
 
-def test_the_two_pretrained_networks_in_one_file_leave_the_rest_new(tmp_path: Path) -> None:
+def test_two_pretrained_networks_in_one_file_leave_the_rest_new(tmp_path: Path) -> None:
     network = small()
     state = {k: v for k, v in public(network).items() if k.startswith(("ir_back.", "face_landback."))}
     torch.save(state, tmp_path / "both.pth")
@@ -176,7 +176,7 @@ def test_the_two_pretrained_networks_in_one_file_leave_the_rest_new(tmp_path: Pa
         load_weights(network, tmp_path / "part.pth")
 
 
-def test_a_file_of_another_family_is_refused(tmp_path: Path) -> None:
+def test_weights_of_another_family_are_rejected(tmp_path: Path) -> None:
     torch.save(
         {"features.0.weight": torch.rand(3), "cat_head0.sa.conv1x1.0.weight": torch.rand(3)}, tmp_path / "dan.pth"
     )
@@ -184,6 +184,6 @@ def test_a_file_of_another_family_is_refused(tmp_path: Path) -> None:
         load_weights(small(), tmp_path / "dan.pth")
 
 
-def test_a_word_is_not_taken_for_true() -> None:
+def test_boolean_option_rejects_strings() -> None:
     with pytest.raises(UserError, match="`freeze_landmarks` must be true or false, not 'off'"):
         small(freeze_landmarks="off")

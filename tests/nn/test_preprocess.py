@@ -22,7 +22,7 @@ def pixels(side: int = 48, batch: int = 2, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", list(NORMALISATIONS))
-def test_normalises_as_the_formula_says(name):
+def test_normalisation_matches_the_formula(name):
     x = pixels()
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in NORMALISATIONS[name])
     out = Preprocess(size=None, mean=name, std=name)(x)
@@ -31,7 +31,7 @@ def test_normalises_as_the_formula_says(name):
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [20, 48, 90])
-def test_resizes_as_pil_does(size, interpolation):
+def test_resize_matches_pil(size, interpolation):
     x = pixels()
     if interpolation == "bicubic":
         x = x // 3 + 80  # away from black and white, where PIL cuts the overshoot after the first axis already
@@ -44,14 +44,14 @@ def test_resizes_as_pil_does(size, interpolation):
         assert (got - expected).abs().mean() < 0.4
 
 
-def test_without_antialias_shrinking_reads_single_pixels():
+def test_downscaling_without_antialias_samples_single_pixels():
     x = pixels()
     sharp = Preprocess(size=12, mean="none", std="none", antialias=False)(x)
     smooth = Preprocess(size=12, mean="none", std="none")(x)
     assert sharp.std() > 1.05 * smooth.std()
 
 
-def test_bicubic_never_leaves_the_range_of_pixels():
+def test_bicubic_stays_within_the_pixel_range():
     x = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
     x[..., 8:] = 255
     out = Preprocess(size=64, mean="none", std="none", interpolation="bicubic")(x)
@@ -59,7 +59,7 @@ def test_bicubic_never_leaves_the_range_of_pixels():
     assert out.max() == 1
 
 
-def test_a_fitting_size_is_left_alone():
+def test_matching_size_is_not_resized():
     x = pixels()
     torch.testing.assert_close(Preprocess(size=48)(x), Preprocess(size=None)(x), rtol=0, atol=0)
 
@@ -72,14 +72,14 @@ def test_bgr_networks_get_blue_first():
 
 
 @pytest.mark.parametrize("size", [None, 32])
-def test_memory_format_is_the_one_asked_for(size):
+def test_memory_format_is_the_requested_one(size):
     plain, last = Preprocess(size=size), Preprocess(size=size, channels_last=True)
     assert plain(pixels()).is_contiguous()
     assert last(pixels()).is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(plain(pixels()), last(pixels()))
 
 
-def test_the_batch_itself_is_not_touched_and_nothing_enters_the_state_dict():
+def test_batch_is_not_modified_and_the_state_dict_is_empty():
     x = pixels()
     before = x.clone()
     preprocess = Preprocess(size=32)
@@ -97,18 +97,18 @@ def test_buffers_follow_the_device():
 @pytest.mark.parametrize(
     "image", [torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.int64), torch.zeros(1, 3, 8, 8).half()]
 )
-def test_refuses_what_may_be_normalised_already(image):
+def test_float_images_are_rejected(image):
     with pytest.raises(ValueError, match="`image` to be uint8"):
         Preprocess()(image)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 1, 8, 8), (1, 8, 8, 3)])
-def test_refuses_other_shapes(shape):
+def test_other_shapes_are_rejected(shape):
     with pytest.raises(ValueError, match=r"shape \(B, 3, H, W\)"):
         Preprocess()(torch.zeros(shape, dtype=torch.uint8))
 
 
-def test_config_round_trip_through_json():
+def test_config_round_trips_through_json():
     first = Preprocess(
         size=112, mean=(0.1, 0.2, 0.3), std="half", interpolation="bicubic", antialias=False, colour="BGR",
         alignment="template@1", channels_last=True,
@@ -119,7 +119,7 @@ def test_config_round_trip_through_json():
     assert torch.equal(second(pixels()), first(pixels()))
 
 
-def test_a_damaged_config_is_a_users_mistake():
+def test_invalid_config_raises_user_error():
     with pytest.raises(UserError, match=r"no option 'sise': did you mean 'size'\?"):
         Preprocess.from_config({"sise": 224})
     with pytest.raises(UserError, match="interpolation"):
@@ -140,12 +140,12 @@ def test_a_damaged_config_is_a_users_mistake():
         ({"alignment": 5}, "`alignment` to be a name or None"),
     ],
 )
-def test_wrong_arguments_name_the_legal_ones(options, message):
+def test_invalid_arguments_list_the_valid_ones(options, message):
     with pytest.raises(ValueError, match=message):
         Preprocess(**options)
 
 
-def test_grey_is_what_pil_makes_of_colour_and_leaves_grey_alone_to_the_bit() -> None:
+def test_grey_matches_pil_and_keeps_grey_images_bit_identical() -> None:
     colour = np.random.default_rng(0).integers(0, 256, (2, 33, 31, 3), dtype=np.uint8)
     images = torch.from_numpy(colour).permute(0, 3, 1, 2)
     plain = Preprocess(size=None, mean="none", std="none")

@@ -27,7 +27,7 @@ def classes(blocks):
         ({"name": "swin_tiny_patch4_window7_224", "options": {"img_size": 56}}, "none", {"SwinTransformerBlock": 12}),
     ],
 )
-def test_the_repeated_blocks_are_the_innermost_ones(backbone, attention, expected):
+def test_repeated_blocks_are_the_innermost_ones(backbone, attention, expected):
     with torch.device("meta"):
         network = MFER(backbone, 3, attention=attention)
     found = classes(repeated_blocks(network.backbone))
@@ -35,7 +35,7 @@ def test_the_repeated_blocks_are_the_innermost_ones(backbone, attention, expecte
     assert set(found) == set(expected)
 
 
-def test_a_kind_of_block_is_compiled_once_however_many_there_are_and_whatever_their_stochastic_depth():
+def test_each_kind_of_block_is_compiled_once_for_any_stochastic_depth():
     torch._dynamo.reset()
     network = MFER(TINY, 3).train()
     counter = CompileCounterWithBackend("eager")
@@ -50,7 +50,7 @@ def test_a_kind_of_block_is_compiled_once_however_many_there_are_and_whatever_th
 
 
 @pytest.mark.slow
-def test_compiled_blocks_give_the_results_of_plain_ones():
+def test_compiled_blocks_match_eager_ones():
     torch._dynamo.reset()
     plain = MFER({**TINY, "drop_path_rate": 0.0}, 3).double().train()
     compiled = copy.deepcopy(plain)
@@ -63,7 +63,7 @@ def test_compiled_blocks_give_the_results_of_plain_ones():
 
 
 @pytest.mark.parametrize("scale", [True, False])
-def test_stochastic_depth_keeps_the_share_and_the_mean_of_timm_s(scale):
+def test_stochastic_depth_matches_timm_in_rate_and_mean(scale):
     torch.manual_seed(0)
     x = torch.ones(20_000, 2)
     kept = TensorDropPath(0.3, scale_by_keep=scale)(x)
@@ -73,5 +73,5 @@ def test_stochastic_depth_keeps_the_share_and_the_mean_of_timm_s(scale):
     assert kept.mean().item() == pytest.approx(DropPath(0.3, scale)(x).mean().item(), abs=0.02)
 
 
-def test_a_network_that_repeats_nothing_is_left_alone():
+def test_network_without_repeated_blocks_is_unchanged():
     assert compile_blocks(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())) == []

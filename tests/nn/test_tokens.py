@@ -27,7 +27,7 @@ def vit(size: int = 64, attention: object = DEPTHWISE, **backbone: object) -> MF
     return MFER({**VIT, **backbone}, 3, attention=attention, image_size=size).eval()
 
 
-def test_attention_follows_the_last_block_and_the_one_at_three_quarters_and_leaves_the_class_token() -> None:
+def test_attention_follows_blocks_at_three_quarters_and_the_end_without_the_class_token() -> None:
     network = vit()
     blocks = network.backbone.model.blocks
     assert [type(block).__name__ for block in blocks] == ["Block", "Block", "AttendedTokens", "AttendedTokens"]
@@ -39,7 +39,7 @@ def test_attention_follows_the_last_block_and_the_one_at_three_quarters_and_leav
     torch.testing.assert_close(out[:, 1:], expected)
 
 
-def test_the_blocks_can_be_chosen() -> None:
+def test_blocks_can_be_chosen() -> None:
     network = vit(stage_blocks=[1, 3], attention={**DEPTHWISE, "stages": [1]})
     assert [stage.module for stage in network.backbone.stages] == ["blocks.0", "blocks.2"]
     for wrong in ([3, 1], [5], [0], [], [True], [1.0], 12):
@@ -49,7 +49,7 @@ def test_the_blocks_can_be_chosen() -> None:
         MFER({"name": "resnet18", "stage_blocks": [1]}, attention="none")
 
 
-def test_tokens_in_another_order_are_put_where_they_belong_and_back() -> None:
+def test_reordered_tokens_are_mapped_to_positions_and_back() -> None:
     network = MFER(HIERA, 3, attention=DEPTHWISE, image_size=64).eval()
     stage = network.backbone.stages[2]
     assert (stage.layout, stage.prefix, stage.reduction) == ("tokens", 0, 16)
@@ -61,7 +61,7 @@ def test_tokens_in_another_order_are_put_where_they_belong_and_back() -> None:
     assert network(torch.randn(1, 3, 64, 64))["logits"].shape == (1, 3)
 
 
-def test_the_last_map_of_hiera_is_a_view_of_its_tokens_and_nothing_is_reordered() -> None:
+def test_last_hiera_map_is_a_view_without_reordering() -> None:
     network = MFER(HIERA, 3, attention="none", image_size=64).eval()
     model, taken = network.backbone.model, []
 
@@ -83,7 +83,7 @@ def test_the_last_map_of_hiera_is_a_view_of_its_tokens_and_nothing_is_reordered(
     assert network.backbone.stages[2].order is not None  # the attention before it still needs the order
 
 
-def test_pooling_takes_the_mean_the_class_token_or_the_models_own() -> None:
+def test_pooling_can_be_mean_class_token_or_the_model_default() -> None:
     x = torch.randn(2, 3, 64, 64)
     for pool, feature in (("avg", lambda t: t[:, 1:].mean(1)), ("cls", lambda t: t[:, 0])):
         network = vit(attention="none", pool=pool)
@@ -106,12 +106,12 @@ def test_pooling_takes_the_mean_the_class_token_or_the_models_own() -> None:
         ({**VIT, "pool": ["avg"]}, "none", r"`pool` must be one of avg, token, map, not \['avg'\]"),
     ],
 )
-def test_pooling_that_makes_no_sense_is_refused(backbone: dict, attention: object, message: str) -> None:
+def test_unsupported_pooling_is_rejected(backbone: dict, attention: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         MFER(backbone, 3, attention=attention, image_size=64)
 
 
-def test_a_network_without_a_size_takes_any_and_one_with_a_size_says_which() -> None:
+def test_fixed_size_networks_name_their_size_and_others_accept_any() -> None:
     """DINOv2's default size is 518 pixels, Swin V2's 256."""
     dinov2 = {"name": "vit_small_patch14_dinov2", "options": TINY}
     swin = {
@@ -134,12 +134,12 @@ def test_a_network_without_a_size_takes_any_and_one_with_a_size_says_which() -> 
         ("coatnet_nano_rw_224", 100, "It takes 96 or 128 or 224: preprocess.size=96"),
     ],
 )
-def test_a_size_that_a_network_does_not_take_is_refused_with_a_legal_one(name: str, size: int, message: str) -> None:
+def test_unsupported_image_size_suggests_a_valid_one(name: str, size: int, message: str) -> None:
     with pytest.raises(UserError, match=message), torch.device("meta"):
         MFER(name, attention="none", image_size=size)
 
 
-def test_layers_decay_and_what_is_added_does_not() -> None:
+def test_layer_decay_orders_learning_rates_and_embeddings_have_no_weight_decay() -> None:
     groups = {g["name"]: g for g in parameter_groups(vit(), lr=1.0, weight_decay=0.1, layer_decay=0.5)}
     assert {f"backbone_layer{i:02d}" for i in range(5)} <= set(groups)
     assert groups["backbone_layer00"]["lr"] < groups["backbone_layer04"]["lr"] <= groups["backbone"]["lr"] == 1.0
@@ -147,7 +147,7 @@ def test_layers_decay_and_what_is_added_does_not() -> None:
     assert any(p.shape == embedding.shape for p in groups["backbone_layer00_no_decay"]["params"])
 
 
-def test_checkpointing_changes_no_gradient() -> None:
+def test_checkpointing_does_not_change_gradients() -> None:
     network, x = vit().train(), torch.randn(2, 3, 64, 64)
 
     def gradients() -> list[torch.Tensor]:
@@ -162,7 +162,7 @@ def test_checkpointing_changes_no_gradient() -> None:
 
 
 @pytest.mark.slow
-def test_it_compiles() -> None:
+def test_network_compiles() -> None:
     network, x = vit(), torch.randn(2, 3, 64, 64)
     torch.testing.assert_close(torch.compile(network)(x)["logits"], network(x)["logits"], rtol=1e-3, atol=1e-4)
 
@@ -183,7 +183,7 @@ def test_position_embeddings_of_a_file_are_interpolated(tmp_path: Path) -> None:
     torch.testing.assert_close(network.backbone.model.pos_embed.data, expected)
 
 
-def test_timms_own_normalisation_is_read() -> None:
+def test_timm_normalisation_is_used() -> None:
     facts = with_own_normalisation({"mean": "timm", "std": "imagenet", "size": 64}, "vit_base_patch16_clip_224.openai")
     assert facts == {"mean": [0.48145466, 0.4578275, 0.40821073], "std": "imagenet", "size": 64}
     with pytest.raises(UserError, match="has no data configuration for 'nothing'"):

@@ -19,7 +19,7 @@ def build(**options):
     return MFER(TINY, 7, **options)
 
 
-def test_it_is_off_by_default_and_then_changes_nothing():
+def test_head_is_off_by_default_and_then_has_no_effect():
     network = build()
     assert "valence_arousal" not in network.config
     assert "valence_arousal" not in network.outputs
@@ -29,7 +29,7 @@ def test_it_is_off_by_default_and_then_changes_nothing():
         torch.testing.assert_close(with_head.state_dict()[name], weight, rtol=0, atol=0)
 
 
-def test_it_predicts_two_numbers_of_the_feature_within_the_range_of_the_labels():
+def test_head_predicts_two_values_within_the_label_range():
     network = build(valence_arousal=True).eval()
     output = network(torch.randn(3, 3, 64, 64))
     head = network.valence_arousal.fc
@@ -40,20 +40,20 @@ def test_it_predicts_two_numbers_of_the_feature_within_the_range_of_the_labels()
     assert network(torch.randn(3, 3, 64, 64))["valence_arousal"].abs().max() <= 1
 
 
-def test_under_autocast_it_answers_in_float32():
+def test_head_returns_float32_under_autocast():
     network = build(valence_arousal=True).eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert network(torch.randn(2, 3, 64, 64))["valence_arousal"].dtype == torch.float32
 
 
-def test_its_description_builds_it_again():
+def test_network_is_rebuilt_from_its_description():
     network = build(valence_arousal=True)
     MFER(**network.config).load_state_dict(network.state_dict())
     with pytest.raises(UserError, match=r"`valence_arousal` must be true or false, not 'yes'"):
         build(valence_arousal="yes")
 
 
-def test_it_learns_at_the_heads_rate():
+def test_head_uses_the_learning_rate_of_the_heads():
     network = build(valence_arousal=True)
     rates = {
         id(p): g["lr"] for g in parameter_groups(network, lr=0.1, weight_decay=0, head_lr_scale=10) for p in g["params"]
@@ -62,7 +62,7 @@ def test_it_learns_at_the_heads_rate():
 
 
 @pytest.mark.parametrize("prefix", ["", "network."])
-def test_weights_with_and_without_it_start_networks_without_and_with_it(tmp_path: Path, prefix: str):
+def test_weights_with_and_without_the_head_load_into_both_kinds_of_network(tmp_path: Path, prefix: str):
     plain, both = build(), build(valence_arousal=True)
     with torch.no_grad():
         for network in (plain, both):

@@ -79,13 +79,13 @@ def assert_same_output(first: MFER, second: MFER) -> None:
     torch.testing.assert_close(a["logits"], b["logits"])
 
 
-def test_released_layout_round_trip_in_any_order():
+def test_released_layout_round_trips_in_any_order():
     source, target = network(), network()
     assert load_released_weights(target, shuffled(released(source))) is target
     assert_same_output(source, target)
 
 
-def test_released_layout_without_heads_keeps_the_models_heads(tmp_path):
+def test_released_layout_without_heads_keeps_the_heads_of_the_model(tmp_path):
     source, target = network(), network()
     heads = {name: t.clone() for name, t in target.head.state_dict().items()}
     torch.save(released(source, heads=False), tmp_path / "mfer.pth")
@@ -96,7 +96,7 @@ def test_released_layout_without_heads_keeps_the_models_heads(tmp_path):
     torch.testing.assert_close(source(image())["feature"], target(image())["feature"])
 
 
-def test_released_weights_without_heads_are_loaded_with_a_warning_or_refused(tmp_path):
+def test_released_weights_without_heads_warn_or_are_rejected(tmp_path):
     source, target = network(), network()
     before = {name: t.clone() for name, t in target.state_dict().items()}
     with pytest.raises(UserError, match=r"has no heads.*cannot classify"):
@@ -110,7 +110,7 @@ def test_released_weights_without_heads_are_loaded_with_a_warning_or_refused(tmp
 
 
 @pytest.mark.parametrize("wrap", ["plain", "model", "state_dict", "module.", "compiled"])
-def test_wrappings_are_taken_off(tmp_path, wrap):
+def test_state_dict_wrappers_are_removed(tmp_path, wrap):
     source, target = network(), network()
     state = released(source)
     if wrap == "module.":
@@ -125,7 +125,7 @@ def test_wrappings_are_taken_off(tmp_path, wrap):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
-def test_meta_layout_fills_the_backbone_and_says_what_is_new(tmp_path, suffix):
+def test_meta_layout_fills_the_backbone_and_reports_new_parts(tmp_path, suffix):
     source, target = network(), network()
     path = tmp_path / f"convnext{suffix}"
     state = meta_backbone(source)
@@ -143,7 +143,7 @@ def test_meta_layout_fills_the_backbone_and_says_what_is_new(tmp_path, suffix):
         assert arrived or source.backbone.timm_name(name) is None, name
 
 
-def test_metas_linear_layers_and_grn_fit_timms_shapes():
+def test_meta_linear_layers_and_grn_are_reshaped_for_timm():
     source = network({"name": "convnextv2_atto", "options": OPTIONS})
     target = network({"name": "convnextv2_atto", "options": OPTIONS})
     state = {}
@@ -172,7 +172,7 @@ TIMM = {
 
 
 @pytest.mark.parametrize("name", list(TIMM))
-def test_timm_layout_equals_timms_own_map(tmp_path, name):
+def test_timm_layout_matches_the_timm_name_map(tmp_path, name):
     options, new = TIMM[name]
     source = timm.create_model(name, num_classes=11, **options).eval()
     torch.save(source.state_dict(), tmp_path / "timm.pth")
@@ -183,7 +183,7 @@ def test_timm_layout_equals_timms_own_map(tmp_path, name):
     torch.testing.assert_close(plain.backbone.model.forward_features(image()), source.forward_features(image()))
 
 
-def test_timms_convnext_head_norm_is_our_final_norm():
+def test_timm_convnext_head_norm_becomes_the_final_norm():
     source = timm.create_model("convnext_tiny", num_classes=0, **OPTIONS).eval()
     torch.nn.init.normal_(source.head.norm.weight)
     target = MFER(CONVNEXT, attention="none").eval()
@@ -192,7 +192,7 @@ def test_timms_convnext_head_norm_is_our_final_norm():
     torch.testing.assert_close(target(image())["feature"], source(image()))
 
 
-def test_a_small_stem_is_new_and_said_so(tmp_path):
+def test_small_stem_is_reported_as_new(tmp_path):
     torch.save(timm.create_model("convnext_tiny", **OPTIONS).state_dict(), tmp_path / "timm.pth")
     report = load_weights(network({**CONVNEXT, "stem": "small"}), tmp_path / "timm.pth")
     assert report.new_parts == ("attention", "head", "stem")
@@ -201,7 +201,7 @@ def test_a_small_stem_is_new_and_said_so(tmp_path):
 
 
 @pytest.mark.parametrize("prefix", ["", "network.", "model.network."])
-def test_our_own_checkpoints_whatever_the_prefix(tmp_path, prefix):
+def test_own_checkpoints_load_with_any_prefix(tmp_path, prefix):
     source, target = network(), network()
     state = {prefix + name: t for name, t in source.state_dict().items()}
     if prefix:
@@ -213,7 +213,7 @@ def test_our_own_checkpoints_whatever_the_prefix(tmp_path, prefix):
     assert_same_output(source, target)
 
 
-def test_other_classes_need_new_heads_and_get_them_on_request(tmp_path):
+def test_other_classes_require_new_heads(tmp_path):
     source, target = network(), MFER(CONVNEXT, 8, attention={"name": "ds", "kernel_size": 3}).eval()
     torch.save(source.state_dict(), tmp_path / "own.pt")
     with pytest.raises(UserError, match=r"head\.heads\.0\.fc2\.weight.*\(7, 16\).*head='new'|head='new'"):
@@ -246,7 +246,7 @@ def change(state: dict[str, Tensor], how: str) -> tuple[dict[str, Tensor], str]:
 
 
 @pytest.mark.parametrize("how", ["missing", "missing head tensor", "extra", "extra classifier", "shape", "transposed"])
-def test_what_does_not_fit_is_listed_and_nothing_is_loaded(how):
+def test_mismatches_are_listed_and_nothing_is_loaded(how):
     state, message = change(released(network()), how)
     target = network()
     before = {name: t.clone() for name, t in target.state_dict().items()}
@@ -256,7 +256,7 @@ def test_what_does_not_fit_is_listed_and_nothing_is_loaded(how):
 
 
 @pytest.mark.slow
-def test_another_architecture_is_refused(tmp_path):
+def test_another_architecture_is_rejected(tmp_path):
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "resnet.pth")
     with pytest.raises(
         UserError, match="layout of the weights is not that of released MFER, Meta ConvNeXt, timm 'convnext_tiny'"
@@ -280,7 +280,7 @@ class Trap:
 
 
 @pytest.mark.parametrize("how", ["torch", "pickle"])
-def test_a_hostile_file_is_refused_and_not_executed(tmp_path, how):
+def test_malicious_file_is_rejected_and_not_executed(tmp_path, how):
     trace = tmp_path / "executed"
     content = {"state_dict": Trap(trace)}
     path = tmp_path / "hostile.pth"
@@ -303,7 +303,7 @@ class Big:
 
 
 @pytest.mark.parametrize("today", [True, False], ids=["zip", "before 1.6"])
-def test_a_file_cannot_take_more_memory_than_it_has(tmp_path, monkeypatch, today):
+def test_file_cannot_allocate_more_memory_than_its_size(tmp_path, monkeypatch, today):
     read = torch.load
     monkeypatch.setattr("mfer_lightning.nn.weights.read.torch.load", lambda *a, **k: pytest.fail("it was loaded"))
     torch.save({"w": torch.ones(3), "x": Big()}, tmp_path / "big.pth", _use_new_zipfile_serialization=today)
@@ -316,7 +316,7 @@ def test_a_file_cannot_take_more_memory_than_it_has(tmp_path, monkeypatch, today
         load_weights(network(), tmp_path / "repeated.pth")
 
 
-def test_members_that_inflate_are_refused(tmp_path):
+def test_compressed_members_are_rejected(tmp_path):
     torch.save({"w": torch.zeros(10**6)}, tmp_path / "honest.pth")
     with zipfile.ZipFile(tmp_path / "honest.pth") as old, zipfile.ZipFile(tmp_path / "x.pth", "w") as new:
         for member in old.infolist():
@@ -326,7 +326,7 @@ def test_members_that_inflate_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("today", [True, False], ids=["zip", "before 1.6"])
-def test_whole_checkpoints_of_others_are_read_in_either_format(tmp_path, today):
+def test_complete_checkpoints_of_other_projects_load_in_either_format(tmp_path, today):
     donor = network()
     content = {
         "state_dict": torch.nn.ParameterDict({}).state_dict() | released(donor),
@@ -344,13 +344,13 @@ def test_whole_checkpoints_of_others_are_read_in_either_format(tmp_path, today):
 
 @pytest.mark.parametrize("name", ["a.pth", "a.safetensors", "a.pt"])
 @pytest.mark.parametrize("content", [b"", b"not weights at all", os.urandom(4096)], ids=["empty", "text", "noise"])
-def test_a_damaged_file_is_a_readable_message(tmp_path, name, content):
+def test_damaged_file_raises_one_clear_error(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=name):
         load_weights(network(), tmp_path / name)
 
 
-def test_a_truncated_file_is_a_readable_message(tmp_path):
+def test_truncated_file_raises_one_clear_error(tmp_path):
     torch.save(released(network()), tmp_path / "whole.pth")
     whole = (tmp_path / "whole.pth").read_bytes()
     (tmp_path / "half.pth").write_bytes(whole[: len(whole) // 2])
@@ -358,7 +358,7 @@ def test_a_truncated_file_is_a_readable_message(tmp_path):
         load_weights(network(), tmp_path / "half.pth")
 
 
-def test_numbers_that_are_no_weights_are_refused_and_nothing_is_loaded(tmp_path):
+def test_non_finite_weights_are_rejected_and_nothing_is_loaded(tmp_path):
     model, state = network(), released(network())
     name = next(iter(state))
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -373,14 +373,14 @@ def test_numbers_that_are_no_weights_are_refused_and_nothing_is_loaded(tmp_path)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
-def test_files_without_weights_are_refused(tmp_path):
+def test_files_without_weights_are_rejected(tmp_path):
     for content, message in (([1, 2], "found list"), ({"a": 1}, "not tensors: a"), ({}, "contains no weights")):
         torch.save(content, tmp_path / "x.pt")
         with pytest.raises(UserError, match=message):
             load_weights(network(), tmp_path / "x.pt")
 
 
-def test_a_missing_file_says_what_is_legal():
+def test_missing_file_error_lists_the_valid_values():
     with pytest.raises(UserError, match=r"weights=imagnet: there is no such file.*did you mean 'imagenet'"):
         load_weights(network(), "imagnet")
     with pytest.raises(
@@ -391,7 +391,7 @@ def test_a_missing_file_says_what_is_legal():
         load_weights(network(), "x.pth")
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_folder_is_rejected(tmp_path):
     with pytest.raises(UserError, match=r"is a folder: give a file in it"):
         load_weights(network(), tmp_path)
 
@@ -400,13 +400,13 @@ def test_a_folder_is_no_file(tmp_path):
 @pytest.mark.parametrize(
     "text", ["<!DOCTYPE html>\n<title>403</title>", "version https://git-lfs.github.com/spec/v1\noid sha256:0"]
 )
-def test_a_page_or_a_pointer_in_the_place_of_a_file_is_called_by_its_name(tmp_path, name, text):
+def test_html_page_or_lfs_pointer_is_named_as_such(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=re.escape(f"starts with {text.splitlines()[0]!r}: a web page or a pointer")):
         load_weights(network(), tmp_path / name)
 
 
-def test_an_unreachable_hub_is_an_error_and_never_a_start_from_scratch(monkeypatch):
+def test_unreachable_hub_is_an_error_instead_of_random_weights(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     model = MFER("convnext_atto", attention="none")
     before = model.backbone.model.stem[0].weight.clone()
@@ -415,7 +415,7 @@ def test_an_unreachable_hub_is_an_error_and_never_a_start_from_scratch(monkeypat
     assert torch.equal(model.backbone.model.stem[0].weight, before)
 
 
-def test_downloaded_weights_arrive(monkeypatch):
+def test_downloaded_weights_are_loaded(monkeypatch):
     donor = timm.create_model("convnext_tiny", num_classes=0, **OPTIONS)
     asked = {}
 
@@ -437,7 +437,7 @@ def test_head_must_be_load_or_new():
         load_weights(network(), "none", head="old")
 
 
-def test_without_a_network_the_cache_is_asked_and_nothing_tried_again(monkeypatch, tmp_path):
+def test_offline_start_uses_the_cache_without_retries(monkeypatch, tmp_path):
     """huggingface_hub waits and tries again for over a minute by itself."""
     from huggingface_hub import constants
 

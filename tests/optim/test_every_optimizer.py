@@ -80,7 +80,7 @@ def weights(*modules) -> list[torch.Tensor]:
     return [p.detach().clone() for module in modules for p in module.parameters()]
 
 
-def test_there_are_as_many_as_the_libraries_list():
+def test_every_optimizer_of_the_libraries_is_covered():
     assert len(ALL) > 100
     assert set(REFUSED) - set(ALL) <= ({"Muon"} if not hasattr(torch.optim, "Muon") else set())  # older torch
 
@@ -101,7 +101,7 @@ def test_every_optimizer_trains(name):
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the libraries for GPUs may be installed there")
-def test_what_cannot_train_is_refused_for_a_reason(name):
+def test_unsupported_optimizer_is_rejected_with_a_reason(name):
     network, objective = parts()
     with pytest.raises(ValueError, match=rf"`name`.*{name}.*{REFUSED[name]}"):
         optimizer_for(network, objective, {"name": name, "lr": 1e-3})
@@ -130,7 +130,7 @@ def test_vectors_and_centres_are_never_decayed(name):
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_decay_shrinks_matrices(name):
+def test_weight_decay_shrinks_matrices(name):
     network, objective = parts()
     optimizer = optimizer_for(network, objective, {"name": name, "lr": 1e-2, "weight_decay": 0.5})
     before = network.backbone[4].weight.norm().item()
@@ -143,7 +143,7 @@ def test_decay_shrinks_matrices(name):
 
 @pytest.mark.parametrize("sam_rho", [0.0, 0.05])
 @pytest.mark.parametrize("name", NAMED)
-def test_a_resumed_run_ends_with_the_same_weights(name, sam_rho):
+def test_resumed_run_matches_an_uninterrupted_one(name, sam_rho):
     options = {"name": name, "lr": 1e-3, "weight_decay": 0.05, "center_lr_scale": 10.0, "sam_rho": sam_rho}
     network, objective = parts()
     optimizer = optimizer_for(network, objective, options)
@@ -172,7 +172,7 @@ def test_bfloat16_autocast_trains(name):
     assert all(w.dtype is torch.float32 for w in weights(network, objective))
 
 
-def test_muon_gives_heads_centres_and_vectors_to_adamw():
+def test_muon_uses_adamw_for_heads_centres_and_vectors():
     network, objective = parts()
     optimizer = optimizer_for(network, objective, {"name": "muon", "lr": 1e-3, "weight_decay": 0.05})
     train(network, objective, optimizer, 1)
@@ -180,7 +180,7 @@ def test_muon_gives_heads_centres_and_vectors_to_adamw():
     assert by_muon == {id(network.backbone[0].weight), id(network.backbone[4].weight)}
 
 
-def test_corrected_decay_is_relative_to_the_peak_of_each_group():
+def test_corrected_decay_is_relative_to_the_peak_rate_of_each_group():
     network, objective = parts()
     optimizer = optimizer_for(
         network, objective, {"name": "adamc", "lr": 1e-3, "weight_decay": 0.1, "head_lr_scale": 5.0}
@@ -196,13 +196,13 @@ def group():
     return [{"params": [nn.Parameter(torch.ones(4, 4))]}]
 
 
-def test_an_optimizer_takes_its_own_arguments():
+def test_optimizer_specific_arguments_are_accepted():
     optimizer = build_optimizer(group(), "adafactor", lr=1e-3, clip_threshold=0.9, scale_parameter=False)
     assert optimizer.defaults["clip_threshold"] == 0.9
     assert build_optimizer(group(), "adan", betas=[0.9, 0.8, 0.7]).defaults["betas"] == (0.9, 0.8, 0.7)
 
 
-def test_what_the_file_of_another_optimizer_sets_is_left_out_and_named():
+def test_options_of_another_optimizer_are_ignored_and_named():
     options = {
         "name": "lion",
         "eps": 1e-8,
@@ -230,12 +230,12 @@ def test_what_the_file_of_another_optimizer_sets_is_left_out_and_named():
         ({"name": "lion", "lr": -1.0}, "learning rate"),
     ],
 )
-def test_wrong_options_are_named(options, words):
+def test_invalid_options_raise_value_error(options, words):
     with pytest.raises(ValueError, match=f"(?i){words}"):
         build_optimizer(group(), **options)
 
 
-def test_layer_decay_holds_for_all():
+def test_layer_decay_works_with_every_optimizer():
     import timm
 
     network = timm.create_model("resnet10t", num_classes=0)

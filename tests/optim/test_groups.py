@@ -48,7 +48,7 @@ def test_vectors_centres_and_covariances_are_not_decayed(network):
         assert decay[id(parameter)] == 0
 
 
-def test_heads_and_centres_have_their_own_rates(network):
+def test_heads_and_centres_have_their_own_learning_rates(network):
     objective = DSFLoss(7, network.feature_dim)
     groups = parameter_groups(network, objective, lr=0.1, weight_decay=0.05, head_lr_scale=10.0, center_lr_scale=0.5)
     rates = {id(p): g["lr"] for g in groups for p in g["params"]}
@@ -57,7 +57,7 @@ def test_heads_and_centres_have_their_own_rates(network):
     assert rates[id(objective.centers)] == pytest.approx(0.05)
 
 
-def test_frozen_parameters_are_left_out():
+def test_frozen_parameters_are_excluded():
     network = nn.ModuleDict({"backbone": nn.Linear(3, 3), "head": nn.Linear(3, 2)})
     network["backbone"].requires_grad_(False)
     groups = parameter_groups(network, lr=1.0, weight_decay=0.1)
@@ -67,14 +67,14 @@ def test_frozen_parameters_are_left_out():
         parameter_groups(network, lr=1.0, weight_decay=0.1)
 
 
-def test_what_the_backbone_excludes_is_not_decayed():
+def test_parameters_excluded_by_the_backbone_are_not_decayed():
     model = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=32, depth=1)
     groups = parameter_groups(model, lr=1.0, weight_decay=0.05)
     assert {"pos_embed", "cls_token"} <= names_of(groups, model)["backbone_no_decay"]
     assert model.pos_embed.ndim > 1  # not because it is a vector
 
 
-def test_layer_decay_falls_towards_the_stem_and_spares_what_is_new(network):
+def test_layer_decay_decreases_towards_the_stem_and_excludes_new_layers(network):
     groups = parameter_groups(network, lr=1.0, weight_decay=0.05, layer_decay=0.5)
     rates = {n: g["lr"] for g in groups for n in names_of([g], network)[g["name"]]}
 
@@ -99,7 +99,7 @@ def test_layer_decay_falls_towards_the_stem_and_spares_what_is_new(network):
 
 
 @pytest.mark.parametrize("backbone", ["resnet10t", "efficientnet_lite0", "regnetx_002", "convnextv2_atto"])
-def test_layers_equal_timms_own_where_nothing_was_put_in(backbone):
+def test_layers_match_timm_if_nothing_was_inserted(backbone):
     from timm.optim import param_groups_layer_decay
 
     model = timm.create_model(backbone, num_classes=0)
@@ -113,12 +113,12 @@ def test_layers_equal_timms_own_where_nothing_was_put_in(backbone):
         assert decay == expected[key][1]
 
 
-def test_layer_decay_needs_a_backbone_that_knows_its_layers():
+def test_layer_decay_requires_a_group_matcher():
     with pytest.raises(ValueError, match="group_matcher"):
         parameter_groups(nn.Linear(2, 2), lr=1.0, weight_decay=0.0, layer_decay=0.5)
 
 
-def test_a_compiled_network_has_the_same_groups(network):
+def test_compiled_network_has_the_same_groups(network):
     groups = parameter_groups(network, lr=1.0, weight_decay=0.05, head_lr_scale=2.0)
     wrapper = nn.Module()  # torch.compile's wrapper holds the network under this name
     wrapper._orig_mod = network
@@ -128,7 +128,7 @@ def test_a_compiled_network_has_the_same_groups(network):
     ]
 
 
-def test_a_parameter_of_both_is_an_error(network):
+def test_shared_parameter_raises_value_error(network):
     with pytest.raises(ValueError, match="share"):
         parameter_groups(network, network.head, lr=1.0, weight_decay=0.0)
 
@@ -145,6 +145,6 @@ def test_a_parameter_of_both_is_an_error(network):
         ({"layer_decay": 1.5}, "layer_decay"),
     ],
 )
-def test_wrong_arguments_are_named(options, argument):
+def test_invalid_arguments_raise_value_error(options, argument):
     with pytest.raises(ValueError, match=rf"Expected argument `{argument}`"):
         parameter_groups(nn.Linear(2, 2), **{"lr": 1.0, "weight_decay": 0.0, **options})

@@ -40,7 +40,7 @@ def trainer(**options) -> L.Trainer:
 
 
 @pytest.mark.parametrize("name", ["lion", "muon", "adafactor", "ASGD"])
-def test_an_optimizer_by_name(name: str) -> None:
+def test_optimizer_can_be_given_by_name(name: str) -> None:
     fitted, run = module(optimizer={"name": name, "lr": 1e-4}), trainer(max_epochs=1)
     before = next(iter(fitted.network.head.state_dict().values())).clone()
     run.fit(fitted, faces())
@@ -48,7 +48,7 @@ def test_an_optimizer_by_name(name: str) -> None:
     assert not torch.equal(before, next(iter(fitted.network.head.state_dict().values())))
 
 
-def test_a_plateau_follows_a_further_metric_and_falls_before_the_next_epoch() -> None:
+def test_plateau_follows_an_additional_metric_and_acts_before_the_next_epoch() -> None:
     fitted = module(
         optimizer={"name": "sgd", "lr": 1e-12},
         scheduler={"name": "plateau", "monitor": "kappa", "patience": 0, "factor": 0.5},
@@ -60,13 +60,13 @@ def test_a_plateau_follows_a_further_metric_and_falls_before_the_next_epoch() ->
     assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-12 * 0.25)  # the first epoch sets the best
 
 
-def test_steps_and_not_epochs_say_how_long_a_run_is() -> None:
+def test_max_steps_sets_the_schedule_length() -> None:
     run = trainer(max_steps=5, max_epochs=-1)
     run.fit(module(scheduler={"name": "polynomial", "warmup_steps": 2}), faces())
     assert run.global_step == 5
     assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0)
 
 
-def test_a_schedule_that_ends_needs_a_run_that_does() -> None:
+def test_finite_schedule_requires_a_finite_run() -> None:
     with pytest.raises(UserError, match="`total_steps` to be known for the schedule 'cosine'"):
         trainer(max_epochs=-1, max_time={"seconds": 5}).fit(module(scheduler={"name": "cosine"}), faces())

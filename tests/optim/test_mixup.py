@@ -25,7 +25,7 @@ MODES = ["batch", "pair", "elem"]
 @pytest.mark.parametrize("count", [1, 2, 5, 8])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("alphas", [(0.8, 0.0), (0.0, 1.0), (0.8, 1.0)])
-def test_targets_hold_the_shares_of_the_images(count, mode, alphas):
+def test_targets_match_the_mixing_proportions_of_the_images(count, mode, alphas):
     mixup = Mixup(mixup_alpha=alphas[0], cutmix_alpha=alphas[1], mode=mode)
     for step in range(4):
         mixed = mixup(coded(count), step=step)
@@ -34,12 +34,12 @@ def test_targets_hold_the_shares_of_the_images(count, mode, alphas):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_something_is_mixed(mode):
+def test_mixing_has_an_effect(mode):
     mixed = Mixup(mixup_alpha=1.0, cutmix_alpha=1.0, mode=mode)(coded(8), step=1)
     assert (mixed["target"].amax(1) < 0.999).any()
 
 
-def test_soft_targets_are_mixed_by_the_same_shares():
+def test_soft_targets_are_mixed_with_the_same_proportions():
     batch = coded(5)
     batch["target"] = torch.rand(5, 3).softmax(1)
     mixed = Mixup(mixup_alpha=1.0, cutmix_alpha=0.0)(batch, step=3)
@@ -60,7 +60,7 @@ def test_targets_are_exact_under_autocast(dtype):
     torch.testing.assert_close(found, expected)
 
 
-def test_the_batch_given_is_left_as_it_was_and_the_rest_passes_through():
+def test_input_batch_is_not_modified_and_other_keys_are_kept():
     batch = coded(6)
     before = {key: value.clone() for key, value in batch.items()}
     mixed = Mixup(mixup_alpha=1.0)(batch, step=0)
@@ -70,14 +70,14 @@ def test_the_batch_given_is_left_as_it_was_and_the_rest_passes_through():
     assert mixed["index"] is batch["index"]
 
 
-def test_prob_zero_changes_nothing():
+def test_zero_probability_changes_nothing():
     batch = coded(5)
     mixed = Mixup(prob=0.0)(batch, step=0)
     assert torch.equal(mixed["image"], batch["image"])
     assert torch.equal(mixed["target"], batch["target"])
 
 
-def test_a_step_draws_the_same_whatever_was_drawn_before():
+def test_mixing_depends_only_on_seed_and_step():
     mixup = Mixup(seed=7)
     first = mixup(coded(6), step=5)["target"]
     np.random.rand(3)
@@ -88,7 +88,7 @@ def test_a_step_draws_the_same_whatever_was_drawn_before():
         assert not torch.equal(other["target"], first)
 
 
-def test_the_global_stream_is_left_alone_by_a_seeded_step():
+def test_seeded_step_does_not_use_the_global_random_state():
     np.random.seed(0)
     expected = np.random.rand(2).tolist()
     np.random.seed(0)
@@ -97,14 +97,14 @@ def test_the_global_stream_is_left_alone_by_a_seeded_step():
     assert [*found, np.random.rand()] == expected
 
 
-def test_integer_images_are_refused():
+def test_integer_images_are_rejected():
     batch = coded(4)
     batch["image"] = (batch["image"] * 255).byte()
     with pytest.raises(ValueError, match="floating"):
         Mixup()(batch, step=0)
 
 
-def test_targets_must_fit():
+def test_mismatched_targets_are_rejected():
     with pytest.raises(ValueError, match="target"):
         Mixup()({**coded(4), "target": torch.eye(3)}, step=0)
 
@@ -120,13 +120,13 @@ def test_targets_must_fit():
         ({"mode": "half"}, "mode"),
     ],
 )
-def test_wrong_arguments_are_named(options, argument):
+def test_invalid_arguments_raise_value_error(options, argument):
     with pytest.raises(ValueError, match=rf"Expected argument `{argument}`"):
         Mixup(**options)
 
 
 @pytest.mark.parametrize("alphas", [(0.8, 0.0), (0.0, 1.0)])
-def test_valence_and_arousal_are_mixed_and_a_gap_stays_a_gap(alphas):
+def test_valence_and_arousal_are_mixed_and_missing_values_stay_missing(alphas):
     batch = coded(5)
     values = torch.linspace(-1, 1, 10).reshape(5, 2)
     batch["valence_arousal"] = values.clone()

@@ -22,7 +22,7 @@ def groups():
     ], network
 
 
-def test_adamw_keeps_the_groups_names_rates_and_decays():
+def test_adamw_keeps_group_names_rates_and_decays():
     found, _ = groups()
     optimizer = build_optimizer(found, "adamw", lr=1.0, weight_decay=1.0, betas=[0.8, 0.9], eps=1e-6)
     assert type(optimizer) is AdamW
@@ -35,7 +35,7 @@ def test_adamw_keeps_the_groups_names_rates_and_decays():
     assert "initial_lr" not in found[0]  # the caller's groups are left as they were
 
 
-def test_sgd_has_nesterov_momentum_where_there_is_momentum():
+def test_sgd_uses_nesterov_if_momentum_is_set():
     optimizer = build_optimizer(groups()[0], "sgd", lr=0.1, momentum=0.9)
     assert type(optimizer) is SGD
     assert optimizer.param_groups[0]["nesterov"]
@@ -50,7 +50,7 @@ def test_sgd_has_nesterov_momentum_where_there_is_momentum():
         ({"sam_rho": -0.1}, "`rho`"),
     ],
 )
-def test_wrong_arguments_are_named(options, message):
+def test_invalid_arguments_raise_value_error(options, message):
     with pytest.raises(ValueError, match=message):
         build_optimizer(groups()[0], **options)
 
@@ -61,7 +61,7 @@ def quadratic(w, v):
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
-def test_a_sam_step_is_what_the_paper_says(adaptive):
+def test_sam_step_matches_the_paper(adaptive):
     w0, v0, rho, lr = [1.0, -2.0], 0.5, 0.3, 0.1
     w, v = nn.Parameter(torch.tensor(w0)), nn.Parameter(torch.tensor(v0))
     optimizer = SAM(SGD([{"params": [w]}, {"params": [v]}], lr=lr), rho=rho, adaptive=adaptive)
@@ -89,7 +89,7 @@ def test_a_sam_step_is_what_the_paper_says(adaptive):
     assert seen[1][0] == pytest.approx([x[0] + e[0], x[1] + e[1]], rel=1e-5)
 
 
-def test_sam_returns_exactly_to_where_it_was():
+def test_sam_restores_the_weights_exactly():
     """With a learning rate of 0 nothing changes, not even by rounding, even if the second pass fails."""
     w = nn.Parameter(torch.randn(100) * 1e3)
     before = w.detach().clone()
@@ -111,7 +111,7 @@ def test_sam_returns_exactly_to_where_it_was():
     assert not optimizer.perturbed
 
 
-def test_sam_at_a_flat_point_stays():
+def test_sam_at_a_stationary_point_does_not_move():
     w = nn.Parameter(torch.zeros(2))
     optimizer = SAM(SGD([w], lr=0.1))
 
@@ -125,12 +125,12 @@ def test_sam_at_a_flat_point_stays():
     assert torch.equal(w.detach(), torch.zeros(2))
 
 
-def test_sam_needs_a_closure():
+def test_sam_requires_a_closure():
     with pytest.raises(ValueError, match="closure"):
         SAM(SGD([nn.Parameter(torch.zeros(1))], lr=0.1)).step()
 
 
-def test_a_schedule_drives_the_base_optimizer_of_sam():
+def test_schedule_changes_the_base_optimizer_of_sam():
     optimizer = build_optimizer(groups()[0], "sgd", sam_rho=0.05)
     schedule = build_schedule(optimizer, "exponential", total_steps=2, steps_per_epoch=1, gamma=0.5)
     optimizer.step(lambda: torch.zeros(()))
@@ -139,7 +139,7 @@ def test_a_schedule_drives_the_base_optimizer_of_sam():
 
 
 @pytest.mark.parametrize("options", [{"name": "adamw"}, {"name": "sgd"}, {"name": "adamw", "sam_rho": 0.05}])
-def test_training_resumes_from_the_state_as_if_uninterrupted(options):
+def test_training_resumed_from_a_state_dict_matches_an_uninterrupted_one(options):
     data = torch.randn(20, 3)
 
     def start():
@@ -175,7 +175,7 @@ def test_training_resumes_from_the_state_as_if_uninterrupted(options):
 
 
 @pytest.mark.slow  # imports Lightning
-def test_sam_trains_under_lightnings_automatic_optimisation():
+def test_sam_trains_under_lightning_automatic_optimisation():
     import lightning as L
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -218,7 +218,7 @@ def strided(values: torch.Tensor, *, channels_last: bool) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
-def test_on_the_cpu_the_update_is_fused_and_equals_the_plain_one(name):
+def test_fused_cpu_update_matches_the_plain_one(name):
     torch.manual_seed(0)
     start, gradients = torch.randn(4, 3, 5, 5), torch.randn(3, 4, 3, 5, 5)
     results = []
@@ -233,7 +233,7 @@ def test_on_the_cpu_the_update_is_fused_and_equals_the_plain_one(name):
     torch.testing.assert_close(*results, rtol=1e-6, atol=1e-7)
 
 
-def test_gradients_in_another_memory_order_than_the_weights_are_not_mixed_up():
+def test_gradients_in_another_memory_format_are_handled():
     # torch 2.14's fused kernels walk flat memory and would add each gradient to some other weight.
     torch.manual_seed(0)
     start, gradient = torch.randn(4, 3, 5, 5), torch.randn(4, 3, 5, 5)
@@ -246,7 +246,7 @@ def test_gradients_in_another_memory_order_than_the_weights_are_not_mixed_up():
     assert torch.equal(*results)
 
 
-def test_moments_of_a_run_with_another_memory_format_are_put_in_order_on_loading():
+def test_optimizer_state_in_another_memory_format_is_converted_on_loading():
     torch.manual_seed(0)
     start, gradients = torch.randn(4, 3, 5, 5), torch.randn(2, 4, 3, 5, 5)
     first = nn.Parameter(strided(start, channels_last=False))

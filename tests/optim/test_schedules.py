@@ -48,16 +48,16 @@ def assert_equal(found, expected):
         assert a == pytest.approx(b, rel=1e-9)
 
 
-def test_exponential_is_torchs_exponential_by_epoch():
+def test_exponential_matches_torch_per_epoch():
     assert_equal(rates("exponential", gamma=0.95), by_epoch(lambda o: ExponentialLR(o, 0.95)))
 
 
-def test_step_is_torchs_multi_step_by_epoch():
+def test_step_matches_torch_multi_step_per_epoch():
     expected = by_epoch(lambda o: MultiStepLR(o, [2, 5], 0.1))
     assert_equal(rates("step", gamma=0.1, milestones=[2, 5]), expected)
 
 
-def test_cosine_is_torchs_cosine_by_step():
+def test_cosine_matches_torch_per_step():
     target = optimizer()
     schedule = CosineAnnealingLR(target, T_max=EPOCHS * STEPS)
     expected = []
@@ -81,20 +81,20 @@ def by_step(make):
     return found
 
 
-def test_onecycle_is_torchs():
+def test_onecycle_matches_torch():
     expected = by_step(lambda o: OneCycleLR(o, [0.1, 1.0], total_steps=EPOCHS * STEPS, cycle_momentum=False))
     for a, b in zip(rates("onecycle"), expected, strict=True):
         assert a == pytest.approx(b, rel=1e-6)
 
 
 @pytest.mark.parametrize("power", [1.0, 2.5])
-def test_polynomial_is_torchs(power):
+def test_polynomial_matches_torch(power):
     expected = by_step(lambda o: PolynomialLR(o, EPOCHS * STEPS, power=power))
     assert_equal(rates("polynomial", power=power), expected)
 
 
 @pytest.mark.parametrize("decay_fn", ["1-sqrt", "linear"])
-def test_wsd_is_timms(decay_fn):
+def test_wsd_matches_timm(decay_fn):
     reference = pytest.importorskip("timm.scheduler.wsd_lr", reason="timm has this schedule since 1.0.31")
     total, warmup = EPOCHS * STEPS, 5
     theirs = reference.WSDLRScheduler(
@@ -109,7 +109,7 @@ def test_wsd_is_timms(decay_fn):
 
 @pytest.mark.parametrize("name", ["onecycle", "polynomial", "wsd"])
 @pytest.mark.parametrize("total", [1, 2, 3])
-def test_short_runs_have_finite_rates(name, total):
+def test_short_runs_have_finite_learning_rates(name, total):
     target = optimizer()
     schedule = build_schedule(target, name, total_steps=total, steps_per_epoch=1)
     for _ in range(total + 2):
@@ -118,11 +118,11 @@ def test_short_runs_have_finite_rates(name, total):
         schedule.step()
 
 
-def test_warm_up_in_steps_takes_the_place_of_epochs():
+def test_warmup_steps_override_warmup_epochs():
     assert rates("wsd", warmup_steps=7, warmup_epochs=1) == rates("wsd", warmup_epochs=1.4)
 
 
-def test_a_run_without_a_length_has_schedules_that_do_not_end():
+def test_infinite_run_accepts_only_infinite_schedules():
     for name in ("constant", "exponential", "plateau"):
         build_schedule(optimizer(), name, total_steps=None, steps_per_epoch=STEPS, warmup_steps=500)
     with pytest.raises(ValueError, match="`total_steps` to be known for the schedule 'cosine'"):
@@ -132,7 +132,7 @@ def test_a_run_without_a_length_has_schedules_that_do_not_end():
 @pytest.mark.parametrize(
     "option", [{"warmup_steps": 30}, {"warmup_epochs": 6}, {"warmup_steps": 99, "warmup_epochs": 1}]
 )
-def test_a_run_too_short_for_its_warm_up_has_a_shorter_one(option):
+def test_warmup_is_shortened_in_short_runs(option):
     target = optimizer()
     schedule = schedule_for(target, {"name": "constant", **option}, EPOCHS * STEPS, STEPS)
     found = []
@@ -164,56 +164,56 @@ def plateau(options, metrics, mode="max", resume_after=None):
     return found
 
 
-def test_plateau_falls_after_its_patience_and_keeps_the_ratios_of_groups():
+def test_plateau_reduces_after_its_patience_and_keeps_group_ratios():
     found = plateau({}, [0.5, 0.6, 0.6, 0.6, 0.7, 0.7])
     assert [row[1] for row in found[::STEPS]] == pytest.approx([1.0, 1.0, 1.0, 1.0, 0.5, 0.5])
     assert all(row[0] == pytest.approx(0.1 * row[1]) for row in found)
 
 
-def test_plateau_of_a_loss_wants_less():
+def test_plateau_in_min_mode_expects_a_decrease():
     assert plateau({}, [0.5, 0.4, 0.3, 0.2], "min")[-1] == [0.1, 1.0]
 
 
-def test_plateau_has_a_floor():
+def test_plateau_has_a_minimum():
     assert plateau({"min_lr_ratio": 0.3, "patience": 0}, [0.5] * 5)[-1] == pytest.approx([0.03, 0.3])
 
 
 @pytest.mark.parametrize("option", [{"warmup_epochs": 1.4}, {"warmup_steps": 7}])
-def test_plateau_after_a_warm_up(option):
+def test_plateau_works_after_warmup(option):
     found = [row[1] for row in plateau({**option, "patience": 0}, [0.5, 0.6, 0.6, 0.7])]
     assert found[:8] == pytest.approx([(i + 1) / 7 for i in range(7)] + [1.0])
     assert found[15:] == pytest.approx([0.5] * 5)
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3, 4])
-def test_a_resumed_plateau_goes_on_exactly(epoch):
+def test_resumed_plateau_matches_an_uninterrupted_one(epoch):
     metrics = [0.5, 0.6, 0.6, 0.6, 0.6, 0.7]
     whole = plateau({"warmup_epochs": 1.4}, metrics)
     assert plateau({"warmup_epochs": 1.4}, metrics, resume_after=epoch) == whole
 
 
-def test_other_schedules_follow_no_metric():
+def test_other_schedules_need_no_metric():
     assert plateau_for(optimizer(), {"name": "cosine"}, "max") is None
 
 
-def test_constant_is_constant():
+def test_constant_schedule_is_constant():
     assert_equal(rates("constant"), [[0.1, 1.0]] * (EPOCHS * STEPS))
 
 
 @pytest.mark.parametrize("name", ["constant", "cosine", "exponential", "polynomial", "step", "wsd"])
-def test_warm_up_rises_in_a_line_and_hands_over_at_the_peak(name):
+def test_warmup_is_linear_up_to_the_peak(name):
     options = {"milestones": [5]} if name == "step" else {}
     found = [row[1] for row in rates(name, warmup_epochs=1.4, **options)]
     assert found[:7] == pytest.approx([(i + 1) / 7 for i in range(7)])
     assert found[7] == pytest.approx(1.0)
 
 
-def test_exponential_counts_epochs_from_the_end_of_warm_up():
+def test_exponential_counts_epochs_from_the_end_of_warmup():
     found = [row[1] for row in rates("exponential", warmup_epochs=1, gamma=0.5)]
     assert found[STEPS : STEPS + 11] == pytest.approx([1.0] * 5 + [0.5] * 5 + [0.25])
 
 
-def test_cosine_with_warm_up_and_floor_is_its_closed_form():
+def test_cosine_with_warmup_and_minimum_matches_its_closed_form():
     found = [row[0] for row in rates("cosine", warmup_epochs=2, min_lr_ratio=0.1)]
     for step in range(10, 30):
         shape = 0.5 * (1 + math.cos(math.pi * (step - 10) / 20))
@@ -221,12 +221,12 @@ def test_cosine_with_warm_up_and_floor_is_its_closed_form():
 
 
 @pytest.mark.parametrize(("name", "options"), [("exponential", {}), ("step", {"milestones": [1, 2, 3]})])
-def test_the_smallest_factor_is_a_floor(name, options):
+def test_minimum_factor_is_respected(name, options):
     found = [row[1] for row in rates(name, gamma=0.1, min_lr_ratio=0.05, **options)]
     assert min(found) == pytest.approx(0.05)
 
 
-def test_after_the_run_the_rate_stays_at_its_end():
+def test_learning_rate_stays_at_its_final_value_after_the_run():
     target = optimizer()
     schedule = build_schedule(target, "cosine", total_steps=4, steps_per_epoch=2, min_lr_ratio=0.25)
     for _ in range(9):
@@ -235,7 +235,7 @@ def test_after_the_run_the_rate_stays_at_its_end():
     assert target.param_groups[1]["lr"] == pytest.approx(0.25)
 
 
-def test_a_resumed_run_follows_its_own_settings():
+def test_resumed_run_uses_its_own_settings():
     target = optimizer()
     first = build_schedule(target, "cosine", total_steps=10, steps_per_epoch=5)
     for _ in range(5):
@@ -250,7 +250,7 @@ def test_a_resumed_run_follows_its_own_settings():
     assert longer.get_last_lr()[1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 6 / 20)))
 
 
-def test_the_state_is_plain(tmp_path):
+def test_state_dict_is_plain(tmp_path):
     schedule = build_schedule(optimizer(), "step", 10, 5, milestones=(1,))
     torch.save(schedule.state_dict(), tmp_path / "state.pt")
     assert torch.load(tmp_path / "state.pt", weights_only=True)["last_epoch"] == 0
@@ -279,7 +279,7 @@ def test_the_state_is_plain(tmp_path):
         ({"name": "onecycle", "div_factor": 0.5}, "div_factor"),
     ],
 )
-def test_wrong_arguments_are_named(options, argument):
+def test_invalid_arguments_raise_value_error(options, argument):
     given = {"name": "cosine", "total_steps": 10, "steps_per_epoch": 5, **options}
     with pytest.raises(ValueError, match=rf"Expected argument `{argument}`"):
         build_schedule(optimizer(), **given)
@@ -289,11 +289,11 @@ def test_wrong_arguments_are_named(options, argument):
     ("options", "argument"),
     [({"factor": 0.0}, "factor"), ({"patience": -1}, "patience"), ({"cooldown": 0.5}, "cooldown")],
 )
-def test_wrong_arguments_of_plateau_are_named(options, argument):
+def test_invalid_plateau_arguments_raise_value_error(options, argument):
     with pytest.raises(ValueError, match=rf"Expected argument `{argument}`"):
         build_plateau(optimizer(), **options)
 
 
-def test_an_unknown_option_is_named():
+def test_unknown_option_suggests_the_closest_match():
     with pytest.raises(ValueError, match=r"no option `powr`: did you mean 'power'"):
         schedule_for(optimizer(), {"name": "polynomial", "powr": 2}, 10, 5)

@@ -21,7 +21,7 @@ OPTIONS = {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32], "stem_type": "overla
 SIZES = {"train_size": 48, "val_size": 21, "test_size": 19, "size": 32}
 
 
-def test_the_same_training_as_the_command(mfer, tmp_path, trainer):
+def test_plain_trainer_matches_the_command_line(mfer, tmp_path, trainer):
     sizes = [f"dataset.{name}={value}" for name, value in SIZES.items()]
     backbone = ["backbone.options.depths=[1,1,1,1]", "backbone.options.dims=[8,16,24,32]"]
     run_of_two = ["preprocess.size=32", "loader.batch_size=16", "trainer.max_epochs=2", "evaluation.embedding_points=0"]

@@ -28,7 +28,7 @@ def reference(module, faces, split):
     return [sum(values) / len(values) for values in (right, nll, losses)]
 
 
-def test_validate_and_test_say_what_a_loop_over_the_faces_says(make, faces, trainer):
+def test_validate_and_test_match_a_loop_over_the_faces(make, faces, trainer):
     module, run = make(), trainer()
     (val,), (test,) = (each(module, datamodule=faces, verbose=False) for each in (run.validate, run.test))
     names = {"accuracy", "mean_class_accuracy", "macro_f1", "nll"}
@@ -42,7 +42,7 @@ def test_validate_and_test_say_what_a_loop_over_the_faces_says(make, faces, trai
 
 
 @pytest.mark.parametrize("first", ["validate", "test", "predict"])
-def test_fit_goes_before_and_after_everything_else(make, faces, trainer, first):
+def test_fit_can_precede_and_follow_every_other_call(make, faces, trainer, first):
     # Lightning evaluates in inference mode, whose tensors a training cannot change.
     module, run = make(), trainer(max_epochs=1)
     getattr(run, first)(module, datamodule=faces)
@@ -53,19 +53,19 @@ def test_fit_goes_before_and_after_everything_else(make, faces, trainer, first):
     assert again.callback_metrics.keys() >= {"val/accuracy", "val/loss", "train/loss"}
 
 
-def test_a_repeated_evaluation_starts_anew(make, faces, trainer):
+def test_repeated_evaluation_resets_the_metrics(make, faces, trainer):
     module, run = make(), trainer()
     assert len({str(run.test(module, datamodule=faces, verbose=False)) for _ in range(2)}) == 1
 
 
-def test_predict_gives_each_test_face_once(make, faces, trainer):
+def test_predict_returns_each_test_face_once(make, faces, trainer):
     batches = trainer().predict(make(), datamodule=faces)
     rows = torch.cat([batch["index"] for batch in batches]).tolist()
     assert sorted(rows) == sorted(faces.splits.test.rows.tolist())
     assert batches[0]["logits"].shape[1] == 8
 
 
-def test_further_metrics_are_measured_on_val_and_test(make, faces, trainer):
+def test_additional_metrics_are_computed_on_val_and_test(make, faces, trainer):
     module = make(metrics={"kappa": MulticlassCohenKappa(8), "auroc": MulticlassAUROC(8)})
     run = trainer()
     (val,), (test,) = (each(module, datamodule=faces, verbose=False) for each in (run.validate, run.test))
@@ -77,12 +77,12 @@ def test_further_metrics_are_measured_on_val_and_test(make, faces, trainer):
     ("metrics", "message"),
     [({"nll": MulticlassCohenKappa(8)}, "names that are not in use, but got `nll`"), ({"a": len}, "metrics")],
 )
-def test_further_metrics_are_checked(make, metrics: dict[str, Metric], message):
+def test_invalid_metrics_raise_value_error(make, metrics: dict[str, Metric], message):
     with pytest.raises(ValueError, match=message):
         make(metrics=metrics)
 
 
-def test_several_loaders_are_named_as_lightning_names_them(make, faces, trainer):
+def test_several_loaders_use_lightning_metric_names(make, faces, trainer):
     faces.setup()
     loaders = [DataLoader(faces.val_dataset, batch_size=8, collate_fn=lambda batch: batch) for _ in range(2)]
     figures = trainer().validate(make(), dataloaders=loaders, verbose=False)
@@ -92,7 +92,7 @@ def test_several_loaders_are_named_as_lightning_names_them(make, faces, trainer)
     }
 
 
-def test_the_tracked_test_set_keeps_its_name_and_is_not_val(make, trainer):
+def test_tracked_test_set_is_logged_separately_from_val(make, trainer):
     figures = trainer().validate(make(), datamodule=facs(track_test=True), verbose=False)
     assert {name for loader in figures for name in loader} == {
         *("val/accuracy", "val/mean_class_accuracy", "val/macro_f1", "val/nll", "val/loss"),
@@ -100,7 +100,7 @@ def test_the_tracked_test_set_keeps_its_name_and_is_not_val(make, trainer):
     }
 
 
-def test_losses_over_pairs_are_left_out_of_the_validation_loss(make, trainer):
+def test_pair_losses_are_excluded_from_the_validation_loss(make, trainer):
     pytest.importorskip("pytorch_metric_learning")
     soft = facs(target="crossentropy")  # targets that losses over pairs refuse
     pairs = Objective(CrossEntropy(0.1), MetricLearningLoss(8, 32, "supcon"), feature_weight=10.0)

@@ -57,7 +57,7 @@ def saved(make, faces, trainer, tmp_path):
     return train
 
 
-def test_a_loaded_module_tests_as_before_and_trains_on(make, faces, saved, trainer):
+def test_loaded_module_gives_the_same_test_result_and_can_be_trained(make, faces, saved, trainer):
     options = {"optimizer": {"name": "sgd", "lr": 0.01}, "scheduler": {"name": "cosine"}}
     path, before = saved(make(**options, mixup=Mixup(0.1, seed=3)))
     module = FERModule.load_from_checkpoint(path)
@@ -71,7 +71,7 @@ def test_a_loaded_module_tests_as_before_and_trains_on(make, faces, saved, train
     assert all(parameter.requires_grad for parameter in module.parameters())
 
 
-def test_keyword_arguments_win(make, saved):
+def test_keyword_arguments_take_precedence(make, saved):
     path, _ = saved(make())
     module = FERModule.load_from_checkpoint(path, optimizer="sgd", scheduler={"name": "cosine"}, metadata={})
     assert module.optimizer_options["name"] == "sgd"
@@ -88,7 +88,7 @@ def test_losses_are_rebuilt_with_their_arguments(make, saved, weights):
     assert (rebuilt.classification.class_weights is None) == (weights is None)
 
 
-def test_counts_and_names_of_other_libraries_are_rebuilt(make, saved):
+def test_class_counts_and_losses_of_other_libraries_are_rebuilt(make, saved):
     pytest.importorskip("pytorch_metric_learning")
     pairs = MetricLearningLoss(8, 32, "supcon", temperature=0.2)
     objective = Objective(BalancedSoftmax([3, 4, 5, 6, 7, 8, 9, 10]), pairs)
@@ -97,7 +97,7 @@ def test_counts_and_names_of_other_libraries_are_rebuilt(make, saved):
     assert rebuilt.feature.loss.temperature == 0.2
 
 
-def test_what_a_checkpoint_does_not_describe_is_asked_for(make, saved):
+def test_undescribed_parts_must_be_passed(make, saved):
     own = make(network=Plain(), objective=Objective(CrossEntropy()))
     path, _ = saved(own)
     with pytest.raises(UserError, match=r"module's network: pass it, FERModule.load_from_checkpoint\(path, network="):
@@ -118,7 +118,7 @@ def test_what_a_checkpoint_does_not_describe_is_asked_for(make, saved):
     assert FERModule.load_from_checkpoint(path, objective=Objective(Mine())).objective.classification.scale == 2.0
 
 
-def test_a_class_of_the_users_loads_as_itself(make, faces, saved):
+def test_user_subclass_is_loaded_as_itself(make, faces, saved):
     module = make()
     mine = Further(module.network, module.objective, module.preprocess, class_names=faces.class_names, width=5)
     loaded = Further.load_from_checkpoint(saved(mine)[0])
@@ -135,7 +135,7 @@ def test_checkpoints_of_earlier_command_lines_load(path):
     assert module.optimizer_options["lr"] == model.metadata["config"]["optimizer"]["lr"]
 
 
-def test_nothing_of_a_checkpoint_is_executed(make, saved, tmp_path):
+def test_code_in_a_checkpoint_is_never_executed(make, saved, tmp_path):
     path, _ = saved(make())
     checkpoint = torch.load(path, weights_only=True)
     for target in ("os.system", "builtins.eval", "mfer_lightning.cli.main", "torch.nn.Linear"):
@@ -161,7 +161,7 @@ def test_nothing_of_a_checkpoint_is_executed(make, saved, tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-def test_sizes_are_the_networks_whatever_a_file_says(make, saved, tmp_path):
+def test_sizes_come_from_the_network_not_from_the_file(make, saved, tmp_path):
     path, _ = saved(make())
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["hyper_parameters"]["objective"]["feature"]["feature_dim"] = 10**12
@@ -169,7 +169,7 @@ def test_sizes_are_the_networks_whatever_a_file_says(make, saved, tmp_path):
     assert FERModule.load_from_checkpoint(tmp_path / "huge.ckpt").objective.feature.feature_dim == 32
 
 
-def test_the_checkpoint_says_what_it_was_trained_on(make, saved):
+def test_checkpoint_records_its_dataset(make, saved):
     path, _ = saved(make())
     model = load_model(path)
     assert model.metadata["dataset"] == "facs"
@@ -177,7 +177,7 @@ def test_the_checkpoint_says_what_it_was_trained_on(make, saved):
     assert "facs@native" in repr(model)
 
 
-def test_the_datamodule_loads_from_a_checkpoint_too(make, saved):
+def test_datamodule_can_be_loaded_from_a_checkpoint(make, saved):
     path, _ = saved(make())
     again = FacsDataModule.load_from_checkpoint(path, weights_only=True)
     assert again.hparams.val_size == 61

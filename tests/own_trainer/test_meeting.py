@@ -43,18 +43,18 @@ def aligned(root, template="face-evolve-112@1"):
     [NAMES[:5], (*NAMES[1:], NAMES[0]), ("joy", *NAMES[1:])],
     ids=["fewer", "another order", "other names"],
 )
-def test_other_classes_are_refused(make, trainer, faces, stage, names):
+def test_different_classes_are_rejected(make, trainer, faces, stage, names):
     module = make(names)
     with pytest.raises(UserError, match="in the same order: build the module with class_names=datamodule"):
         getattr(trainer(), stage)(module, datamodule=faces)
 
 
-def test_a_network_of_another_number_of_classes_is_refused(make):
+def test_network_with_another_number_of_classes_is_rejected(make):
     with pytest.raises(ValueError, match="`class_names` to have 8 names"):
         make(NAMES[:5], network=make().network)
 
 
-def test_loaders_of_the_users_own_work(make, trainer, faces):
+def test_user_loaders_work(make, trainer, faces):
     faces.setup()
     batches = DataLoader(faces.train_dataset, batch_size=8, collate_fn=lambda batch: batch)
     module, run = make(), trainer()
@@ -63,7 +63,7 @@ def test_loaders_of_the_users_own_work(make, trainer, faces):
     assert module.metadata == {}  # nothing says what these faces are
 
 
-def test_a_training_learns_what_it_is_trained_on(make, trainer, faces):
+def test_training_records_its_dataset(make, trainer, faces):
     module = make()
     trainer().validate(module, datamodule=faces, verbose=False)
     assert module.metadata == {}  # seen, not trained on
@@ -75,7 +75,7 @@ def test_a_training_learns_what_it_is_trained_on(make, trainer, faces):
 
 
 @pytest.mark.parametrize("told", [{"protocol": "rafdb@holdout"}, {"data_hash": "0" * 64}])
-def test_what_the_module_was_told_otherwise_is_refused(make, trainer, faces, told):
+def test_contradicting_metadata_are_rejected(make, trainer, faces, told):
     module = make(metadata=told)
     with pytest.raises(UserError, match=r"set module.metadata = \{\} to train it on other faces"):
         trainer().fit(module, datamodule=faces)
@@ -83,7 +83,7 @@ def test_what_the_module_was_told_otherwise_is_refused(make, trainer, faces, tol
     assert module.metadata == told
 
 
-def test_an_alignment_is_stored_where_it_is_known_and_never_invented(make, trainer, folder):
+def test_alignment_is_stored_only_if_known(make, trainer, folder):
     own = FolderDataModule(folder, batch_size=8, size=32)
     module = make(("happiness", "anger"))
     trainer().fit(module, datamodule=own)
@@ -106,7 +106,7 @@ def test_an_alignment_is_stored_where_it_is_known_and_never_invented(make, train
         trainer().fit(module, datamodule=FolderDataModule(folder, batch_size=8, size=32))
 
 
-def test_grey_faces_make_a_network_for_grey_faces(make, trainer, folder):
+def test_greyscale_faces_configure_greyscale_preprocessing(make, trainer, folder):
     for file in folder.rglob("*.png"):
         Image.open(file).convert("L").save(file)
     module = make(("happiness", "anger"))
@@ -114,7 +114,7 @@ def test_grey_faces_make_a_network_for_grey_faces(make, trainer, folder):
     assert module.preprocess.grey
 
 
-def test_the_command_line_takes_the_checkpoint(make, trainer, faces, tmp_path, monkeypatch, capsys):
+def test_command_line_accepts_the_checkpoint(make, trainer, faces, tmp_path, monkeypatch, capsys):
     from mfer_lightning.cli import main
 
     module, run = make(), trainer(max_epochs=1)
@@ -133,7 +133,7 @@ def test_the_command_line_takes_the_checkpoint(make, trainer, faces, tmp_path, m
     assert found["metrics"]["nll"] == pytest.approx(figures["test/nll"], rel=1e-5)
 
 
-def test_what_a_datamodule_says_of_itself(folder, faces):
+def test_datamodule_has_a_readable_repr(folder, faces):
     assert repr(faces) == str(faces) == "FacsDataModule(facs@native, not set up)"
     assert (faces.class_names, faces.num_classes) == (NAMES, 8)
     assert faces.hparams.val_size == 61
@@ -159,13 +159,13 @@ def test_public_names_are_listed():
 @pytest.mark.parametrize(
     "options", [{"optimizer": torch.optim.Adam}, {"scheduler": 3}, {"optimizer": {"lr": torch.tensor(1.0)}}]
 )
-def test_options_are_names_or_plain_mappings(make, options):
+def test_options_must_be_names_or_plain_mappings(make, options):
     (name,) = options
     with pytest.raises(ValueError, match=f"Expected argument `{name}` to"):
         make(**options)
 
 
-def test_a_name_alone_is_an_optimiser(make, trainer, faces):
+def test_optimizer_can_be_given_by_name(make, trainer, faces):
     module, run = make(optimizer="sgd", scheduler="constant"), trainer()
     run.fit(module, datamodule=faces)
     assert type(run.optimizers[0]).__name__ == "SGD"

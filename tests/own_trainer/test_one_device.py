@@ -29,7 +29,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return one, two
 
 
-def test_gradients_of_two_ranks_are_those_of_one_with_the_joined_batch(found: Found) -> None:
+def test_gradients_of_two_ranks_match_one_with_the_combined_batch(found: Found) -> None:
     one, two = found
     assert any(name.startswith("network.") for name in one["gradients"])
     assert "objective.feature.centers" in one["gradients"]

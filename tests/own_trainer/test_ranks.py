@@ -78,7 +78,7 @@ def says(folder, devices):
 
 
 @pytest.mark.slow
-def test_two_processes_say_what_one_says(tmp_path):
+def test_two_processes_match_one(tmp_path):
     alone, together = says(tmp_path, 1), says(tmp_path, 2)
     for setting in ("True", "False"):
         one, two = alone[setting], together[setting]
@@ -90,7 +90,7 @@ def test_two_processes_say_what_one_says(tmp_path):
     assert "pass the datamodule itself" in together["refused"]
 
 
-def test_lightning_leaves_our_samplers_alone(faces):
+def test_lightning_does_not_replace_our_samplers(faces):
     faces.setup()
     assert isinstance(faces.train_dataloader().sampler, TrainSampler)
     assert isinstance(faces.val_dataloader().sampler, EvalSampler)
@@ -99,7 +99,7 @@ def test_lightning_leaves_our_samplers_alone(faces):
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict"])
-def test_batches_made_for_more_processes_are_refused(make, faces, trainer, stage):
+def test_batches_made_for_more_processes_are_rejected(make, faces, trainer, stage):
     faces.setup()
     loader = faces.train_dataloader()
     loader.sampler.num_replicas = 2
@@ -107,7 +107,7 @@ def test_batches_made_for_more_processes_are_refused(make, faces, trainer, stage
         getattr(trainer(), stage)(make(), loader)
 
 
-def test_overfitting_batches_is_refused_where_it_would_repeat_faces(faces):
+def test_overfit_batches_is_rejected_if_it_would_repeat_faces(faces):
     faces.setup()
     loader = faces.train_dataloader()
     several = SimpleNamespace(world_size=2, overfit_batches=1)

@@ -24,7 +24,7 @@ from lightning.pytorch.tuner import Tuner
 from mfer_lightning.callbacks import FERProgressBar, WarmEMA
 
 
-def test_the_learning_rate_finder_sets_the_rate_that_is_used(make, faces, trainer):
+def test_learning_rate_finder_sets_the_rate(make, faces, trainer):
     module = make(optimizer={"name": "adamw", "lr": 3e-4})
     assert module.lr == 3e-4
     found = Tuner(trainer(max_epochs=10)).lr_find(module, datamodule=faces, num_training=30, early_stop_threshold=None)
@@ -35,7 +35,7 @@ def test_the_learning_rate_finder_sets_the_rate_that_is_used(make, faces, traine
 
 
 @pytest.mark.slow
-def test_the_batch_size_finder_sets_the_batch_size_that_is_used(make, faces, trainer):
+def test_batch_size_finder_sets_the_batch_size(make, faces, trainer):
     module = make()
     Tuner(trainer()).scale_batch_size(module, datamodule=faces, max_trials=3, steps_per_trial=1)
     assert faces.batch_size == 8
@@ -60,7 +60,7 @@ def test_the_batch_size_finder_sets_the_batch_size_that_is_used(make, faces, tra
     ],
     ids=lambda callback: type(callback).__name__,
 )
-def test_the_usual_callbacks_and_loggers_work(make, faces, trainer, tmp_path, callback):
+def test_common_callbacks_and_loggers_work(make, faces, trainer, tmp_path, callback):
     pytest.importorskip("tensorboard")
     best = ModelCheckpoint(tmp_path, monitor="val/accuracy", mode="max")
     loggers = [CSVLogger(tmp_path), TensorBoardLogger(tmp_path / "board")]
@@ -75,14 +75,14 @@ def test_the_usual_callbacks_and_loggers_work(make, faces, trainer, tmp_path, ca
 
 
 @pytest.mark.parametrize("bar", [TQDMProgressBar(), RichProgressBar(refresh_rate=5)], ids=["tqdm", "rich"])
-def test_a_progress_bar_of_the_users_own_stays(make, faces, trainer, bar):
+def test_user_progress_bar_is_kept(make, faces, trainer, bar):
     run = trainer(callbacks=[bar], enable_progress_bar=True, limit_train_batches=1)
     run.fit(make(), datamodule=faces)
     assert run.progress_bar_callback is bar
     assert [name for name in run.progress_bar_metrics if name.startswith("val/")] == ["val/accuracy"]
 
 
-def test_no_bar_appears_where_none_is_wanted(make, faces, trainer):
+def test_progress_bar_can_be_disabled(make, faces, trainer):
     run = trainer()
     run.fit(make(), datamodule=faces)
     assert run.progress_bar_callback is None
@@ -103,7 +103,7 @@ L.Trainer(accelerator="cpu", max_epochs=12, limit_train_batches=4, limit_val_bat
 
 
 @pytest.mark.slow
-def test_the_bar_fits_on_one_line_of_80_columns_and_counts_from_1(tmp_path):
+def test_progress_bar_fits_into_80_columns_and_counts_from_1(tmp_path):
     ours, theirs = pty.openpty()
     subprocess.run(["stty", "cols", "80", "rows", "24"], stdin=theirs, check=True)
     variables = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
@@ -133,5 +133,5 @@ def test_the_bar_fits_on_one_line_of_80_columns_and_counts_from_1(tmp_path):
     assert not [line for line in full if not re.search(r"loss: \d+\.\d{3} val acc: \d\.\d{3}$", line)]
 
 
-def test_the_command_lines_bar_is_the_same():
+def test_command_line_uses_the_same_progress_bar():
     assert issubclass(FERProgressBar, RichProgressBar)

@@ -31,7 +31,7 @@ def both(**options):
     }
 
 
-def test_they_are_trained_measured_selected_by_and_kept(make, faces, trainer, tmp_path):
+def test_valence_and_arousal_are_trained_logged_and_selected_by(make, faces, trainer, tmp_path):
     module = make(**both())
     keep = ModelCheckpoint(tmp_path, "best", monitor="val/ccc", mode="max")
     own = trainer(max_epochs=2, callbacks=[keep], enable_checkpointing=True)
@@ -60,14 +60,14 @@ def test_they_are_trained_measured_selected_by_and_kept(make, faces, trainer, tm
     assert "ccc" not in make().modes()
 
 
-def test_with_mixed_faces_and_sam_as_well(make, faces, trainer):
+def test_valence_and_arousal_work_with_mixup_and_sam(make, faces, trainer):
     module = make(**both(), mixup=Mixup(seed=0), optimizer={"name": "sgd", "lr": 0.01, "sam_rho": 0.05})
     own = trainer()
     own.fit(module, datamodule=faces)
     assert 0 <= float(own.callback_metrics["train/valence_arousal"]) <= 2
 
 
-def test_faces_without_them_are_refused_in_a_sentence(make, trainer, tmp_path):
+def test_dataset_without_valence_and_arousal_is_rejected(make, trainer, tmp_path):
     from data.layout_trees import write_rafdb
 
     plain = RAFDBDataModule(write_rafdb(tmp_path), size=32, batch_size=4, cache="none", augment="none")
@@ -78,7 +78,7 @@ def test_faces_without_them_are_refused_in_a_sentence(make, trainer, tmp_path):
         trainer().fit(module, datamodule=plain)
 
 
-def test_a_network_without_their_head_is_refused(make):
+def test_network_without_the_head_is_rejected(make):
     with pytest.raises(UserError, match=r"does not predict them .*MFER\(..., valence_arousal=True\)"):
         make(**{**both(), "network": MFER(BACKBONE, 8)})
 
@@ -103,7 +103,7 @@ class OwnFaces(Dataset):
         return {**row, "valence_arousal": values} if self.named else row
 
 
-def test_loaders_of_ones_own_bring_them_in_the_batch(make, trainer):
+def test_user_loaders_provide_values_in_the_batch(make, trainer):
     own = trainer()
     own.fit(make(**both()), DataLoader(OwnFaces(), batch_size=8), DataLoader(OwnFaces(), batch_size=8))
     assert {f"val/{name}" for name in NAMES} <= set(own.callback_metrics)
@@ -143,7 +143,7 @@ if trainer.is_global_zero:
 
 
 @pytest.mark.slow  # three processes that import torch
-def test_two_ranks_train_and_measure_what_one_does(tmp_path: Path) -> None:
+def test_two_ranks_match_one(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     tests = str(Path(__file__).parents[1])
     for devices in (1, 2):

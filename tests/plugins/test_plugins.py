@@ -66,7 +66,7 @@ def lab(tmp_path: Path) -> Iterator[Path]:
     use_config_dirs(())
 
 
-def test_valence_and_arousal_cannot_be_learned_from_a_dataset_without_them(
+def test_dataset_without_valence_and_arousal_is_rejected(
     lab: Path, mfer: Mfer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert mfer(*MINE, *OPTIONS, "valence_arousal=ccc") == 2
@@ -74,7 +74,7 @@ def test_valence_and_arousal_cannot_be_learned_from_a_dataset_without_them(
     assert "has no valence and arousal, so they cannot be learned: use valence_arousal=none" in said
 
 
-def test_the_page_shows_every_file() -> None:
+def test_page_shows_every_file() -> None:
     assert set(FILES) == {
         "my_lab/__init__.py",
         *(f"my_lab/{name}.py" for name in ("moods", "spread", "tiny_net", "dim")),
@@ -83,7 +83,7 @@ def test_the_page_shows_every_file() -> None:
 
 
 @pytest.mark.slow
-def test_own_parts_train_evaluate_predict_export_and_report(
+def test_plugin_parts_train_evaluate_predict_export_and_report(
     lab: Path, mfer: Mfer, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer(*MINE, *OPTIONS, "trainer=cpu") == 0, capsys.readouterr().err
@@ -118,7 +118,7 @@ def test_own_parts_train_evaluate_predict_export_and_report(
     assert config_hash(result["config"]) == config_hash({**result["config"], "plugins": []}) == run.name[-8:]
 
 
-def test_help_and_hints_list_the_users_choices(lab: Path, mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+def test_help_and_hints_list_plugin_choices(lab: Path, mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
     assert mfer("--config-dir", "my_conf", "--help") == 0
     assert "moods" in capsys.readouterr().out
     assert mfer(*MINE, "dataset=mods") == 2
@@ -150,7 +150,7 @@ def test_help_and_hints_list_the_users_choices(lab: Path, mfer: Mfer, capsys: py
     ],
     ids=lambda part: " ".join(part) if "=" in part[0] or "=" in part[-1] else "",
 )
-def test_what_is_wrong_with_a_plugin_is_one_sentence(
+def test_faulty_plugin_raises_one_clear_error(
     arguments: tuple[str, ...], words: tuple[str, ...], lab: Path, mfer: Mfer, capsys: pytest.CaptureFixture
 ) -> None:
     (lab / "broken.py").write_text('"""Fails."""\n1 / 0\n')
@@ -162,7 +162,7 @@ def test_what_is_wrong_with_a_plugin_is_one_sentence(
     assert said.count("\n") == 1, said
 
 
-def test_a_plugin_is_allowed_for_the_block_alone(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugin_is_allowed_only_within_the_block(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mfer_lightning.config.instantiate import locate
 
     monkeypatch.chdir(lab)
@@ -172,7 +172,7 @@ def test_a_plugin_is_allowed_for_the_block_alone(lab: Path, monkeypatch: pytest.
         locate("my_lab.CosineSpread")
 
 
-def test_a_checkpoint_says_which_plugins_it_lacks() -> None:
+def test_checkpoint_names_its_missing_plugins() -> None:
     assert missing_plugins({"plugins": ["my_lab", 3, "../x"]}) == " It was trained with plugins=[my_lab]: use the same."
     assert not missing_plugins({"plugins": "my_lab"})
     assert not missing_plugins(None)
@@ -180,7 +180,7 @@ def test_a_checkpoint_says_which_plugins_it_lacks() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["trainer=ddp_cpu", "launcher=joblib"])
-def test_own_parts_work_in_the_processes_of_a_sweep(where: str, lab: Path) -> None:
+def test_plugins_work_in_sweep_processes(where: str, lab: Path) -> None:
     bench = Bench(lab)
     sweep = ("-m", *MINE, *OPTIONS, "trainer=cpu", where, "loss=ce,spread", "name=both")
     done = bench.program("mfer_lightning", *sweep, PYTHONSAFEPATH="1")  # the package is found without `-m`'s own path
@@ -193,7 +193,7 @@ def test_own_parts_work_in_the_processes_of_a_sweep(where: str, lab: Path) -> No
     assert not bench.left_running()
 
 
-def test_a_checkpoint_cannot_call_a_function_of_a_plugin(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_cannot_call_a_function_of_a_plugin(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(lab)
     (lab / "my_lab" / "__init__.py").write_text("def helper(command):\n    open('called', 'w').close()\n")
     with plugins_loaded("my_lab"):
@@ -206,6 +206,6 @@ def test_a_checkpoint_cannot_call_a_function_of_a_plugin(lab: Path, monkeypatch:
     assert not (lab / "called").exists()
 
 
-def test_a_name_that_is_no_text_is_a_users_error() -> None:
+def test_non_string_plugin_name_raises_user_error() -> None:
     with pytest.raises(UserError, match="the name that Python imports"), plugins_loaded([None]):  # type: ignore[list-item]
         pass

@@ -19,7 +19,7 @@ def archived(study: Path) -> dict[str, ArchivedRun]:
     return {run.name: run for run in read_archive(study / ARCHIVE)}
 
 
-def test_kept_runs_are_finished_elsewhere_and_kept_again_as_they_were(tmp_path: Path, script: Script) -> None:
+def test_archived_runs_count_as_finished_on_another_machine(tmp_path: Path, script: Script) -> None:
     here, study, there = tmp_path / "here", tmp_path / "study", tmp_path / "there"
     runs = [write_run(here, loss, seed=seed) for loss in ("ce", "dsf") for seed in (0, 1)]
     (runs[3] / "result.json").unlink()
@@ -39,9 +39,7 @@ def test_kept_runs_are_finished_elsewhere_and_kept_again_as_they_were(tmp_path: 
     assert "restored 0, there already 4" in script(CARRY, "restore", study, there).out
 
 
-def test_runs_of_several_sweeps_come_back_where_they_were_with_their_evaluations(
-    tmp_path: Path, script: Script
-) -> None:
+def test_runs_of_several_sweeps_are_restored_with_their_evaluations(tmp_path: Path, script: Script) -> None:
     first = write_run(tmp_path / "here" / "a")
     second = write_run(tmp_path / "here" / "b")
     later = write_run(first / "evaluations", name="again")
@@ -52,9 +50,7 @@ def test_runs_of_several_sweeps_come_back_where_they_were_with_their_evaluations
     assert back == {f"a/{first.name}", f"a/{first.name}/evaluations/again", f"b/{second.name}"}
 
 
-def test_a_run_that_was_begun_is_not_written_over_and_one_put_back_in_part_is_made_whole(
-    tmp_path: Path, script: Script
-) -> None:
+def test_unfinished_run_is_not_overwritten_and_a_partial_restore_is_completed(tmp_path: Path, script: Script) -> None:
     for seed in (0, 1):
         run = write_run(tmp_path / "here", seed=seed)
     script(CARRY, "keep", tmp_path / "study", tmp_path / "here")
@@ -71,9 +67,7 @@ def test_a_run_that_was_begun_is_not_written_over_and_one_put_back_in_part_is_ma
 
 
 @pytest.mark.parametrize("result", [{"schema_version": 99}, {"schema_version": 1, "protocol": "x@y"}])
-def test_a_damaged_result_is_not_taken_for_a_finished_run(
-    tmp_path: Path, script: Script, result: dict[str, object]
-) -> None:
+def test_damaged_result_does_not_count_as_finished(tmp_path: Path, script: Script, result: dict[str, object]) -> None:
     write_run(tmp_path / "here")
     script(CARRY, "keep", tmp_path / "study", tmp_path / "here")
     (run,) = archived(tmp_path / "study").values()
@@ -84,7 +78,7 @@ def test_a_damaged_result_is_not_taken_for_a_finished_run(
     assert not (tmp_path / "there").exists()
 
 
-def test_mistakes_are_a_sentence(tmp_path: Path, script: Script) -> None:
+def test_invalid_arguments_raise_one_clear_error(tmp_path: Path, script: Script) -> None:
     for words, told in (
         ([], "Say `keep"),
         (["keep", tmp_path / "study", tmp_path / "none"], "no such folder of runs"),

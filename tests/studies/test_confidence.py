@@ -10,7 +10,7 @@ from studies.conftest import Script
 DOCUMENT = Path(__file__).parents[2] / "docs" / "experiments" / "ferplus_ablation.md"
 
 
-def test_the_document_has_the_figures_of_the_script(script: Script) -> None:
+def test_document_matches_the_script_output(script: Script) -> None:
     said = script("ferplus_ablation/confidence.py")
     assert said.code == 0, said.err
     found = re.findall(r"(\d+) runs  ECE +([\d.]+)%  confidence - accuracy +([+-]\d+\.\d\d)", said.out)

@@ -1,4 +1,4 @@
-"""The numbers on the pages about label noise are printed by these scripts."""
+"""The numbers on the pages about label noise match the output of the scripts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from studies.conftest import STUDIES, Script
 DOCS = STUDIES.parent / "docs"
 
 
-def test_the_power_of_the_noise_study_is_the_registered_one(script: Script) -> None:
+def test_power_of_the_noise_study_matches_the_registration(script: Script) -> None:
     said = script("ferplus_noise/power.py")
     assert said.code == 0, said.err
     found = {int(n): (once, twice) for n, once, twice in re.findall(r"(\d+) seeds: (\S+) points.*: (\S+)", said.out)}
@@ -21,12 +21,12 @@ def test_the_power_of_the_noise_study_is_the_registered_one(script: Script) -> N
         assert (f"{float(found[int(seeds)][0]):.1f}", f"{float(found[int(seeds)][1]):.1f}") == (once, twice)
 
 
-def test_the_power_needs_the_ablation(script: Script, tmp_path: Path) -> None:
+def test_power_script_requires_the_ablation(script: Script, tmp_path: Path) -> None:
     said = script("ferplus_noise/power.py", tmp_path)
     assert (said.code, said.err) == (1, f"Error: {tmp_path} holds 0 runs of `plain`: two at least are needed.")
 
 
-def test_the_measured_audit_of_ferplus_is_the_page_s(script: Script) -> None:
+def test_ferplus_audit_on_the_page_matches_the_script(script: Script) -> None:
     words = ("attention=none", "head=linear", "loss=ce", "--margin", "0.6")
     said = script("../benchmarks/label_noise.py", STUDIES / "ferplus_ablation", *words)
     assert said.code == 0, said.err

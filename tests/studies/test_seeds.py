@@ -23,9 +23,7 @@ def pilot(tmp_path: Path) -> Path:
     return tmp_path / "pilot"
 
 
-def test_it_reads_the_held_out_tenth_even_where_runs_report_other_faces(
-    pilot: Path, tmp_path: Path, script: Script
-) -> None:
+def test_held_out_tenth_is_used_even_if_runs_report_other_faces(pilot: Path, tmp_path: Path, script: Script) -> None:
     first = script(SEEDS, pilot)
     assert first.code == 0, first.err
     assert "3 runs of plain, 3 of full, 210 faces" in first.out
@@ -37,7 +35,7 @@ def test_it_reads_the_held_out_tenth_even_where_runs_report_other_faces(
     assert script(SEEDS, pilot).out == first.out
 
 
-def test_anything_but_the_registered_pilot_is_a_sentence(pilot: Path, tmp_path: Path, script: Script) -> None:
+def test_only_the_registered_pilot_is_accepted(pilot: Path, tmp_path: Path, script: Script) -> None:
     assert "There is no folder" in script(SEEDS, tmp_path / "nowhere").err
     assert "The pilot has `plain` with seeds [1001, 1002, 1003], but got []." in script(SEEDS).err
     (pilot / "ferplus-ce-ds-s1002" / "result.json").unlink()

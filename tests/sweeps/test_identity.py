@@ -48,7 +48,7 @@ def changed(dotted: str, value: object) -> dict:
         ("logger.name", "wandb"),
     ],
 )
-def test_places_loggers_and_hardware_do_not_change_the_identity(dotted: str, value: object) -> None:
+def test_paths_loggers_and_hardware_do_not_change_the_hash(dotted: str, value: object) -> None:
     assert config_hash(changed(dotted, value)) == config_hash(CONFIG)
 
 
@@ -64,11 +64,11 @@ def test_places_loggers_and_hardware_do_not_change_the_identity(dotted: str, val
         ("early_stopping.patience", 3),
     ],
 )
-def test_whatever_changes_the_result_changes_the_identity(dotted: str, value: object) -> None:
+def test_options_that_change_the_result_change_the_hash(dotted: str, value: object) -> None:
     assert config_hash(changed(dotted, value)) != config_hash(CONFIG)
 
 
-def test_an_option_that_came_later_changes_no_identity_until_it_is_used() -> None:
+def test_new_option_changes_the_hash_only_if_used() -> None:
     older = changed("evaluation", {"flip": False})
     assert config_hash(changed("evaluation", {"flip": False, "shift": 0.0})) == config_hash(older)
     assert config_hash(changed("evaluation", {"flip": False, "shift": 0.02})) != config_hash(older)
@@ -79,13 +79,13 @@ BLUR, NOISE = ({"_target_": f"albumentations.{name}", "p": 0.5} for name in ("Ga
 
 
 @pytest.mark.parametrize("name", presets())
-def test_a_preset_is_named_as_when_it_was_a_name_alone(name: str) -> None:
+def test_augmentation_preset_keeps_the_hash_of_its_name(name: str) -> None:
     assert config_hash(changed("augment", {"name": name, **presets()[name]})) == config_hash(
         changed("augment", {"name": name})
     )
 
 
-def test_older_options_are_named_as_before_and_any_other_pipeline_has_a_name_of_its_own() -> None:
+def test_older_augmentation_options_keep_their_hash_and_other_pipelines_get_new_ones() -> None:
     older = config_hash(changed("augment", {"name": "standard", "flip": 0.3, "rotate": 20}))
     assert config_hash(changed("augment", {**STANDARD, "flip": 0.3, "rotate": 20})) == older
     warp, light = STANDARD["warp"], STANDARD["light"]
@@ -106,7 +106,7 @@ ARCHIVES = sorted((Path(__file__).parents[2] / "studies").rglob("runs.npz"))
 
 
 @pytest.mark.parametrize("archive", ARCHIVES, ids=lambda path: path.parent.name)
-def test_the_folders_of_kept_runs_are_still_found(archive: Path) -> None:
+def test_folders_of_archived_runs_are_still_found(archive: Path) -> None:
     with np.load(archive, allow_pickle=False) as file:
         runs = [run for run in json.loads(file["index.json"])["runs"] if "metrics" in run]  # no evaluations
     assert runs
@@ -116,7 +116,7 @@ def test_the_folders_of_kept_runs_are_still_found(archive: Path) -> None:
         assert config_hash(config) == run["name"].rpartition("-")[2]
 
 
-def test_another_folder_is_another_dataset_but_the_data_folder_may_move() -> None:
+def test_another_dataset_folder_changes_the_hash_but_moving_the_data_root_does_not() -> None:
     def at(data: str, root: str) -> str:
         return config_hash({**CONFIG, "paths": {"data": data}, "dataset": {"name": "folder", "root": root}})
 
@@ -124,17 +124,17 @@ def test_another_folder_is_another_dataset_but_the_data_folder_may_move() -> Non
     assert at("here", "a") != at("here", "b")
 
 
-def test_the_hash_leaves_the_configuration_as_it_was() -> None:
+def test_hashing_does_not_modify_the_configuration() -> None:
     before = copy.deepcopy(CONFIG)
     config_hash(CONFIG)
     assert before == CONFIG
 
 
-def test_the_name_says_what_the_run_is() -> None:
+def test_run_name_describes_the_run() -> None:
     assert run_name(CONFIG).startswith("facs-convnext_atto-ds-dsf-s0-")
 
 
-def test_an_unfinished_run_is_found_again_and_a_finished_one_is_never_touched(tmp_path: Path) -> None:
+def test_unfinished_run_is_resumed_and_a_finished_one_never_modified(tmp_path: Path) -> None:
     first = claim_run_dir(tmp_path, "a", resume="auto", in_sweep=False)
     assert claim_run_dir(tmp_path, "a", resume="auto", in_sweep=False) == first
     assert claim_run_dir(tmp_path, "a", resume="never", in_sweep=False) == tmp_path / "a.2"
@@ -145,18 +145,18 @@ def test_an_unfinished_run_is_found_again_and_a_finished_one_is_never_touched(tm
     assert claim_run_dir(tmp_path, "a", resume="auto", in_sweep=True) == first
 
 
-def test_a_run_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
+def test_unwritable_run_folder_raises_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"Cannot write to the run folder .* paths\.runs"):
         claim_run_dir(tmp_path / "file", "a", resume="auto", in_sweep=False)
 
 
-def test_an_illegal_resume_names_the_legal_values(tmp_path: Path) -> None:
+def test_invalid_resume_lists_the_valid_values(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"auto .*never"):
         claim_run_dir(tmp_path, "a", resume="yes", in_sweep=False)
 
 
-def test_a_sweep_is_named_by_its_overrides_alone() -> None:
+def test_sweep_name_depends_only_on_its_overrides() -> None:
     name = sweep_name(["-m", "loss=ce,dsf", "seed=0,1"])
     assert sweep_name(["seed=0,1", "loss=ce,dsf", "--multirun", "paths.runs=x", "logger=wandb"]) == name
     assert sweep_name(["-m", "loss=ce", "seed=0,1"]) != name

@@ -16,7 +16,7 @@ from mfer_lightning.sweeps.isolation import LEFTOVERS, isolated_job
 from mfer_lightning.termination import one_line_on_sigterm
 
 
-def test_further_ranks_are_started_with_this_job_alone_whatever_started_the_process() -> None:
+def test_additional_ranks_run_only_this_job() -> None:
     import __main__
 
     before = (list(sys.argv), __main__.__spec__)
@@ -28,7 +28,7 @@ def test_further_ranks_are_started_with_this_job_alone_whatever_started_the_proc
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError, SystemExit])
-def test_process_group_and_environment_end_with_the_job(
+def test_process_group_and_environment_are_cleaned_up_after_the_job(
     error: type[BaseException] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in LEFTOVERS:
@@ -52,13 +52,13 @@ def _count_with_a_worker() -> int:
 
 
 @pytest.mark.slow
-def test_a_job_that_joblib_started_reads_its_faces_by_processes_of_its_own() -> None:
+def test_joblib_job_can_use_loader_workers() -> None:
     """joblib sets a start method in its workers that a DataLoader cannot use."""
     joblib = pytest.importorskip("joblib")
     assert joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(_count_with_a_worker)() for _ in range(2)) == [4, 4]
 
 
-def test_output_of_a_job_and_of_its_processes_goes_into_its_file(tmp_path: Path) -> None:
+def test_output_of_a_job_and_its_subprocesses_goes_to_its_file(tmp_path: Path) -> None:
     file = tmp_path / "jobs" / "0000.log"
     program = f"""
 import subprocess, sys
@@ -75,7 +75,7 @@ print("outside")
     assert (done.stdout, done.stderr) == ("outside\n", "")
 
 
-def test_sigterm_unwinds_the_process_that_launches(tmp_path: Path) -> None:
+def test_sigterm_unwinds_the_launching_process(tmp_path: Path) -> None:
     import signal
 
     before = signal.getsignal(signal.SIGTERM)

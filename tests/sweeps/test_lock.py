@@ -10,7 +10,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.lock import run_lock
 
 
-def test_a_held_folder_is_refused_and_free_again_afterwards(tmp_path: Path) -> None:
+def test_locked_folder_is_rejected_and_released_afterwards(tmp_path: Path) -> None:
     with run_lock(tmp_path), pytest.raises(UserError, match=r"in use by another process .pid "), run_lock(tmp_path):
         pass
     with run_lock(tmp_path):
@@ -18,7 +18,7 @@ def test_a_held_folder_is_refused_and_free_again_afterwards(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-def test_a_lock_on_a_file_that_was_deleted_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_on_a_deleted_file_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who opened the file before its holder deleted it would lock what nobody else can see."""
     fcntl = pytest.importorskip("fcntl")
     real, deleted = fcntl.flock, []

@@ -36,7 +36,7 @@ def refused(mfer: Mfer, folder: Path, capsys: pytest.CaptureFixture, *arguments:
         ("sweep=optuna", "optuna"),
     ],
 )
-def test_a_missing_extra_is_named_with_what_to_install(
+def test_missing_extra_error_shows_the_install_command(
     choice: str, extra: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "EXTRAS", {k: (f"absent.{m}", e) for k, (m, e) in plan.EXTRAS.items()})
@@ -69,7 +69,7 @@ def test_a_missing_extra_is_named_with_what_to_install(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_cannot_be_swept_is_refused_before_the_first_job(
+def test_invalid_sweep_is_rejected_before_the_first_job(
     arguments: tuple[str, ...], message: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     if arguments[0] == "sweep=optuna":
@@ -85,7 +85,7 @@ def test_what_cannot_be_swept_is_refused_before_the_first_job(
     ],
     ids=["torchrun", "srun"],
 )
-def test_a_sweep_whose_ranks_something_else_has_started_is_refused(
+def test_sweep_inside_externally_started_ranks_is_rejected(
     environment: dict[str, str],
     mfer: Mfer,
     tmp_path: Path,
@@ -98,7 +98,7 @@ def test_a_sweep_whose_ranks_something_else_has_started_is_refused(
 
 
 @pytest.mark.slow
-def test_a_study_that_cannot_be_opened_is_one_message(
+def test_study_that_cannot_be_opened_raises_one_clear_error(
     mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     pytest.importorskip("optuna", minversion="4")
@@ -111,7 +111,7 @@ def test_a_study_that_cannot_be_opened_is_one_message(
     assert "the study cannot be opened" in refused(mfer, tmp_path, capsys, "sweep=optuna", "name=s", missing)
 
 
-def test_trials_that_were_cut_off_go_on_first_and_failed_ones_do_not(tmp_path: Path) -> None:
+def test_interrupted_trials_resume_first_and_failed_ones_do_not(tmp_path: Path) -> None:
     optuna = pytest.importorskip("optuna", minversion="4")
     storage = f"sqlite:///{tmp_path}/study.db"
     ours = Study(storage, "s", "maximize", wanted=5, seed=None)
@@ -129,7 +129,7 @@ def test_trials_that_were_cut_off_go_on_first_and_failed_ones_do_not(tmp_path: P
     assert (best.number, best.value, best.params) == (0, 0.5, trials[0].params)
 
 
-def test_an_older_option_is_understood_where_a_transform_has_its_name(
+def test_older_option_name_is_accepted_next_to_a_transform_of_that_name(
     mfer: Mfer, capsys: pytest.CaptureFixture
 ) -> None:
     overrides = ["augment=standard", "+augment.flip=0.3", "+augment.rotate=5,20", "paths.runs=there"]

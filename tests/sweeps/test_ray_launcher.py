@@ -42,14 +42,14 @@ def needed(monkeypatch: pytest.MonkeyPatch, machines: list[dict], remote: dict, 
         ([NO_CARD, FOUR_CARDS], {}, 1, 4),
     ],
 )
-def test_a_job_gets_one_card_where_there_are_cards_and_its_share_of_the_cores(
+def test_job_gets_one_gpu_and_its_fraction_of_the_cores(
     machines: list[dict], remote: dict, gpus: float, cores: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = needed(monkeypatch, machines, remote)
     assert (found["num_gpus"], found["num_cpus"]) == (gpus, cores)
 
 
-def test_what_this_machine_has_not_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_resources_are_reported_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"A job needs 5 GPUs and 16 cores, but this machine has 4 GPUs and 16 cores"):
         needed(monkeypatch, [FOUR_CARDS], {"num_gpus": 5, "num_cpus": 16})
     with pytest.raises(UserError, match=r"and 1 fast_disk"):
@@ -58,7 +58,7 @@ def test_what_this_machine_has_not_is_said_in_one_sentence(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("group", ["launcher", "hydra/launcher"])
-def test_the_launcher_composes_with_the_names_of_the_usual_plugin(group: str) -> None:
+def test_launcher_composes_with_the_names_of_the_official_plugin(group: str) -> None:
     register("train_schema", Train)
     register_sweep_dir(["seed=0"])
     more = ["hydra.launcher.ray.init.num_gpus=2", "hydra.launcher.ray.remote.num_gpus=1"] if group == "launcher" else []
@@ -72,9 +72,7 @@ def test_the_launcher_composes_with_the_names_of_the_usual_plugin(group: str) ->
         assert ray.init.address == "local"
 
 
-def test_jobs_that_no_machine_can_hold_any_more_are_given_up_and_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jobs_that_fit_on_no_node_are_abandoned_and_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     jobs = Jobs({"init": {"address": "auto"}, "remote": {"num_gpus": 1}, "patience": 0})
     monkeypatch.setattr(ray_launcher, "machines", lambda: [NO_CARD])
@@ -101,14 +99,14 @@ def test_jobs_that_no_machine_can_hold_any_more_are_given_up_and_recorded(
         ("init", "num_gpus", 2, True),
     ],
 )
-def test_amounts_that_ray_does_not_deal_out_are_refused(node: str, name: str, amount: Any, taken: bool) -> None:
+def test_invalid_resource_amounts_are_rejected(node: str, name: str, amount: Any, taken: bool) -> None:
     jobs = Jobs({node: {name: amount}})
     with nullcontext() if taken else pytest.raises(UserError, match=f"{node}.{name}={amount}: the value must be"):
         jobs._check()
 
 
 @pytest.mark.parametrize("node", ["remote", "init"])
-def test_jobs_that_train_on_a_card_and_get_none_are_refused(node: str) -> None:
+def test_gpu_jobs_without_a_gpu_are_rejected(node: str) -> None:
     jobs = Jobs({node: {"num_gpus": 0}})
     jobs._config = OmegaConf.create({"trainer": {"accelerator": "gpu"}})
     with pytest.raises(UserError, match=rf"{node}.num_gpus=0 gives a job no GPU"):
@@ -117,9 +115,7 @@ def test_jobs_that_train_on_a_card_and_get_none_are_refused(node: str) -> None:
     jobs._check()
 
 
-def test_a_job_that_could_not_even_say_how_it_ended_is_lost_and_stops_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_job_that_fails_to_report_is_lost_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     failed = JobReturn(status=JobStatus.FAILED)
     failed.return_value = OSError("no space left")
@@ -132,7 +128,7 @@ def test_a_job_that_could_not_even_say_how_it_ended_is_lost_and_stops_no_other(
     assert "OSError: no space left" in json.loads((tmp_path / "jobs" / "0003.json").read_text())["error"]
 
 
-def test_a_job_that_was_stopped_by_force_is_recorded_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_job_is_recorded_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Jobs({"init": {}, "remote": {}, "patience": 0})
     jobs._folder = tmp_path
     monkeypatch.setattr(ray_launcher, "ray_started", lambda *_: nullcontext())
@@ -153,7 +149,7 @@ def test_a_job_that_was_stopped_by_force_is_recorded_as_failed(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("by_variable", [False, True])
-def test_a_cluster_that_is_not_there_is_refused_at_once(by_variable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_cluster_is_rejected_immediately(by_variable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = f"127.0.0.1:{server.getsockname()[1]}"
         if by_variable:
@@ -164,7 +160,7 @@ def test_a_cluster_that_is_not_there_is_refused_at_once(by_variable: bool, monke
         ray_cluster._refuse_silence(address)
 
 
-def test_options_that_ray_does_not_know_are_refused() -> None:
+def test_unknown_ray_options_are_rejected() -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     jobs = Jobs({})
     jobs._needs = {"num_gpus": 0, "num_cpus": 1, "bogus": 1}
@@ -172,7 +168,7 @@ def test_options_that_ray_does_not_know_are_refused() -> None:
         jobs._as_ray_has_it()
 
 
-def test_the_folder_of_rays_sockets_has_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_socket_folder_has_a_short_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("x" * 40)
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))

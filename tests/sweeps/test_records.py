@@ -10,9 +10,7 @@ import pytest
 from mfer_lightning.sweeps.records import TOKEN, JobRecord, read_records, record_files, sweep_rows, varied_axes
 
 
-def test_records_come_back_in_order_and_only_those_of_this_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_records_are_ordered_and_only_from_this_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN, "old")
     JobRecord(2, ("loss=ce",), "failed", "x", "boom").write(tmp_path)
     monkeypatch.setenv(TOKEN, "new")
@@ -25,7 +23,7 @@ def test_records_come_back_in_order_and_only_those_of_this_start(
     ]
 
 
-def test_a_record_that_another_job_is_writing_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partially_written_record_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Of 84 jobs, twelve at a time, one met such a file between the listing and the reading, and failed.
     monkeypatch.setenv(TOKEN, "now")
     JobRecord(7, ("loss=ce",), "running", "x").write(tmp_path)

@@ -23,7 +23,7 @@ optuna = pytest.importorskip("optuna", minversion="4")
 MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1, "n_warmup_steps": 1}
 
 
-def test_the_space_is_what_the_command_line_and_the_configuration_say_and_the_rest_stays_as_written() -> None:
+def test_search_space_comes_from_command_line_and_configuration() -> None:
     params = {"optimizer.lr": "tag(log,interval(1.0e-4,5.0e-3))", "seed": "interval(0,9)", "a": "1"}
     given = ["loss=choice(ce,dsf)", "backbone.options={depths:[1,1]}", "seed=3", "b=range(0,6,2)"]
     space, fixed = split_overrides(params, given)
@@ -44,7 +44,7 @@ def storage(folder: Path) -> str:
     return f"sqlite:///{folder}/study.db"
 
 
-def test_a_trial_of_another_process_is_left_alone_and_one_whose_process_is_gone_goes_on(tmp_path: Path) -> None:
+def test_running_trial_of_another_process_is_kept_and_an_abandoned_one_resumed(tmp_path: Path) -> None:
     ours = Study(storage(tmp_path), "s", "maximize", wanted=5, seed=None)
     study = open_study(ours)
     space = {"lr": optuna.distributions.FloatDistribution(0.0, 1.0)}
@@ -57,7 +57,7 @@ def test_a_trial_of_another_process_is_left_alone_and_one_whose_process_is_gone_
     assert open_study(ours).ask(space).params == trials[1].params
 
 
-def test_a_study_that_was_begun_otherwise_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_study_with_other_settings_is_not_resumed(tmp_path: Path) -> None:
     study = open_study(Study(storage(tmp_path), "s", "maximize", wanted=5, seed=None))
     with pytest.raises(UserError, match=r"direction=minimize: the study s in .* was started with maximize"):
         open_study(Study(storage(tmp_path), "s", "minimize", wanted=5, seed=None))
@@ -95,7 +95,7 @@ class Beside(Here):
 
 
 @pytest.mark.parametrize("kind", [Here, Beside])
-def test_a_study_holds_as_many_results_as_wanted_and_is_continued(kind: type[Here], tmp_path: Path) -> None:
+def test_study_stops_at_the_requested_number_of_results_and_can_be_resumed(kind: type[Here], tmp_path: Path) -> None:
     def start(wanted: int, **more: Any) -> tuple[Here, Any]:
         sampler = {"_target_": "optuna.samplers.RandomSampler", "seed": 0, **more}
         search = Search(sampler, None, "maximize", storage(tmp_path), "s", wanted, 2, 1.0, {"x": "choice(1,2,3)"})
@@ -114,7 +114,7 @@ def test_a_study_holds_as_many_results_as_wanted_and_is_continued(kind: type[Her
     assert len(study.trials) == 7
 
 
-def test_every_combination_of_a_grid_is_run_once(tmp_path: Path) -> None:
+def test_every_grid_point_is_run_once(tmp_path: Path) -> None:
     sampler = {"_target_": "optuna.samplers.GridSampler", "seed": 0}
     space = {"x": "choice(1,2)", "z": "choice(4,5)"}
     search = Search(sampler, None, "maximize", storage(tmp_path), "s", 20, 1, 1.0, space)
@@ -125,7 +125,7 @@ def test_every_combination_of_a_grid_is_run_once(tmp_path: Path) -> None:
     ]
 
 
-def test_a_trial_behind_the_median_of_the_others_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trial_worse_than_the_median_is_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = Study(storage(tmp_path), "s", "maximize", 3, None, MEDIAN)
     study = open_study(ours)
     good, bad = study.ask(), None
@@ -153,7 +153,7 @@ def test_a_trial_behind_the_median_of_the_others_is_given_up(tmp_path: Path, mon
         callback.on_train_epoch_end(trainer, None)
 
 
-def test_a_study_that_is_out_of_reach_gives_up_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_study_prunes_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = Study(f"sqlite:///{tmp_path}/none/study.db", "s", "maximize", 3, None, MEDIAN)
     monkeypatch.setenv(TRIAL, described_trial(ours, 0) or "")
     report = reporter()

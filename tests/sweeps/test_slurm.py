@@ -31,14 +31,14 @@ def within(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> Non
         monkeypatch.setenv(name, value)
 
 
-def test_without_a_cluster_lightning_decides_and_there_is_one_rank() -> None:
+def test_without_slurm_lightning_chooses_a_single_rank() -> None:
     assert external_environment() is None
     assert _environment(DDP) is None
     assert is_first_rank()
     assert decide_together(lambda: "mine") == "mine"
 
 
-def test_two_tasks_are_two_ranks_without_lightning_s_requeueing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_tasks_are_two_ranks_without_lightning_requeueing(monkeypatch: pytest.MonkeyPatch) -> None:
     within(monkeypatch, TWO)
     place = _environment(DDP)
     assert type(place).__name__ == "SLURMEnvironment"
@@ -48,14 +48,14 @@ def test_two_tasks_are_two_ranks_without_lightning_s_requeueing(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", ["bash", "interactive"])
-def test_an_interactive_job_is_no_cluster(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interactive_job_is_not_used_as_a_cluster(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     within(monkeypatch, {**TWO, "SLURM_JOB_NAME": name})
     assert external_environment() is None
     assert _environment(DDP) is None
     assert requeue_command() is None
 
 
-def test_one_task_starts_its_ranks_as_on_a_workstation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_task_starts_its_ranks_like_a_workstation(monkeypatch: pytest.MonkeyPatch) -> None:
     within(monkeypatch, ONE)
     assert external_environment() is None
     assert not _environment(DDP).creates_processes_externally  # type: ignore[union-attr]
@@ -63,7 +63,7 @@ def test_one_task_starts_its_ranks_as_on_a_workstation(monkeypatch: pytest.Monke
         _environment({"num_nodes": 2})
 
 
-def test_tasks_without_their_number_a_node_are_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tasks_per_node_raises_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     within(monkeypatch, {k: v for k, v in TWO.items() if k != "SLURM_NTASKS_PER_NODE"})
     with pytest.raises(UserError, match=r"--ntasks-per-node=2"):
         external_environment()
@@ -79,7 +79,7 @@ def test_tasks_without_their_number_a_node_are_one_message(monkeypatch: pytest.M
         ({**ONE, "SLURM_JOB_ID": "4711; rm -rf x"}, None),
     ],
 )
-def test_the_job_that_is_put_back_into_the_queue(
+def test_only_slurm_jobs_are_requeued(
     variables: dict[str, str], job: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     within(monkeypatch, variables)

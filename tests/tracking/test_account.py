@@ -19,13 +19,13 @@ def _nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
 
-def test_without_a_key_auto_is_offline_and_online_is_a_mistake() -> None:
+def test_without_a_key_auto_is_offline_and_online_is_an_error() -> None:
     assert wandb_mode("auto") == "offline"
     with pytest.raises(UserError, match="wandb login"):
         wandb_mode("online")
 
 
-def test_a_key_in_the_environment_makes_auto_online_unless_wandb_mode_says_otherwise(
+def test_key_in_the_environment_makes_auto_online_unless_wandb_mode_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
@@ -44,7 +44,7 @@ def test_a_key_in_the_environment_makes_auto_online_unless_wandb_mode_says_other
         ("tracking.example.org", "https://tracking.example.org", True),
     ],
 )
-def test_a_login_of_wandb_is_found_where_it_is_kept_and_no_other_is_taken_for_it(
+def test_only_a_wandb_login_counts_as_a_key(
     host: str, base: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "netrc").write_text(NETRC.format(host=host))
@@ -53,11 +53,11 @@ def test_a_login_of_wandb_is_found_where_it_is_kept_and_no_other_is_taken_for_it
     assert has_key() is found
 
 
-def test_a_damaged_netrc_is_no_key(tmp_path: Path) -> None:
+def test_damaged_netrc_gives_no_key(tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("api.wandb.ai: a key\n")
     assert not has_key()
 
 
-def test_a_misspelt_mode_is_named() -> None:
+def test_misspelled_mode_suggests_the_closest_match() -> None:
     with pytest.raises(UserError, match="did you mean 'offline'"):
         wandb_mode("ofline")

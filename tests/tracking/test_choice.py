@@ -21,7 +21,7 @@ def composed(*overrides: str) -> dict[str, dict[str, Any]]:
     return chosen_loggers(compose_train(overrides)["logger"])
 
 
-def test_the_first_form_of_a_stored_configuration_is_read() -> None:
+def test_oldest_stored_format_is_read() -> None:
     first = {"project": None, "entity": None, "mode": "auto", "images": True, "checkpoints": True}
     assert chosen_loggers({"name": "csv", **first}) == {"csv": {}}
     assert chosen_loggers({"name": "tensorboard", **first}) == {"tensorboard": {"images": True}}
@@ -29,7 +29,7 @@ def test_the_first_form_of_a_stored_configuration_is_read() -> None:
     assert chosen_loggers({"name": "wandb", **first, "project": "p"}) == {"wandb": told}
 
 
-def test_one_logger_takes_its_options_on_their_own_and_by_name() -> None:
+def test_options_of_one_logger_can_be_given_directly_or_by_name() -> None:
     old = composed("logger=wandb", "logger.project=x", "logger.mode=offline", "logger.entity=y", "logger.images=false")
     new = composed(
         *("logger=wandb", "logger.wandb.project=x", "logger.wandb.mode=offline", "logger.wandb.entity=y"),
@@ -44,7 +44,7 @@ def test_one_logger_takes_its_options_on_their_own_and_by_name() -> None:
     }
 
 
-def test_several_loggers_are_built_in_their_order(tmp_path: Path) -> None:
+def test_several_loggers_are_built_in_order(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     config = compose_train(
         ["logger=[tensorboard,wandb]", "logger.wandb.mode=offline", "logger.tensorboard.flush_secs=5"]
@@ -79,12 +79,12 @@ def test_several_loggers_are_built_in_their_order(tmp_path: Path) -> None:
         (["+logger.x._target_=lightning.pytorch.callbacks.Timer"], "which is not allowed: only names"),
     ],
 )
-def test_a_mistake_is_one_message(overrides: list[str], words: str) -> None:
+def test_invalid_options_raise_one_clear_error(overrides: list[str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         check_loggers(compose_train(overrides)["logger"])
 
 
-def test_another_logger_of_lightning_s_is_named_by_its_class(tmp_path: Path) -> None:
+def test_lightning_logger_can_be_named_by_its_class(tmp_path: Path) -> None:
     config = compose_train(["+logger.mine._target_=lightning.pytorch.loggers.CSVLogger", "+logger.mine.prefix=p"])
     (logger,) = build_loggers(config, tmp_path)
     assert isinstance(logger, CSVLogger)
@@ -95,7 +95,7 @@ def test_another_logger_of_lightning_s_is_named_by_its_class(tmp_path: Path) -> 
     assert table.read_text().splitlines()[0] == "p-val/accuracy,step", "test figures wait for the end"
 
 
-def test_any_logger_s_failure_stops_no_training_and_is_said_once(
+def test_logger_failure_does_not_stop_training_and_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     (logger,) = build_loggers(compose_train(["+logger.mine._target_=lightning.pytorch.loggers.CSVLogger"]), tmp_path)

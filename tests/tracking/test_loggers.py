@@ -28,7 +28,7 @@ def test_metrics_csv_needs_no_logger(name: str, tmp_path: Path) -> None:
     assert build_loggers(config(tmp_path, name=name), tmp_path / "run") == []
 
 
-def test_tags_are_what_wandb_takes_and_nothing_is_written(tmp_path: Path) -> None:
+def test_tags_are_valid_for_wandb_and_no_files_are_written(tmp_path: Path) -> None:
     (logger,) = build_loggers(config(tmp_path, name="wandb"), tmp_path / "sweep" / "run")
     assert isinstance(logger, RunWandbLogger)
     assert logger._wandb_init["tags"] == ["dataset", "loss", "b" * 64, "attention"]
@@ -36,7 +36,7 @@ def test_tags_are_what_wandb_takes_and_nothing_is_written(tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sweep_is_a_group_and_a_run_on_its_own_has_none_also_after_a_move(tmp_path: Path) -> None:
+def test_sweep_is_a_group_and_a_single_run_has_none_also_after_a_move(tmp_path: Path) -> None:
     settings = config(tmp_path / "runs")
     assert run_group(settings, tmp_path / "runs" / "a") is None
     assert run_group(settings, tmp_path / "runs" / "sweep" / "a") == "sweep"
@@ -52,12 +52,12 @@ def test_a_sweep_is_a_group_and_a_run_on_its_own_has_none_also_after_a_move(tmp_
         ({"name": "wandb", "project": ""}, "logger.project is empty"),
     ],
 )
-def test_a_mistake_is_one_message(options: dict[str, Any], words: str, tmp_path: Path) -> None:
+def test_invalid_options_raise_one_clear_error(options: dict[str, Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=words):
         build_loggers(config(tmp_path, **options), tmp_path / "run")
 
 
-def test_a_missing_tensorboard_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tensorboard_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"mfer_lightning\[tensorboard\]"):
         build_loggers(config(tmp_path, name="tensorboard"), tmp_path / "run")

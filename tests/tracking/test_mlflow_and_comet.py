@@ -30,7 +30,7 @@ def interrupted_once(mfer: Mfer, monkeypatch: pytest.MonkeyPatch, *options: str)
     assert mfer(*FEW, "track_test=true", *options) == 0
 
 
-def test_mlflow_holds_curves_figures_and_files_under_one_run(
+def test_mlflow_stores_curves_metrics_and_files_in_one_run(
     mfer: Mfer,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -61,7 +61,7 @@ def test_mlflow_holds_curves_figures_and_files_under_one_run(
     assert {"result.json", "figures/confusion.png", "examples/examples.png", "checkpoints/best.ckpt"} <= held
 
 
-def test_a_server_that_cannot_be_reached_stops_no_training(
+def test_unreachable_server_does_not_stop_training(
     mfer: Mfer,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -80,7 +80,7 @@ def messages(archive: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file.read("messages.json").decode().splitlines()]
 
 
-def test_comet_s_archives_hold_curves_and_figures_under_one_key(
+def test_comet_archives_contain_curves_and_metrics_under_one_key(
     mfer: Mfer,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -117,14 +117,14 @@ def test_comet_s_archives_hold_curves_and_figures_under_one_key(
         ("comet", "comet_ml", "projct", "no option `projct`: did you mean 'project'"),
     ],
 )
-def test_a_mistake_is_one_message(logger: str, module: str, option: str, words: str) -> None:
+def test_invalid_options_raise_one_clear_error(logger: str, module: str, option: str, words: str) -> None:
     pytest.importorskip(module, reason=f"needs the extra {logger}")
     with pytest.raises(UserError, match=words):
         check_loggers(compose_train([f"logger={logger}", f"logger.{option}=x"])["logger"])
 
 
 @pytest.mark.parametrize("logger", ["mlflow", "comet"])
-def test_a_missing_package_names_the_extra(logger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_names_the_extra(logger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     node = compose_train([f"logger={logger}"])["logger"]
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UserError, match=rf"mfer_lightning\[{logger}\]"):

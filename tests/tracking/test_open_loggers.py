@@ -51,7 +51,7 @@ def logger(run_dir: Path) -> RunWandbLogger:
     ],
     ids=repr,
 )
-def test_wandb_is_told_how_a_run_ended(end: BaseException | None, heard: list[Any], tmp_path: Path) -> None:
+def test_wandb_receives_the_outcome_of_a_run(end: BaseException | None, heard: list[Any], tmp_path: Path) -> None:
     made = logger(tmp_path)
     told = made._experiment
     with nullcontext() if end is None else pytest.raises(type(end)), tracked([made], {"protocol": "facs@native"}):
@@ -62,6 +62,6 @@ def test_wandb_is_told_how_a_run_ended(end: BaseException | None, heard: list[An
     assert made._experiment is None, "the next job starts its own"
 
 
-def test_other_loggers_need_no_care() -> None:
+def test_other_loggers_are_not_finished_explicitly() -> None:
     with tracked([], {}):
         pass

@@ -16,7 +16,7 @@ from mfer_lightning.tracking import names
 pytest.importorskip("tensorboard")
 
 
-def test_the_event_files_of_a_run_hold_curves_figures_and_hyperparameters(mfer: Mfer, tmp_path: Path) -> None:  # noqa: F811
+def test_event_files_contain_curves_metrics_and_hyperparameters(mfer: Mfer, tmp_path: Path) -> None:  # noqa: F811
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     assert mfer(*FACS, "logger=tensorboard", "track_test=true", "evaluation.embedding_points=0") == 0

@@ -42,14 +42,14 @@ def result(run: Path) -> dict[str, Any]:
     return json.loads((run / "result.json").read_text(encoding="utf-8"))
 
 
-def test_a_run_says_where_it_belongs_and_how_it_ended(logged: OfflineRun, run: Path) -> None:
+def test_run_has_its_project_group_tags_and_state(logged: OfflineRun, run: Path) -> None:
     assert (logged.project, logged.group, logged.job_type) == ("mfer_lightning", "ablation", "train")
     assert logged.tags == ["facs", "dsf", "convnext_64px", "ds"]
     assert logged.id == read_id(run)
     assert logged.exit_code == 0
 
 
-def test_the_resolved_configuration_can_be_filtered_by(logged: OfflineRun, result: dict[str, Any]) -> None:
+def test_resolved_configuration_can_be_filtered(logged: OfflineRun, result: dict[str, Any]) -> None:
     for node, value in result["config"].items():
         assert logged.config[node] == value, node
     assert logged.config["optimizer"]["lr"] == result["config"]["optimizer"]["lr"]
@@ -59,7 +59,7 @@ def test_the_resolved_configuration_can_be_filtered_by(logged: OfflineRun, resul
     assert logged.config["setting"].startswith("dsf convnext_64px ds ")
 
 
-def test_the_curves_are_those_of_metrics_csv_one_row_an_epoch(logged: OfflineRun, run: Path) -> None:
+def test_curves_match_metrics_csv_with_one_row_per_epoch(logged: OfflineRun, run: Path) -> None:
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in logged.history] == [0, 1]
@@ -69,7 +69,7 @@ def test_the_curves_are_those_of_metrics_csv_one_row_an_epoch(logged: OfflineRun
     assert len(rows[0]) - 2 == len([k for k in logged.history[0] if not k.startswith("_") and k != "epoch"])
 
 
-def test_the_summary_holds_the_figures_of_the_selected_checkpoint(
+def test_summary_contains_the_metrics_of_the_selected_checkpoint(
     logged: OfflineRun, run: Path, result: dict[str, Any]
 ) -> None:
     for metric, value in result["metrics"].items():
@@ -82,9 +82,7 @@ def test_the_summary_holds_the_figures_of_the_selected_checkpoint(
     assert logged.summary["cost/gflops"] == result["cost"]["gflops"]
 
 
-def test_tables_of_classes_confusion_and_figures_are_those_of_the_result(
-    logged: OfflineRun, result: dict[str, Any]
-) -> None:
+def test_tables_match_the_result(logged: OfflineRun, result: dict[str, Any]) -> None:
     columns, rows = logged.table(names.class_table("test"))
     assert tuple(columns) == names.CLASS_COLUMNS
     assert {row[0]: (row[1], row[3]) for row in rows} == {
@@ -101,7 +99,7 @@ def test_tables_of_classes_confusion_and_figures_are_those_of_the_result(
     }
 
 
-def test_every_figure_and_the_example_grid_are_pictures_that_open(logged: OfflineRun, run: Path) -> None:
+def test_every_figure_and_the_example_grid_are_valid_images(logged: OfflineRun, run: Path) -> None:
     expected = {*map(names.picture, (*names.FIGURES, names.EMBEDDING)), names.EXAMPLE_GRID}
     assert {names.picture(path.stem) for path in (run / "figures").glob("*.png")} | {names.EXAMPLE_GRID} == expected
     for name in expected:
@@ -109,7 +107,7 @@ def test_every_figure_and_the_example_grid_are_pictures_that_open(logged: Offlin
             assert min(image.size) >= 300, name
 
 
-def test_the_examples_are_the_surest_right_and_wrong_faces(logged: OfflineRun, run: Path) -> None:
+def test_examples_are_the_most_confident_correct_and_wrong_faces(logged: OfflineRun, run: Path) -> None:
     columns, rows = logged.table(names.EXAMPLE_TABLE)
     table = Predictions.from_csv(run / "predictions_test.csv")
     assert tuple(columns[: len(names.EXAMPLE_COLUMNS)]) == names.EXAMPLE_COLUMNS
@@ -125,7 +123,7 @@ def test_the_examples_are_the_surest_right_and_wrong_faces(logged: OfflineRun, r
     assert not list(run.glob("figures/*example*")), "faces stay in no folder that might be passed on"
 
 
-def test_the_selected_checkpoint_is_an_artifact_uploaded_from_where_it_lies(logged: OfflineRun, run: Path) -> None:
+def test_selected_checkpoint_is_an_artifact_uploaded_in_place(logged: OfflineRun, run: Path) -> None:
     artifact = logged.artifacts[f"model:{run.name}"]
     (entry,) = artifact.manifest.contents
     best = run / "checkpoints" / "best.ckpt"
@@ -135,14 +133,14 @@ def test_the_selected_checkpoint_is_an_artifact_uploaded_from_where_it_lies(logg
     assert json.loads(artifact.metadata)["protocol"] == "facs@native"
 
 
-def test_neither_code_nor_a_patch_of_somebody_s_repository_is_stored(logged: OfflineRun) -> None:
+def test_neither_code_nor_a_patch_of_a_foreign_repository_is_stored(logged: OfflineRun) -> None:
     stored = {path.name for path in (logged.folder / "files").iterdir()}
     assert stored <= {"media", "requirements.txt", "wandb-metadata.json", "artifact"}
     assert b"git" not in logged.text.split(b"git_commit")[0]
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_is_killed_at_wandb_and_goes_on_under_its_id_without_faces_or_test_curves(
+def test_interrupted_run_is_marked_killed_and_resumes_under_its_id(
     tmp_path: Path, wandb_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)  # not where W&B's process was started: the folder must be found anyway
@@ -194,7 +192,9 @@ def logger_in(run_dir: Path, **options: Any) -> RunWandbLogger:
     return RunWandbLogger(run_dir, {}, **{**defaults, "images": True, "checkpoints": True, **options})
 
 
-def test_wandb_breaking_down_stops_no_training_and_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_wandb_failure_does_not_stop_training_and_is_reported_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     logger = logger_in(tmp_path)
     logger._experiment = Broken()
     logger.start({"protocol": "facs@native"})
@@ -205,7 +205,7 @@ def test_wandb_breaking_down_stops_no_training_and_is_said_once(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("error", [CommError("timed out after 90 s"), TimeoutError()])
-def test_a_run_that_cannot_reach_wandb_is_logged_offline(
+def test_unreachable_wandb_falls_back_to_offline(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     started: list[dict[str, Any]] = []
@@ -238,7 +238,7 @@ def test_a_run_that_cannot_reach_wandb_is_logged_offline(
         (CommError("entity nobody not found"), "logger.entity=nobody"),
     ],
 )
-def test_what_wandb_refuses_is_one_message(
+def test_wandb_errors_are_reported_in_one_message(
     error: Exception, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def init(**_: Any) -> None:

@@ -33,7 +33,7 @@ def as_the_agent_does(config: dict[str, Any], values: dict[str, Any]) -> list[st
 
 
 @pytest.mark.slow
-def test_the_agent_s_command_trains_under_the_agent_s_run(
+def test_agent_command_trains_under_the_agent_run(
     mfer: Mfer,  # noqa: F811
     tmp_path: Path,
     wandb_home: Path,

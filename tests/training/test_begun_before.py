@@ -30,7 +30,7 @@ def begun(parent: Path, config: dict[str, Any], *, finished: bool = False, epoch
     return folder
 
 
-def test_the_two_have_two_names_and_the_earlier_configuration_builds_the_earlier_network() -> None:
+def test_old_and_new_defaults_give_two_run_names_and_two_networks() -> None:
     assert run_name(TODAY) != run_name(FORMER)
     former, today = (build_network(config, 2).backbone.model.stages[3].attention for config in (FORMER, TODAY))
     assert (former.norm.eps, today.norm.eps) == (1e-6, 1e-5)
@@ -40,7 +40,7 @@ def test_the_two_have_two_names_and_the_earlier_configuration_builds_the_earlier
     assert today.value.weight.abs().max() < 0.1
 
 
-def test_an_unfinished_run_of_the_earlier_name_goes_on_as_it_was_begun(tmp_path: Path) -> None:
+def test_unfinished_run_with_the_old_name_resumes_with_its_values(tmp_path: Path) -> None:
     folder = begun(tmp_path, FORMER)
     assert config_begun_before(TODAY, tmp_path, in_sweep=False) == FORMER
     assert config_of(folder, TODAY) == FORMER
@@ -50,7 +50,7 @@ def test_an_unfinished_run_of_the_earlier_name_goes_on_as_it_was_begun(tmp_path:
     assert "resume=never" in note
 
 
-def test_nothing_else_does(tmp_path: Path) -> None:
+def test_untrained_finished_and_current_runs_are_not_earlier_runs(tmp_path: Path) -> None:
     assert config_begun_before(TODAY, tmp_path, in_sweep=False) is None  # there is none
     folder = begun(tmp_path, FORMER, epochs=0)
     assert config_begun_before(TODAY, tmp_path, in_sweep=False) is None  # nothing was trained
@@ -62,7 +62,7 @@ def test_nothing_else_does(tmp_path: Path) -> None:
     assert note_on_former_values(TODAY) is None
 
 
-def test_a_run_of_today_is_continued_rather_than_an_earlier_one(tmp_path: Path) -> None:
+def test_current_run_takes_precedence_over_an_earlier_one(tmp_path: Path) -> None:
     begun(tmp_path, FORMER)
     assert config_begun_before({**TODAY, "resume": "never"}, tmp_path, in_sweep=False) is None
     begun(tmp_path, TODAY)
@@ -70,14 +70,14 @@ def test_a_run_of_today_is_continued_rather_than_an_earlier_one(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("finished", [False, True])
-def test_all_jobs_of_a_sweep_have_the_values_that_it_was_begun_with(tmp_path: Path, finished: bool) -> None:
+def test_all_jobs_of_a_sweep_use_the_values_it_was_started_with(tmp_path: Path, finished: bool) -> None:
     begun(tmp_path, FORMER, finished=finished)
     other = {**TODAY, "seed": 1}
     assert config_begun_before(other, tmp_path, in_sweep=True) == {**FORMER, "seed": 1}
     assert config_begun_before(other, tmp_path, in_sweep=False) is None
 
 
-def test_runs_without_attention_and_runs_that_name_the_values_say_nothing_of_a_sweep(tmp_path: Path) -> None:
+def test_runs_without_or_with_explicit_values_do_not_affect_a_sweep(tmp_path: Path) -> None:
     begun(tmp_path, {**FORMER, "attention": {"name": "none"}}, finished=True)
     begun(tmp_path, {**TODAY, "seed": 2, "attention": {**TODAY["attention"], "norm_eps": 1e-6, "init": "torch"}})
     assert config_begun_before(TODAY, tmp_path, in_sweep=True) is None
@@ -85,7 +85,7 @@ def test_runs_without_attention_and_runs_that_name_the_values_say_nothing_of_a_s
     assert config_begun_before(TODAY, tmp_path, in_sweep=True) is None
 
 
-def test_a_network_without_attention_has_no_such_values(tmp_path: Path) -> None:
+def test_network_without_attention_has_no_such_values(tmp_path: Path) -> None:
     plain = {**TODAY, "attention": {"name": "none"}}
     begun(tmp_path, plain)
     assert config_begun_before(plain, tmp_path, in_sweep=False) is None

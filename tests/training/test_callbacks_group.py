@@ -43,7 +43,7 @@ def built(config: dict[str, Any], run_dir: Path) -> list[Callback]:
     return build_callbacks(config, run_dir, "accuracy", History(run_dir / "metrics.csv"))
 
 
-def test_every_public_callback_is_offered_or_refused_with_a_reason() -> None:
+def test_every_public_callback_is_available_or_rejected_with_a_reason() -> None:
     offered = {node["_target_"] for node in GROUP.values()}
     usable = {"EarlyStop", "WeightAveraging"}  # early_stopping=default; the base class of two that are offered
     for module in (theirs, ours):
@@ -54,14 +54,14 @@ def test_every_public_callback_is_offered_or_refused_with_a_reason() -> None:
 
 
 @pytest.mark.parametrize("name", GROUP)
-def test_a_file_names_arguments_of_its_class_with_the_class_s_values_or_ours(name: str, tmp_path: Path) -> None:
+def test_config_file_lists_class_arguments_with_documented_defaults(name: str, tmp_path: Path) -> None:
     (tmp_path / "w.pth").touch()
     (callback,) = build(f"callbacks={name}", "logger=tensorboard", f"weights={tmp_path}/w.pth", "ema=none")
     assert f"{type(callback).__module__}.{type(callback).__name__}".startswith(("lightning.", "mfer_lightning."))
     assert type(callback).__name__ == GROUP[name]["_target_"].rpartition(".")[2]
 
 
-def test_several_are_named_at_once_changed_added_and_taken_away() -> None:
+def test_several_callbacks_can_be_combined_changed_added_and_removed() -> None:
     config = composed(
         "callbacks=[timer,model_checkpoint]",
         "callbacks.timer.interval=epoch",
@@ -79,7 +79,7 @@ def test_several_are_named_at_once_changed_added_and_taken_away() -> None:
     assert run_name(composed("callbacks=[]")) == run_name(composed()) != run_name(config)
 
 
-def test_ours_stand_first_and_the_run_s_own_checkpoints_before_the_user_s(tmp_path: Path) -> None:
+def test_callback_order_is_ours_then_user_then_run_checkpoints(tmp_path: Path) -> None:
     config = composed("callbacks=[model_checkpoint,timer]", "trainer.accelerator=cpu")
     kinds = [type(c).__name__ for c in built(config, tmp_path)]
     assert kinds[:2] == ["FiniteLossGuard", "History"]
@@ -95,7 +95,7 @@ def test_ours_stand_first_and_the_run_s_own_checkpoints_before_the_user_s(tmp_pa
 @pytest.mark.parametrize(
     ("name", "kind"), [("tqdm_progress_bar", TQDMProgressBar), ("rich_progress_bar", RichProgressBar)]
 )
-def test_a_progress_bar_takes_the_place_of_ours(name: str, kind: type, tmp_path: Path) -> None:
+def test_progress_bar_callback_replaces_the_default_one(name: str, kind: type, tmp_path: Path) -> None:
     config = composed(f"callbacks={name}", "trainer.accelerator=cpu")
     trainer = build_trainer(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))
     assert type(trainer.progress_bar_callback) is kind
@@ -103,7 +103,7 @@ def test_a_progress_bar_takes_the_place_of_ours(name: str, kind: type, tmp_path:
 
 
 @pytest.mark.parametrize(("wanted", "kind"), [("true", "FERProgressBar"), ("false", "EpochLines")])
-def test_the_bar_or_lines_are_chosen(wanted: str, kind: str, tmp_path: Path) -> None:
+def test_progress_bar_or_lines_can_be_chosen(wanted: str, kind: str, tmp_path: Path) -> None:
     config = composed(f"trainer.enable_progress_bar={wanted}", "trainer.accelerator=cpu")
     assert kind in [type(c).__name__ for c in built(config, tmp_path)]
     build_trainer(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))
@@ -156,7 +156,7 @@ MISTAKES: list[tuple[str, tuple[str, ...]]] = [
     ("command", "words"),
     [*MISTAKES[:10], *(pytest.param(*mistake, marks=pytest.mark.slow) for mistake in MISTAKES[10:])],
 )
-def test_a_mistake_is_one_sentence_before_data_are_read(
+def test_mistake_raises_one_clear_error_before_data_are_read(
     command: str, words: tuple[str, ...], mfer: Mfer, capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
     assert mfer(*QUICK, *command.split(), "paths.data=nowhere") == 2
@@ -167,13 +167,13 @@ def test_a_mistake_is_one_sentence_before_data_are_read(
 
 
 @pytest.mark.slow
-def test_a_figure_that_does_not_exist_is_one_sentence(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+def test_unknown_metric_raises_one_clear_error(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
     for name in ("early_stopping", "model_checkpoint"):
         assert mfer(*QUICK, f"callbacks={name}", f"callbacks.{name}.monitor=val/acuracy", f"name={name}") == 2
         assert "val/acuracy" in capsys.readouterr().err
 
 
-def test_a_run_with_callbacks_writes_what_they_write_and_selects_as_ever(mfer: Mfer, tmp_path: Path) -> None:
+def test_run_with_callbacks_writes_their_files_and_selects_as_before(mfer: Mfer, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     options = ("callbacks=[model_checkpoint,lr_monitor,on_exception_checkpoint,model_summary,device_stats]",)
     assert mfer(*QUICK, *options, "logger=tensorboard", "callbacks.lr_monitor.logging_interval=step") == 0
@@ -187,7 +187,7 @@ def test_a_run_with_callbacks_writes_what_they_write_and_selects_as_ever(mfer: M
 
 
 @pytest.mark.slow
-def test_the_moving_average_by_name_is_that_of_the_group(mfer: Mfer, tmp_path: Path) -> None:
+def test_ema_callback_equals_the_ema_option(mfer: Mfer, tmp_path: Path) -> None:
     assert mfer(*QUICK, "callbacks=ema", "name=callback") == 0
     assert mfer(*QUICK, "ema=default", "name=group") == 0
     one, other = (only_run(tmp_path / "runs" / name) for name in ("callback", "group"))
@@ -196,7 +196,7 @@ def test_the_moving_average_by_name_is_that_of_the_group(mfer: Mfer, tmp_path: P
 
 
 @pytest.mark.slow
-def test_early_stopping_of_lightning_stays_stopped_and_callbacks_keep_their_state(
+def test_lightning_early_stopping_stays_stopped_and_callbacks_keep_their_state(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop = ("callbacks=[early_stopping,weight_averaging]", "callbacks.early_stopping.patience=2", "optimizer.lr=1e-12")
@@ -221,14 +221,14 @@ def test_early_stopping_of_lightning_stays_stopped_and_callbacks_keep_their_stat
 
 
 @pytest.mark.slow
-def test_an_average_that_starts_later_is_lightning_s(mfer: Mfer, tmp_path: Path) -> None:
+def test_late_weight_averaging_uses_lightning(mfer: Mfer, tmp_path: Path) -> None:
     late = ("callbacks=weight_averaging", "callbacks.weight_averaging.update_starting_at_epoch=1")
     assert mfer(*QUICK, *late) == 0
     assert "averaging_state" in read_checkpoint(only_run(tmp_path / "runs") / "checkpoints" / "last.ckpt")
 
 
 @pytest.mark.slow
-def test_a_sweep_over_callbacks_names_each_run(mfer: Mfer, tmp_path: Path) -> None:
+def test_sweep_over_callbacks_names_each_run(mfer: Mfer, tmp_path: Path) -> None:
     options = (*QUICK, "trainer.max_epochs=1", "paths.runs=sweeps", "name=s", "report=false")
     assert mfer("-m", *options, "callbacks=[],[ema],[ema,timer]") == 0
     assert len(list((tmp_path / "sweeps" / "s").glob("*/result.json"))) == 3
@@ -254,13 +254,13 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_plugin_s_callback_is_named_by_its_class(lab: None, mfer: Mfer, tmp_path: Path) -> None:
+def test_plugin_callback_can_be_named_by_its_class(lab: None, mfer: Mfer, tmp_path: Path) -> None:
     count = ("plugins=[my_callbacks]", "+callbacks.count._target_=my_callbacks.Count", "+callbacks.count.file=n.txt")
     assert mfer(*QUICK, *count) == 0
     assert (tmp_path / "n.txt").read_text() == "4"
 
 
-def test_the_callbacks_of_a_checkpoint_are_never_built(
+def test_callbacks_in_a_checkpoint_are_never_instantiated(
     few_run: Path, mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def stored(**node: str) -> Path:
@@ -281,7 +281,7 @@ def test_the_callbacks_of_a_checkpoint_are_never_built(
     assert not (tmp_path / "touched").exists()
 
 
-def test_a_node_without_a_class_says_how_to_name_one() -> None:
+def test_callback_without_target_explains_how_to_add_one() -> None:
     with pytest.raises(UserError, match=r"\+callbacks\.x\._target_=lightning\.pytorch\.callbacks\.Timer"):
         build_user_callbacks({**composed(), "callbacks": {"x": {"duration": 3}}}, Path("a"))
     assert isinstance(build("callbacks=model_checkpoint")[0], ModelCheckpoint)

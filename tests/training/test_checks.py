@@ -29,7 +29,7 @@ def check_all(config: dict) -> None:
     build_on_trial(config)
 
 
-def test_the_defaults_pass(config: dict) -> None:
+def test_defaults_pass(config: dict) -> None:
     check_config(config)
 
 
@@ -54,7 +54,7 @@ def test_the_defaults_pass(config: dict) -> None:
         ("trainer.precision", "bf16-true"),
     ],
 )
-def test_a_value_out_of_range_is_named_with_what_is_legal(option: str, value: object, config: dict) -> None:
+def test_out_of_range_value_error_lists_valid_values(option: str, value: object, config: dict) -> None:
     changed = copy.deepcopy(config)
     node, name = option.split(".") if "." in option else (None, option)
     (changed[node] if node else changed)[name] = value
@@ -62,7 +62,7 @@ def test_a_value_out_of_range_is_named_with_what_is_legal(option: str, value: ob
         check_all(changed)
 
 
-def test_sam_is_refused_where_it_would_be_silently_wrong(config: dict) -> None:
+def test_sam_with_accumulation_is_rejected(config: dict) -> None:
     changed = copy.deepcopy(config)
     changed["optimizer"]["sam_rho"] = 0.05
     check_config(changed)
@@ -71,7 +71,7 @@ def test_sam_is_refused_where_it_would_be_silently_wrong(config: dict) -> None:
         check_config(changed)
 
 
-def test_flags_may_stand_anywhere() -> None:
+def test_flags_can_be_given_anywhere() -> None:
     assert split_flags(["loss=ce", "-m", "--config-dir", "mine", "seed=0"]) == (
         ["-m", "--config-dir", "mine"],
         ["loss=ce", "seed=0"],
@@ -81,19 +81,19 @@ def test_flags_may_stand_anywhere() -> None:
 
 
 @pytest.mark.parametrize("dataset", ["affectnet7", "rafdb", "ferplus", "folder"])
-def test_absent_data_is_one_message_that_says_what_was_looked_for(
+def test_missing_data_error_names_the_paths_searched(
     dataset: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer(f"dataset={dataset}", f"paths.data={tmp_path}/none", "backbone=convnext_atto") == 2
     assert f"{tmp_path}/none" in capsys.readouterr().err
 
 
-def test_null_turns_a_term_of_the_loss_off() -> None:
+def test_null_disables_a_loss_term() -> None:
     config = composed("network=dan_64px", "preprocess.size=64", "loss.terms.affinity=null")
     assert list(build_objective(config, ("a", "b"), (1, 1), 8).terms) == ["partition"]
 
 
-def test_valence_and_arousal_without_a_loss_are_said_to_do_nothing() -> None:
+def test_valence_arousal_options_without_effect_are_reported() -> None:
     config = composed("valence_arousal=ccc", "valence_arousal.loss=null", "valence_arousal.weight=3")
     notes = {note for note in idle_options(config) if note.startswith("valence_arousal")}
     assert notes == {
@@ -103,12 +103,12 @@ def test_valence_and_arousal_without_a_loss_are_said_to_do_nothing() -> None:
     assert not [note for note in idle_options(composed()) if note.startswith("valence_arousal")]
 
 
-def test_a_weight_of_valence_and_arousal_out_of_range_is_refused_under_its_option_s_name() -> None:
+def test_out_of_range_valence_arousal_weight_names_its_option() -> None:
     config = composed("valence_arousal=ccc", "valence_arousal.weight=-1")
     with pytest.raises(UserError, match=r"^valence_arousal\.weight=-1\.0: .* at least 0"):
         build_objective(config, ("a", "b"), (1, 1), 8)
 
 
-def test_a_method_s_refusal_names_the_network_that_was_chosen() -> None:
+def test_method_error_names_the_chosen_network() -> None:
     with pytest.raises(UserError, match="needs 'map' of the network, which network=dan does not return"):
         build_on_trial(composed("method=eac", "network=dan_64px", "preprocess.size=64"))

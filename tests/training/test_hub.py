@@ -12,7 +12,7 @@ from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.nn.weights import download
 
 
-def test_it_is_refused_before_the_data_are_read(
+def test_unreachable_hub_is_reported_before_data_are_read(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(download, "reachable", lambda: False)

@@ -47,23 +47,23 @@ def load(config: dict, tmp_path: Path, name: str, colour: str | None = None) -> 
 
 
 @pytest.mark.parametrize(("name", "colour"), [("ir50_adaface", "BGR"), ("ir50_evolve", "RGB")])
-def test_a_family_with_one_convention_sets_the_order(config, tmp_path, capsys, name, colour):
+def test_family_with_one_convention_sets_the_channel_order(config, tmp_path, capsys, name, colour):
     assert load(config, tmp_path, name)[0] == colour
     assert "new: final norm, head; 7 left out: " in capsys.readouterr().out or name == "ir50_adaface"
 
 
-def test_where_there_are_both_the_order_is_asked_for(config, tmp_path):
+def test_ambiguous_channel_order_must_be_given(config, tmp_path):
     with pytest.raises(UserError, match=r"the MobileFaceNet layout.*weights\.colour=rgb or weights\.colour=bgr"):
         load(config, tmp_path, "mobilefacenet")
     assert load(config, tmp_path, "mobilefacenet", "BGR")[0] == "BGR"
 
 
-def test_what_was_asked_for_wins_and_the_difference_is_said(config, tmp_path, capsys):
+def test_explicit_channel_order_takes_precedence_with_a_note(config, tmp_path, capsys):
     assert load(config, tmp_path, "ir50_adaface", "RGB")[0] == "RGB"
     assert "trained on BGR; preprocess.colour=RGB is used" in capsys.readouterr().out
 
 
-def test_weights_colour_is_an_option_and_null_names_the_run_as_ever(config):
+def test_weights_colour_is_an_option_and_null_keeps_the_run_name(config):
     composed_config = compose_train(["weights.colour=bgr", "weights=face.pth", "backbone=ir50"])
     assert composed_config["preprocess"]["colour"] == "BGR"
     assert composed_config["weights"] == "face.pth"
@@ -74,7 +74,7 @@ def test_weights_colour_is_an_option_and_null_names_the_run_as_ever(config):
 
 
 @pytest.mark.parametrize("value", ["gbr", "grey", "7", ""])
-def test_an_order_that_there_is_not_is_refused_with_the_legal_ones(value):
+def test_invalid_channel_order_lists_the_valid_ones(value):
     config = compose_train([f"weights.colour={value}"])
     with pytest.raises(UserError) as refusal:
         check_values(config)
@@ -83,7 +83,7 @@ def test_an_order_that_there_is_not_is_refused_with_the_legal_ones(value):
     assert "weights.colour=" in said
 
 
-def test_the_order_of_a_checkpoint_of_ours_goes_on(config, tmp_path):
+def test_channel_order_of_own_checkpoints_is_kept(config, tmp_path):
     network = MFER({"name": "ir50_adaface", "options": SHAPE}, 3, attention="none")
     chosen = {**config, "preprocess": {**config["preprocess"], "colour": "BGR"}}
     module = assemble(chosen, network, NAMES, (1, 1, 1))
@@ -106,7 +106,7 @@ NETWORKS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(NETWORKS))
-def test_a_face_network_trains_from_its_file_exports_and_predicts(mfer: Mfer, tmp_path, capsys, name):
+def test_face_network_trains_from_its_file_exports_and_predicts(mfer: Mfer, tmp_path, capsys, name):
     options, shapes, colour = NETWORKS[name]
     ours = [o for o in FEW if not o.startswith("backbone.")] + [f"backbone={name}", f"backbone.options={options}"]
     kept = files.random_file(shapes)
@@ -136,7 +136,7 @@ def test_a_face_network_trains_from_its_file_exports_and_predicts(mfer: Mfer, tm
     assert mfer("evaluate", f"checkpoint={run}", "split=test") == 0
 
 
-def test_the_second_of_two_networks_has_a_head_of_its_own(config, tmp_path):
+def test_second_of_two_networks_has_its_own_head(config, tmp_path):
     source, first, second = (MFER({"name": "ir50_evolve", "options": SHAPE}, 3, attention="none") for _ in range(3))
     torch.save(source.state_dict(), tmp_path / "whole.pth")
     changed = {

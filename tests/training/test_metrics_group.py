@@ -53,20 +53,20 @@ def check_all(*overrides: str) -> None:
 
 
 @pytest.mark.parametrize("name", choices("metrics"))
-def test_every_file_builds_a_metric_of_its_name_with_a_better_and_a_worse(name: str) -> None:
+def test_every_config_file_builds_its_metric_with_a_direction(name: str) -> None:
     (found,) = built(f"metrics={name}").items()
     assert found[0] == name
     assert isinstance(found[1].higher_is_better, bool)
     assert found[1].num_classes == 3
 
 
-def test_there_are_none_by_default_and_runs_keep_their_names() -> None:
+def test_no_metrics_by_default_and_run_names_are_unchanged() -> None:
     assert composed()["metrics"] == {}
     assert built() == {}
     assert run_name(composed("metrics=[kappa]")) != run_name(composed()) != run_name(composed("monitor=macro_f1"))
 
 
-def test_figures_are_scikit_learns() -> None:
+def test_values_match_scikit_learn() -> None:
     found = further_figures(built("metrics=[kappa,mcc,auroc]", "metrics.kappa.weights=quadratic"), table())
     t = table()
     assert found["kappa"] == pytest.approx(cohen_kappa_score(t.label, t.pred, weights="quadratic"), abs=1e-6)
@@ -74,14 +74,14 @@ def test_figures_are_scikit_learns() -> None:
     assert found["auroc"] == pytest.approx(roc_auc_score(t.label, t.probabilities, multi_class="ovr"), abs=1e-6)
 
 
-def test_logits_within_0_and_1_are_not_taken_for_probabilities() -> None:
+def test_logits_between_zero_and_one_are_not_taken_for_probabilities() -> None:
     logits = torch.tensor([[0.1, 0.9], [0.2, 0.3]])
     torch.testing.assert_close(class_scores(logits).softmax(1), logits.softmax(1))
     assert class_scores(logits).max() < 0
     assert torch.equal(class_scores(logits * 2), logits * 2)
 
 
-def test_padding_and_faces_without_a_label_are_left_out() -> None:
+def test_padding_and_unlabelled_faces_are_ignored() -> None:
     whole = table()
     index, label = whole.index.copy(), whole.label.copy()
     index[:5], label[5:10] = PADDING, -1
@@ -90,13 +90,13 @@ def test_padding_and_faces_without_a_label_are_left_out() -> None:
     assert further_figures(metrics, odd) == further_figures(metrics, whole.select(np.arange(60) >= 10))
 
 
-def test_an_undefined_figure_is_none() -> None:
+def test_undefined_metric_is_none() -> None:
     t = table().select(np.arange(60) == 0)
     found = further_figures(built("metrics=kappa"), Predictions(t.index, t.path, t.pred, t.logits, NAMES))
     assert found == {"kappa": None}
 
 
-def test_one_is_added_changed_and_switched_off_on_the_command_line() -> None:
+def test_metrics_can_be_added_changed_and_disabled_from_the_command_line() -> None:
     found = built(
         "metrics=[kappa,mcc]",
         "metrics.mcc=null",
@@ -111,7 +111,7 @@ def test_one_is_added_changed_and_switched_off_on_the_command_line() -> None:
     assert further_figures(found, table())["top2"] == pytest.approx(right.any(1).mean(), abs=1e-6)
 
 
-def test_torchmetrics_task_classes_work_as_well() -> None:
+def test_torchmetrics_task_classes_are_supported() -> None:
     found = built(
         "+metrics.k._target_=torchmetrics.CohenKappa", "+metrics.k.task=multiclass", "+metrics.k.num_classes=3"
     )
@@ -153,14 +153,14 @@ X = "+metrics.x._target_="
         (("dataset=ferplus", "dataset.protocol=ran", "scheduler=plateau"), ("last epoch", "plateau")),
     ],
 )
-def test_what_cannot_be_a_metric_is_refused_in_a_sentence(overrides: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_invalid_metrics_raise_one_clear_error(overrides: tuple[str, ...], words: tuple[str, ...]) -> None:
     with pytest.raises(UserError) as refused:
         check_all(*overrides)
     for word in words:
         assert word in str(refused.value)
 
 
-def test_a_nested_class_must_be_a_metric_too() -> None:
+def test_nested_class_must_be_a_metric() -> None:
     wrapped = (
         "+metrics.x._target_=torchmetrics.classification.MulticlassCohenKappa",
         "+metrics.x.weights._target_=mfer_lightning.losses.CrossEntropy",
@@ -169,7 +169,7 @@ def test_a_nested_class_must_be_a_metric_too() -> None:
         built(*wrapped)
 
 
-def test_what_selects_is_the_protocols_figure_unless_another_is_named() -> None:
+def test_selection_uses_the_protocol_metric_unless_overridden() -> None:
     protocol = get_protocol("rafdb", "holdout")
     assert selecting_monitor({}, protocol) == protocol.monitor
     assert selecting_monitor({"monitor": "nll"}, protocol) == "nll"
@@ -182,7 +182,7 @@ def rows_of(run: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_a_run_logs_selects_and_stops_by_a_further_metric(mfer: Mfer, tmp_path: Path) -> None:
+def test_run_logs_selects_and_stops_by_an_additional_metric(mfer: Mfer, tmp_path: Path) -> None:
     options = (*FEW, "metrics=[kappa,calibration_error]", "metrics.kappa.weights=quadratic", "trainer.max_epochs=4")
     stop = ("monitor=calibration_error", "early_stopping=default", "early_stopping.monitor=kappa")
     plateau = ("optimizer=lion", "scheduler=plateau", "scheduler.patience=0", "scheduler.warmup_steps=1")
@@ -205,7 +205,7 @@ def test_a_run_logs_selects_and_stops_by_a_further_metric(mfer: Mfer, tmp_path: 
     assert state[1]["mode"] == "min"
 
 
-def test_a_search_in_the_wrong_direction_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_in_the_wrong_direction_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     searching = SimpleNamespace(sweeper={"direction": "maximize"})
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
     monkeypatch.setattr(HydraConfig, "get", lambda: searching)

@@ -28,20 +28,20 @@ def checked(*overrides: str) -> dict:
 
 @pytest.mark.parametrize("name", choices("optimizer"))
 @pytest.mark.parametrize("dataset", ["facs", pytest.param("rafdb", marks=pytest.mark.slow)])
-def test_every_file_builds_an_optimizer_and_sets_nothing_in_vain(name: str, dataset: str) -> None:
+def test_every_config_file_builds_an_optimizer_without_idle_options(name: str, dataset: str) -> None:
     config = checked(f"dataset={dataset}", f"optimizer={name}", "trainer.max_epochs=20")
     assert [note for note in idle_options(config) if note.startswith("optimizer")] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", choices("scheduler"))
-def test_every_file_builds_a_schedule_and_sets_nothing_in_vain(name: str) -> None:
+def test_every_config_file_builds_a_schedule_without_idle_options(name: str) -> None:
     config = checked("dataset=facs", f"scheduler={name}", "trainer.max_epochs=20")
     assert [note for note in idle_options(config) if note.startswith("scheduler")] == []
 
 
 @pytest.mark.slow
-def test_another_name_keeps_rate_and_decay_and_nothing_that_is_adamws() -> None:
+def test_changing_the_optimizer_name_keeps_only_lr_and_weight_decay() -> None:
     for dataset in ("facs", "rafdb"):
         node = checked(f"dataset={dataset}", "optimizer.name=adan")["optimizer"]
         assert (node["betas"], node["weight_decay"]) == (None, 0.05)
@@ -51,7 +51,7 @@ def test_another_name_keeps_rate_and_decay_and_nothing_that_is_adamws() -> None:
     assert composed("dataset=rafdb")["optimizer"]["betas"] == [0.9, 0.999]
 
 
-def test_an_optimizer_s_own_arguments_need_no_plus_and_name_another_run() -> None:
+def test_optimizer_specific_arguments_need_no_plus_and_change_the_run_name() -> None:
     given = checked("optimizer.name=adafactor", "optimizer.clip_threshold=0.9", "scheduler.warmup_steps=500")
     assert given["optimizer"]["clip_threshold"] == 0.9
     other = composed("optimizer.name=adafactor", "optimizer.clip_threshold=0.8", "scheduler.warmup_steps=500")
@@ -59,7 +59,7 @@ def test_an_optimizer_s_own_arguments_need_no_plus_and_name_another_run() -> Non
 
 
 @pytest.mark.slow
-def test_sam_goes_around_any_of_them() -> None:
+def test_sam_wraps_any_optimizer() -> None:
     for name in ("lion", "muon", "adafactor", "ASGD"):
         checked(f"optimizer.name={name}", "optimizer.sam_rho=0.05")
 
@@ -88,14 +88,14 @@ def test_sam_goes_around_any_of_them() -> None:
         (("scheduler=wsd", "scheduler.power=high"), ("scheduler.power=high", "more than 0")),
     ],
 )
-def test_what_is_wrong_is_named_before_any_data_are_read(overrides: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_invalid_options_are_reported_before_data_are_read(overrides: tuple[str, ...], words: tuple[str, ...]) -> None:
     with pytest.raises(UserError) as refused:
         checked(*overrides)
     for word in words:
         assert word in str(refused.value)
 
 
-def test_what_does_nothing_is_named() -> None:
+def test_options_without_effect_are_reported() -> None:
     config = composed("optimizer=lion", "optimizer.eps=1e-8", "scheduler=wsd", "scheduler.power=2")
     assert {
         "optimizer.eps=1e-08 has no effect with lion",
@@ -112,7 +112,7 @@ def test_what_does_nothing_is_named() -> None:
         ("optimizer=lion", "scheduler=onecycle"),
     ],
 )
-def test_a_run_that_was_interrupted_ends_with_the_same_weights(
+def test_interrupted_run_resumes_to_the_same_weights(
     options: tuple[str, ...], mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = (*FEW, *options, "trainer.max_epochs=4", "trainer.precision=bf16-mixed")

@@ -19,11 +19,11 @@ def last(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_a_checkpoint_a_run_starts_afresh(tmp_path: Path) -> None:
+def test_run_without_checkpoint_starts_from_scratch(tmp_path: Path) -> None:
     assert resumption(tmp_path / "last.ckpt", "a") == Resumption()
 
 
-def test_arithmetics_are_told_in_the_order_in_which_machines_took_them(last: Path) -> None:
+def test_precisions_are_listed_in_order_of_use(last: Path) -> None:
     found = resumption(last, "a")
     assert found == Resumption(str(last), "bf16-mixed")
     assert found.with_precision("bf16-mixed") == "bf16-mixed"
@@ -35,7 +35,7 @@ def test_arithmetics_are_told_in_the_order_in_which_machines_took_them(last: Pat
     assert str(mixed_arithmetic(twice)).startswith(f"Trained in {twice}")
 
 
-def test_no_arithmetic_is_added_where_all_epochs_are_trained(last: Path) -> None:
+def test_no_precision_is_added_after_the_last_epoch(last: Path) -> None:
     stored = {"mfer": {"data_hash": "a", "precision": "bf16-mixed"}, "state_dict": {}, "epoch": 4}
     torch.save(stored, last)
     assert resumption(last, "a", max_epochs=5).with_precision("32-true") == "bf16-mixed"
@@ -46,9 +46,7 @@ def test_no_arithmetic_is_added_where_all_epochs_are_trained(last: Path) -> None
 @pytest.mark.parametrize(
     ("configured", "told"), [("auto", "unknown, then 32-true"), ("bf16-mixed", "bf16-mixed, then 32-true")]
 )
-def test_of_checkpoints_of_before_it_was_recorded_the_configuration_is_believed_or_nothing(
-    last: Path, configured: str, told: str
-) -> None:
+def test_checkpoints_without_recorded_precision_use_the_configuration(last: Path, configured: str, told: str) -> None:
     config = {"trainer": {"precision": configured}}
     torch.save({"mfer": {"data_hash": "a", "config": config}, "state_dict": {}, "epoch": 0}, last)
     assert resumption(last, "a", 2).with_precision("32-true") == told
@@ -56,6 +54,6 @@ def test_of_checkpoints_of_before_it_was_recorded_the_configuration_is_believed_
     assert resumption(last, "a").with_precision("32-true") == "unknown, then 32-true"
 
 
-def test_other_data_are_refused(last: Path) -> None:
+def test_changed_data_are_rejected(last: Path) -> None:
     with pytest.raises(UserError, match=r"data have changed since .*run was started"):
         resumption(last, "b")

@@ -31,7 +31,7 @@ def config(*teachers: Path) -> dict[str, object]:
     return {"method": {"name": "distill", "teachers": [str(path) for path in teachers]}}
 
 
-def test_its_answers_are_in_the_pupil_s_order_after_its_own_preprocessing(export: Path) -> None:
+def test_teacher_logits_are_in_student_order_after_own_preprocessing(export: Path) -> None:
     faces = torch.randint(0, 256, (4, 3, 40, 40), dtype=torch.uint8)
     (teacher,) = load_teachers(config(export), ("anger", "joy", "sadness"), "arcface-1")
     expected = FERModel.from_pretrained(export, "cpu")(faces)["logits"]
@@ -39,7 +39,7 @@ def test_its_answers_are_in_the_pupil_s_order_after_its_own_preprocessing(export
     assert not teacher.train().model.training
 
 
-def test_the_pupil_s_random_numbers_do_not_depend_on_teachers(export: Path) -> None:
+def test_teachers_do_not_affect_the_random_state_of_the_student(export: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -47,7 +47,7 @@ def test_the_pupil_s_random_numbers_do_not_depend_on_teachers(export: Path) -> N
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_the_cost_of_a_teacher_is_that_at_its_own_size(tmp_path: Path) -> None:
+def test_teacher_cost_is_measured_at_its_own_image_size(tmp_path: Path) -> None:
     backbone = {"name": "mixedfeaturenet", "options": {"depths": [1, 1, 1], "width": 8}}
     FERModel(DDAMFN(3, backbone=backbone), Preprocess(size=112), CLASSES).save_pretrained(tmp_path / "teacher")
     (teacher,) = load_teachers(config(tmp_path / "teacher"), CLASSES, None)
@@ -56,7 +56,7 @@ def test_the_cost_of_a_teacher_is_that_at_its_own_size(tmp_path: Path) -> None:
 
 
 class TestRefusals:
-    def test_of_other_classes(self, export: Path) -> None:
+    def test_different_classes(self, export: Path) -> None:
         with pytest.raises(
             UserError,
             match=r"cannot be a teacher here: The classes differ: only the "
@@ -65,11 +65,11 @@ class TestRefusals:
             load_teachers(config(export), ("sadness", "happiness", "fear"), None)
         assert "drop=" not in str(e.value)
 
-    def test_of_another_alignment(self, export: Path) -> None:
+    def test_different_alignment(self, export: Path) -> None:
         with pytest.raises(UserError, match="aligned to arcface-1, but these are aligned to mfer-1"):
             load_teachers(config(export), CLASSES, "mfer-1")
 
-    def test_of_a_changed_file(self, export: Path, tmp_path: Path) -> None:
+    def test_changed_file(self, export: Path, tmp_path: Path) -> None:
         before = teacher_records(config(export))
         check_teachers(before, teacher_records(config(export)), tmp_path)
         file = export / "model.safetensors"
@@ -80,11 +80,11 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("teacher", "written"), [(None, "null"), (True, "true"), ({"path": "x"}, '{"path": "x"}'), (" ", '" "')]
     )
-    def test_of_what_is_no_path(self, export: Path, teacher: object, written: str) -> None:
+    def test_invalid_path(self, export: Path, teacher: object, written: str) -> None:
         with pytest.raises(UserError, match=rf"method.teachers: a teacher is a run's folder, .*, not {written}:"):
             teacher_records({"method": {"name": "distill", "teachers": [str(export), teacher]}})
 
-    def test_of_none_where_one_is_needed(self) -> None:
+    def test_missing_teacher(self) -> None:
         with pytest.raises(UserError, match=r"method.teachers=\[runs/first"):
             teacher_records(config())
         assert teacher_records({"method": {"name": "baseline"}}) == []

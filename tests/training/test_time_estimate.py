@@ -7,7 +7,7 @@ from mfer_lightning.training.time_estimate import note_on_duration
 BIG = {"backbone": {"options": None}}
 
 
-def test_hours_are_operations_by_what_the_cores_do() -> None:
+def test_duration_is_estimated_from_flops_and_core_throughput() -> None:
     # 20.5e9 multiply-adds, two operations each, three times for forwards and backwards, 1e4 faces, 10 epochs
     said = note_on_duration(BIG, 20.5, 10_000, 10, 2, "32-true")
     assert said is not None
@@ -16,12 +16,12 @@ def test_hours_are_operations_by_what_the_cores_do() -> None:
     assert "about 12 hours on 2 CPU cores" in str(note_on_duration(BIG, 20.5, 10_000, 10, 2, "bf16-mixed"))
 
 
-def test_nothing_is_said_of_a_run_that_is_short_or_nearly_done() -> None:
+def test_short_or_nearly_finished_runs_print_no_estimate() -> None:
     assert note_on_duration(BIG, 20.5, 10_000, 1, 2, "32-true") is None
     assert note_on_duration(BIG, 20.5, 10_000, 0, 2, "32-true") is None
 
 
-def test_the_advice_fits_the_network() -> None:
+def test_advice_fits_the_network() -> None:
     assert "e.g. backbone=convnext_atto preprocess.size=64" in str(
         note_on_duration(BIG, 20.5, 10_000, 10, 2, "32-true")
     )

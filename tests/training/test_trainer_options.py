@@ -47,7 +47,7 @@ OWN_DEFAULTS = {
 QUICK = (*FEW, "ema=none", "loss=ce")
 
 
-def test_every_argument_of_lightning_s_trainer_is_an_option_or_is_refused_with_a_reason() -> None:
+def test_every_trainer_argument_is_an_option_or_rejected_with_a_reason() -> None:
     names = set(LIGHTNING) - {"self"}
     unknown = names - set(OPTION) - set(REFUSED)
     assert not unknown, f"new in Lightning: declare them in config/trainer_options.py, or refuse them there: {unknown}"
@@ -58,7 +58,7 @@ def test_every_argument_of_lightning_s_trainer_is_an_option_or_is_refused_with_a
 
 
 @pytest.mark.parametrize("name", [name for name in OPTION if name not in OURS])
-def test_an_option_has_lightning_s_type_and_default(name: str) -> None:
+def test_options_have_the_types_and_defaults_of_lightning(name: str) -> None:
     expected = OWN_DEFAULTS.get(name, LIGHTNING[name].default)
     assert OPTION[name] == expected or (expected is None and OPTION[name] is None)
     declared, theirs = typing.get_type_hints(Trainer)[name], LIGHTNING[name].annotation
@@ -73,7 +73,7 @@ def test_an_option_has_lightning_s_type_and_default(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [*list(REFUSED)[:3], *(pytest.param(n, marks=pytest.mark.slow) for n in list(REFUSED)[3:])]
 )
-def test_a_refused_argument_is_answered_with_its_reason(
+def test_rejected_argument_is_answered_with_its_reason(
     name: str, mfer: Mfer, capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
     for prefix in ("", "+"):
@@ -99,7 +99,7 @@ GIVEN: dict[str, Any] = {
 }
 
 
-def test_options_reach_lightning_s_trainer_as_they_are_given(tmp_path: Path) -> None:
+def test_options_are_passed_to_the_trainer_unchanged(tmp_path: Path) -> None:
     config = composed(*(f"trainer.{name}={value}" for name, value in GIVEN.items()), "trainer.accelerator=cpu")
     trainer = build_trainer(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))
     for name, value in GIVEN.items():
@@ -132,7 +132,7 @@ def test_options_reach_lightning_s_trainer_as_they_are_given(tmp_path: Path) -> 
     ("strategy", "unused"),
     [("ddp", False), ("ddp_find_unused_parameters_true", True), ("ddp_find_unused_parameters_false", False)],
 )
-def test_lightning_s_names_of_ddp_are_taken(strategy: str, unused: bool, tmp_path: Path) -> None:
+def test_lightning_ddp_names_are_accepted(strategy: str, unused: bool, tmp_path: Path) -> None:
     config = composed("trainer=ddp_cpu", f"trainer.strategy={strategy}")
     trainer = build_trainer(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))
     assert trainer.strategy._ddp_kwargs["find_unused_parameters"] is unused
@@ -170,7 +170,7 @@ def test_lightning_s_names_of_ddp_are_taken(strategy: str, unused: bool, tmp_pat
         ("trainer.clip=much", ("trainer.clip=much", "a number")),
     ],
 )
-def test_what_cannot_work_is_one_sentence_and_leaves_nothing(
+def test_invalid_options_raise_one_clear_error_and_leave_no_files(
     command: str, words: tuple[str, ...], mfer: Mfer, capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
     assert mfer(*QUICK, *command.split()) == 2
@@ -181,14 +181,14 @@ def test_what_cannot_work_is_one_sentence_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("older", OPTIONS)
-def test_an_older_spelling_names_the_same_run_and_is_kept_under_lightning_s_name(older: str) -> None:
+def test_old_spelling_gives_the_same_run_name_and_is_stored_as_the_new_one(older: str) -> None:
     newer = OPTIONS[older]
     assert run_name(composed(f"{older}=2")) == run_name(composed(f"{newer}=2")) != run_name(composed())
     assert run_name(composed(f"{older}=2", f"{newer}=2")) == run_name(composed(f"{newer}=2"))
 
 
 @pytest.mark.slow
-def test_what_does_not_change_a_result_does_not_change_the_name_of_its_run() -> None:
+def test_options_without_effect_on_results_do_not_change_the_run_name() -> None:
     same = ("num_sanity_val_steps=2", "log_every_n_steps=1", "detect_anomaly=true", "deterministic=true")
     assert {run_name(composed(f"trainer.{option}")) for option in same} == {run_name(composed())}
     other = ("max_steps=9", "min_epochs=1", "sync_batchnorm=true", "check_val_every_n_epoch=2", "max_time=00:00:01:00")
@@ -206,7 +206,7 @@ def result(run: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_older_spellings_train_and_sweep_as_ever(mfer: Mfer, tmp_path: Path) -> None:
+def test_old_spellings_still_train_and_sweep(mfer: Mfer, tmp_path: Path) -> None:
     common = (*QUICK, "trainer.max_epochs=1", "paths.runs=sweeps", "name=s", "report=false")
     assert mfer("-m", *common, "trainer.accumulate=1,2", "trainer.clip=null") == 0
     configs = [
@@ -217,7 +217,7 @@ def test_older_spellings_train_and_sweep_as_ever(mfer: Mfer, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_search_refuses_both_spellings_among_the_options_that_it_does_not_vary(mfer: Mfer, tmp_path: Path) -> None:
+def test_search_rejects_both_spellings_of_a_fixed_option(mfer: Mfer, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     both = ("trainer.accumulate=2", "trainer.accumulate_grad_batches=1")
     search = ("-m", "sweep=optuna", "hydra.sweeper.n_trials=1", "optimizer.lr=interval(0.001,0.002)")
@@ -227,7 +227,7 @@ def test_a_search_refuses_both_spellings_among_the_options_that_it_does_not_vary
 
 
 @pytest.mark.slow
-def test_a_configuration_of_an_earlier_version_is_an_experiment_file_of_this_one(mfer: Mfer, tmp_path: Path) -> None:
+def test_configuration_of_an_earlier_version_works_as_an_experiment_file(mfer: Mfer, tmp_path: Path) -> None:
     folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)
     (folder / "old.yaml").write_text("# @package _global_\ntrainer: {accumulate: 2, clip: null, deterministic: true}\n")
@@ -261,7 +261,7 @@ def train_whole_and_cut(mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_a_training_of_steps_ends_validated_and_resumes_to_the_same_weights(
+def test_training_by_steps_ends_with_validation_and_resumes_exactly(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """Five steps with two per epoch: three epochs, the last with one step."""
@@ -283,13 +283,13 @@ def test_a_training_of_steps_ends_validated_and_resumes_to_the_same_weights(
 
 
 @pytest.mark.slow
-def test_steps_that_the_epochs_do_not_reach_are_noted(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
+def test_unreachable_max_steps_is_noted(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*QUICK, "trainer.max_epochs=1", "trainer.max_steps=100") == 0
     assert "trainer.max_steps=100 is not reached" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.slow
-def test_validation_of_every_second_epoch_selects_among_its_epochs_and_stops_by_them(
+def test_validation_every_second_epoch_selects_and_stops_among_those_epochs(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ("trainer.check_val_every_n_epoch=2", "trainer.max_epochs=9", "optimizer.lr=1e-12", "resume=auto")
@@ -311,7 +311,7 @@ def test_validation_within_an_epoch_resumes_exactly(
 
 
 @pytest.mark.slow
-def test_several_validations_an_epoch_select_the_best_of_all(mfer: Mfer, tmp_path: Path) -> None:
+def test_best_of_several_validations_per_epoch_is_selected(mfer: Mfer, tmp_path: Path) -> None:
     seen: list[float] = []
     end = FERModule.on_validation_epoch_end
 
@@ -327,7 +327,7 @@ def test_several_validations_an_epoch_select_the_best_of_all(mfer: Mfer, tmp_pat
 
 
 @pytest.mark.slow
-def test_more_epochs_than_early_stopping_would_train_also_when_resumed(
+def test_min_epochs_delays_early_stopping_also_after_resuming(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop = ("early_stopping=default", "early_stopping.patience=1", "optimizer.lr=1e-12", "trainer.max_epochs=9")
@@ -336,7 +336,7 @@ def test_more_epochs_than_early_stopping_would_train_also_when_resumed(
 
 
 @pytest.mark.slow
-def test_time_ends_a_run_which_is_validated_finished_and_says_so(
+def test_max_time_ends_the_run_with_validation_and_a_message(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lightning.pytorch.callbacks.Timer.time_elapsed", lambda timer, *_: 61.0 * timer.batches)
@@ -357,7 +357,7 @@ def test_time_ends_a_run_which_is_validated_finished_and_says_so(
 
 
 @pytest.mark.slow
-def test_what_has_no_influence_on_the_weights_has_none(mfer: Mfer, tmp_path: Path) -> None:
+def test_neutral_options_do_not_change_the_weights(mfer: Mfer, tmp_path: Path) -> None:
     neutral = (
         "num_sanity_val_steps=2",
         "reload_dataloaders_every_n_epochs=1",
@@ -376,22 +376,20 @@ def test_what_has_no_influence_on_the_weights_has_none(mfer: Mfer, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_clipping_by_value_and_accumulation_are_lightning_s(mfer: Mfer, tmp_path: Path) -> None:
+def test_clipping_by_value_and_accumulation_use_lightning(mfer: Mfer, tmp_path: Path) -> None:
     options = ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_algorithm=value")
     assert mfer(*QUICK, *options, "trainer.gradient_clip_val=1e-9", "optimizer=sgd") == 0
     run = only_run(tmp_path / "runs")
     assert [row["step"] for row in rows(run)] == ["1", "2"]
 
 
-def test_a_number_of_batches_goes_through_and_nothing_is_kept(
-    mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_fast_dev_run_with_n_batches_leaves_no_files(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*QUICK, "trainer.fast_dev_run=2") == 0
     assert "Training and validation were processed. Nothing was kept." in capsys.readouterr().out
     assert not list((tmp_path / "runs").glob("*"))
 
 
-def test_the_configuration_file_names_every_option_with_its_default() -> None:
+def test_config_file_lists_every_option_with_its_default() -> None:
     written = yaml.safe_load((config_dir() / "trainer" / "auto.yaml").read_text(encoding="utf-8"))
     assert set(written) == set(OPTION) - {"accumulate", "clip"}
     assert {k: v for k, v in written.items() if k != "max_epochs"} == {
@@ -399,7 +397,7 @@ def test_the_configuration_file_names_every_option_with_its_default() -> None:
     }
 
 
-def test_the_docs_list_every_option_with_its_default() -> None:
+def test_documentation_lists_every_option_with_its_default() -> None:
     text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `trainer\.(\w+)` \| `?([^`|]*?)`? \|", text, re.MULTILINE))
     for name, default in OPTION.items():

@@ -33,7 +33,7 @@ def parts(few_run: Path) -> tuple[FERModule, FaceDataModule]:  # noqa: F811
 
 
 @pytest.mark.slow
-def test_a_run_s_figures_come_out_again_and_are_the_command_line_s(here: Path, few_run: Path) -> None:  # noqa: F811
+def test_run_metrics_are_reproduced_and_match_the_command_line(here: Path, few_run: Path) -> None:  # noqa: F811
     run = Run(few_run)
     found = evaluate(run, embedding_points=0, output="python")
     assert found.metrics == pytest.approx(run.metrics, abs=1e-6)
@@ -50,7 +50,7 @@ def test_a_run_s_figures_come_out_again_and_are_the_command_line_s(here: Path, f
     assert {f.name for f in (here / "python").iterdir()} == {f.name for f in (here / "shell").iterdir()}
 
 
-def test_a_module_in_memory_is_evaluated_and_left_as_it_was(
+def test_module_in_memory_is_evaluated_like_its_checkpoint(
     here: Path,
     few_run: Path,  # noqa: F811
     parts: tuple[FERModule, FaceDataModule],
@@ -73,27 +73,27 @@ def test_a_module_in_memory_is_evaluated_and_left_as_it_was(
 
 
 @pytest.mark.slow
-def test_a_loaded_model_is_evaluated_on_its_own_faces(few_run: Path, here: Path) -> None:  # noqa: F811
+def test_loaded_model_is_evaluated_on_its_own_faces(few_run: Path, here: Path) -> None:  # noqa: F811
     for model in (Run(few_run).model, load_model(few_run)):
         assert evaluate(model).metrics == pytest.approx(Run(few_run).metrics, abs=1e-6)
     assert not list(here.iterdir())
 
 
-def test_a_table_of_predictions_needs_no_model(few_run: Path, here: Path) -> None:  # noqa: F811
+def test_predictions_table_needs_no_model(few_run: Path, here: Path) -> None:  # noqa: F811
     found = evaluate(predictions=few_run / "predictions_test.csv", output="table")
     assert found.metrics == pytest.approx(Run(few_run).metrics)
     assert "9 faces" in repr(found)
 
 
 @pytest.mark.slow
-def test_another_dataset_by_name_needs_no_verb_around_it(few_run: Path, here: Path) -> None:  # noqa: F811
+def test_other_datasets_can_be_evaluated_by_name(few_run: Path, here: Path) -> None:  # noqa: F811
     options = ["dataset.size=32", "dataset.test_size=5", "dataset.train_size=16", "dataset.val_size=8"]
     found = evaluate(Run(few_run).model, dataset_name="facs", dataset_options=options)
     assert found["n"] == 5
     assert compose_train(["loss=ce"])["loss"]["name"] == "ce"
 
 
-def test_what_contradicts_is_refused(few_run: Path, here: Path, parts: tuple[FERModule, FaceDataModule]) -> None:  # noqa: F811
+def test_contradictions_are_rejected(few_run: Path, here: Path, parts: tuple[FERModule, FaceDataModule]) -> None:  # noqa: F811
     module, datamodule = parts
     with pytest.raises(UserError, match="does not say which dataset"):
         evaluate(module)

@@ -31,7 +31,7 @@ def mfer(*arguments: str) -> None:
 
 
 @pytest.mark.slow
-def test_photos_in_files_are_written_as_on_the_command_line(photos: Path, few_run: Path, here: Path) -> None:  # noqa: F811
+def test_photo_files_are_predicted_like_on_the_command_line(photos: Path, few_run: Path, here: Path) -> None:  # noqa: F811
     found = predict("photos", Run(few_run), "python", aligned=True)
     mfer("predict", f"checkpoint={few_run}", "source=photos", "output=shell", "aligned=true")
     table = Path("predictions.csv")
@@ -41,7 +41,7 @@ def test_photos_in_files_are_written_as_on_the_command_line(photos: Path, few_ru
     assert repr(found) == "Predictions(2 photos, 2 faces)"
 
 
-def test_pictures_in_memory_leave_no_files(photos: Path, few_run: Path, here: Path) -> None:  # noqa: F811
+def test_images_in_memory_leave_no_files(photos: Path, few_run: Path, here: Path) -> None:  # noqa: F811
     pictures = [np.asarray(Image.open(path)) for path in sorted(photos.iterdir())]
     model = load_model(few_run)
     found = predict(pictures, model, aligned=True)
@@ -54,7 +54,7 @@ def test_pictures_in_memory_leave_no_files(photos: Path, few_run: Path, here: Pa
 
 
 @pytest.mark.slow
-def test_a_run_is_exported_and_reported_on(few_run: Path, here: Path) -> None:  # noqa: F811
+def test_run_can_be_exported_and_reported(few_run: Path, here: Path) -> None:  # noqa: F811
     written = export(Run(few_run), output="model")
     assert {f.name for f in written.folder.iterdir()} >= {"model.safetensors", "config.json"}
     assert load_model(written.folder).class_names == Run(few_run).model.class_names

@@ -21,7 +21,7 @@ from mfer_lightning.errors import UserError
 ONE = (*FEW, "trainer.max_epochs=1")
 
 
-def test_train_gives_the_run_of_the_command_line(here: Path, few_run: Path, capsys: pytest.CaptureFixture) -> None:
+def test_train_returns_the_run_of_the_command_line(here: Path, few_run: Path, capsys: pytest.CaptureFixture) -> None:
     run = train(FEW)
     assert (run.folder.parent, run.name) == (here / "runs", few_run.name)
     assert run.metrics == Run(few_run).metrics
@@ -38,7 +38,7 @@ def test_train_gives_the_run_of_the_command_line(here: Path, few_run: Path, caps
 
 
 @pytest.mark.slow
-def test_the_caller_s_process_is_left_as_it_was(here: Path) -> None:
+def test_state_of_the_calling_process_is_restored(here: Path) -> None:
     (here / "mine").mkdir()
     (here / "mine" / "config.yaml").write_text("answer: 42\n")
     torch.use_deterministic_algorithms(False)  # a training of another test may have left it on
@@ -67,20 +67,20 @@ def test_the_caller_s_process_is_left_as_it_was(here: Path) -> None:
         ([*FEW, "debug=fast_dev_run"], "Nothing was kept"),
     ],
 )
-def test_a_mistake_is_raised_and_ends_nothing(overrides: list[str], words: str, here: Path) -> None:
+def test_error_is_raised_and_the_process_continues(overrides: list[str], words: str, here: Path) -> None:
     with pytest.raises(UserError, match=words):
         train(overrides)
     assert not list((here / "runs").glob("*"))
 
 
 @pytest.mark.parametrize("overrides", ["dataset=facs", None, 5])
-def test_what_is_no_list_of_overrides_is_refused(overrides: Any) -> None:
+def test_overrides_must_be_a_list_of_strings(overrides: Any) -> None:
     with pytest.raises(ValueError, match="Expected argument `overrides` to be a list of strings"):
         train(overrides)
 
 
 @pytest.mark.slow
-def test_a_sweep_returns_its_runs_and_names_its_failures(here: Path) -> None:
+def test_sweep_returns_its_runs_and_names_its_failures(here: Path) -> None:
     found = sweep([*ONE, "loss=ce", "optimizer.lr=0.001,-1", "seed=0,1", "name=study"])
     assert found.folder == here / "runs" / "study"
     assert [run.config["seed"] for run in found] == [0, 1]
@@ -95,7 +95,7 @@ def test_a_sweep_returns_its_runs_and_names_its_failures(here: Path) -> None:
     assert [run.folder for run in again] == [run.folder for run in found]
 
 
-def test_a_run_that_is_none_says_so(here: Path) -> None:
+def test_missing_or_unfinished_run_raises_one_clear_error(here: Path) -> None:
     with pytest.raises(UserError, match="There is no run"):
         Run(here / "nowhere")
     (here / "begun").mkdir()
@@ -104,7 +104,7 @@ def test_a_run_that_is_none_says_so(here: Path) -> None:
     assert repr(Run(here / "begun")).endswith("no result)")
 
 
-def test_the_public_names_are_listed() -> None:
+def test_public_names_are_listed() -> None:
     assert {"MFER", "Run", "evaluate", "export", "load_model", "predict", "report", "sweep", "train"} <= set(
         dir(mfer_lightning)
     )

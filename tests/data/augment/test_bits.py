@@ -84,7 +84,7 @@ def digest(augment: Any, side: int) -> str:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_the_pictures_are_those_of_before(name: str) -> None:
+def test_pixels_match_the_earlier_implementation(name: str) -> None:
     if "strong" in name and albumentations.__version__ != OF["albumentations"]:
         pytest.skip(f"the digests are of albumentations {OF['albumentations']}")
     if name != "paper" and cv2.__version__ != OF["cv2"]:

@@ -35,7 +35,7 @@ def options(target: str, **values: Any) -> dict[str, Any]:
     return {"_target_": target, **values}
 
 
-def test_one_transform_is_switched_off_changed_removed_or_added() -> None:
+def test_single_transforms_can_be_disabled_changed_removed_or_added() -> None:
     off = run({**STANDARD, "flip": {**STANDARD["flip"], "p": 0}})
     np.testing.assert_array_equal(off, run({"name": "standard", "flip": 0}))
     np.testing.assert_array_equal(run({**STANDARD, "flip": None}), off)
@@ -48,7 +48,7 @@ def test_one_transform_is_switched_off_changed_removed_or_added() -> None:
     assert build_augment(dict.fromkeys(STANDARD) | {"name": "standard"}) is None
 
 
-def test_names_and_lists_and_a_compose_give_pipelines() -> None:
+def test_pipelines_are_built_from_names_lists_and_compose() -> None:
     listed = [A.HorizontalFlip(p=0.5), RandomWarp(0.06, 0.1, 12), RandomLight(0.15, 0.2)]
     np.testing.assert_array_equal(run(listed), run("standard"))
     for spec in (
@@ -68,7 +68,7 @@ def test_names_and_lists_and_a_compose_give_pipelines() -> None:
         A.Compose([A.HorizontalFlip(), A.CoarseDropout(p=0.5)], p=0.7),
     ],
 )
-def test_a_face_depends_on_seed_epoch_and_row_alone(spec: Any) -> None:
+def test_augmentation_depends_only_on_seed_epoch_and_row(spec: Any) -> None:
     whole = run(spec, epoch=3)
     order = np.random.default_rng(0).permutation(24)
     np.testing.assert_array_equal(run(spec, epoch=3, pick=order), whole[order])
@@ -79,7 +79,7 @@ def test_a_face_depends_on_seed_epoch_and_row_alone(spec: Any) -> None:
     np.testing.assert_array_equal(augment(FACES.copy(), 0, np.full(24, 3), ROWS), whole)
 
 
-def test_the_same_transform_twice_draws_twice() -> None:
+def test_repeated_transform_draws_independently() -> None:
     once = run([A.HorizontalFlip(p=0.5)])
     twice = run([A.HorizontalFlip(p=0.5), A.HorizontalFlip(p=0.5)])
     flipped = (twice != FACES).any(axis=(1, 2, 3))
@@ -91,7 +91,7 @@ def test_the_same_transform_twice_draws_twice() -> None:
     assert abs(np.corrcoef(left, right)[0, 1]) < 0.5
 
 
-def test_a_probability_is_that_of_a_transform() -> None:
+def test_transform_probability_is_respected() -> None:
     faces = np.full((2000, 4, 4, 3), 100, dtype=np.uint8)
     augment = Augment([RandomLight(brightness=0.3, p=0.25)])
     changed = (augment(faces, 0, np.zeros(2000, dtype=np.int64), np.arange(2000)) != 100).any(axis=(1, 2, 3))
@@ -100,7 +100,9 @@ def test_a_probability_is_that_of_a_transform() -> None:
 
 @pytest.mark.parametrize("shape", [(48, 48, 3), (48, 40, 3), (32, 32, 1), (32, 32)])
 @pytest.mark.parametrize("transform", [RandomWarp(0.1, 0.1, 30), RandomLight(0.2, 0.2)], ids=["warp", "light"])
-def test_ours_are_transforms_like_any_other(transform: A.BasicTransform, shape: tuple[int, ...]) -> None:
+def test_own_transforms_work_like_albumentations_transforms(
+    transform: A.BasicTransform, shape: tuple[int, ...]
+) -> None:
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     before = image.copy()
     compose = A.Compose([A.OneOf([transform], p=1)], seed=3, strict=True)
@@ -114,7 +116,7 @@ def test_ours_are_transforms_like_any_other(transform: A.BasicTransform, shape: 
     np.testing.assert_array_equal(again(image=image)["image"], out)
 
 
-def test_the_given_transforms_stay_as_they_are() -> None:
+def test_given_transforms_are_not_modified() -> None:
     compose = A.Compose([A.GaussNoise(p=1)], seed=1)
     first = compose(image=FACES[0])["image"]
     compose.set_random_seed(1)
@@ -122,7 +124,7 @@ def test_the_given_transforms_stay_as_they_are() -> None:
     np.testing.assert_array_equal(compose(image=FACES[0])["image"], first)
 
 
-def test_what_it_is_in_plain_values() -> None:
+def test_description_contains_plain_values() -> None:
     described = build_augment("strong").to_dict()
     assert described["__version__"] == A.__version__
     names = [t["__class_fullname__"] for t in described["transform"]["transforms"]]
@@ -169,37 +171,37 @@ def test_what_it_is_in_plain_values() -> None:
         (3, "augment.x is not an option of the augmentation"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_sentence(step: Any, message: str) -> None:
+def test_invalid_pipelines_raise_one_clear_error(step: Any, message: str) -> None:
     with pytest.raises(UserError, match=message) as refused:
         build_augment({**STANDARD, "x": step}, size=48)
     assert "\n" not in str(refused.value)
 
 
-def test_transforms_are_changed_by_name_and_not_in_a_list() -> None:
+def test_transforms_in_a_list_cannot_be_changed_by_name() -> None:
     with pytest.raises(UserError, match=r"e.g. augment.flip.p=0.1. The names are flip, warp, light"):
         build_augment({**STANDARD, "transforms": {"0": {"p": 0.1}}})
 
 
 @pytest.mark.parametrize("spec", [[3], ["HorizontalFlip"], [A.HorizontalFlip(), lambda x: x]])
-def test_a_list_of_something_else_is_refused(spec: Any) -> None:
+def test_list_of_non_transforms_is_rejected(spec: Any) -> None:
     with pytest.raises(UserError, match="to contain transforms of albumentations, but got"):
         build_augment(spec)
 
 
-def test_an_unknown_argument_is_an_error_and_no_warning() -> None:
+def test_unknown_argument_raises_an_error_instead_of_a_warning() -> None:
     with pytest.warns(UserWarning, match="not valid"):
         careless = A.GaussianBlur(probability=1)
     with pytest.raises(UserError, match="probability"):
         build_augment([careless])
 
 
-def test_what_fails_in_training_alone_is_one_sentence_there() -> None:
+def test_transform_that_fails_during_training_raises_one_clear_error() -> None:
     augment = build_augment([A.RandomCrop(30, 30, p=1)])
     with pytest.raises(UserError, match=r"transforms\[0\], RandomCrop: .* returned uint8 of \(30, 30, 3\)"):
         augment(FACES.copy(), 0, np.zeros(24, dtype=np.int64), ROWS)
 
 
-def test_a_datamodule_takes_a_pipeline_and_tries_it_out_where_it_knows_the_size() -> None:
+def test_datamodule_tries_a_pipeline_out_when_the_size_is_known() -> None:
     small = {"root": "", "train_size": 32, "val_size": 8, "test_size": 8, "batch_size": 8}
     pictures = {}
     for workers in (0, 1):
@@ -228,7 +230,7 @@ class Other:
 """
 
 
-def test_a_plugin_s_transform_is_one_of_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugin_transform_can_be_used_in_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "grainy_lab.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(str(tmp_path))
     spec = {**STANDARD, "grain": options("grainy_lab.Grain", strength=5, p=1.0)}

@@ -28,7 +28,7 @@ def augment(request: pytest.FixtureRequest) -> Augment:
     return built
 
 
-def test_none_is_nothing() -> None:
+def test_none_disables_augmentation() -> None:
     assert build_augment("none") is None
     assert build_augment(None) is None
     assert (
@@ -39,7 +39,7 @@ def test_none_is_nothing() -> None:
     )
 
 
-def test_a_face_does_not_depend_on_its_company(augment: Augment) -> None:
+def test_augmentation_does_not_depend_on_the_batch(augment: Augment) -> None:
     whole = run(augment)
     order = np.random.default_rng(0).permutation(24)
     np.testing.assert_array_equal(run(augment, pick=order), whole[order])
@@ -47,14 +47,14 @@ def test_a_face_does_not_depend_on_its_company(augment: Augment) -> None:
         np.testing.assert_array_equal(run(augment, pick=slice(i, i + 1))[0], whole[i])
 
 
-def test_epochs_and_seeds_differ_and_repeat(augment: Augment) -> None:
+def test_epochs_and_seeds_differ_and_are_reproducible(augment: Augment) -> None:
     first = run(augment)
     np.testing.assert_array_equal(run(augment), first)
     assert (run(augment, epoch=1) != first).any()
     assert (run(augment, seed=1) != first).any()
 
 
-def test_neither_global_seeds_nor_pickling_matter(augment: Augment) -> None:
+def test_global_seeds_and_pickling_have_no_effect(augment: Augment) -> None:
     import random
 
     first = run(augment)
@@ -63,13 +63,13 @@ def test_neither_global_seeds_nor_pickling_matter(augment: Augment) -> None:
     np.testing.assert_array_equal(run(pickle.loads(pickle.dumps(augment))), first)
 
 
-def test_shape_and_type_stay(augment: Augment) -> None:
+def test_shape_and_dtype_are_kept(augment: Augment) -> None:
     out = run(augment)
     assert out.shape == FACES.shape
     assert out.dtype == np.uint8
 
 
-def test_paper_is_a_fair_flip_and_nothing_else() -> None:
+def test_paper_preset_is_only_a_fair_flip() -> None:
     augment = build_augment("paper")
     assert augment is not None
     rows = np.arange(600)
@@ -80,7 +80,7 @@ def test_paper_is_a_fair_flip_and_nothing_else() -> None:
     assert 250 < flipped.sum() < 350
 
 
-def test_standard_moves_the_face_as_far_as_it_says_and_no_farther() -> None:
+def test_standard_preset_stays_within_its_geometric_limits() -> None:
     """Follow a bright dot through the warp: its position must be within the allowed geometry."""
     augment = build_augment({"shift": 0.06, "scale": 0.1, "rotate": 12})
     face = np.zeros((49, 49, 3), dtype=np.uint8)
@@ -99,7 +99,7 @@ def test_standard_moves_the_face_as_far_as_it_says_and_no_farther() -> None:
     assert abs(x.mean()) < 0.3  # to both sides alike
 
 
-def test_rotation_keeps_the_centre_of_the_picture() -> None:
+def test_rotation_keeps_the_image_centre() -> None:
     face = cv2.GaussianBlur(np.pad(np.full((1, 1, 3), 255, np.uint8), ((24, 24), (24, 24), (0, 0))), (5, 5), 1)
     out = build_augment({"rotate": 90})(
         np.repeat(face[None], 50, axis=0), 0, np.zeros(50, dtype=np.int64), np.arange(50)
@@ -107,7 +107,7 @@ def test_rotation_keeps_the_centre_of_the_picture() -> None:
     assert (out[:, 24, 24, 0] >= 0.9 * face[24, 24, 0]).all()
 
 
-def test_light_changes_stay_within_their_share() -> None:
+def test_light_changes_stay_within_their_limits() -> None:
     grey = np.full((300, 8, 8, 3), 100, dtype=np.uint8)
     out = build_augment({"brightness": 0.1})(grey, 0, np.zeros(300, dtype=np.int64), np.arange(300))
     assert 100 - 26 <= out.min() < 80
@@ -116,12 +116,12 @@ def test_light_changes_stay_within_their_share() -> None:
     assert np.abs(steady.astype(int) - 127).max() <= 1  # mid-grey is where contrast turns
 
 
-def test_strong_erases_and_changes_colours() -> None:
+def test_strong_preset_erases_and_changes_colours() -> None:
     plain, strong = run(build_augment("standard")), run(build_augment("strong"))
     assert (plain != strong).any(axis=(1, 2, 3)).mean() > 0.7
 
 
-def test_a_list_of_transforms_may_follow_a_preset() -> None:
+def test_preset_can_be_followed_by_a_list_of_transforms() -> None:
     spec = {"name": "paper", "transforms": [{"name": "InvertImg", "p": 1.0}]}
     np.testing.assert_array_equal(run(build_augment(spec)), 255 - run(build_augment("paper")))
 
@@ -143,7 +143,7 @@ def test_a_list_of_transforms_may_follow_a_preset() -> None:
         ({"transforms": ["ToGray"]}, "augment.transforms must be a list"),
     ],
 )
-def test_mistakes_are_named(spec: str | dict, message: str) -> None:
+def test_invalid_arguments_raise_one_clear_error(spec: str | dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build_augment(spec)
 
@@ -154,7 +154,7 @@ def test_every_preset_builds(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_standard_costs_less_than_150_microseconds_a_face() -> None:
+def test_standard_preset_takes_less_than_150_microseconds_per_face() -> None:
     augment = build_augment("standard")
     best = 1.0
     for epoch in range(20):

@@ -41,7 +41,7 @@ def test_faces_are_cropped_by_their_boxes(tmp_path: Path, cache: str) -> None:
             assert (image == np.array([200, 20 * label, 90], dtype=np.uint8)[:, None, None]).all()
 
 
-def test_a_box_outside_of_the_photo_names_the_photo(tmp_path: Path) -> None:
+def test_box_outside_the_photo_names_the_photo(tmp_path: Path) -> None:
     root = write_affectnet_csv(tmp_path)
     path = root / "validation.csv"
     path.write_text(path.read_text().replace("02000003.jpg,10,8,20,16", "02000003.jpg,100,8,20,16"))
@@ -49,7 +49,7 @@ def test_a_box_outside_of_the_photo_names_the_photo(tmp_path: Path) -> None:
         AffectNetDataModule(root, size=12, cache_dir=tmp_path / "cache").setup("test")
 
 
-def test_whole_copies_are_counted_by_the_release(tmp_path: Path) -> None:
+def test_partial_copies_are_compared_with_the_release(tmp_path: Path) -> None:
     notes = {}
     for layout, writer in WRITERS.items():
         datamodule = AffectNetDataModule(writer(tmp_path / layout))
@@ -61,14 +61,14 @@ def test_whole_copies_are_counted_by_the_release(tmp_path: Path) -> None:
     assert all("a complete copy has 287,651" in note for note in notes.values())
 
 
-def test_without_the_validation_part_training_works(tmp_path: Path) -> None:
+def test_training_works_without_the_validation_part(tmp_path: Path) -> None:
     datamodule = AffectNetDataModule(write_affectnet_npy(tmp_path, 400, 0), size=16, batch_size=8)
     datamodule.setup("fit")
     next(iter(datamodule.train_dataloader()))
     assert any("the test images are missing" in note for note in datamodule.notes)
 
 
-def test_a_class_without_training_images_is_a_note(tmp_path: Path) -> None:
+def test_class_without_training_images_is_noted(tmp_path: Path) -> None:
     datamodule = AffectNetDataModule(
         write_class_folders(tmp_path, {"train": 350, "val": 14}, [str(i) for i in range(7)]), classes=8
     )

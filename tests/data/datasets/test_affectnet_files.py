@@ -35,7 +35,7 @@ class TestCsvRelease:
     def tree(self, tmp_path: Path) -> Path:
         return write_affectnet_csv(tmp_path / "affectnet", **SMALL)
 
-    def test_faces_with_box_photo_and_affect(self, tree: Path) -> None:
+    def test_faces_have_box_photo_and_affect(self, tree: Path) -> None:
         index = read_affectnet(tree)
         assert (index.dataset, index.layout, index.class_names) == ("affectnet8", CSV.name, EMOTIONS)
         assert index.partition.tolist() == ["train"] * 16 + ["val"] * 8
@@ -46,11 +46,11 @@ class TestCsvRelease:
         np.testing.assert_allclose(index.attributes["valence"][:3], [0.0, 0.01, 0.02])
         assert (index.attributes["arousal"] == -0.5).all()
 
-    def test_faces_without_an_emotion_or_a_box_are_dropped(self, tree: Path) -> None:
+    def test_faces_without_emotion_or_box_are_dropped(self, tree: Path) -> None:
         assert len((tree / "training.csv").read_text().splitlines()) == 1 + 16 + 4
         assert (read_affectnet(tree).partition == "train").sum() == 16
 
-    def test_seven_classes_leave_contempt_out(self, tree: Path) -> None:
+    def test_seven_classes_exclude_contempt(self, tree: Path) -> None:
         eight, seven = read_affectnet(tree, 8), read_affectnet(tree, 7)
         assert (seven.dataset, seven.class_names) == ("affectnet7", EMOTIONS[:7])
         assert seven.path.tolist() == eight.path[eight.label < 7].tolist()
@@ -60,11 +60,11 @@ class TestCsvRelease:
     @pytest.mark.parametrize(
         "options", [{"lists": "Manually_Annotated_file_lists"}, {"header": False}, {"extra": False}]
     )
-    def test_variants_read_the_same(self, tree: Path, tmp_path: Path, options: dict) -> None:
+    def test_variants_have_identical_fingerprints(self, tree: Path, tmp_path: Path, options: dict) -> None:
         other = write_affectnet_csv(tmp_path / "other", **SMALL, **options)
         assert read_affectnet(other).fingerprint() == read_affectnet(tree).fingerprint()
 
-    def test_photos_one_folder_deeper(self, tree: Path) -> None:
+    def test_photos_may_be_one_folder_deeper(self, tree: Path) -> None:
         (tree / "Manually_Annotated").mkdir()
         (tree / "Manually_Annotated_Images").rename(tree / "Manually_Annotated" / "Manually_Annotated_Images")
         assert read_affectnet(tree).path[0].startswith("Manually_Annotated/Manually_Annotated_Images/1/")
@@ -77,7 +77,7 @@ class TestCsvRelease:
         assert index.label[16:].tolist() == list(range(8))
         assert dict(index.attributes) == {}  # a column that not every face has is of no use
 
-    def test_faces_of_one_photo_are_one_group_and_stay_together(self, tmp_path: Path) -> None:
+    def test_faces_of_one_photo_stay_in_one_split(self, tmp_path: Path) -> None:
         tree = write_affectnet_csv(tmp_path, train=400, val=8)
         rows = (tree / "training.csv").read_text().splitlines()
         twins = [row.replace(",10,8,20,16,", ",30,8,20,16,") for row in rows[1:401]]  # a second face in each photo
@@ -91,7 +91,7 @@ class TestCsvRelease:
         assert not set(index.path[splits.val.rows].tolist()) & set(index.path[splits.train.rows].tolist())
 
     @pytest.mark.parametrize("absent", ["training.csv", "validation.csv"])
-    def test_either_part_may_be_absent(self, tree: Path, absent: str) -> None:
+    def test_either_part_may_be_missing(self, tree: Path, absent: str) -> None:
         (tree / absent).unlink()
         assert set(read_affectnet(tree).partition.tolist()) == {"val" if absent.startswith("train") else "train"}
 
@@ -120,19 +120,19 @@ class TestCsvRelease:
             ("1/01000002.jpg", "1/ffff.jpg", r"1 of the 16 images .* Manually_Annotated_Images/1/ffff\.jpg"),
         ],
     )
-    def test_bad_lists_name_file_and_line(self, tree: Path, old: str, new: str, message: str) -> None:
+    def test_invalid_lists_name_file_and_line(self, tree: Path, old: str, new: str, message: str) -> None:
         edit(tree / "training.csv", old, new)
         with pytest.raises(UserError, match=message):
             read_affectnet(tree)
 
-    def test_lists_without_photos(self, tree: Path) -> None:
+    def test_lists_without_photos_are_rejected(self, tree: Path) -> None:
         (tree / "Manually_Annotated_Images").rename(tree / "photos")
         with pytest.raises(
             UserError, match=r"training\.csv is there, but the photos are not.*Manually_Annotated_Images"
         ):
             read_affectnet(tree)
 
-    def test_a_list_of_nothing(self, tree: Path) -> None:
+    def test_empty_list_is_rejected(self, tree: Path) -> None:
         for name in ("training.csv", "validation.csv"):
             (tree / name).write_text(CSV_HEADER + "\n")
         with pytest.raises(UserError, match="contains no image with an emotion"):
@@ -153,7 +153,7 @@ class TestNpyRelease:
         return path
 
     @pytest.mark.parametrize("val_folder", ["val_set", "valid_set"])
-    def test_faces_by_number(self, tmp_path: Path, val_folder: str) -> None:
+    def test_faces_are_sorted_by_number(self, tmp_path: Path, val_folder: str) -> None:
         index = read_affectnet(write_affectnet_npy(tmp_path, **SMALL, val_folder=val_folder))
         assert index.layout == NPY.name
         assert index.path[:16].tolist() == [f"train_set/images/{i}.jpg" for i in range(16)]
@@ -162,26 +162,26 @@ class TestNpyRelease:
         assert index.label.tolist() == [i % 8 for i in range(16)] + list(range(8))
         assert index.group is index.box is None
 
-    def test_seven_classes_leave_contempt_out(self, tree: Path) -> None:
+    def test_seven_classes_exclude_contempt(self, tree: Path) -> None:
         index = read_affectnet(tree, 7)
         assert len(index) == 21
         assert not {"train_set/images/7.jpg", "train_set/images/15.jpg", "val_set/images/7.jpg"} & set(
             index.path.tolist()
         )
 
-    def test_codes_of_no_emotion_are_dropped(self, tree: Path) -> None:
+    def test_codes_without_emotion_are_dropped(self, tree: Path) -> None:
         self.annotate(tree, "9")
         assert "train_set/images/3.jpg" not in read_affectnet(tree).path.tolist()
 
-    def test_codes_that_are_numbers_read_the_same(self, tree: Path) -> None:
+    def test_numeric_codes_are_read_identically(self, tree: Path) -> None:
         before = read_affectnet(tree).fingerprint()
         self.annotate(tree, 3)
         assert read_affectnet(tree).fingerprint() == before
 
-    def test_the_validation_part_may_be_absent(self, tmp_path: Path) -> None:
+    def test_validation_part_may_be_missing(self, tmp_path: Path) -> None:
         assert set(read_affectnet(write_affectnet_npy(tmp_path, 16, 0)).partition.tolist()) == {"train"}
 
-    def test_pickles_are_never_opened(self, tree: Path, tmp_path: Path) -> None:
+    def test_pickles_are_never_loaded(self, tree: Path, tmp_path: Path) -> None:
         class Trap:
             def __reduce__(self):
                 return (os.mkdir, (str(tmp_path / "executed"),))
@@ -203,13 +203,13 @@ class TestNpyRelease:
             (0.5, r"3_exp\.npy: expected one whole number"),
         ],
     )
-    def test_bad_annotations_name_their_file(self, tree: Path, value: object, message: str) -> None:
+    def test_invalid_annotations_name_their_file(self, tree: Path, value: object, message: str) -> None:
         self.annotate(tree, value)
         with pytest.raises(UserError, match=message):
             read_affectnet(tree)
 
     @pytest.mark.parametrize("keep", [0, 20, 100])
-    def test_annotations_that_are_cut_off(self, tree: Path, keep: int) -> None:
+    def test_truncated_annotations_are_rejected(self, tree: Path, keep: int) -> None:
         path = self.annotate(tree, "3")
         path.write_bytes(path.read_bytes()[:keep])
         with pytest.raises(UserError, match=r"3_exp\.npy is not a NumPy file .* truncated"):
@@ -228,14 +228,14 @@ class TestNpyRelease:
         with pytest.raises(UserError, match=r"1 of the 8 images .* val_set/images/4\.jpg"):
             read_affectnet(tree)
 
-    def test_no_annotations_at_all(self, tree: Path) -> None:
+    def test_missing_annotations_are_rejected(self, tree: Path) -> None:
         (tree / "val_set" / "annotations").rename(tree / "val_set" / "elsewhere")
         with pytest.raises(
             UserError, match=r"val_set/annotations contains no annotation: looked for files such as 0_exp\.npy"
         ):
             read_affectnet(tree)
 
-    def test_two_validation_parts(self, tree: Path) -> None:
+    def test_two_validation_folders_are_rejected(self, tree: Path) -> None:
         (tree / "valid_set").mkdir()
         with pytest.raises(UserError, match="contains val_set and valid_set"):
             read_affectnet(tree)
@@ -246,31 +246,31 @@ class TestClassFolders:
         "classes",
         [[str(i) for i in range(8)], ["neutral", "Happy", "sad", "Surprise", "fear", "disgust", "Anger", "contempt"]],
     )
-    def test_by_number_or_name(self, tmp_path: Path, classes: list[str]) -> None:
+    def test_folders_by_number_or_name(self, tmp_path: Path, classes: list[str]) -> None:
         index = read_affectnet(write_class_folders(tmp_path, SMALL, classes))
         assert index.layout == CLASS_FOLDERS.name
         assert index.partition.tolist() == ["train"] * 16 + ["val"] * 8
         for path, label in zip(index.path.tolist(), index.label.tolist(), strict=True):
             assert path.split("/")[1] == classes[label]
 
-    def test_a_folder_called_test_can_only_be_the_validation_part(self, tmp_path: Path) -> None:
+    def test_folder_called_test_is_read_as_validation(self, tmp_path: Path) -> None:
         assert set(read_affectnet(write_class_folders(tmp_path, {"Train": 8, "Test": 8})).partition) == {"train", "val"}
 
-    def test_with_both_it_cannot_be_told(self, tmp_path: Path) -> None:
+    def test_test_and_val_together_are_ambiguous(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path, {"train": 8, "val": 8, "test": 8})
         with pytest.raises(UserError, match=r"contains test and val, .* never published\. .*dataset=folder"):
             read_affectnet(tmp_path)
 
-    def test_contempt_and_folders_of_no_emotion_are_dropped(self, tmp_path: Path) -> None:
+    def test_contempt_and_unknown_emotion_folders_are_dropped(self, tmp_path: Path) -> None:
         root = write_class_folders(tmp_path, {"train": 20}, [str(i) for i in range(10)])
         assert len(read_affectnet(root, 8)) == 16
         assert len(read_affectnet(root, 7)) == 14
 
-    def test_numbers_that_start_at_one_are_refused(self, tmp_path: Path) -> None:
+    def test_numbers_starting_at_one_are_rejected(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"without 0\..*dataset=rafdb"):
             read_affectnet(write_rafdb(tmp_path, "classes"))
 
-    def test_unknown_names(self, tmp_path: Path) -> None:
+    def test_unknown_class_names_are_rejected(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="'boredom' is not a class of AffectNet"):
             read_affectnet(write_class_folders(tmp_path, {"train": 4}, ["anger", "boredom"]))
 
@@ -293,11 +293,11 @@ class TestMistakes:
         with pytest.raises(UserError, match="looks like RAF-DB: use dataset=rafdb"):
             read_affectnet(write_rafdb(tmp_path))
 
-    def test_another_number_of_classes(self, tmp_path: Path) -> None:
+    def test_invalid_number_of_classes(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="Expected argument `classes` to be 7 or 8, but got 6"):
             read_affectnet(tmp_path, 6)
 
-    def test_an_unreadable_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unreadable_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         tree = write_affectnet_npy(tmp_path, **SMALL)
         real = os.scandir
 

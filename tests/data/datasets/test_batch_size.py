@@ -20,7 +20,7 @@ def module(**options: Any) -> FacsDataModule:
 @pytest.mark.parametrize(
     ("options", "batch"), [({}, 33), ({"batch_size": 256, "shrink_batch": True}, 33), ({"batch_size": 8}, 8)]
 )
-def test_the_default_takes_what_there_is_and_says_so(options: dict[str, Any], batch: int) -> None:
+def test_default_batch_size_shrinks_to_the_training_set_with_a_note(options: dict[str, Any], batch: int) -> None:
     data = module(**options)
     data.setup("fit")
     data.setup("fit")
@@ -29,7 +29,7 @@ def test_the_default_takes_what_there_is_and_says_so(options: dict[str, Any], ba
     assert sum("a batch is all 33 training faces" in note for note in data.notes) == (batch == 33)
 
 
-def test_it_is_divided_among_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shrunk_batch_is_divided_among_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     data = module()
     data.setup("fit")
     monkeypatch.setattr(data, "_world", lambda: (2, 0))
@@ -39,14 +39,14 @@ def test_it_is_divided_among_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
         data.train_dataloader()
 
 
-def test_a_number_that_was_chosen_is_refused_before_any_image_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explicit_batch_size_above_the_training_set_is_rejected_early(monkeypatch: pytest.MonkeyPatch) -> None:
     data = module(batch_size=34)
     monkeypatch.setattr(data, "_open", lambda *_: pytest.fail("images are decoded"))
     with pytest.raises(UserError, match=r"has 33 faces, fewer than loader\.batch_size=34"):
         data.setup("fit")
 
 
-def test_a_training_takes_the_batch_of_a_file_for_a_default() -> None:
+def test_batch_size_from_a_config_file_counts_as_default() -> None:
     config = compose_train(["dataset=facs", "dataset.train_size=33"])
     data = build_datamodule(config)
     assert data.shrink_batch

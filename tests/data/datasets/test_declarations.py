@@ -116,13 +116,13 @@ def choice(name: str) -> dict:
     return yaml.safe_load((ROOT / "conf" / "dataset" / f"{name}.yaml").read_text(encoding="utf-8"))["dataset"]
 
 
-def test_the_datasets_of_this_package_are_known() -> None:
+def test_built_in_datasets_are_registered() -> None:
     assert set(BUILT_IN) <= set(known_datasets())
     assert set(BUILT_IN) == {path.stem for path in (ROOT / "conf" / "dataset").glob("*.yaml")}
 
 
 @INFOS
-def test_a_declaration_is_complete(info: DatasetInfo) -> None:
+def test_declaration_is_complete(info: DatasetInfo) -> None:
     assert info.title
     assert info.paper
     assert info.access.endswith(".")
@@ -144,7 +144,7 @@ def test_class_names_are_canonical_emotions(info: DatasetInfo) -> None:
 
 
 @INFOS
-def test_protocols_count_what_they_report(info: DatasetInfo) -> None:
+def test_protocols_describe_what_they_report(info: DatasetInfo) -> None:
     layouts = [layout.name for layout in info.layouts]
     for protocol in info.protocols:
         assert find_protocol(protocol.name) is protocol is get_protocol(info.name, protocol.short_name)
@@ -159,7 +159,7 @@ def test_protocols_count_what_they_report(info: DatasetInfo) -> None:
 
 
 @INFOS
-def test_its_configuration_agrees(info: DatasetInfo) -> None:
+def test_configuration_matches_the_declaration(info: DatasetInfo) -> None:
     options = choice(info.name)
     assert options["name"] == info.name
     assert options["target"] in info.targets
@@ -169,7 +169,7 @@ def test_its_configuration_agrees(info: DatasetInfo) -> None:
 
 
 @INFOS
-def test_the_documentation_agrees(info: DatasetInfo) -> None:
+def test_documentation_matches_the_declaration(info: DatasetInfo) -> None:
     text = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
     for protocol in info.protocols:
         assert protocol.name in text
@@ -201,7 +201,7 @@ def test_every_layout_is_read_and_recognised(name: str, number: int, tmp_path: P
         assert looks_like(root) is info
 
 
-def test_the_drawn_faces_are_declared_like_the_others() -> None:
+def test_synthetic_faces_are_declared_like_other_datasets() -> None:
     datamodule = FacsDataModule(train_size=8, val_size=8, test_size=0, size=24, cache="none")
     datamodule.setup("predict")
     assert datamodule.index.layout.startswith(dataset_info("facs").layouts[0].name)
@@ -219,7 +219,7 @@ def test_the_drawn_faces_are_declared_like_the_others() -> None:
         ({"protocols": (Protocol("mine@x", ("a", "b"), expected=(Expected("train", "label", (1,)),)),)}, "2 counts"),
     ],
 )
-def test_a_declaration_that_contradicts_itself_is_refused(changes: dict, words: str) -> None:
+def test_contradictory_declaration_is_rejected(changes: dict, words: str) -> None:
     fields = {
         "name": "mine",
         "title": "Mine",
@@ -234,13 +234,13 @@ def test_a_declaration_that_contradicts_itself_is_refused(changes: dict, words: 
         DatasetInfo(**fields | changes)
 
 
-def test_unknown_names_are_answered_with_the_nearest() -> None:
+def test_unknown_names_suggest_the_closest_match() -> None:
     assert find_dataset("rafdbb") is find_dataset(None) is find_protocol("rafdb@x") is find_protocol(None) is None
     with pytest.raises(UserError, match="did you mean 'rafdb'"):
         dataset_info("rafdbb")
 
 
-def test_counts_of_votes_follow_from_the_label_rules() -> None:
+def test_vote_counts_follow_the_label_rules() -> None:
     """A less strict rule keeps at least as many faces of each partition."""
     counts = {(e.layout, e.rule, e.partition): e.count for e in get_protocol("ferplus").expected}
     assert len(counts) == 2 * 5 * 3

@@ -11,7 +11,7 @@ from mfer_lightning.errors import UserError
 SMALL = {"train_size": 48, "val_size": 16, "test_size": 24, "size": 32, "batch_size": 16, "augment": "none"}
 
 
-def test_faces_and_labels_are_the_generators() -> None:
+def test_faces_and_labels_come_from_the_generator() -> None:
     datamodule = FacsDataModule(**SMALL, data_seed=3, difficulty=0.3)
     datamodule.setup()
     faces = FacsGenerator(size=32, seed=3, difficulty=0.3)
@@ -24,7 +24,7 @@ def test_faces_and_labels_are_the_generators() -> None:
             assert int(batch["label"][i]) == faces.label(split, i)
 
 
-def test_splits_share_no_person() -> None:
+def test_splits_share_no_people() -> None:
     datamodule = FacsDataModule(**SMALL)
     datamodule.setup("predict")
     people = [set(datamodule.index.group[datamodule.splits[s].rows].tolist()) for s in ("train", "val", "test")]
@@ -34,7 +34,7 @@ def test_splits_share_no_person() -> None:
 
 
 @pytest.mark.parametrize(("target", "soft"), [("majority", False), ("crossentropy", True), ("votes", True)])
-def test_targets(target: str, soft: bool) -> None:
+def test_targets_are_soft_only_where_requested(target: str, soft: bool) -> None:
     datamodule = FacsDataModule(**{**SMALL, "train_size": 96}, ambiguity=0.8, target=target)
     datamodule.setup("predict")
     train = datamodule.splits.train
@@ -48,34 +48,34 @@ def test_targets(target: str, soft: bool) -> None:
     np.testing.assert_array_equal(datamodule.splits.test.label, FacsGenerator().labels("test", 24).label)
 
 
-def test_subgroups_come_along() -> None:
+def test_subgroups_are_attributes_of_the_index() -> None:
     datamodule = FacsDataModule(**SMALL)
     datamodule.setup("predict")
     assert set(datamodule.index.attributes) == {"skin", "age", "occluded", "ambiguous", "valence", "arousal"}
 
 
-def test_imbalance_is_in_training_only() -> None:
+def test_imbalance_applies_only_to_training() -> None:
     datamodule = FacsDataModule(**{**SMALL, "train_size": 400, "test_size": 80}, imbalance=10)
     datamodule.setup("predict")
     assert datamodule.class_counts[0] > 4 * datamodule.class_counts[-1]
     assert np.ptp(np.bincount(datamodule.splits.test.label, minlength=8)) <= 1
 
 
-def test_other_settings_are_other_data(tmp_path) -> None:
+def test_changed_settings_use_another_cache_file(tmp_path) -> None:
     for options in ({}, {"difficulty": 0.1}, {"data_seed": 1}):
         datamodule = FacsDataModule(**SMALL, **options, cache_dir=tmp_path)
         datamodule.setup("validate")
     assert len(list(tmp_path.glob("facs-val-*.npy"))) == 3
 
 
-def test_its_loaders_start_their_workers_our_way(tmp_path) -> None:
+def test_loaders_use_the_project_worker_init(tmp_path) -> None:
     datamodule = FacsDataModule(**SMALL, cache_dir=tmp_path)
     datamodule.setup("fit")
     assert datamodule.train_dataloader().worker_init_fn is start_worker
     assert datamodule.predict_dataloader("val").worker_init_fn is start_worker
 
 
-def test_no_test_faces_is_possible() -> None:
+def test_test_split_may_be_empty() -> None:
     datamodule = FacsDataModule(**{**SMALL, "test_size": 0})
     datamodule.setup("predict")
     assert datamodule.test_dataset is None
@@ -90,6 +90,6 @@ def test_no_test_faces_is_possible() -> None:
         ({"target": "soft"}, "target=soft"),
     ],
 )
-def test_mistakes(options: dict, message: str) -> None:
+def test_invalid_options_raise_one_clear_error(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         FacsDataModule(**{**SMALL, **options}).setup("predict")

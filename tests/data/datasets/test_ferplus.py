@@ -15,7 +15,7 @@ def rows_of(loader) -> list[int]:
     return [row for batch in loader for row in batch["index"].tolist()]
 
 
-def test_after_setup_everything_is_there(ferplus_root: Path) -> None:
+def test_setup_defines_classes_splits_and_loaders(ferplus_root: Path) -> None:
     datamodule = FERPlusDataModule(ferplus_root, batch_size=16)
     datamodule.setup()
     assert datamodule.class_names[0] == "neutral"
@@ -29,7 +29,7 @@ def test_after_setup_everything_is_there(ferplus_root: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_evaluation_gives_each_face_once_as_it_lies_on_disk(ferplus_root: Path, split: str) -> None:
+def test_evaluation_yields_each_face_once_as_stored_on_disk(ferplus_root: Path, split: str) -> None:
     datamodule = FERPlusDataModule(ferplus_root, augment="strong", eval_batch_size=5)
     datamodule.setup()
     loader = datamodule.predict_dataloader(split)
@@ -49,7 +49,7 @@ def test_training_images_can_be_predicted_without_augmentation(ferplus_root: Pat
     assert len(rows_of(datamodule.predict_dataloader("train"))) == 64
 
 
-def test_only_the_partitions_that_are_asked_for_are_decoded(ferplus_root: Path, tmp_path: Path) -> None:
+def test_only_requested_partitions_are_decoded(ferplus_root: Path, tmp_path: Path) -> None:
     def built() -> set[str]:
         return {path.name.split("-")[1] for path in tmp_path.glob("*.npy")}
 
@@ -60,13 +60,13 @@ def test_only_the_partitions_that_are_asked_for_are_decoded(ferplus_root: Path, 
     assert built() == {"train", "val", "test"}
 
 
-def test_images_are_stored_at_the_size_asked_for(ferplus_root: Path) -> None:
+def test_images_are_cached_at_the_requested_size(ferplus_root: Path) -> None:
     datamodule = FERPlusDataModule(ferplus_root, size=32)
     datamodule.setup("validate")
     assert next(iter(datamodule.val_dataloader()))["image"].shape[2:] == (32, 32)
 
 
-def test_the_csv_pair_trains_as_the_folders_do(tmp_path: Path) -> None:
+def test_csv_pair_trains_like_the_folders(tmp_path: Path) -> None:
     pixels = write_ferplus_pair(tmp_path)
     datamodule = FERPlusDataModule(tmp_path, batch_size=8, augment="none")
     datamodule.setup()
@@ -76,7 +76,7 @@ def test_the_csv_pair_trains_as_the_folders_do(tmp_path: Path) -> None:
         np.testing.assert_array_equal(image.numpy()[0], pixels[number])
 
 
-def test_every_run_seed_shares_the_holdout(ferplus_root: Path) -> None:
+def test_holdout_does_not_depend_on_the_run_seed(ferplus_root: Path) -> None:
     def split(seed: int) -> list[int]:
         datamodule = FERPlusDataModule(ferplus_root, protocol="dev", seed=seed)
         datamodule.setup("validate")
@@ -85,7 +85,7 @@ def test_every_run_seed_shares_the_holdout(ferplus_root: Path) -> None:
     assert split(0) == split(1) == split(99)
 
 
-def test_the_data_hash_tells_data_apart(ferplus_root: Path, tmp_path: Path) -> None:
+def test_data_hash_distinguishes_datasets(ferplus_root: Path, tmp_path: Path) -> None:
     def mark(root: Path = ferplus_root, **options) -> str:
         datamodule = FERPlusDataModule(root, **options)
         datamodule.setup("predict")
@@ -103,7 +103,7 @@ def test_the_data_hash_tells_data_apart(ferplus_root: Path, tmp_path: Path) -> N
     assert mark(seed=4, batch_size=8, augment="strong") == marks[0]
 
 
-def test_label_noise_touches_training_labels_only(ferplus_root: Path) -> None:
+def test_label_noise_changes_only_training_labels(ferplus_root: Path) -> None:
     clean, noisy = FERPlusDataModule(ferplus_root), FERPlusDataModule(ferplus_root, label_noise=0.25)
     clean.setup()
     noisy.setup()
@@ -114,7 +114,7 @@ def test_label_noise_touches_training_labels_only(ferplus_root: Path) -> None:
     assert any(noisy.noise_manifest.hash[:12] in note for note in noisy.notes)
 
 
-def test_the_test_set_may_be_tracked(ferplus_root: Path) -> None:
+def test_test_set_can_be_tracked_during_training(ferplus_root: Path) -> None:
     datamodule = FERPlusDataModule(ferplus_root, track_test=True)
     datamodule.setup("fit")
     val, test = datamodule.val_dataloader()
@@ -149,27 +149,27 @@ class TestMistakes:
             ({"label_noise": 1.0}, ValueError, "`label_noise`"),
         ],
     )
-    def test_options(self, ferplus_root: Path, options: dict, error: type[Exception], message: str) -> None:
+    def test_invalid_options(self, ferplus_root: Path, options: dict, error: type[Exception], message: str) -> None:
         with pytest.raises(error, match=message):
             FERPlusDataModule(ferplus_root, **options)
 
-    def test_target(self, ferplus_root: Path) -> None:
+    def test_invalid_target(self, ferplus_root: Path) -> None:
         with pytest.raises(UserError, match=r"dataset\.target=mult is not a target rule: did you mean 'multi'"):
             FERPlusDataModule(ferplus_root, target="mult").setup("fit")
 
-    def test_a_batch_larger_than_the_training_set(self, ferplus_root: Path) -> None:
+    def test_batch_larger_than_the_training_set(self, ferplus_root: Path) -> None:
         datamodule = FERPlusDataModule(ferplus_root, batch_size=65)
         with pytest.raises(UserError, match=r"has 64 faces, fewer than loader\.batch_size=65"):
             datamodule.setup("fit")  # before images are decoded
 
-    def test_a_batch_that_cannot_be_divided(self, ferplus_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_batch_not_divisible_by_devices(self, ferplus_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         datamodule = FERPlusDataModule(ferplus_root, batch_size=16)
         datamodule.setup("fit")
         monkeypatch.setattr(datamodule, "_world", lambda: (3, 0))
         with pytest.raises(UserError, match=r"divided among 3 devices. Use a multiple of 3, e\.g\. 18"):
             datamodule.train_dataloader()
 
-    def test_no_test_set_to_evaluate(self, tmp_path: Path) -> None:
+    def test_missing_test_set_cannot_be_evaluated(self, tmp_path: Path) -> None:
         datamodule = FERPlusDataModule(write_ferplus(tmp_path / "f", {"train": 8, "val": 8}))
         datamodule.setup()
         assert datamodule.test_dataset is None
@@ -177,7 +177,7 @@ class TestMistakes:
             datamodule.test_dataloader()
 
     @pytest.mark.parametrize("cache", ["memmap", "none"])
-    def test_a_zero_byte_image_is_named(self, tmp_path: Path, cache: str) -> None:
+    def test_zero_byte_image_is_named(self, tmp_path: Path, cache: str) -> None:
         root = write_ferplus(tmp_path / "f", {"train": 8, "val": 8})
         (root / "FER2013Train" / "fer0000003.png").write_bytes(b"")
         datamodule = FERPlusDataModule(root, batch_size=8, cache=cache, cache_dir=tmp_path / "cache")

@@ -25,7 +25,7 @@ def edit(tree: Path, old: str, new: str) -> Path:
     return path
 
 
-def test_folders(ferplus_root: Path) -> None:
+def test_png_folders_are_read(ferplus_root: Path) -> None:
     index = read_ferplus(ferplus_root)
     assert index.layout == PNG_FOLDERS.name
     assert [int((index.partition == p).sum()) for p in ("train", "val", "test")] == [64, 16, 16]
@@ -39,24 +39,24 @@ def test_folders(ferplus_root: Path) -> None:
     assert index.vote_names[8:] == ("unknown", "NF")
 
 
-def test_absent_partitions_are_no_error(tree: Path) -> None:
+def test_missing_partitions_are_allowed(tree: Path) -> None:
     assert set(read_ferplus(tree).partition.tolist()) == {"train", "val"}
 
 
-def test_rows_without_an_image_name_are_dropped(tree: Path) -> None:
+def test_rows_without_image_name_are_dropped(tree: Path) -> None:
     edit(tree, "fer0000002.png", "")
     assert "FER2013Train/fer0000002.png" not in read_ferplus(tree).path.tolist()
     assert len(read_ferplus(tree)) == 10
 
 
-def test_a_file_from_windows_reads_the_same(tree: Path) -> None:
+def test_windows_line_endings_and_encoding_are_read(tree: Path) -> None:
     before = read_ferplus(tree).fingerprint()
     path = tree / "FER2013Train" / "label.csv"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert read_ferplus(tree).fingerprint() == before
 
 
-def test_the_pair_is_joined_row_by_row(tmp_path: Path) -> None:
+def test_csv_pair_is_joined_row_by_row(tmp_path: Path) -> None:
     pixels = write_ferplus_pair(tmp_path, unnamed=(3, 30))
     index = read_ferplus(tmp_path)
     assert index.layout == CSV_PAIR.name
@@ -71,12 +71,12 @@ def test_the_pair_is_joined_row_by_row(tmp_path: Path) -> None:
             np.testing.assert_array_equal(image[:, :, channel], pixels[number])
 
 
-def test_folders_are_preferred_to_the_pair(tree: Path) -> None:
+def test_folders_take_precedence_over_the_csv_pair(tree: Path) -> None:
     write_ferplus_pair(tree)
     assert read_ferplus(tree).layout == PNG_FOLDERS.name
 
 
-def test_a_pair_that_was_sorted_is_refused(tmp_path: Path) -> None:
+def test_sorted_csv_pair_is_rejected(tmp_path: Path) -> None:
     write_ferplus_pair(tmp_path)
     path = tmp_path / "fer2013new.csv"
     head, *rows = path.read_text().splitlines()
@@ -85,7 +85,7 @@ def test_a_pair_that_was_sorted_is_refused(tmp_path: Path) -> None:
         read_ferplus(tmp_path)
 
 
-def test_a_pair_that_was_cut_off_is_refused(tmp_path: Path) -> None:
+def test_truncated_csv_pair_is_rejected(tmp_path: Path) -> None:
     write_ferplus_pair(tmp_path)
     path = tmp_path / "fer2013new.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:-2]) + "\n")
@@ -93,7 +93,7 @@ def test_a_pair_that_was_cut_off_is_refused(tmp_path: Path) -> None:
         read_ferplus(tmp_path)
 
 
-def test_broken_pixels_name_their_line(tmp_path: Path) -> None:
+def test_invalid_pixels_name_their_line(tmp_path: Path) -> None:
     write_ferplus_pair(tmp_path)
     path = tmp_path / "fer2013.csv"
     lines = path.read_text().splitlines()
@@ -126,7 +126,7 @@ class TestMistakes:
         with pytest.raises(UserError, match=r"contains none of them\. It contains: EmoLabel"):
             read_ferplus(tmp_path)
 
-    def test_a_file_instead_of_the_folder(self, tmp_path: Path) -> None:
+    def test_file_instead_of_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "ferplus").write_text("zip")
         with pytest.raises(UserError, match="is not a folder"):
             read_ferplus(tmp_path / "ferplus")
@@ -145,7 +145,7 @@ class TestMistakes:
             ("fer0000001.png", "fer9999999.png", r"1 of the 8 images .* FER2013Train/fer9999999\.png"),
         ],
     )
-    def test_bad_lists_name_file_and_line(self, tree: Path, old: str, new: str, message: str) -> None:
+    def test_invalid_lists_name_file_and_line(self, tree: Path, old: str, new: str, message: str) -> None:
         edit(tree, old, new)
         with pytest.raises(UserError, match=message):
             read_ferplus(tree)
@@ -155,12 +155,12 @@ class TestMistakes:
         with pytest.raises(UserError, match=r"label\.csv is empty"):
             read_ferplus(tree)
 
-    def test_list_that_is_no_text(self, tree: Path) -> None:
+    def test_binary_list(self, tree: Path) -> None:
         (tree / "FER2013Train" / "label.csv").write_bytes(b"\xff\xd8\xff\xe0")
         with pytest.raises(UserError, match="not a text file"):
             read_ferplus(tree)
 
-    def test_all_images_missing_is_counted(self, tree: Path) -> None:
+    def test_missing_images_are_counted(self, tree: Path) -> None:
         for file in (tree / "FER2013Train").glob("*.png"):
             file.unlink()
         with pytest.raises(UserError, match=r"8 of the 8 images .* and 3 more"):

@@ -30,7 +30,7 @@ def sizes(datamodule: FolderDataModule) -> list[int]:
         ({".": 40}, "holdout", [36, 4, 0]),
     ],
 )
-def test_the_protocol_follows_from_what_is_there(
+def test_protocol_depends_on_the_available_partitions(
     tmp_path: Path, counts: dict, protocol: str, expected: list[int]
 ) -> None:
     datamodule = opened(write_class_folders(tmp_path, counts, CLASSES))
@@ -40,7 +40,7 @@ def test_the_protocol_follows_from_what_is_there(
     assert next(iter(datamodule.train_dataloader()))["image"].shape == (8, 3, 16, 16)
 
 
-def test_a_named_protocol_is_kept(tmp_path: Path) -> None:
+def test_explicit_protocol_is_kept(tmp_path: Path) -> None:
     root = write_class_folders(tmp_path, {"train": 40, "val": 10}, CLASSES)
     assert sizes(opened(root, protocol="holdout")) == [36, 4, 0]
     with pytest.raises(UserError, match="val split of folder@native is empty"):
@@ -50,7 +50,7 @@ def test_a_named_protocol_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_a_table_trains(tmp_path: Path, named: bool) -> None:
+def test_table_can_be_trained_on(tmp_path: Path, named: bool) -> None:
     rows = [f"images/{i}.png,{('sad', 'happy')[i % 2]},{'val' if i < 4 else 'train'}" for i in range(20)]
     write_table(tmp_path, rows, "path,label,split")
     datamodule = opened(tmp_path / "labels.csv" if named else tmp_path)
@@ -59,7 +59,7 @@ def test_a_table_trains(tmp_path: Path, named: bool) -> None:
     assert next(iter(datamodule.train_dataloader()))["image"].shape == (8, 3, 16, 16)
 
 
-def test_an_empty_class_is_a_note(tmp_path: Path) -> None:
+def test_empty_class_is_noted(tmp_path: Path) -> None:
     root = write_class_folders(tmp_path, {"train": 40}, CLASSES)
     (root / "train" / "awe").mkdir()
     datamodule = opened(root)

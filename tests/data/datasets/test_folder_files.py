@@ -21,7 +21,7 @@ def label_names(index) -> list[str]:
     return [index.class_names[k] for k in index.label.tolist()]
 
 
-def test_known_emotions_first_then_the_alphabet() -> None:
+def test_known_emotions_come_first_then_alphabetical_order() -> None:
     assert order_of(["zest", "contempt", "awe", "neutral", "awe"]) == ("neutral", "contempt", "awe", "zest")
 
 
@@ -35,17 +35,17 @@ class TestClassFolders:
         assert all((tmp_path / path).is_file() for path in index.path.tolist())
 
     @pytest.mark.parametrize("names", [("Train", "Valid", "Test"), ("training", "validation", "testing")])
-    def test_other_names_of_the_partitions(self, tmp_path: Path, names: tuple[str, ...]) -> None:
+    def test_alternative_partition_names(self, tmp_path: Path, names: tuple[str, ...]) -> None:
         index = read_folder(write_class_folders(tmp_path, dict.fromkeys(names, 4), FOUR))
         assert index.partition.tolist() == ["train"] * 4 + ["val"] * 4 + ["test"] * 4
 
-    def test_without_partitions_all_is_train(self, tmp_path: Path) -> None:
+    def test_all_images_are_train_without_partitions(self, tmp_path: Path) -> None:
         index = read_folder(write_class_folders(tmp_path, {".": 8}, FOUR))
         assert set(index.partition.tolist()) == {"train"}
         assert index.path[0] == "Awe/003.png"
         assert len(index) == 8
 
-    def test_what_is_hidden_or_no_image_is_left_out(self, tmp_path: Path) -> None:
+    def test_hidden_and_non_image_files_are_ignored(self, tmp_path: Path) -> None:
         root = write_class_folders(tmp_path, {"train": 8}, FOUR)
         before = read_folder(root).fingerprint()
         (root / "train" / ".cache").mkdir()
@@ -55,12 +55,12 @@ class TestClassFolders:
         (root / "notes.csv").write_text("a,b\n1,2\n")
         assert read_folder(root).fingerprint() == before
 
-    def test_spellings_may_differ_between_partitions(self, tmp_path: Path) -> None:
+    def test_class_spelling_may_differ_between_partitions(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path, {"train": 4}, ["happy", "sad"])
         write_class_folders(tmp_path, {"val": 4}, ["Happiness", "sadness"])
         assert read_folder(tmp_path).class_names == ("happiness", "sadness")
 
-    def test_an_empty_folder_is_a_class_all_the_same(self, tmp_path: Path) -> None:
+    def test_empty_folder_is_still_a_class(self, tmp_path: Path) -> None:
         root = write_class_folders(tmp_path, {"train": 4}, FOUR)
         (root / "train" / "Awe" / "003.png").unlink()
         assert read_folder(root).class_names == ORDER
@@ -75,7 +75,7 @@ class TestTable:
         assert index.label.tolist() == [0, 1, 0, 1]
         assert set(index.partition.tolist()) == {"train"}
 
-    def test_splits_come_in_order(self, tmp_path: Path) -> None:
+    def test_splits_are_sorted(self, tmp_path: Path) -> None:
         rows = ["1.png,sad,test", "2.png,happy,train", "3.png,sad,Valid", "4.png,sad,training"]
         index = read_folder(write_table(tmp_path, rows, "path,label,split"))
         assert index.path.tolist() == ["2.png", "4.png", "3.png", "1.png"]
@@ -87,26 +87,26 @@ class TestTable:
         (tmp_path / "labels.csv").write_text("age,Label,Path\n9,happy,a/1.png\n10,angry,a/2.png\n")
         assert label_names(read_folder(tmp_path)) == ["happiness", "anger"]
 
-    def test_rows_that_are_there_twice_are_read_once(self, tmp_path: Path) -> None:
+    def test_duplicate_rows_are_read_once(self, tmp_path: Path) -> None:
         root = write_table(tmp_path, ["a/1.png,happy,7", "a/2.png,sad,8", "./a/1.png,happy,7"], "path,label,age")
         index = read_folder(root)
         assert (index.path.tolist(), label_names(index)) == (["a/1.png", "a/2.png"], ["happiness", "sadness"])
         assert index.attributes["age"].tolist() == ["7", "8"]
         assert index.notes == ("1 rows of labels.csv repeat an earlier one and were left out",)
 
-    def test_one_image_in_two_splits_is_refused(self, tmp_path: Path) -> None:
+    def test_image_in_two_splits_is_rejected(self, tmp_path: Path) -> None:
         root = write_table(tmp_path, ["1.png,sad,test", "2.png,happy,train", "1.png,sad,train"], "path,label,split")
         with pytest.raises(UserError, match=r"names a file twice: 1\.png on lines 2 and 4"):
             read_folder(root)
 
     @pytest.mark.parametrize("name", ["labels.xlsx", "annotations.JSON"])
-    def test_tables_that_are_no_text_are_named(self, tmp_path: Path, name: str) -> None:
+    def test_binary_tables_are_named(self, tmp_path: Path, name: str) -> None:
         write_table(tmp_path, ["1.png,happy", "2.png,sad"])
         (tmp_path / "labels.csv").rename(tmp_path / name)
         with pytest.raises(UserError, match=f"Not read: {name}. If it contains the labels, save it as csv"):
             read_folder(tmp_path)
 
-    def test_the_file_itself_may_be_named(self, tmp_path: Path) -> None:
+    def test_table_file_can_be_given_directly(self, tmp_path: Path) -> None:
         write_table(tmp_path, ROWS)
         write_table(tmp_path, ROWS[:2], name="few.csv")
         assert len(read_folder(tmp_path / "few.csv")) == 2
@@ -124,7 +124,7 @@ class TestTable:
             ("a/2.png", "a/9.png", r"1 of the 4 images .* a/9\.png"),
         ],
     )
-    def test_bad_rows_name_file_and_line(self, tmp_path: Path, old: str, new: str, message: str) -> None:
+    def test_invalid_rows_name_file_and_line(self, tmp_path: Path, old: str, new: str, message: str) -> None:
         write_table(tmp_path, ROWS)
         path = tmp_path / "labels.csv"
         assert old in path.read_text()
@@ -132,12 +132,12 @@ class TestTable:
         with pytest.raises(UserError, match=message):
             read_folder(tmp_path)
 
-    def test_an_unknown_split(self, tmp_path: Path) -> None:
+    def test_unknown_split_is_rejected(self, tmp_path: Path) -> None:
         write_table(tmp_path, ["1.png,sad,train", "2.png,happy,dev"], "path,label,split")
         with pytest.raises(UserError, match="line 3: expected a split of train, val, test, but got 'dev'"):
             read_folder(tmp_path)
 
-    def test_a_table_without_the_columns(self, tmp_path: Path) -> None:
+    def test_table_without_required_columns_is_rejected(self, tmp_path: Path) -> None:
         write_table(tmp_path, ROWS, "where,what")
         with pytest.raises(
             UserError,
@@ -146,7 +146,7 @@ class TestTable:
         ):
             read_folder(tmp_path / "labels.csv")
 
-    def test_a_table_of_nothing(self, tmp_path: Path) -> None:
+    def test_empty_table_is_rejected(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"labels\.csv .* contains no image"):
             read_folder(write_table(tmp_path, []))
         (tmp_path / "labels.csv").write_text("")
@@ -156,7 +156,7 @@ class TestTable:
 
 class TestMistakes:
     @pytest.mark.parametrize("name", ["nowhere", "nowhere/labels.csv"])
-    def test_missing(self, tmp_path: Path, name: str) -> None:
+    def test_missing_folder(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(UserError) as error:
             read_folder(tmp_path / name)
         for part in (
@@ -168,7 +168,7 @@ class TestMistakes:
         ):
             assert part in str(error.value)
 
-    def test_an_empty_folder(self, tmp_path: Path) -> None:
+    def test_empty_folder(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="It contains: nothing"):
             read_folder(tmp_path)
 
@@ -187,18 +187,18 @@ class TestMistakes:
         with pytest.raises(UserError, match="train contains 1 images and no class folders"):
             read_folder(tmp_path)
 
-    def test_one_level_too_high(self, tmp_path: Path) -> None:
+    def test_folder_one_level_too_high(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path / "mine", {"train": 4}, FOUR)
         with pytest.raises(
             UserError, match=r"mine was taken for the folder of one class, but has no images and the folders train"
         ):
             read_folder(tmp_path)
 
-    def test_one_class(self, tmp_path: Path) -> None:
+    def test_single_class(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="has only one class, happiness"):
             read_folder(write_class_folders(tmp_path, {"train": 4}, ["happy"]))
 
-    def test_no_image_at_all(self, tmp_path: Path) -> None:
+    def test_no_images(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"contains no images\. Its classes: happiness, anger"):
             read_folder(write_class_folders(tmp_path, {"train": 0}, ["happy", "angry"]))
 
@@ -210,7 +210,7 @@ class TestMistakes:
         with pytest.raises(UserError, match="contains val and valid, and either could be the val images"):
             read_folder(write_class_folders(tmp_path, {"train": 4, "val": 4, "valid": 4}, FOUR))
 
-    def test_an_unreadable_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unreadable_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_class_folders(tmp_path, {"train": 4}, FOUR)
         real = os.scandir
 

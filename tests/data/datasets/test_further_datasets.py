@@ -43,14 +43,14 @@ def groups(datamodule: FaceDataModule) -> list[set[int]]:
     return [set(datamodule.index.group[datamodule.splits[s].rows].tolist()) for s in ("train", "val", "test")]
 
 
-def test_they_are_public_names() -> None:
+def test_datamodules_are_public_names() -> None:
     assert public.ExpWDataModule is ExpWDataModule
     with pytest.raises(AttributeError):
         public.NoDataModule  # noqa: B018
 
 
 class TestExpW:
-    def test_boxes_labels_and_the_split_by_photo(self, tmp_path: Path) -> None:
+    def test_boxes_labels_and_split_by_photo(self, tmp_path: Path) -> None:
         datamodule = opened(ExpWDataModule, write_expw(tmp_path))
         index = datamodule.index
         assert index.path[:2].tolist() == ["image/origin/angry_actor_0.jpg"] * 2
@@ -67,7 +67,7 @@ class TestExpW:
         assert image.shape == (4, 3, 16, 16)
         assert datamodule.protocol.describe("test") == "seeded stratified 20% of train"
 
-    def test_repeated_rows_count_once_and_two_labels_are_refused(self, tmp_path: Path) -> None:
+    def test_duplicate_rows_count_once_and_conflicting_labels_are_rejected(self, tmp_path: Path) -> None:
         root = write_expw(tmp_path)
         path = root / "label" / "label.lst"
         first = path.read_text().splitlines()[0]
@@ -89,13 +89,13 @@ class TestExpW:
             ("angry_actor_0.jpg 0", "nobody.jpg 0", "1 of the 140 images"),
         ],
     )
-    def test_mistakes_name_the_line(self, tmp_path: Path, old: str, new: str, words: str) -> None:
+    def test_invalid_lists_name_the_line(self, tmp_path: Path, old: str, new: str, words: str) -> None:
         path = write_expw(tmp_path) / "label" / "label.lst"
         path.write_text(path.read_text().replace(old, new, 1))
         with pytest.raises(UserError, match=words):
             opened(ExpWDataModule, tmp_path)
 
-    def test_without_list_or_photos(self, tmp_path: Path) -> None:
+    def test_missing_list_or_photos_are_reported(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"ExpW was not found.*does not exist"):
             opened(ExpWDataModule, tmp_path / "nowhere")
         (write_expw(tmp_path) / "image").rename(tmp_path / "pictures")
@@ -114,7 +114,7 @@ class TestCAERS:
         assert (datamodule.index.box is None) == (layout == "aligned")
         assert (datamodule.alignment is None) == (layout == "boxes")
 
-    def test_the_folder_of_aligned_faces_itself_and_a_table_by_name(self, tmp_path: Path) -> None:
+    def test_aligned_folder_and_named_table_can_be_given(self, tmp_path: Path) -> None:
         root = write_caers(tmp_path, "aligned")
         assert len(opened(CAERSDataModule, root / "aligned").index) == 84
         root = write_caers(tmp_path / "b")
@@ -124,11 +124,11 @@ class TestCAERS:
         with pytest.raises(UserError, match=r"dataset.boxes=other.csv: there is no file"):
             opened(CAERSDataModule, root, boxes="other.csv")
 
-    def test_frames_alone_are_answered_with_both_ways_out(self, tmp_path: Path) -> None:
+    def test_frames_without_boxes_suggest_both_solutions(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=rf"mfer align source={tmp_path} output=.*aligned; or .* dataset\.boxes="):
             opened(CAERSDataModule, write_caers(tmp_path, "frames"))
 
-    def test_a_table_that_contradicts_the_folders(self, tmp_path: Path) -> None:
+    def test_table_contradicting_the_folders_is_rejected(self, tmp_path: Path) -> None:
         path = write_caers(tmp_path) / "test.txt"
         path.write_text(path.read_text().replace("0003.png,3", "0003.png,4"))
         with pytest.raises(
@@ -148,7 +148,7 @@ class TestSFEW:
         assert not train & val
         assert len(train | val | test) == 42  # two frames a clip
 
-    def test_frames_alone(self, tmp_path: Path) -> None:
+    def test_frames_without_faces_suggest_both_solutions(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"mfer align source=.*; or unpack the published faces"):
             opened(SFEWDataModule, write_sfew(tmp_path, "frames"))
 
@@ -162,14 +162,14 @@ class TestRAFDBCompound:
         assert datamodule.class_names[10] == "disgustedly_surprised"
         assert [len(datamodule.splits[s]) for s in ("train", "val", "test")] == [99, 11, 22]
 
-    def test_the_basic_part_is_refused_and_the_other_way_round(self, tmp_path: Path) -> None:
+    def test_basic_and_compound_parts_are_not_interchangeable(self, tmp_path: Path) -> None:
         root = write_rafdb(tmp_path / "basic", train=60)
         with pytest.raises(UserError, match=r"no label above 7.*dataset=rafdb"):
             opened(RAFDBCompoundDataModule, root)
         with pytest.raises(UserError, match=r"the label 8 is out of range. RAF-DB's labels"):
             opened(RAFDBDataModule, write_rafdb_compound(tmp_path / "compound", folder="."))
 
-    def test_names_as_those_of_the_basic_part_are_no_mistake(self, tmp_path: Path) -> None:
+    def test_file_names_of_the_basic_part_are_accepted(self, tmp_path: Path) -> None:
         root = write_rafdb_compound(tmp_path, train=22, test=0)
         faces = root / "compound" / "Image" / "aligned"
         for path in list(faces.iterdir()):
@@ -180,7 +180,7 @@ class TestRAFDBCompound:
 
 
 class TestCKPlus:
-    def test_the_last_three_pictures_of_labelled_sequences(self, tmp_path: Path) -> None:
+    def test_last_three_images_of_labelled_sequences_are_used(self, tmp_path: Path) -> None:
         datamodule = opened(CKPlusDataModule, write_ckplus(tmp_path))
         index = datamodule.index
         assert len(index) == 12 * 7 * 3
@@ -191,14 +191,14 @@ class TestCKPlus:
         assert index.attributes["subject"][0] == "S005"
         assert any("mfer align source=cohn-kanade-images output=aligned" in note for note in datamodule.notes)
 
-    def test_the_first_picture_is_neutral_where_the_protocol_says_so(self, tmp_path: Path) -> None:
+    def test_first_image_is_neutral_if_the_protocol_requires_it(self, tmp_path: Path) -> None:
         datamodule = opened(CKPlusDataModule, write_ckplus(tmp_path), protocol="loso-neutral", fold=1)
         assert datamodule.class_names[0] == "neutral"
         assert np.bincount(datamodule.index.label).tolist() == [84, *[36] * 7]
         assert {p[-12:] for p in datamodule.index.path[datamodule.index.label == 0].tolist()} == {"00000001.png"}
         assert datamodule.index.attributes["subject"][datamodule.splits.test.rows].tolist() == ["S010"] * 28
 
-    def test_no_subject_is_in_two_folds(self, tmp_path: Path) -> None:
+    def test_folds_share_no_subjects(self, tmp_path: Path) -> None:
         root = write_ckplus(tmp_path, sequences=2)
         tested: list[str] = []
         for fold in range(10):
@@ -210,7 +210,7 @@ class TestCKPlus:
             tested += set(datamodule.index.attributes["subject"][datamodule.splits.test.rows].tolist())
         assert sorted(tested) == [f"S{5 * (i + 1):03d}" for i in range(12)]
 
-    def test_aligned_pictures_are_preferred(self, tmp_path: Path) -> None:
+    def test_aligned_images_take_precedence(self, tmp_path: Path) -> None:
         root = write_ckplus(tmp_path, subjects=10, sequences=1)
         write_ckplus(tmp_path, subjects=10, sequences=1, pictures="aligned", unlabelled=False)
         write_alignment(root / "aligned")
@@ -219,13 +219,13 @@ class TestCKPlus:
         assert datamodule.alignment is not None
 
     @pytest.mark.parametrize("text", ["8.0", "0.0", "2.5", "sad"])
-    def test_an_illegal_emotion(self, tmp_path: Path, text: str) -> None:
+    def test_invalid_emotion_is_rejected(self, tmp_path: Path, text: str) -> None:
         root = write_ckplus(tmp_path, subjects=3, sequences=1)
         (root / "Emotion" / "S010" / "001" / "S010_001_00000005_emotion.txt").write_text(text)
         with pytest.raises(UserError, match=r"S010_001_00000005_emotion.txt: expected the number of an emotion"):
             opened(CKPlusDataModule, root, protocol="loso")
 
-    def test_too_few_pictures_or_subjects(self, tmp_path: Path) -> None:
+    def test_too_few_images_or_subjects_are_rejected(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="contains 2 pictures, but a labelled sequence needs 3"):
             opened(CKPlusDataModule, write_ckplus(tmp_path / "a", subjects=3, sequences=1, frames=2))
         with pytest.raises(UserError, match=r"ckplus@kfold10 needs at least 10 subjects"):
@@ -233,7 +233,7 @@ class TestCKPlus:
 
 
 class TestJAFFE:
-    def test_names_say_person_and_expression(self, tmp_path: Path) -> None:
+    def test_file_names_encode_person_and_expression(self, tmp_path: Path) -> None:
         datamodule = opened(JAFFEDataModule, write_jaffe(tmp_path), fold=9)
         assert datamodule.protocol.name == "jaffe@loso"
         assert datamodule.index.path[0] == "KA.AN1.1.tiff"
@@ -242,17 +242,17 @@ class TestJAFFE:
         assert next(iter(datamodule.test_dataloader()))["image"].shape == (4, 3, 16, 16)
 
     @pytest.mark.parametrize("place", ["jaffe", "aligned"])
-    def test_other_places(self, tmp_path: Path, place: str) -> None:
+    def test_alternative_locations_are_found(self, tmp_path: Path, place: str) -> None:
         write_jaffe(tmp_path / place, takes=1, end="_aligned.png" if place == "aligned" else ".tiff")
         assert len(opened(JAFFEDataModule, tmp_path).index) == 70
 
-    def test_both_protocols_are_the_same_here(self, tmp_path: Path) -> None:
+    def test_both_protocols_give_the_same_splits(self, tmp_path: Path) -> None:
         root = write_jaffe(tmp_path, takes=1)
         splits = [opened(JAFFEDataModule, root, protocol=p, fold=4).splits for p in ("loso", "kfold10")]
         assert splits[0].fingerprint() == splits[1].fingerprint()
 
 
-def test_a_fold_is_part_of_what_a_datamodule_says_of_itself(tmp_path: Path) -> None:
+def test_fold_is_in_the_datamodule_description(tmp_path: Path) -> None:
     datamodule = opened(JAFFEDataModule, write_jaffe(tmp_path / "j", takes=1), fold=2)
     described = datamodule.describe()
     assert described is not None

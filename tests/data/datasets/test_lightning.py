@@ -56,7 +56,7 @@ def trainer(epochs: int, folder: Path, **options) -> L.Trainer:
 
 
 @pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
-def test_an_interrupted_run_goes_on_with_the_same_faces(ferplus_root: Path, tmp_path: Path) -> None:
+def test_interrupted_run_resumes_with_the_same_faces(ferplus_root: Path, tmp_path: Path) -> None:
     def fit(epochs: int, checkpoint: Path | None) -> Recorder:
         recorder = Recorder()
         datamodule = FERPlusDataModule(ferplus_root, batch_size=16, augment="standard")
@@ -72,7 +72,7 @@ def test_an_interrupted_run_goes_on_with_the_same_faces(ferplus_root: Path, tmp_
     assert fit(3, tmp_path / "last.ckpt").trained == whole[8:]
 
 
-def test_a_protocol_without_selection_trains(ferplus_root: Path, tmp_path: Path) -> None:
+def test_protocol_without_selection_set_trains(ferplus_root: Path, tmp_path: Path) -> None:
     recorder = Recorder()
     runner = trainer(1, tmp_path, enable_checkpointing=False)
     runner.fit(recorder, datamodule=FERPlusDataModule(ferplus_root, protocol="ran", batch_size=16))

@@ -77,7 +77,7 @@ def faces(tmp_path: Path) -> Path:
     return root
 
 
-def test_its_declaration_is_known_by_being_imported(lab: types.ModuleType) -> None:
+def test_importing_a_plugin_registers_its_dataset(lab: types.ModuleType) -> None:
     assert "mylab" in known_datasets()
     assert find_dataset("mylab") is lab.MyDataModule.info
     assert lab.MyDataModule.dataset == "mylab"
@@ -87,7 +87,7 @@ def test_its_declaration_is_known_by_being_imported(lab: types.ModuleType) -> No
         get_protocol("mylabs")
 
 
-def test_its_faces_are_split_loaded_and_counted(lab: types.ModuleType, faces: Path) -> None:
+def test_plugin_faces_are_split_loaded_and_counted(lab: types.ModuleType, faces: Path) -> None:
     datamodule = lab.MyDataModule(faces, batch_size=8, cache="none")
     datamodule.setup()
     assert datamodule.protocol.name == "mylab@native"
@@ -100,7 +100,7 @@ def test_its_faces_are_split_loaded_and_counted(lab: types.ModuleType, faces: Pa
     assert len(next(iter(datamodule.test_dataloader()))["label"]) == 8
 
 
-def test_it_is_examined_like_ours(lab: types.ModuleType, faces: Path) -> None:
+def test_plugin_dataset_can_be_checked_by_the_doctor(lab: types.ModuleType, faces: Path) -> None:
     datamodule = lab.MyDataModule(faces, batch_size=8, protocol="paper")
     datamodule.setup("predict")
     found = examine(datamodule)
@@ -109,14 +109,14 @@ def test_it_is_examined_like_ours(lab: types.ModuleType, faces: Path) -> None:
     assert {f.code for f in found.findings} >= {"note"}
 
 
-def test_a_missing_copy_is_answered_like_ours(lab: types.ModuleType, faces: Path) -> None:
+def test_missing_plugin_dataset_raises_the_same_error_as_built_in_ones(lab: types.ModuleType, faces: Path) -> None:
     with pytest.raises(UserError, match=r"My faces was not found(.|\n)*Looked for: a file faces\.txt(.|\n)*ask me"):
         lab.MyDataModule(faces.parent / "none").setup()
     with pytest.raises(UserError, match=r"looks like My faces: use dataset=mylab"):
         FERPlusDataModule(faces).setup()
 
 
-def test_a_name_belongs_to_one_class(lab: types.ModuleType) -> None:
+def test_dataset_name_cannot_be_registered_twice(lab: types.ModuleType) -> None:
     exec(MODULE, lab.__dict__)  # a notebook's cell may run twice
     with pytest.raises(UserError, match=r"'mylab' is declared by my_lab\.MyDataModule and by .*Other"):
 
@@ -127,7 +127,7 @@ def test_a_name_belongs_to_one_class(lab: types.ModuleType) -> None:
                 raise NotImplementedError
 
 
-def test_a_subclass_without_a_declaration_keeps_its_parents(lab: types.ModuleType, faces: Path) -> None:
+def test_subclass_without_declaration_inherits_its_parents(lab: types.ModuleType, faces: Path) -> None:
     class Mine(lab.MyDataModule):
         pass
 
@@ -135,7 +135,7 @@ def test_a_subclass_without_a_declaration_keeps_its_parents(lab: types.ModuleTyp
     assert find_dataset("mylab") is lab.MyDataModule.info
 
 
-def test_one_class_may_declare_several(lab: types.ModuleType) -> None:
+def test_one_class_may_declare_several_datasets(lab: types.ModuleType) -> None:
     def declare(name: str, classes: tuple[str, ...]) -> DatasetInfo:
         protocols = (Protocol(f"{name}@native", classes, BEST_ON_TEST, expected=(Expected("train", "label", 9),)),)
         return DatasetInfo(name, name, "none", "ask me.", protocols, (Layout("any", "any"),), classes)

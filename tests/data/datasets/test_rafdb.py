@@ -28,7 +28,7 @@ def test_every_layout_trains_and_reports(tmp_path: Path, layout: str) -> None:
         assert np.abs(image.transpose(1, 2, 0).astype(int) - stored).max() <= 3  # two JPEG decoders may round apart
 
 
-def test_the_paper_s_protocol_selects_on_the_reported_images_and_is_marked(tmp_path: Path) -> None:
+def test_paper_protocol_selects_on_the_test_images_and_is_marked(tmp_path: Path) -> None:
     datamodule = RAFDBDataModule(write_rafdb(tmp_path), protocol="paper")
     datamodule.setup("predict")
     assert datamodule.protocol.marked
@@ -36,7 +36,7 @@ def test_the_paper_s_protocol_selects_on_the_reported_images_and_is_marked(tmp_p
     assert len(datamodule.splits.train) == 28
 
 
-def test_a_copy_that_is_not_whole_is_told(tmp_path: Path) -> None:
+def test_incomplete_copy_is_noted(tmp_path: Path) -> None:
     datamodule = RAFDBDataModule(write_rafdb(tmp_path, train=140))
     datamodule.setup("predict")
     assert "train has 140 images under the rule 'label', but a complete copy has 12,271" in datamodule.notes
@@ -44,7 +44,7 @@ def test_a_copy_that_is_not_whole_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["official", "flat", "classes"])
-def test_without_test_images_training_works_and_evaluation_says_why_not(tmp_path: Path, layout: str) -> None:
+def test_missing_test_images_allow_training_and_explain_failed_evaluation(tmp_path: Path, layout: str) -> None:
     root = write_rafdb(tmp_path, layout, train=140)
     for path in list(root.rglob("test_*_aligned.jpg")):
         path.unlink()
@@ -59,7 +59,7 @@ def test_without_test_images_training_works_and_evaluation_says_why_not(tmp_path
         RAFDBDataModule(root, protocol="paper").setup()
 
 
-def test_a_system_that_refuses_is_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permission_error_raises_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def exists(path: Path) -> bool:
         raise PermissionError(13, "Permission denied", str(path))
 

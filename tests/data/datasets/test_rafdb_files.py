@@ -35,7 +35,7 @@ def labels_by_name(root: Path) -> dict[str, int]:
     return dict(zip(names, (index.label + 1).tolist(), strict=True))
 
 
-def test_the_official_layout(tree: Path) -> None:
+def test_official_layout_is_read(tree: Path) -> None:
     index = read_rafdb(tree)
     assert (index.dataset, index.layout) == ("rafdb", WITH_LIST.name)
     assert index.path[:2].tolist() == ["Image/aligned/train_00001_aligned.jpg", "Image/aligned/train_00002_aligned.jpg"]
@@ -61,7 +61,7 @@ def test_the_official_layout(tree: Path) -> None:
         ({"layout": "classes", "by_name": True}, CLASS_FOLDERS.name),
     ],
 )
-def test_every_layout_gives_the_same_labels_and_parts(tmp_path: Path, options: dict, layout: str) -> None:
+def test_every_layout_gives_the_same_labels_and_partitions(tmp_path: Path, options: dict, layout: str) -> None:
     root = write_rafdb(tmp_path, **options)
     assert read_rafdb(root).layout == layout
     assert labels_by_name(root) == rafdb_names(28, 14)
@@ -78,13 +78,13 @@ def test_every_layout_gives_the_same_holdout(tmp_path: Path) -> None:
     assert held("flat") == held("classes") == chosen
 
 
-def test_images_under_the_very_names_of_the_list_are_found(tree: Path) -> None:
+def test_images_named_exactly_as_in_the_list_are_found(tree: Path) -> None:
     for path in (tree / "Image" / "aligned").iterdir():
         path.rename(path.with_name(path.name.replace("_aligned", "")))
     assert read_rafdb(tree).path[0] == "Image/aligned/train_00001.jpg"
 
 
-def test_a_list_from_windows_with_blank_lines_reads_the_same(tree: Path) -> None:
+def test_windows_list_with_blank_lines_is_read(tree: Path) -> None:
     before = read_rafdb(tree).fingerprint()
     path = tree / LIST
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n\r\n")
@@ -92,20 +92,20 @@ def test_a_list_from_windows_with_blank_lines_reads_the_same(tree: Path) -> None
 
 
 @pytest.mark.parametrize("layout", ["official", "flat", "classes"])
-def test_an_absent_test_part_is_no_error(tmp_path: Path, layout: str) -> None:
+def test_missing_test_partition_is_allowed(tmp_path: Path, layout: str) -> None:
     root = write_rafdb(tmp_path, layout)
     for path in list(root.rglob("test_*_aligned.jpg")):
         path.unlink()
     assert set(read_rafdb(root).partition.tolist()) == {"train"}
 
 
-def test_class_folders_beside_a_list_without_its_images_are_read(tmp_path: Path) -> None:
+def test_class_folders_are_read_if_the_list_has_no_images(tmp_path: Path) -> None:
     root = write_rafdb(tmp_path, "classes")
     (root / "list_patition_label.txt").write_text("train_00001.jpg 1\n")
     assert read_rafdb(root).layout == CLASS_FOLDERS.name
 
 
-def test_an_empty_class_folder_is_no_error(tmp_path: Path) -> None:
+def test_empty_class_folder_is_allowed(tmp_path: Path) -> None:
     root = write_rafdb(tmp_path, "classes")
     for path in (root / "train" / "2").iterdir():
         path.unlink()
@@ -115,7 +115,7 @@ def test_an_empty_class_folder_is_no_error(tmp_path: Path) -> None:
     assert "no training image of fear" in notes
 
 
-def test_gender_race_and_age_are_read_where_present(tmp_path: Path) -> None:
+def test_gender_race_and_age_are_read_if_present(tmp_path: Path) -> None:
     attributes = read_rafdb(write_rafdb(tmp_path, annotated=True)).attributes
     assert list(attributes) == ["gender", "race", "age"]
     assert attributes["gender"][:4].tolist() == ["unknown", "female", "unsure", "male"]
@@ -137,12 +137,12 @@ class TestMistakes:
         ):
             assert part in str(error.value)
 
-    def test_a_relative_path_is_told_in_full(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_relative_path_is_shown_as_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         with pytest.raises(UserError, match=f"{tmp_path}/data/raf-db does not exist"):
             read_rafdb("data/raf-db")
 
-    def test_a_file_instead_of_the_folder(self, tmp_path: Path) -> None:
+    def test_file_instead_of_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "x.zip").write_text("zip")
         with pytest.raises(UserError, match="is not a folder"):
             read_rafdb(tmp_path / "x.zip")
@@ -152,7 +152,7 @@ class TestMistakes:
         with pytest.raises(UserError, match=r"It contains: FER2013Train\. .* looks like FERPlus: use dataset=ferplus"):
             read_rafdb(tmp_path)
 
-    def test_the_dataset_one_folder_deeper_is_pointed_at(self, tmp_path: Path) -> None:
+    def test_dataset_one_folder_deeper_is_suggested(self, tmp_path: Path) -> None:
         write_rafdb(tmp_path / "basic")
         with pytest.raises(UserError, match=rf"dataset=rafdb dataset\.root={tmp_path / 'basic'}"):
             read_rafdb(tmp_path)
@@ -163,7 +163,7 @@ class TestMistakes:
         with pytest.raises(UserError, match=r"'0' is not a class of RAF-DB.*1 to 7"):
             read_rafdb(write_class_folders(tmp_path / "b", {"train": 8}, [str(i) for i in range(8)]))
 
-    def test_a_list_without_images(self, tree: Path) -> None:
+    def test_list_without_images(self, tree: Path) -> None:
         (tree / "Image").rename(tree / "Bilder")
         with pytest.raises(UserError, match=r"list_patition_label\.txt exists, but the images .*aligned\.zip"):
             read_rafdb(tree)
@@ -188,12 +188,12 @@ class TestMistakes:
             ("train_00003.jpg", "train_99999.jpg", r"1 of the 28 images .* Image/aligned/train_99999_aligned\.jpg"),
         ],
     )
-    def test_bad_lists_name_file_and_line(self, tree: Path, old: str, new: str, message: str) -> None:
+    def test_invalid_lists_name_file_and_line(self, tree: Path, old: str, new: str, message: str) -> None:
         edit(tree, old, new)
         with pytest.raises(UserError, match=message):
             read_rafdb(tree)
 
-    def test_an_empty_list(self, tree: Path) -> None:
+    def test_empty_list(self, tree: Path) -> None:
         (tree / LIST).write_text("\n")
         with pytest.raises(UserError, match="is empty"):
             read_rafdb(tree)
@@ -219,13 +219,13 @@ class TestMistakes:
         ):
             read_rafdb(root)
 
-    def test_a_test_face_among_the_training_faces(self, tmp_path: Path) -> None:
+    def test_test_face_among_the_training_faces(self, tmp_path: Path) -> None:
         root = write_rafdb(tmp_path, "classes")
         (root / "valid" / "1" / "test_0001_aligned.jpg").rename(root / "train" / "1" / "test_0001_aligned.jpg")
         with pytest.raises(UserError, match="by its name it is one of RAF-DB's test images"):
             read_rafdb(root)
 
-    def test_two_folders_that_could_be_the_test_part(self, tmp_path: Path) -> None:
+    def test_two_folders_that_could_be_the_test_partition(self, tmp_path: Path) -> None:
         root = write_rafdb(tmp_path, "classes")
         (root / "test" / "1").mkdir(parents=True)
         with pytest.raises(UserError, match="contains test and valid, and either could be the test images"):
@@ -238,13 +238,13 @@ class TestMistakes:
             read_rafdb(root)
 
     @pytest.mark.parametrize("content", ["1 2 3\n", "1 2\n" * 5 + "0\n3\n0\n", "1 2\n" * 5 + "0\n0\nx\n"])
-    def test_broken_annotations_name_their_file(self, tmp_path: Path, content: str) -> None:
+    def test_invalid_annotations_name_their_file(self, tmp_path: Path, content: str) -> None:
         root = write_rafdb(tmp_path, annotated=True)
         (root / "Annotation" / "manual" / "train_00002_manu_attri.txt").write_text(content)
         with pytest.raises(UserError, match=r"train_00002_manu_attri\.txt: expected five landmarks"):
             read_rafdb(root)
 
-    def test_an_unreadable_folder(self, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unreadable_folder(self, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         real = os.scandir
 
         def scandir(path):

@@ -14,7 +14,7 @@ from mfer_lightning.data.datasets.affectnet import read_affectnet
 from mfer_lightning.errors import UserError
 
 
-def test_the_csv_release_gives_them_to_the_batch_with_gaps_as_nan(tmp_path: Path) -> None:
+def test_csv_release_provides_valence_and_arousal_with_missing_values_as_nan(tmp_path: Path) -> None:
     root = write_affectnet_csv(tmp_path, train=48, val=8)
     path = root / "training.csv"
     path.write_text(path.read_text().replace(",0.01,-0.5", ",-2,-2"))  # a face that was not rated
@@ -30,7 +30,7 @@ def test_the_csv_release_gives_them_to_the_batch_with_gaps_as_nan(tmp_path: Path
         np.testing.assert_array_equal(batch["valence_arousal"].numpy(), known[batch["index"].numpy()])
 
 
-def test_the_npy_release_reads_both_numbers_and_takes_absent_ones_as_unknown(tmp_path: Path) -> None:
+def test_npy_release_provides_both_values_and_accepts_missing_ones(tmp_path: Path) -> None:
     root = write_affectnet_npy(tmp_path, train=16, val=8)
     for i in range(10):
         np.save(root / "train_set" / "annotations" / f"{i}_aro.npy", np.array(str(-0.1 * i) if i else "-2.0"))
@@ -45,14 +45,14 @@ def test_the_npy_release_reads_both_numbers_and_takes_absent_ones_as_unknown(tmp
     ("value", "words"),
     [(np.array("much"), "expected one number, but got 'much'"), (np.array([0.1, 0.2]), "one number")],
 )
-def test_a_broken_file_is_named(tmp_path: Path, value: np.ndarray, words: str) -> None:
+def test_damaged_file_is_named(tmp_path: Path, value: np.ndarray, words: str) -> None:
     root = write_affectnet_npy(tmp_path, train=8, val=8)
     np.save(root / "train_set" / "annotations" / "3_val.npy", value)
     with pytest.raises(UserError, match=rf"3_val\.npy: .*{words}"):
         read_affectnet(root)
 
 
-def test_other_datasets_have_none(tmp_path: Path) -> None:
+def test_other_datasets_have_no_valence_and_arousal(tmp_path: Path) -> None:
     datamodule = RAFDBDataModule(write_rafdb(tmp_path), size=16, cache="none", augment="none")
     datamodule.setup("predict")
     assert datamodule.index.valence_arousal is None

@@ -52,11 +52,11 @@ def found(images: list) -> dict[tuple[int, int], bool]:
     return {(int(a), int(b)): bool(e) for a, b, e in zip(pairs.first, pairs.second, pairs.exact, strict=True)}
 
 
-def test_different_pictures_are_no_duplicates(pictures: list[np.ndarray]) -> None:
+def test_different_images_are_not_duplicates(pictures: list[np.ndarray]) -> None:
     assert found(pictures) == {}
 
 
-def test_equal_pixels_are_found_and_called_exact(pictures: list[np.ndarray]) -> None:
+def test_identical_pixels_are_exact_duplicates(pictures: list[np.ndarray]) -> None:
     assert found([*pictures, pictures[7].copy(), pictures[7].copy()]) == {(7, 40): True, (7, 41): True, (40, 41): True}
 
 
@@ -70,7 +70,7 @@ def test_equal_pixels_are_found_and_called_exact(pictures: list[np.ndarray]) -> 
     ],
     ids=["resized", "compressed", "brighter", "grey"],
 )
-def test_a_changed_copy_is_nearly_the_same(change: object, pictures: list[np.ndarray]) -> None:
+def test_slightly_changed_copies_are_near_duplicates(change: object, pictures: list[np.ndarray]) -> None:
     copies = [change(x) for x in pictures[:10]]  # type: ignore[operator]
     pairs = found([*pictures, *copies])
     assert sum((i, 40 + i) in pairs for i in range(10)) >= 9
@@ -78,19 +78,19 @@ def test_a_changed_copy_is_nearly_the_same(change: object, pictures: list[np.nda
     assert all(b - a == 40 for a, b in pairs)
 
 
-def test_flat_pictures_are_duplicates_only_where_they_are_equal() -> None:
+def test_flat_images_are_duplicates_only_if_identical() -> None:
     flat = [np.full((32, 32, 3), v, dtype=np.uint8) for v in (0, 0, 80, 255)]
     assert found(flat) == {(0, 1): True}
 
 
-def test_a_broken_picture_is_told_and_the_others_are_seen(pictures: list[np.ndarray]) -> None:
+def test_unreadable_image_is_reported_and_the_others_are_checked(pictures: list[np.ndarray]) -> None:
     looked = look([pictures[0], None, pictures[1]])
     assert looked.rows.tolist() == [0, 2]
     assert looked.unreadable == {1: "1 is broken"}
     assert len(find_duplicates(look([None, None]))) == 0
 
 
-def test_what_is_said_of_a_picture_is_true(pictures: list[np.ndarray]) -> None:
+def test_image_properties_are_reported_correctly(pictures: list[np.ndarray]) -> None:
     size, mean, std, grey, *_ = describe(pictures[0])
     assert size == (64, 64)
     np.testing.assert_allclose(mean, pictures[0].reshape(-1, 3).mean(0))
@@ -100,7 +100,7 @@ def test_what_is_said_of_a_picture_is_true(pictures: list[np.ndarray]) -> None:
     assert describe(np.full((9, 5, 3), 7, dtype=np.uint8))[3]
 
 
-def test_a_hundred_thousand_pictures_take_seconds() -> None:
+def test_hundred_thousand_images_take_seconds() -> None:
     n = 100_000
     rng = np.random.default_rng(0)
     looked = Scan(
@@ -122,7 +122,7 @@ def test_a_hundred_thousand_pictures_take_seconds() -> None:
     assert len(pairs) == 100
 
 
-def test_a_swapped_order_is_suspected_from_counts_and_a_whole_copy_is_not() -> None:
+def test_swapped_class_order_is_suspected_from_counts_but_not_in_a_complete_copy() -> None:
     train = next(e.count for e in get_protocol("rafdb").expected if e.partition == "train")
     assert not isinstance(train, int)
     assert suspect_order(train, train) is None

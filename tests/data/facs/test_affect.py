@@ -11,22 +11,22 @@ from mfer_lightning.data.facs.affect import WEIGHTS, valence_arousal
 from mfer_lightning.emotions import EMOTIONS
 
 
-def test_every_action_unit_has_its_weights():
+def test_every_action_unit_has_weights():
     assert {f"AU{unit}" for unit in WEIGHTS} == set(AU_INDEX)
 
 
-def test_a_face_at_rest_has_none():
+def test_neutral_face_has_zero_valence_and_arousal():
     assert valence_arousal(np.zeros((3, 2, len(AU_INDEX)))).tolist() == [[0.0, 0.0]] * 3
 
 
-def test_both_halves_of_the_face_count_alike():
+def test_both_halves_of_the_face_count_equally():
     units = np.zeros((2, 2, len(AU_INDEX)))
     units[0, 0, AU_INDEX["AU14"]] = units[1, 1, AU_INDEX["AU14"]] = 1
     left, right = valence_arousal(units)
     assert left.tolist() == right.tolist() == pytest.approx(np.tanh([-0.45, 0.05]).tolist())
 
 
-def test_the_emotions_lie_where_the_circumplex_has_them():
+def test_emotions_are_placed_as_in_the_circumplex_model():
     """Only signs and order are checked, since the weights are ours."""
     labels = FacsGenerator(seed=1, difficulty=0.3, ambiguity=0.0).labels("train", 400)
     means = {
@@ -40,7 +40,7 @@ def test_the_emotions_lie_where_the_circumplex_has_them():
     assert max(map(abs, means["neutral"])) < 0.1
 
 
-def test_labels_agree_with_the_drawn_faces_and_are_within_the_range():
+def test_labels_match_the_rendered_faces_and_are_in_range():
     faces = FacsGenerator(size=24, seed=2, difficulty=1.0, ambiguity=0.5)
     labels = faces.labels("val", 6)
     assert labels.valence.dtype == labels.arousal.dtype == np.float32

@@ -28,7 +28,7 @@ def digest(generator: FacsGenerator, partition: str, i: int) -> str:
     return hashlib.sha256(sample.image.tobytes() + repr((content, sample.attributes)).encode()).hexdigest()
 
 
-def test_an_image_is_rgb_bytes_of_the_asked_size_and_shows_something(faces):
+def test_image_is_rgb_uint8_of_the_requested_size_and_not_empty(faces):
     for partition in PARTITIONS:
         for i in range(16):
             image = faces.image(partition, i)
@@ -48,7 +48,7 @@ def test_every_size_shows_the_same_face(size):
     assert np.corrcoef(*shrunk)[0, 1] > 0.95
 
 
-def test_a_face_does_not_depend_on_what_was_asked_before(faces):
+def test_faces_do_not_depend_on_the_order_of_access(faces):
     forwards = [digest(faces, "train", i) for i in range(6)]
     again = FacsGenerator(size=48, seed=7)
     backwards = [digest(again, "train", i) for i in reversed(range(6))][::-1]
@@ -70,7 +70,7 @@ def test_image_sample_and_labels_agree(faces):
             assert sample.attributes[name] == getattr(table, name)[i]
 
 
-def test_another_process_with_another_hash_seed_draws_the_same_faces(faces):
+def test_faces_do_not_depend_on_process_or_hash_seed(faces):
     program = (
         "import hashlib; from mfer_lightning.data.facs import FacsGenerator as G; g = G(size=48, seed=7);"
         "print(hashlib.sha256(b''.join(g.image(p, i).tobytes() for p in ('train', 'val') for i in (9, 2))).hexdigest())"
@@ -81,7 +81,7 @@ def test_another_process_with_another_hash_seed_draws_the_same_faces(faces):
     assert done.stdout.strip() == hashlib.sha256(here).hexdigest()
 
 
-def test_a_pickled_generator_draws_the_same_faces(faces):
+def test_pickled_generator_renders_the_same_faces(faces):
     copy = pickle.loads(pickle.dumps(faces))
     np.testing.assert_array_equal(copy.image("val", 3), faces.image("val", 3))
     sample = pickle.loads(pickle.dumps(faces.sample("val", 3)))
@@ -94,13 +94,13 @@ def test_seeds_and_partitions_differ(faces):
     assert (faces.image("train", 0) != faces.image("test", 0)).mean() > 0.5
 
 
-def test_partitions_share_no_person_and_people_differ(faces):
+def test_partitions_share_no_people_and_people_differ(faces):
     people = [set(faces.labels(partition, 400).identity.tolist()) for partition in PARTITIONS]
     assert all(len(group) == 50 for group in people)
     assert len(people[0] | people[1] | people[2]) == 150
 
 
-def test_a_person_keeps_skin_age_and_hair_across_pictures(faces):
+def test_person_keeps_skin_age_and_hair_across_images(faces):
     samples = [faces.sample("train", i) for i in range(16)]
     for first, last in ((0, 8), (8, 16)):
         seen = {
@@ -110,20 +110,20 @@ def test_a_person_keeps_skin_age_and_hair_across_pictures(faces):
         assert len(seen) == 1
 
 
-def test_classes_are_exactly_balanced_and_every_person_shows_every_emotion(faces):
+def test_classes_are_balanced_and_every_person_shows_every_emotion(faces):
     table = faces.labels("test", 400)
     assert np.bincount(table.label, minlength=8).tolist() == [50] * 8
     for person in np.unique(table.identity):
         assert sorted(table.label[table.identity == person]) == list(range(8))
 
 
-def test_the_order_of_the_labels_is_mixed(faces):
+def test_labels_are_shuffled(faces):
     labels = faces.labels("train", 800).label.reshape(-1, 8)
     assert len({tuple(row) for row in labels.tolist()}) > 4
 
 
 @pytest.mark.parametrize("imbalance", [1.0, 10.0, 50.0])
-def test_imbalance_is_the_ratio_of_the_extreme_classes_in_training_alone(imbalance):
+def test_imbalance_is_the_ratio_of_the_extreme_classes_only_in_training(imbalance):
     faces = FacsGenerator(imbalance=imbalance, seed=1)
     counts = np.bincount(faces.labels("train", 4000).label, minlength=8)
     assert (np.diff(counts) <= 0).all()
@@ -132,7 +132,7 @@ def test_imbalance_is_the_ratio_of_the_extreme_classes_in_training_alone(imbalan
 
 
 @pytest.mark.parametrize("annotators", [1, 10, 25])
-def test_votes_sum_to_the_annotators_and_targets_to_one(annotators):
+def test_votes_sum_to_annotators_and_targets_to_one(annotators):
     table = FacsGenerator(annotators=annotators, ambiguity=0.5).labels("train", 500)
     assert (table.votes.sum(axis=1) == annotators).all()
     np.testing.assert_allclose(table.target.sum(axis=1), 1.0, rtol=1e-6)
@@ -152,7 +152,7 @@ def entropy(target: np.ndarray) -> float:
     return float(-(target * np.log(np.where(target > 0, target, 1))).sum(axis=1).mean())
 
 
-def test_ambiguity_is_the_share_of_blends_and_raises_the_entropy():
+def test_ambiguity_is_the_fraction_of_blends_and_raises_entropy():
     entropies = []
     for ambiguity in (0.0, 0.25, 0.75, 1.0):
         table = FacsGenerator(ambiguity=ambiguity).labels("train", 1000)
@@ -165,13 +165,13 @@ def test_ambiguity_is_the_share_of_blends_and_raises_the_entropy():
     assert entropies[-1] > 0.4
 
 
-def test_occlusion_is_the_share_of_covered_faces():
+def test_occlusion_is_the_fraction_of_covered_faces():
     for occlusion in (0.0, 0.3, 1.0):
         table = FacsGenerator(occlusion=occlusion).labels("train", 1000)
         assert table.occluded.mean() == pytest.approx(occlusion, abs=0.04)
 
 
-def test_an_occluder_changes_the_picture_and_nothing_else():
+def test_occluder_changes_only_the_image():
     free, covered = FacsGenerator(occlusion=0.0, seed=5), FacsGenerator(occlusion=1.0, seed=5)
     kinds = set()
     for i in range(40):
@@ -183,7 +183,7 @@ def test_an_occluder_changes_the_picture_and_nothing_else():
     assert kinds == {"mask", "scarf", "hand", "hair", "box", "sunglasses"}
 
 
-def test_annotators_change_votes_alone():
+def test_annotators_option_changes_only_the_votes():
     few, many = FacsGenerator(annotators=3), FacsGenerator(annotators=90)
     for i in range(10):
         np.testing.assert_array_equal(few.image("train", i), many.image("train", i))
@@ -218,13 +218,13 @@ def test_difficulty_widens_poses_and_weakens_expressions():
         ({"imbalance": 0.5}, "`imbalance`"),
     ],
 )
-def test_illegal_arguments_are_named(arguments, says):
+def test_invalid_arguments_raise_value_error(arguments, says):
     with pytest.raises(ValueError, match="Expected argument") as caught:
         FacsGenerator(**arguments)
     assert says in str(caught.value)
 
 
-def test_illegal_places_are_named(faces):
+def test_invalid_partition_or_index_raises_value_error(faces):
     with pytest.raises(ValueError, match=r"`partition` to be one of .'train', 'val', 'test'., but got 'valid'"):
         faces.image("valid", 0)
     with pytest.raises(ValueError, match="`i`"):
@@ -233,12 +233,12 @@ def test_illegal_places_are_named(faces):
         faces.labels("train", -5)
 
 
-def test_no_faces_give_empty_columns_of_the_right_shape(faces):
+def test_zero_faces_give_empty_columns_of_the_right_shape(faces):
     table = faces.labels("val", 0)
     assert (table.label.shape, table.votes.shape, table.target.shape) == ((0,), (0, 8), (0, 8))
 
 
-def test_a_face_takes_milliseconds(faces):
+def test_rendering_a_face_takes_milliseconds(faces):
     start = time.process_time()
     for i in range(100):
         faces.image("train", i)

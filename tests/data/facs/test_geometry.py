@@ -41,7 +41,7 @@ def eye_gap(points: np.ndarray, side: str) -> float:
     return float((points[INDEX[f"lid_lo.{side}"], 1] - points[INDEX[f"lid_up.{side}"], 1]).max())
 
 
-def test_the_face_at_rest_is_the_template_and_symmetric():
+def test_neutral_face_equals_the_symmetric_template():
     np.testing.assert_allclose(REST, POINTS, atol=0.03)
     for group in INDEX:
         if group.endswith(".R"):
@@ -75,17 +75,17 @@ def test_tightened_lips_are_narrow_and_thin(unit):
 
 
 @pytest.mark.parametrize(("weaker", "stronger"), [("AU25", "AU26"), ("AU26", "AU27")])
-def test_the_mouth_opens_in_the_order_of_the_units(weaker, stronger):
+def test_mouth_opening_increases_in_the_order_of_the_units(weaker, stronger):
     assert mouth_gap(REST) < 0.01 < mouth_gap(face(**{weaker: 1.0})) - 0.05
     assert mouth_gap(face(**{stronger: 1.0})) > mouth_gap(face(**{weaker: 1.0})) + 0.05
 
 
 @pytest.mark.parametrize("unit", ["AU26", "AU27"])
-def test_a_dropped_jaw_takes_the_chin_along(unit):
+def test_jaw_drop_lowers_the_chin(unit):
     assert y(face(**{unit: 1.0}), "chin") > y(REST, "chin") + 0.1
 
 
-def test_au17_pushes_chin_and_lower_lip_up():
+def test_au17_raises_chin_and_lower_lip():
     moved = face(AU17=1.0)
     assert y(moved, "boss") < y(REST, "boss")
     assert y(moved, "lip_ol0") < y(REST, "lip_ol0") - 0.05
@@ -137,7 +137,7 @@ def test_au6_raises_cheeks_and_lower_lids():
 
 
 @pytest.mark.parametrize("unit", sorted(ACTION_UNITS))
-def test_every_unit_moves_its_own_half_and_leaves_the_other(unit):
+def test_every_unit_moves_only_its_own_half(unit):
     moved = face("L", **{unit: 1.0}) - REST
     left, right = (np.concatenate([INDEX[g] for g in INDEX if g.endswith(side)]) for side in (".L", ".R"))
     assert abs(moved[left]).max() > 0.03
@@ -145,7 +145,7 @@ def test_every_unit_moves_its_own_half_and_leaves_the_other(unit):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_lids_and_lips_never_cross_whatever_acts(seed):
+def test_lids_and_lips_never_cross(seed):
     rng = np.random.default_rng(seed)
     points = control_points(rng.random((2, len(ACTION_UNITS))), rng.normal(size=len(TRAIT_INDEX)))
     for side in BOTH:
@@ -155,32 +155,32 @@ def test_lids_and_lips_never_cross_whatever_acts(seed):
         assert (points[INDEX[f"lip_il.{side}"], 1] < points[INDEX[f"lip_ol.{side}"], 1]).all()
 
 
-def test_splines_pass_through_their_control_points_and_keep_straight_lines():
+def test_splines_pass_through_control_points_and_reproduce_straight_lines():
     np.testing.assert_allclose(SPLINES.sum(axis=1), 1.0)
     lid = (SPLINES @ POINTS)[CURVES["lid_up.L"]]
     np.testing.assert_allclose(lid[::3], POINTS[INDEX["lid_up.L"]], atol=1e-12)
 
 
-def test_a_pose_is_a_rotation():
+def test_pose_is_a_rotation():
     rotation = Pose(yaw=20, pitch=-10, roll=5).rotation()
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(rotation) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("turn", "axis", "sign"), [({"yaw": 20.0}, 0, 1), ({"pitch": 15.0}, 1, 1)])
-def test_the_nose_tip_goes_where_the_head_turns(turn, axis, sign):
+def test_nose_tip_follows_the_head_rotation(turn, axis, sign):
     ahead, turned = (Figure(REST, pose, 64, 2) for pose in (Pose(), Pose(**turn)))
     tip, chin = INDEX["tip"][0], INDEX["chin"][0]
     shift = (turned.points[tip] - turned.points[chin]) - (ahead.points[tip] - ahead.points[chin])
     assert sign * shift[axis] > 2.0
 
 
-def test_roll_turns_the_eyes_line_clockwise():
+def test_roll_rotates_the_eye_line_clockwise():
     figure = Figure(REST, Pose(roll=10.0), 64, 2)
     dx, dy = figure.group("iris.L")[0] - figure.group("iris.R")[0]
     assert np.degrees(np.arctan2(dy, dx)) == pytest.approx(10.0)
 
 
-def test_scale_and_position_are_fractions_of_the_side():
+def test_scale_and_position_are_relative_to_image_size():
     small, large = (Figure(REST, Pose(scale=0.3, x=0.4, y=0.55), size, 1) for size in (32, 128))
     np.testing.assert_allclose(large.points, 4 * small.points)

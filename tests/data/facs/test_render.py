@@ -59,7 +59,7 @@ def figure(units: np.ndarray = REST) -> Figure:
     return Figure(control_points(units), Pose(), SIZE, 2)
 
 
-def test_people_vary_in_everything():
+def test_people_vary_in_every_property():
     assert {p.skin for p in PEOPLE} == {1, 2, 3, 4, 5, 6}
     assert {p.style for p in PEOPLE} == set(STYLES)
     assert {p.beard for p in PEOPLE} == set(BEARDS)
@@ -75,13 +75,13 @@ def test_skin_types_run_from_light_to_dark():
     assert brightness == sorted(brightness, reverse=True)
 
 
-def test_children_have_neither_beards_nor_lines():
+def test_children_have_no_beards_or_wrinkles():
     children = [p for p in PEOPLE if p.age < 14]
     assert children
     assert all(p.beard == "none" and p.lines == 0 for p in children)
 
 
-def test_a_smile_leaves_brows_and_background_alone(person, studio):
+def test_smile_does_not_change_brows_and_background(person, studio):
     changed = (paint(person, studio) != paint(person, studio, acting(AU12=1.0))).any(axis=2)
     assert changed.any()
     rows, columns = np.nonzero(changed)
@@ -90,7 +90,7 @@ def test_a_smile_leaves_brows_and_background_alone(person, studio):
     assert columns.max() < 0.85 * SIZE
 
 
-def test_the_skin_has_the_skin_color(studio, person):
+def test_skin_is_painted_in_the_skin_colour(studio, person):
     means = []
     for skin in (1, 6):
         someone = replace(person, skin=skin, skin_color=SKIN[skin - 1])
@@ -101,7 +101,7 @@ def test_the_skin_has_the_skin_color(studio, person):
     assert means[0].sum() > 2 * means[1].sum()
 
 
-def test_an_open_mouth_is_dark_and_a_grin_shows_teeth(studio, person):
+def test_open_mouth_is_dark_and_a_grin_shows_teeth(studio, person):
     dropped, grin = acting(AU27=1.0), acting(AU12=1.0, AU25=1.0)
     figures = [figure(units) for units in (dropped, grin)]
     area = box(np.concatenate((figures[0].curve("lip_iu")[6:-6], figures[0].curve("lip_il")[6:-6])))
@@ -117,7 +117,7 @@ def test_closed_eyes_hide_the_iris(studio, person):
     assert white[0] > white[1]
 
 
-def test_light_from_a_side_brightens_that_side(studio):
+def test_side_light_brightens_that_side(studio):
     left = roundness(replace(studio, light=(-0.7, 0.0, 0.71), ambient=0.4), SIZE)
     right = roundness(replace(studio, light=(0.7, 0.0, 0.71), ambient=0.4), SIZE)
     assert left[32, 16] > 1.2 * left[32, 48]
@@ -135,7 +135,7 @@ def test_folds_deepen_with_expression_and_age(person):
     assert depth(REST, replace(person, lines=1.0)) > rest + 100
 
 
-def test_hollows_leave_the_rest_of_the_picture_neutral(studio):
+def test_hollows_leave_the_rest_of_the_image_neutral(studio):
     relief = hollows(figure(), REST, studio, SIZE)
     assert (relief[:4] == 128).all()
     assert relief.min() < 118
@@ -143,7 +143,7 @@ def test_hollows_leave_the_rest_of_the_picture_neutral(studio):
 
 
 @pytest.mark.parametrize("kind", OCCLUDERS)
-def test_an_occluder_covers_what_its_mask_says(studio, kind):
+def test_occluder_covers_exactly_its_mask(studio, kind):
     head = figure()
     canvas = Canvas(head, SIZE)
     canvas.pixels[:] = 0
@@ -155,7 +155,7 @@ def test_an_occluder_covers_what_its_mask_says(studio, kind):
     assert ((hidden > 0) == painted).mean() > 0.93
 
 
-def test_whatever_occludes_hides_part_of_the_face():
+def test_every_occluder_hides_part_of_the_face():
     for place in range(200):
         conditions = sample_conditions(Stream(0, 54, place), 0.5, True, SKIN[3])
         head = Figure(control_points(REST), conditions.pose, SIZE, 2)
@@ -165,12 +165,12 @@ def test_whatever_occludes_hides_part_of_the_face():
         assert 0.01 < share < 0.75, (conditions.occluder, share)
 
 
-def test_nothing_hides_the_face_without_an_occluder(studio):
+def test_no_occluder_hides_nothing(studio):
     assert draw_occluder(Canvas(figure(), SIZE), studio) is None
 
 
 @pytest.mark.parametrize("difficulty", [0.0, 0.5, 1.0])
-def test_conditions_stay_in_the_documented_ranges(difficulty):
+def test_conditions_stay_within_the_documented_ranges(difficulty):
     drawn = [sample_conditions(Stream(0, 53, i), difficulty, False, SKIN[1]) for i in range(500)]
     yaw = [abs(c.pose.yaw) for c in drawn]
     assert 0.9 * (6 + 24 * difficulty) < max(yaw) <= 6 + 24 * difficulty
@@ -182,7 +182,7 @@ def test_conditions_stay_in_the_documented_ranges(difficulty):
     np.testing.assert_allclose([np.hypot(np.hypot(*c.light[:2]), c.light[2]) for c in drawn], 1.0)
 
 
-def test_noise_blur_and_grey_do_what_they_say(studio, person):
+def test_noise_blur_and_grey_have_the_documented_effect(studio, person):
     clean = paint(person, studio)
     noisy = paint(person, replace(studio, noise=8.0))
     inside = (clean > 40) & (clean < 215)

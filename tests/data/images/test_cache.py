@@ -59,7 +59,7 @@ def assert_nothing_left(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_every_row_lies_in_its_place(tmp_path: Path, workers: int) -> None:
+def test_rows_are_stored_at_their_index(tmp_path: Path, workers: int) -> None:
     n = PARALLEL_FROM + 11
     images = CacheFile(build(Numbers(n), tmp_path, workers)).images
     assert images.shape == (n, 4, 4, 3)
@@ -68,7 +68,7 @@ def test_every_row_lies_in_its_place(tmp_path: Path, workers: int) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_opencvs_threads_do_not_hang_the_children(tmp_path: Path) -> None:
+def test_opencv_threads_do_not_hang_child_processes(tmp_path: Path) -> None:
     """A thread pool does not survive a fork; a child process that uses it hangs or crashes."""
 
     class Blurred(Numbers):
@@ -86,12 +86,12 @@ def test_opencvs_threads_do_not_hang_the_children(tmp_path: Path) -> None:
         cv2.setNumThreads(before)
 
 
-def test_rows_may_be_any(tmp_path: Path) -> None:
+def test_any_subset_of_rows_can_be_cached(tmp_path: Path) -> None:
     path = build_cache(Numbers(50), np.array([7, 3, 40]), tmp_path, "x")
     assert CacheFile(path).images[:, 0, 0, 0].tolist() == [7, 3, 40]
 
 
-def test_it_is_built_once(tmp_path: Path) -> None:
+def test_cache_is_built_once(tmp_path: Path) -> None:
     first = Numbers(20)
     path = build(first, tmp_path, 1)
     again = Numbers(20)
@@ -99,11 +99,11 @@ def test_it_is_built_once(tmp_path: Path) -> None:
     assert again.reads == 0
 
 
-def test_other_images_get_another_file(tmp_path: Path) -> None:
+def test_different_images_use_another_file(tmp_path: Path) -> None:
     assert build(Numbers(20), tmp_path) != build(Numbers(20, size=5), tmp_path)
 
 
-def test_size_is_announced_before_anything_is_written(tmp_path: Path) -> None:
+def test_size_is_printed_before_anything_is_written(tmp_path: Path) -> None:
     heard: list[tuple[str, list[Path]]] = []
     build(Numbers(20), tmp_path, announce=lambda text: heard.append((text, list(tmp_path.glob("*.npy")))))
     ((text, files),) = heard
@@ -112,7 +112,7 @@ def test_size_is_announced_before_anything_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n", [20, PARALLEL_FROM + 1])
-def test_a_broken_image_leaves_nothing(tmp_path: Path, n: int) -> None:
+def test_damaged_image_leaves_no_partial_cache(tmp_path: Path, n: int) -> None:
     with pytest.raises(UserError, match=f"face{n - 2}.png is damaged"):
         build(Numbers(n, broken=n - 2), tmp_path)
     assert_nothing_left(tmp_path)
@@ -125,13 +125,13 @@ def test_images_of_several_sizes_are_named(tmp_path: Path, n: int) -> None:
     assert_nothing_left(tmp_path)
 
 
-def test_a_killed_worker_is_reported(tmp_path: Path) -> None:
+def test_killed_worker_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="was killed"):
         build(Numbers(PARALLEL_FROM + 1, die=PARALLEL_FROM), tmp_path)
     assert_nothing_left(tmp_path)
 
 
-def test_a_nearly_full_disk_is_seen_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_low_disk_space_is_detected_before_building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000))
     with pytest.raises(UserError, match=r"needs 5.06 kB, but only 1 kB are free.*paths\.cache"):
@@ -140,7 +140,7 @@ def test_a_nearly_full_disk_is_seen_beforehand(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of file size as on Linux")
-def test_a_disk_that_fills_up_is_an_error_and_no_crash(tmp_path: Path) -> None:
+def test_full_disk_raises_an_error_without_crashing(tmp_path: Path) -> None:
     """A file size limit of 64 kB simulates a full disk: writing to a mapping would kill the process."""
     code = """
         import resource, signal, sys
@@ -173,7 +173,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_raises_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="Cannot write the image cache"):
         build(Numbers(20), tmp_path / "file" / "cache")
@@ -212,7 +212,7 @@ def until(condition, seconds: float = 20) -> None:
 
 
 @pytest.mark.parametrize(("n", "workers"), [(200, 1), (2 * PARALLEL_FROM, 2)])
-def test_a_killed_builder_leaves_nothing_that_is_taken_for_whole(tmp_path: Path, n: int, workers: int) -> None:
+def test_killed_builder_leaves_no_file_that_looks_complete(tmp_path: Path, n: int, workers: int) -> None:
     builder = start_builder(tmp_path, n, 0.02, workers)
     until(lambda: list(tmp_path.glob(".*.part")))
     time.sleep(0.1)
@@ -226,7 +226,7 @@ def test_a_killed_builder_leaves_nothing_that_is_taken_for_whole(tmp_path: Path,
     assert list(tmp_path.glob(".*.part")) == []
 
 
-def test_of_concurrent_builders_one_builds_and_all_read(tmp_path: Path) -> None:
+def test_one_of_several_concurrent_builders_builds_and_all_read(tmp_path: Path) -> None:
     builder = start_builder(tmp_path, 100, 0.01, 1)
     until(lambda: list(tmp_path.glob(".*.part")))
     sources = [Numbers(100), Numbers(100)]
@@ -242,7 +242,7 @@ def test_of_concurrent_builders_one_builds_and_all_read(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.npy"))) == 1
 
 
-def test_a_pickled_cache_carries_no_pixels(tmp_path: Path) -> None:
+def test_pickled_cache_contains_no_pixels(tmp_path: Path) -> None:
     cache = CacheFile(build(Numbers(200), tmp_path))
     assert cache.images.shape[0] == 200
     copy = pickle.dumps(cache)
@@ -250,13 +250,13 @@ def test_a_pickled_cache_carries_no_pixels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pickle.loads(copy).images, cache.images)
 
 
-def test_the_cache_cannot_be_written_to(tmp_path: Path) -> None:
+def test_cache_is_read_only(tmp_path: Path) -> None:
     images = CacheFile(build(Numbers(20), tmp_path)).images
     with pytest.raises(ValueError, match="read-only"):
         images[0] = 0
 
 
-def test_the_environment_names_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_variable_sets_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MFER_CACHE", str(tmp_path))
     assert default_cache_dir() == tmp_path
     monkeypatch.delenv("MFER_CACHE")

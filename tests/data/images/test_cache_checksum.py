@@ -40,7 +40,7 @@ def build(source: Numbers, folder: Path, said: list[str]) -> Path:
     return build_cache(source, np.arange(6), folder, "numbers", workers=1, announce=said.append)  # type: ignore[arg-type]
 
 
-def test_a_whole_cache_is_used_again(source: Numbers, tmp_path: Path) -> None:
+def test_intact_cache_is_reused(source: Numbers, tmp_path: Path) -> None:
     path = build(source, tmp_path, [])
     first, said = source.decoded, []
     assert build(source, tmp_path, said) == path
@@ -49,7 +49,7 @@ def test_a_whole_cache_is_used_again(source: Numbers, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["bit", "cut", "earlier version", "empty"])
-def test_a_changed_cache_is_built_anew_with_one_line(source: Numbers, tmp_path: Path, damage: str) -> None:
+def test_modified_cache_is_rebuilt_with_one_message(source: Numbers, tmp_path: Path, damage: str) -> None:
     path = build(source, tmp_path, [])
     whole = path.read_bytes()
     changed = {
@@ -68,7 +68,7 @@ def test_a_changed_cache_is_built_anew_with_one_line(source: Numbers, tmp_path: 
     assert is_intact(path)
 
 
-def test_a_large_cache_is_read_again_only_where_it_was_touched(
+def test_large_cache_is_verified_only_if_it_was_modified(
     source: Numbers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = build(source, tmp_path, [])

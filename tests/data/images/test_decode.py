@@ -30,27 +30,27 @@ def index_for(root: Path, names: list[str], box: np.ndarray | None = None) -> Fa
     )
 
 
-def test_plain_colour_is_rgb(tmp_path: Path) -> None:
+def test_solid_colour_is_decoded_as_rgb(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.png")
     np.testing.assert_array_equal(decode(tmp_path / "a.png"), RGB)
 
 
-def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
+def test_greyscale_becomes_three_equal_channels(tmp_path: Path) -> None:
     Image.fromarray(RGB[:, :, 0]).save(tmp_path / "a.png")
     np.testing.assert_array_equal(decode(tmp_path / "a.png"), np.repeat(RGB[:, :, :1], 3, axis=2))
 
 
-def test_sixteen_bit_grey_is_scaled_not_cut_off(tmp_path: Path) -> None:
+def test_sixteen_bit_greyscale_is_scaled_not_clipped(tmp_path: Path) -> None:
     Image.fromarray(RGB[:, :, 0].astype(np.uint16) * 257).save(tmp_path / "a.png")
     np.testing.assert_array_equal(decode(tmp_path / "a.png")[:, :, 1], RGB[:, :, 0])
 
 
-def test_dark_sixteen_bit_grey_stays_dark(tmp_path: Path) -> None:
+def test_dark_sixteen_bit_greyscale_stays_dark(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 200, dtype=np.uint16)).save(tmp_path / "a.png")
     assert decode(tmp_path / "a.png").max() == 1
 
 
-def test_float_grey(tmp_path: Path) -> None:
+def test_float_greyscale(tmp_path: Path) -> None:
     Image.fromarray(RGB[:, :, 0].astype(np.float32) / 255).save(tmp_path / "a.tif")
     np.testing.assert_array_equal(decode(tmp_path / "a.tif")[:, :, 2], RGB[:, :, 0])
 
@@ -71,7 +71,7 @@ def test_cmyk(tmp_path: Path) -> None:
     np.testing.assert_allclose(decode(tmp_path / "a.tif"), RGB, atol=1)
 
 
-def test_transparency_is_put_on_white(tmp_path: Path) -> None:
+def test_transparency_is_composited_on_white(tmp_path: Path) -> None:
     rgba = np.dstack([RGB, np.full(RGB.shape[:2], 255, dtype=np.uint8)])
     rgba[:10, :, 3] = 0
     Image.fromarray(rgba).save(tmp_path / "a.png")
@@ -81,7 +81,7 @@ def test_transparency_is_put_on_white(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_cameras_rotation_is_obeyed(tmp_path: Path, orientation: int) -> None:
+def test_exif_rotation_is_applied(tmp_path: Path, orientation: int) -> None:
     undo = {  # how the camera stored the upright picture, by the EXIF standard
         1: lambda x: x,
         2: lambda x: x[:, ::-1],
@@ -100,7 +100,7 @@ def test_the_cameras_rotation_is_obeyed(tmp_path: Path, orientation: int) -> Non
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
-def test_of_an_animation_the_first_picture_is_taken(tmp_path: Path, suffix: str) -> None:
+def test_first_frame_of_an_animation_is_used(tmp_path: Path, suffix: str) -> None:
     black, white = Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8), "white")
     black.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[white, white])
     image = decode(tmp_path / f"a.{suffix}")
@@ -131,7 +131,7 @@ class TestDamage:
         with pytest.raises(UserError, match=r"a\.jpg is missing"):
             decode(tmp_path / "a.jpg")
 
-    def test_cut_off_png(self, tmp_path: Path) -> None:
+    def test_truncated_png(self, tmp_path: Path) -> None:
         Image.fromarray(RGB).save(tmp_path / "a.png")
         (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:900])
         with pytest.raises(UserError, match=r"a\.png is damaged or truncated"):
@@ -139,23 +139,23 @@ class TestDamage:
 
 
 class TestBoxes:
-    def test_the_face_is_cut_out_and_resized(self, tmp_path: Path) -> None:
+    def test_face_is_cropped_and_resized(self, tmp_path: Path) -> None:
         Image.fromarray(RGB).save(tmp_path / "a.png")
         source = FileSource(index_for(tmp_path, ["a.png"], np.array([[10, 5, 20, 20]])))
         np.testing.assert_array_equal(source.read(0), RGB[5:25, 10:30])
         assert FileSource(source.index, 12).read(0).shape == (12, 12, 3)
 
-    def test_a_box_beyond_the_edge_is_clipped(self) -> None:
+    def test_box_beyond_the_edge_is_clipped(self) -> None:
         np.testing.assert_array_equal(crop_box(RGB, (30, -5, 50, 20)), RGB[:15, 30:])
 
     @pytest.mark.parametrize("box", [(40, 0, 5, 5), (0, 0, 0, 5), (-9, 0, 5, 5)])
-    def test_a_box_outside_names_the_file(self, tmp_path: Path, box: tuple[int, ...]) -> None:
+    def test_box_outside_the_image_names_the_file(self, tmp_path: Path, box: tuple[int, ...]) -> None:
         Image.fromarray(RGB).save(tmp_path / "a.png")
         with pytest.raises(UserError, match=r"a\.png: the face box is outside"):
             FileSource(index_for(tmp_path, ["a.png"], np.array([box]))).read(0)
 
 
-def test_shrinking_averages() -> None:
+def test_downscaling_averages_pixels() -> None:
     """Nearest or bilinear sampling would alias: a fine checkerboard must become grey."""
     board = np.indices((64, 64)).sum(axis=0) % 2 * 255
     small = resize(np.repeat(board[:, :, None], 3, axis=2).astype(np.uint8), 16)
@@ -163,7 +163,7 @@ def test_shrinking_averages() -> None:
 
 
 class TestFingerprint:
-    def test_it_follows_content_size_and_preprocessing(self, tmp_path: Path) -> None:
+    def test_fingerprint_depends_on_content_size_and_preprocessing(self, tmp_path: Path) -> None:
         for name in ("a.png", "b.png"):
             Image.fromarray(RGB).save(tmp_path / name)
         index = index_for(tmp_path, ["a.png", "b.png"])
@@ -175,7 +175,7 @@ class TestFingerprint:
         Image.fromarray(RGB[::-1].copy()).save(tmp_path / "b.png")
         assert FileSource(index, 32).fingerprint(rows) != before
 
-    def test_a_copy_elsewhere_is_the_same(self, tmp_path: Path) -> None:
+    def test_copies_in_other_folders_have_the_same_fingerprint(self, tmp_path: Path) -> None:
         import shutil
 
         (tmp_path / "one").mkdir()
@@ -184,6 +184,6 @@ class TestFingerprint:
         one, two = (FileSource(index_for(tmp_path / d, ["a.png"])).fingerprint(np.arange(1)) for d in ("one", "two"))
         assert one == two
 
-    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
+    def test_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"gone\.png cannot be read"):
             FileSource(index_for(tmp_path, ["gone.png"])).fingerprint(np.arange(1))

@@ -33,7 +33,7 @@ def names_of(tmp_path: Path, text: str) -> list[str]:
         "..\\aligned\\test_0001.png\t5\n..\\aligned\\test_0003.png\t2",
     ],
 )
-def test_any_plain_form_is_read(text: str, tmp_path: Path) -> None:
+def test_simple_list_formats_are_read(text: str, tmp_path: Path) -> None:
     names = names_of(tmp_path, text)
     assert len(names) == 2
     assert match_list("occlusion", names, RAFDB, TEST).rows.tolist() == [4, 6]
@@ -50,7 +50,7 @@ def test_ferplus_and_affectnet_names_match(tmp_path: Path) -> None:
     assert found.rows.tolist() == [1]  # one name in two folders: the folder decides
 
 
-def test_a_column_path_is_read_as_it_stands_spaces_and_further_names_too(tmp_path: Path) -> None:
+def test_path_column_is_read_verbatim_with_spaces_and_commas(tmp_path: Path) -> None:
     paths = ["my faces/a, 1.png", "my faces/b 2.png", "my faces/2.png"]
     names = names_of(
         tmp_path, 'twin,path,same\nmy faces/2.png,my faces/b 2.png,pixels\nx9.png,"my faces/a, 1.png",looks\n'
@@ -59,25 +59,25 @@ def test_a_column_path_is_read_as_it_stands_spaces_and_further_names_too(tmp_pat
     assert match_list("seen", names, paths, np.arange(3)).rows.tolist() == [0, 1]
 
 
-def test_whole_paths_that_differ_in_ending_or_case_alone_are_different_faces(tmp_path: Path) -> None:
+def test_paths_differing_only_in_extension_or_case_are_different_faces(tmp_path: Path) -> None:
     paths = ["test/a.png", "test/a.jpg", "test/B.png", "test/b.png", "test/c.png", "test/c_aligned.png"]
     found = match_list("seen", names_of(tmp_path, "path\n" + "\n".join(paths)), paths, np.arange(6))
     assert (found.rows.tolist(), found.repeated) == (list(range(6)), 0)
 
 
-def test_a_name_with_spaces_is_never_taken_for_the_face_that_its_last_word_names(tmp_path: Path) -> None:
+def test_name_with_spaces_never_matches_by_its_last_word(tmp_path: Path) -> None:
     paths = ["my faces/b 2.png", "my faces/2.png", "my faces/c.png"]
     names = names_of(tmp_path, "path\ndata/my faces/b 2.png\nmy faces/x 2.png\n")
     found = match_list("seen", names, paths, np.arange(3))
     assert (found.rows.tolist(), found.unknown) == ([0], ("my faces/x 2.png",))
 
 
-def test_a_path_that_several_faces_of_one_photo_share_names_none_of_them() -> None:
+def test_path_shared_by_several_faces_of_a_photo_matches_none() -> None:
     found = match_list("seen", ["1/a.jpg", "1/b.jpg"], ["1/a.jpg", "1/a.jpg", "1/b.jpg"], np.arange(3))
     assert (found.rows.tolist(), found.unknown) == ([2], ("1/a.jpg",))
 
 
-def test_names_of_a_strange_list_cannot_move_a_terminal_s_cursor() -> None:
+def test_control_characters_in_names_are_escaped() -> None:
     found = match_list("x", ["test_0001.jpg", "\x1b[2Ja.jpg"], RAFDB, TEST)
     assert "\x1b" not in found.describe()
     assert "are not faces of the dataset (\\x1b[2Ja.jpg)" in found.describe()
@@ -85,7 +85,7 @@ def test_names_of_a_strange_list_cannot_move_a_terminal_s_cursor() -> None:
         match_list("x", ["\x1b[2Ja.jpg"], RAFDB, TEST)
 
 
-def test_missing_foreign_and_repeated_names_are_counted_and_said() -> None:
+def test_missing_unknown_and_duplicate_names_are_counted_and_reported() -> None:
     names = [
         "test_0001.jpg",
         "test_0001_aligned.jpg",
@@ -106,7 +106,7 @@ def test_missing_foreign_and_repeated_names_are_counted_and_said() -> None:
     assert "1 lines repeat a name" in said
 
 
-def test_a_name_that_several_faces_share_is_none_unless_its_folder_says_which() -> None:
+def test_ambiguous_name_matches_only_with_its_folder() -> None:
     paths = ["test/1/a7.jpg", "test/2/a7.jpg", "test/2/b8.jpg"]
     found = match_list("x", ["a7.jpg", "b8.jpg"], paths, np.arange(3))
     assert (found.rows.tolist(), found.unknown) == ([2], ("a7.jpg",))
@@ -115,13 +115,13 @@ def test_a_name_that_several_faces_share_is_none_unless_its_folder_says_which() 
 
 
 @pytest.mark.parametrize("names", [["fer0001.png", "fer0002.png"], ["train_00001.jpg"], []])
-def test_a_list_without_one_measured_face_is_a_sentence(names: list[str]) -> None:
+def test_list_without_evaluated_faces_raises_one_clear_error(names: list[str]) -> None:
     with pytest.raises(UserError, match=r"lists\.pose30: none of its \d names is a face measured here") as stop:
         match_list("pose30", names, RAFDB, TEST)
     assert "have names like Image/aligned/test_0000_aligned.jpg" in str(stop.value)
 
 
-def test_files_that_are_no_lists_are_sentences(tmp_path: Path) -> None:
+def test_invalid_list_files_raise_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no list"):
         read_names(tmp_path / "nothing.txt")
     with pytest.raises(UserError, match="There is no list"):
@@ -137,11 +137,11 @@ def test_files_that_are_no_lists_are_sentences(tmp_path: Path) -> None:
         read_names(tmp_path / "torn.csv")
 
 
-def test_a_line_longer_than_a_field_of_a_csv_may_be_is_read(tmp_path: Path) -> None:
+def test_line_longer_than_the_csv_field_limit_is_read(tmp_path: Path) -> None:
     assert names_of(tmp_path, " ".join(f"fer{i:07d}.png" for i in range(12_000)))[0] == "fer0000000.png"
 
 
-def test_a_long_list_takes_no_time(tmp_path: Path) -> None:
+def test_long_list_is_matched_quickly(tmp_path: Path) -> None:
     paths = [f"train_set/images/{i}.jpg" for i in range(20_000)]
     names = names_of(tmp_path, "\n".join(f"{i}.jpg" for i in range(0, 40_000, 2)))
     found = match_list("all", names, paths, np.arange(20_000))

@@ -45,22 +45,22 @@ def refused(root: Path, *parts: str, **options: Any) -> None:
         assert part in str(error.value)
 
 
-class TestATableBesideFolders:
-    def test_folders_that_are_no_classes_are_no_classes(self, tmp_path: Path) -> None:
+class TestTableWithFolders:
+    def test_non_class_folders_are_ignored(self, tmp_path: Path) -> None:
         root = table(tmp_path, "filename,emotion\npart1/1.jpg,happy\npart2/2.jpg,sad\n", "part1/1.jpg", "part2/2.jpg")
         assert labels(read_folder(root)) == {"part1/1.jpg": "happiness", "part2/2.jpg": "sadness"}
 
-    def test_names_without_folders_are_found_below(self, tmp_path: Path) -> None:
+    def test_names_without_folders_are_found_in_subfolders(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/2.jpg")
         index = read_folder(root)
         assert labels(index) == {"part1/1.jpg": "happiness", "part2/2.jpg": "sadness"}
         assert index.notes == ("2 images of labels.csv were found in folders that it does not contain",)
 
-    def test_names_that_are_there_twice_are_refused(self, tmp_path: Path) -> None:
+    def test_ambiguous_names_are_rejected(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/1.jpg", "part2/2.jpg")
         refused(root, "names 1.jpg, but there are several", "part1/1.jpg, part2/1.jpg")
 
-    def test_a_contradiction_is_a_question(self, tmp_path: Path) -> None:
+    def test_contradicting_table_and_folders_require_a_choice(self, tmp_path: Path) -> None:
         root = table(tmp_path, "pth,label\nanger/1.jpg,happy\nsad/2.jpg,sad\n", "anger/1.jpg", "sad/2.jpg")
         refused(root, "disagree on 1 of 2 images", "anger/1.jpg is happiness", "dataset.table=labels.csv", "table=none")
         assert labels(read_folder(root, table="labels.csv"))["anger/1.jpg"] == "happiness"
@@ -68,7 +68,7 @@ class TestATableBesideFolders:
         refused(root, "there is no file other.csv", table="other.csv")
 
     @pytest.mark.parametrize("shift", [0, 1])
-    def test_numbered_class_folders_contradict_too(self, tmp_path: Path, shift: int) -> None:
+    def test_contradicting_numbered_class_folders_require_a_choice(self, tmp_path: Path, shift: int) -> None:
         rows = [(f"{i % 3}/{i}.jpg", i % 3 + shift) for i in range(12)]
         text = "image,label\n" + "".join(f"{path},{label}\n" for path, label in rows)
         root = table(tmp_path, text, *(path for path, _ in rows))
@@ -78,37 +78,37 @@ class TestATableBesideFolders:
         else:
             assert len(read_folder(root, class_names=names)) == 12
 
-    def test_numbered_folders_of_shards_do_not(self, tmp_path: Path) -> None:
+    def test_numbered_shard_folders_do_not_contradict_the_table(self, tmp_path: Path) -> None:
         rows = [(f"{i % 2}/{i}.jpg", i // 2 % 2) for i in range(8)]
         text = "image,label\n" + "".join(f"{path},{label}\n" for path, label in rows)
         assert len(read_folder(table(tmp_path, text, *(p for p, _ in rows)), class_names=["sad", "happy"])) == 8
 
-    def test_class_folders_that_the_table_does_not_list_are_a_question(self, tmp_path: Path) -> None:
+    def test_class_folders_missing_from_the_table_require_a_choice(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"image,label\n{TWO}", "1.jpg", "2.jpg", "anger/3.jpg", "sad/4.jpg")
         refused(root, "2 of the 2 images in anger, sad are not in the table")
 
-    def test_a_few_unlisted_images_are_a_note(self, tmp_path: Path) -> None:
+    def test_few_unlisted_images_are_noted(self, tmp_path: Path) -> None:
         images = ("anger/1.jpg", "sad/2.jpg", "sad/3.jpg", "anger/4.jpg")
         root = table(tmp_path, "image,label\nanger/1.jpg,anger\nsad/2.jpg,sad\nsad/3.jpg,sad\n", *images)
         assert read_folder(root).notes == ("1 images in class folders are not in labels.csv and were left out",)
 
-    def test_a_table_that_is_not_understood_is_a_question(self, tmp_path: Path) -> None:
+    def test_unrecognised_table_requires_a_choice(self, tmp_path: Path) -> None:
         root = table(tmp_path, "image,who\npart1/1.jpg,a\n", "part1/1.jpg", "part2/2.jpg")
         refused(root, "no column has a usual name for the labels", "dataset.table=none")
         assert read_folder(root, table="none").class_names == ("part1", "part2")
 
-    def test_a_text_without_labels_is_left_alone_beside_class_folders(self, tmp_path: Path) -> None:
+    def test_text_file_without_labels_is_ignored_next_to_class_folders(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path, {".": 4}, ["happy", "sad"])
         (tmp_path / "README.txt").write_text("see happy/000.png\n")
         (tmp_path / "list.txt").write_text("happy/000.png 3\nsad/001.png 4\n")
         (tmp_path / "about.csv").write_text("image,photographer\nhappy/000.png,me\n")
         assert len(read_folder(tmp_path)) == 4
 
-    def test_the_table_that_was_seen_is_named(self, tmp_path: Path) -> None:
+    def test_ignored_table_is_named_in_the_error(self, tmp_path: Path) -> None:
         root = table(tmp_path, "a,b\n1,2\n", "images/1.jpg", "images/2.jpg")
         refused(root, "has only one class, images", "labels.csv was not read", "its columns: a, b")
 
-    def test_tables_of_partitions_are_read_together(self, tmp_path: Path) -> None:
+    def test_one_table_per_partition_is_read(self, tmp_path: Path) -> None:
         for part in ("train", "val", "test"):
             images = [f"{part}/{label}/{part}-{label}.jpg" for label in ("happy", "sad")]
             rows = "".join(f"{image},{image.split('/')[1]}\n" for image in images)
@@ -122,19 +122,19 @@ class TestATableBesideFolders:
         shutil.copy(tmp_path / "train_labels.csv", tmp_path / "test_labels.csv")
         refused(tmp_path, "lists train/happy/train-happy.jpg, which another table")
 
-    def test_parts_in_folders_without_a_column_of_splits_are_a_note(self, tmp_path: Path) -> None:
+    def test_partition_folders_without_split_column_are_noted(self, tmp_path: Path) -> None:
         root = table(tmp_path, "image,label\ntrain/1.jpg,happy\ntest/2.jpg,sad\n", "train/1.jpg", "test/2.jpg")
         assert "no column of splits, so all faces in test, train are used for training" in read_folder(root).notes[0]
 
 
 class TestColumns:
-    def test_other_names_are_given(self, tmp_path: Path) -> None:
+    def test_column_names_can_be_given(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"where,what\n{TWO}")
         refused(root, "labels.csv, line 1", "where, what", "dataset.columns={path: <column>, label: <column>}")
         given = {"path": "where", "label": "What"}
         assert labels(read_folder(root, columns=given)) == {"1.jpg": "happiness", "2.jpg": "sadness"}
 
-    def test_one_match_for_each_role(self, tmp_path: Path) -> None:
+    def test_one_matching_column_per_role_is_used(self, tmp_path: Path) -> None:
         root = table(tmp_path, "image,label,emotion\n1.jpg,3,happy\n2.jpg,4,sad\n")
         refused(root, "label, emotion", "columns={path: image, label: <column>}")
         index = read_folder(root, columns={"label": "emotion"})
@@ -142,10 +142,10 @@ class TestColumns:
         assert index.attributes["label"].tolist() == ["3", "4"]
 
     @pytest.mark.parametrize("columns", [{"label": "mood"}, {"label": 7}, {"labels": "emotion"}])
-    def test_columns_that_are_not_there(self, tmp_path: Path, columns: dict) -> None:
+    def test_missing_columns_are_rejected(self, tmp_path: Path, columns: dict) -> None:
         refused(table(tmp_path, f"image,emotion\n{TWO}"), "dataset.columns", columns=columns)
 
-    def test_further_columns_are_attributes(self, tmp_path: Path) -> None:
+    def test_other_columns_become_attributes(self, tmp_path: Path) -> None:
         text = (
             "image,label,split,age,score,note\n2.jpg,sad,test,30,0.25,x\n1.jpg,sad,train,40,1,y\n3.jpg,joy,train,9,0,"
         )
@@ -158,7 +158,7 @@ class TestColumns:
 
 class TestNumbers:
     @pytest.mark.parametrize("spelled", ["0.0,3.0,6.0", "0,3,6", "00,03,06"])
-    def test_in_a_table_they_ask_for_names(self, tmp_path: Path, spelled: str) -> None:
+    def test_numeric_labels_in_a_table_require_class_names(self, tmp_path: Path, spelled: str) -> None:
         rows = "".join(f"{i}.jpg,{label}\n" for i, label in enumerate(spelled.split(",")))
         root = table(tmp_path, f"image,label\n{rows}", "0.jpg", "1.jpg", "2.jpg")
         refused(
@@ -166,7 +166,7 @@ class TestNumbers:
         )
         assert read_folder(root, class_names="affectnet7").class_names == ("neutral", "surprise", "anger")
 
-    def test_in_folders_they_ask_for_names(self, tmp_path: Path) -> None:
+    def test_numeric_class_folders_require_class_names(self, tmp_path: Path) -> None:
         root = write_class_folders(tmp_path, {"train": 6}, ["0", "1", "2"])
         refused(root, "the classes are numbers (0, 1, 2)")
         assert read_folder(root, class_names=["joy", "awe", "sad"]).class_names == ("happiness", "awe", "sadness")
@@ -182,7 +182,9 @@ class TestNumbers:
             ("0 3", "fer2013", ["anger", "happiness"]),
         ],
     )
-    def test_what_they_mean(self, tmp_path: Path, numbers: str, given: Any, expected: Sequence[str]) -> None:
+    def test_class_names_map_numbers_to_emotions(
+        self, tmp_path: Path, numbers: str, given: Any, expected: Sequence[str]
+    ) -> None:
         values = numbers.split()
         images = [f"{i}.jpg" for i in range(len(values))]
         text = "image,label\n" + "".join(f"{image},{v}\n" for image, v in zip(images, values, strict=True))
@@ -202,29 +204,31 @@ class TestNumbers:
             (("joy", "awe"), ["joy", "sad"], "awe is not among dataset.class_names"),
         ],
     )
-    def test_what_cannot_be_told(self, tmp_path: Path, values: tuple[str, str], given: Any, message: str) -> None:
+    def test_ambiguous_numbers_are_rejected(
+        self, tmp_path: Path, values: tuple[str, str], given: Any, message: str
+    ) -> None:
         root = table(tmp_path, f"image,label\n1.jpg,{values[0]}\n2.jpg,{values[1]}\n")
         refused(root, message, class_names=given)
 
 
-class TestWhereImagesLie:
-    def test_absolute_paths_inside(self, tmp_path: Path) -> None:
+class TestImageLocations:
+    def test_absolute_paths_inside_the_root_are_accepted(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"image,label\n{tmp_path}/p/1.jpg,happy\n{tmp_path}/p/2.jpg,sad\n", "p/1.jpg", "p/2.jpg")
         assert read_folder(root).path.tolist() == ["p/1.jpg", "p/2.jpg"]
 
     @pytest.mark.parametrize("path", ["/etc/1.jpg", "../1.jpg", "C:\\\\1.jpg", "{root}x/1.jpg", "{root}/../1.jpg"])
-    def test_outside_stays_outside(self, tmp_path: Path, path: str) -> None:
+    def test_paths_outside_the_root_are_rejected(self, tmp_path: Path, path: str) -> None:
         root = table(tmp_path / "r", f"image,label\n{path.format(root=tmp_path / 'r')},happy\n2.jpg,sad\n")
         refused(root, "line 2", "points outside the dataset's folder")
 
-    def test_endings_in_other_letters(self, tmp_path: Path) -> None:
+    def test_extension_case_is_ignored_with_a_note(self, tmp_path: Path) -> None:
         root = table(tmp_path, "image,label\n1.JPG,happy\n2.JPG,sad\n")
         index = read_folder(root)
         assert index.path.tolist() == ["1.jpg", "2.jpg"]
         assert len(index.notes) == 1
         assert "2 images in labels.csv are spelled differently from their files" in index.notes[0]
 
-    def test_other_letters_that_could_be_two_files(self, tmp_path: Path) -> None:
+    def test_ambiguous_extension_case_is_rejected(self, tmp_path: Path) -> None:
         refused(
             table(tmp_path, "image,label\n1.JPG,happy\n2.jpg,sad\n", "1.Jpg", "1.jpg", "2.jpg"), "1 of the 2 images"
         )
@@ -234,11 +238,11 @@ class TestWhereImagesLie:
         ("listed", "there"),
         [("1.png", "1.jpg"), ("p/1.jpg", "p/p/1.jpg"), ("p/1.jpg", "1.jpg"), ("p/1.jpg", "p/q/1.jpg")],
     )
-    def test_near_names_are_named(self, tmp_path: Path, listed: str, there: str) -> None:
+    def test_similar_names_are_suggested(self, tmp_path: Path, listed: str, there: str) -> None:
         root = table(tmp_path, f"image,label\n{listed},happy\n2.jpg,sad\n", there, "2.jpg")
         refused(root, "1 of the 2 images", f"{listed} resembles {there}: correct the names")
 
-    def test_near_names_in_other_lists(self, tmp_path: Path) -> None:
+    def test_similar_names_are_suggested_for_other_lists(self, tmp_path: Path) -> None:
         root = write_rafdb(tmp_path)
         for file in (root / "Image" / "aligned").glob("*.jpg"):
             file.rename(file.with_suffix(".png"))
@@ -250,7 +254,7 @@ class TestWhereImagesLie:
         assert index.path[0] == "Image/aligned/train_00001_aligned.JPG"
         assert len(index.notes) == 2  # one a part
 
-    def test_every_picture_counts_and_the_rest_is_said(self, tmp_path: Path) -> None:
+    def test_every_image_counts_and_other_files_are_noted(self, tmp_path: Path) -> None:
         root = write_class_folders(tmp_path, {".": 6}, ["happy", "anger"])
         for ending in ("jfif", "avif", "JPE"):
             shutil.copy(root / "happy" / "000.png", root / "happy" / f"x.{ending}")
@@ -263,7 +267,7 @@ class TestWhereImagesLie:
 
 
 class TestOtherDatasets:
-    def test_rafdb_renumbered_as_affectnet(self, tmp_path: Path) -> None:
+    def test_rafdb_renumbered_as_affectnet_is_recognised(self, tmp_path: Path) -> None:
         names = [f"train/{i % 7}/train_{i:05d}_aligned.jpg" for i in range(21)]
         root = pictures(tmp_path, *names, *(n.replace("train", "val", 1).replace("train_0", "test_") for n in names))
         datamodule = AffectNetDataModule(root, classes=7)
@@ -280,7 +284,7 @@ class TestOtherDatasets:
         names = tuple("abcdefgh"[: len(counts)])
         return FaceIndex.from_rows(rows, dataset=dataset, layout="class folders", root=Path("x"), class_names=names)
 
-    def test_exact_counts(self) -> None:
+    def test_exact_class_counts_reveal_another_order(self) -> None:
         raf = (1290, 281, 717, 4772, 1982, 705, 2524)
         for dataset in ("affectnet7", "folder"):
             with pytest.raises(UserError, match="its train classes have exactly the counts of RAF-DB"):
@@ -290,12 +294,12 @@ class TestOtherDatasets:
         with pytest.raises(UserError, match="in another order"):
             refuse_lookalike(self.index("rafdb", sorted(raf)))
 
-    def test_rafdb_as_a_folder(self, tmp_path: Path) -> None:
+    def test_rafdb_as_a_folder_dataset_is_recognised(self, tmp_path: Path) -> None:
         root = write_rafdb(tmp_path, "classes")
         refused(root, "looks like RAF-DB, which has a separate reader", f"use dataset=rafdb dataset.root={root}")
 
     @pytest.mark.parametrize("named", [True, False])
-    def test_rafdb_one_level_down(self, tmp_path: Path, named: bool) -> None:
+    def test_rafdb_one_level_down_is_suggested(self, tmp_path: Path, named: bool) -> None:
         if named:
             write_rafdb(tmp_path / "DATASET", "classes")
             (tmp_path / "train_labels.csv").write_text("image,label\ntrain_00001_aligned.jpg,1\n")
@@ -308,17 +312,17 @@ class TestOtherDatasets:
             refused(tmp_path / "DATASET", "in that case, use dataset=rafdb")
 
 
-class TestFoldersOnceMore:
+class TestFolderLevels:
     @pytest.mark.parametrize("part", ["train/", ""])
-    def test_one_level_too_many(self, tmp_path: Path, part: str) -> None:
+    def test_folder_one_level_too_deep(self, tmp_path: Path, part: str) -> None:
         root = pictures(tmp_path, f"{part}happiness/s1/1.jpg", f"{part}anger/s1/2.jpg")
         refused(root, "has no images and the folders s1", "move those in s1/ and the others up into anger/")
 
     @pytest.mark.parametrize("inner", ["happiness", "train/happiness", "3"])
-    def test_one_level_too_high(self, tmp_path: Path, inner: str) -> None:
+    def test_folder_one_level_too_high(self, tmp_path: Path, inner: str) -> None:
         refused(pictures(tmp_path, f"mine/{inner}/1.jpg"), f"Name that folder: dataset.root={tmp_path / 'mine'}")
 
-    def test_a_class_that_is_tested_and_never_trained(self, tmp_path: Path) -> None:
+    def test_class_with_test_but_no_training_images(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path, {"train": 6}, ["happy", "anger"])
         write_class_folders(tmp_path, {"test": 6}, ["happy", "awe"])
         refused(tmp_path, "has images of awe in val or test but none in train", "class_names=[happiness,anger,awe]")

@@ -18,7 +18,7 @@ DOCS = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text(encoding="
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_a_file_is_read(tmp_path: Path, name: str) -> None:
+def test_label_file_is_read(tmp_path: Path, name: str) -> None:
     seen = SEEN[name]
     index = folder.read_folder(seen.write(tmp_path), **seen.options)
     assert index.class_names == seen.classes
@@ -31,7 +31,7 @@ def test_a_file_is_read(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("begins", REFUSED)
-def test_a_file_is_refused_with_what_to_do(tmp_path: Path, begins: str) -> None:
+def test_rejected_label_file_explains_what_to_do(tmp_path: Path, begins: str) -> None:
     (tmp_path / "labels.csv").write_text(f"{begins}\n" + "1.jpg,0,1,1\n"[: 7 + 2 * begins.count(",")] + "\n")
     write_picture(tmp_path / "1.jpg", __import__("numpy").random.default_rng(0))
     with pytest.raises(UserError, match=REFUSED[begins]):
@@ -39,7 +39,7 @@ def test_a_file_is_refused_with_what_to_do(tmp_path: Path, begins: str) -> None:
 
 
 @pytest.mark.parametrize("begins", [*(seen.begins for seen in SEEN.values()), *REFUSED])
-def test_the_documentation_lists_it(begins: str) -> None:
+def test_label_file_is_documented(begins: str) -> None:
     shown = begins.replace("\t", "⇥").format(i=1, label="happy")
     assert f"`{shown}`" in DOCS
 
@@ -55,7 +55,9 @@ def test_the_documentation_lists_it(begins: str) -> None:
         ),
     ],
 )
-def test_a_file_trains(blank_figures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_label_file_can_be_trained_on(
+    blank_figures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     seen = SEEN[name]
     root = seen.write(tmp_path / "faces", 36)

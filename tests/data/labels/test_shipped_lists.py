@@ -9,24 +9,24 @@ from mfer_lightning.data.labels.shipped_lists import SHIPPED_LISTS, find_list
 
 
 @pytest.mark.parametrize("name", SHIPPED_LISTS)
-def test_each_list_names_faces(name: str) -> None:
+def test_each_list_contains_image_names(name: str) -> None:
     names = read_names(find_list(name))
     assert len(names) > 100
     assert all(n.endswith(".png") for n in names)
 
 
-def test_the_twins_are_those_of_validation_and_test_together() -> None:
+def test_twins_list_covers_validation_and_test() -> None:
     """303 faces look like one of the validation tenth, 378 like one of FER2013Valid, 34 like one of each."""
     names = read_names(find_list("ferplus_dev_twins"))
     assert len(names) == 303 + 378
     assert len(set(names)) == 647
 
 
-def test_a_file_of_the_same_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_file_takes_precedence_over_a_shipped_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ferplus_dev_twins").write_text("mine.png\n", encoding="utf-8")
     assert read_names(find_list("ferplus_dev_twins")) == ["mine.png"]
 
 
-def test_another_name_is_a_path() -> None:
+def test_other_names_are_paths() -> None:
     assert find_list("~/list.csv") == Path("~/list.csv").expanduser()

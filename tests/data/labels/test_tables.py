@@ -26,7 +26,7 @@ def read(path: Path, content: str | bytes, **options) -> Table:
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|", " "])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("header", ["image{s}label", ""])
-def test_separators_and_line_ends(tmp_path: Path, separator: str, end: str, header: str) -> None:
+def test_separators_and_line_endings(tmp_path: Path, separator: str, end: str, header: str) -> None:
     lines = [header.format(s=separator), "a.jpg{s}sad", "", "b.jpg{s}happy"][not header :]
     table = read(tmp_path / "t", end.join(line.format(s=separator) for line in lines))
     assert table.head.separator == separator
@@ -44,30 +44,30 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
     assert read_lines(tmp_path / "t")[1] == "Zoë.jpg;Überraschung"
 
 
-def test_a_byte_that_is_not_utf8_far_down(tmp_path: Path) -> None:
+def test_invalid_utf8_far_into_the_file_is_read_as_latin1(tmp_path: Path) -> None:
     rows = "".join(f"{i:06d}.jpg,sad\n" for i in range(HEAD // 10)).encode()
     table = read(tmp_path / "t", b"image,label\n" + rows + "Zoë.jpg,joy\n".encode("latin-1"))
     assert table.columns[0][-1] == "Zoë.jpg"
     assert table.notes
 
 
-def test_a_letter_that_the_end_of_the_head_cuts(tmp_path: Path) -> None:
+def test_multibyte_character_at_the_end_of_the_head_is_read(tmp_path: Path) -> None:
     start = b"image,label\n" + b"a" * (HEAD - 12 - 5 - 1) + b".jpg,"
     assert len(start) == HEAD - 1
     assert read(tmp_path / "t", start + "ü\nb.jpg,sad\n".encode()).columns[1] == ["ü", "sad"]
 
 
-def test_values_stay_text(tmp_path: Path) -> None:
+def test_values_are_kept_as_text(tmp_path: Path) -> None:
     table = read(tmp_path / "t", "image,a,b,c,d\n1.jpg,007,1e3,NA,None\n2.jpg,True,3.0,,null\n")
     assert [table.columns[i] for i in range(1, 5)] == [["007", "True"], ["1e3", "3.0"], ["NA", ""], ["None", "null"]]
 
 
-def test_quotes_hold_separators_and_quotes(tmp_path: Path) -> None:
+def test_quoted_fields_may_contain_separators_and_quotes(tmp_path: Path) -> None:
     table = read(tmp_path / "t", 'image,label\n"a, b.jpg","say ""x"""\n')
     assert [table.columns[0], table.columns[1]] == [["a, b.jpg"], ['say "x"']]
 
 
-def test_other_separators_inside_fields(tmp_path: Path) -> None:
+def test_fields_may_contain_other_separators(tmp_path: Path) -> None:
     assert read(tmp_path / "t", "1/a b.jpg,1.0;2.0;3.0,3\n1/c d.jpg,1.0;2.0;3.0,4\n").width == 3
     assert read(tmp_path / "t", "a.jpg;0,5\nb.jpg;0,25\n").columns[1] == ["0,5", "0,25"]
 
@@ -88,25 +88,25 @@ def test_other_separators_inside_fields(tmp_path: Path) -> None:
         (b"\xff\xd8\xff\xe0\xff", "not a text file"),
     ],
 )
-def test_what_is_no_table(tmp_path: Path, content: str | bytes, message: str) -> None:
+def test_invalid_tables_are_rejected(tmp_path: Path, content: str | bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read(tmp_path / "t", content)
 
 
-def test_a_first_row_of_numbers_is_no_header(tmp_path: Path) -> None:
+def test_first_row_of_numbers_is_not_a_header(tmp_path: Path) -> None:
     assert read(tmp_path / "t", "00001,3\n00002,4\n").columns == {0: ["00001", "00002"], 1: ["3", "4"]}
     assert len(read(tmp_path / "t", "0,1\na.jpg,4\n")) == 1  # as pandas numbers columns without names
 
 
-def test_a_header_alone(tmp_path: Path) -> None:
+def test_header_without_rows_is_empty(tmp_path: Path) -> None:
     assert len(read(tmp_path / "t", "image,label\n")) == 0
 
 
-def test_an_empty_last_column_is_no_field_too_many(tmp_path: Path) -> None:
+def test_trailing_separator_is_allowed(tmp_path: Path) -> None:
     assert read(tmp_path / "t", "image,label,\na.jpg,sad,\nb.jpg,joy,\n").columns[1] == ["sad", "joy"]
 
 
-def test_columns_that_are_not_used_are_skipped(tmp_path: Path) -> None:
+def test_unused_columns_are_skipped(tmp_path: Path) -> None:
     table = read(tmp_path / "t", "image,big,label\na.jpg,1;2,sad\nb.jpg,1;2,joy\n", use=[0, 2])
     assert table.columns == {0: ["a.jpg", "b.jpg"], 2: ["sad", "joy"]}
 
@@ -120,7 +120,7 @@ def test_columns_that_are_not_used_are_skipped(tmp_path: Path) -> None:
         ("1.jpg,train,3\n2.jpg,test,4\n", {"path": 0, "split": 1, "label": 2}),
     ],
 )
-def test_roles(tmp_path: Path, content: str, expected: dict) -> None:
+def test_column_roles_are_detected(tmp_path: Path, content: str, expected: dict) -> None:
     (tmp_path / "t").write_text(content)
     assert find_columns(read_head(tmp_path / "t")) == expected
 
@@ -129,7 +129,7 @@ def test_roles(tmp_path: Path, content: str, expected: dict) -> None:
     ("name", "expected"),
     [("./a.jpg", "a.jpg"), ("a//b.jpg", "a/b.jpg"), ("a\\b.jpg", "a/b.jpg"), (" a b.jpg ", "a b.jpg"), ("", "")],
 )
-def test_one_spelling_a_file(name: str, expected: str) -> None:
+def test_file_names_are_normalised(name: str, expected: str) -> None:
     assert check_name(name, Path("t"), 1) == expected
 
 
@@ -139,13 +139,13 @@ def rewrite(path: Path, separator: str, encoding: str, header: str = "") -> None
 
 
 @pytest.mark.parametrize("form", [("\t", "utf-16"), (",", "utf-8-sig"), (";", "utf-8", "image label"), (" ", "utf-8")])
-def test_rafdb_reads_its_list_with_it(tmp_path: Path, form: tuple) -> None:
+def test_rafdb_list_is_read_with_the_table_reader(tmp_path: Path, form: tuple) -> None:
     before = read_rafdb(write_rafdb(tmp_path))
     rewrite(tmp_path / "EmoLabel" / "list_patition_label.txt", *form)
     assert read_rafdb(tmp_path).fingerprint() == before.fingerprint()
 
 
-def test_ferplus_reads_its_lists_with_it(tmp_path: Path) -> None:
+def test_ferplus_lists_are_read_with_the_table_reader(tmp_path: Path) -> None:
     root = write_ferplus(tmp_path / "f", {"train": 16, "val": 8})
     before = read_ferplus(root).fingerprint()
     for path in root.glob("*/label.csv"):
@@ -158,7 +158,7 @@ def test_ferplus_reads_its_lists_with_it(tmp_path: Path) -> None:
     assert read_ferplus(tmp_path / "p").fingerprint() == before
 
 
-def test_affectnet_reads_its_lists_with_it(tmp_path: Path) -> None:
+def test_affectnet_lists_are_read_with_the_table_reader(tmp_path: Path) -> None:
     before = read_affectnet(write_affectnet_csv(tmp_path, 16, 8)).fingerprint()
     for name in ("training.csv", "validation.csv"):
         path = tmp_path / name
@@ -172,7 +172,7 @@ def test_affectnet_reads_its_lists_with_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", ["image;emotion\n", ""])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_line_that_names_the_separator_to_excel_is_no_row(tmp_path: Path, header: str, encoding: str) -> None:
+def test_excel_separator_line_is_skipped(tmp_path: Path, header: str, encoding: str) -> None:
     text = f"sep=;\n{header}a,b.jpg;anger\nc.jpg;fear\n"
     table = read(tmp_path / "labels.csv", text.encode(encoding))
     assert table.columns == {0: ["a,b.jpg", "c.jpg"], 1: ["anger", "fear"]}

@@ -26,7 +26,7 @@ def table(n: int = 800, seed: int = 0, votes: bool = False) -> Predictions:
     return Predictions(np.arange(n), [str(i) for i in range(n)], label, logits, NAMES, **more)
 
 
-def test_every_metric_has_an_interval_around_its_figure() -> None:
+def test_every_metric_has_an_interval_that_contains_it() -> None:
     base = table(votes=True)
     figures, found = evaluate(base)["metrics"], bootstrap_intervals(base, resamples=300)
     assert set(found) == set(figures) == set(BOOTSTRAPPED) - set(FIGURES)  # valence and arousal: test_valence_arousal
@@ -36,7 +36,7 @@ def test_every_metric_has_an_interval_around_its_figure() -> None:
         assert high - low < 0.3, name
 
 
-def test_accuracy_follows_the_exact_binomial_distribution() -> None:
+def test_accuracy_matches_the_exact_binomial_distribution() -> None:
     label = np.zeros(200, dtype=int)
     base = Predictions(range(200), [""] * 200, label, np.eye(2)[[0] * 150 + [1] * 50], NAMES[:2])
     low, high = bootstrap_interval(base, "accuracy", resamples=40_000)
@@ -44,7 +44,7 @@ def test_accuracy_follows_the_exact_binomial_distribution() -> None:
     assert (low, high) == pytest.approx(tuple(expected), abs=0.0051)
 
 
-def test_a_mean_over_faces_has_the_spread_that_theory_gives() -> None:
+def test_mean_over_faces_has_the_theoretical_spread() -> None:
     base = table(2000)
     nll = -np.log(base.probabilities[np.arange(2000), base.label])
     within = sum(nll[base.label == k].var() * (base.label == k).sum() for k in range(8))
@@ -53,7 +53,7 @@ def test_a_mean_over_faces_has_the_spread_that_theory_gives() -> None:
     assert (low + high) / 2 == pytest.approx(nll.mean(), abs=0.002)
 
 
-def test_class_counts_are_held() -> None:
+def test_resampling_keeps_class_counts() -> None:
     strata = np.array([0, 0, 1, 1, 1, 2])
     weights = np.concatenate(list(resample_weights(strata, None, 500, np.random.default_rng(0))))
     assert weights.shape == (500, 6)
@@ -62,7 +62,7 @@ def test_class_counts_are_held() -> None:
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.12)
 
 
-def test_groups_are_drawn_whole_and_widen_the_interval() -> None:
+def test_groups_are_resampled_whole_and_widen_the_interval() -> None:
     strata = np.repeat([0, 1], 20)
     groups = np.repeat(np.arange(10), 4)
     weights = np.concatenate(list(resample_weights(strata, groups, 50, np.random.default_rng(0))))
@@ -78,7 +78,7 @@ def test_groups_are_drawn_whole_and_widen_the_interval() -> None:
         assert apart < one / 2.5
 
 
-def test_seeded_and_blind_to_padding_and_rows_without_label() -> None:
+def test_seeded_and_independent_of_padding_and_unlabelled_rows() -> None:
     base = table(100)
     assert bootstrap_interval(base, "ece", seed=3) == bootstrap_interval(base, "ece", seed=3)
     assert bootstrap_interval(base, "brier", seed=3) != bootstrap_interval(base, "brier", seed=4)
@@ -88,12 +88,12 @@ def test_seeded_and_blind_to_padding_and_rows_without_label() -> None:
     assert bootstrap_interval(holed, "macro_f1") == bootstrap_interval(base.select(np.arange(2, 100)), "macro_f1")
 
 
-def test_an_undefined_metric_has_no_interval() -> None:
+def test_undefined_metric_has_no_interval() -> None:
     base = Predictions([0, 1], ["", ""], [0, 0], [[1, 0], [1, 0]], NAMES[:2])
     assert bootstrap_interval(base, "cohen_kappa") is None
 
 
-def test_ten_thousand_faces_take_no_time() -> None:
+def test_ten_thousand_faces_take_seconds() -> None:
     base = table(10_000)
     started = time.process_time()
     bootstrap_intervals(base, ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "cohen_kappa"))
@@ -113,11 +113,11 @@ def test_ten_thousand_faces_take_no_time() -> None:
         ({"metric_name": "ece", "groups": np.zeros(3, dtype=int)}, "groups"),
     ],
 )
-def test_wrong_arguments_are_named(arguments: dict, words: str) -> None:
+def test_invalid_arguments_raise_value_error(arguments: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         bootstrap_interval(table(20), **arguments)
 
 
-def test_without_labels_there_is_nothing_to_draw() -> None:
+def test_unlabelled_table_raises_value_error() -> None:
     with pytest.raises(ValueError, match="no row has one"):
         bootstrap_interval(Predictions([0], [""], [-1], [[0, 1]], NAMES[:2]), "accuracy")

@@ -23,7 +23,7 @@ def table(
 
 
 @pytest.mark.parametrize(("a", "b"), [(0, 6), (3, 9), (20, 35), (100, 100), (7, 8), (0, 0), (1, 0)])
-def test_p_values_equal_sums_over_the_binomial(a: int, b: int) -> None:
+def test_p_values_match_binomial_sums(a: int, b: int) -> None:
     exact, mid = mcnemar(a, b)
     n, outcomes = a + b, np.arange(a + b + 1)
     p = stats.binom.pmf(outcomes, n, 0.5)
@@ -49,7 +49,7 @@ def test_counts_difference_and_verdict() -> None:
     assert (same.verdict, same.low, same.high, same.p_exact) == ("tie", 0, 0, 1)
 
 
-def test_images_are_met_by_path_in_any_order() -> None:
+def test_images_are_matched_by_path_in_any_order() -> None:
     rng = np.random.default_rng(0)
     right = rng.random(60) < 0.7
     a, b = table(right), table(~right)
@@ -61,7 +61,7 @@ def test_images_are_met_by_path_in_any_order() -> None:
     np.testing.assert_array_equal(labels, a.label[order])
 
 
-def test_where_paths_repeat_the_index_decides() -> None:
+def test_repeated_paths_are_matched_by_index() -> None:
     a = Predictions([0, 1], ["a.png", "a.png"], [0, 1], np.eye(3)[[0, 1]], NAMES)  # two faces of one photo
     assert same_images([a, a.select(np.array([1, 0]))])[1].index.tolist() == [0, 1]
 
@@ -74,12 +74,12 @@ def test_where_paths_repeat_the_index_decides() -> None:
         (table(np.ones(30, dtype=bool), names=("anger", "happiness", "fear")), "agree in class_names"),
     ],
 )
-def test_other_images_labels_or_classes_are_refused(other: Predictions, words: str) -> None:
+def test_different_images_labels_or_classes_are_rejected(other: Predictions, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         compare_checkpoints(table(np.ones(30, dtype=bool)), other)
 
 
-def test_no_tables_and_no_labels_are_refused() -> None:
+def test_missing_tables_or_labels_are_rejected() -> None:
     with pytest.raises(ValueError, match="at least one table"):
         same_images([])
     with pytest.raises(ValueError, match="the first table has none"):
@@ -87,7 +87,7 @@ def test_no_tables_and_no_labels_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_tests_of_checkpoints_never_err_in_more_than_five_and_a_half_per_cent() -> None:
+def test_checkpoint_test_has_at_most_5_5_percent_false_positives() -> None:
     """Computed exactly: on 160 images, with any chance that the two differ on one, from 1 in 100 on."""
     images = 160
     sizes = np.zeros((images + 1, 2))

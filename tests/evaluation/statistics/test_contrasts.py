@@ -35,7 +35,7 @@ def step_down(p_values: Sequence[float]) -> list[float]:
     return smallest_level
 
 
-def test_each_is_its_own_comparison_corrected_by_holm_over_the_family() -> None:
+def test_each_pair_is_compared_separately_with_holm_correction_over_the_family() -> None:
     found = compare_contrasts(METHODS, PAIRS)
     alone = [compare_methods(METHODS[a], METHODS[b]) for a, b in PAIRS]
     assert [(c.name, c.baseline) for c in found] == PAIRS
@@ -50,19 +50,19 @@ def test_each_is_its_own_comparison_corrected_by_holm_over_the_family() -> None:
     ]
 
 
-def test_what_could_have_been_seen_is_that_of_the_corrected_level() -> None:
+def test_smallest_detectable_difference_uses_the_corrected_level() -> None:
     for c, (a, b) in zip(compare_contrasts(METHODS, PAIRS), PAIRS, strict=True):
         at_level = compare_methods(METHODS[a], METHODS[b], confidence=1 - 0.05 / len(PAIRS))
         assert c.smallest_detectable == pytest.approx(at_level.smallest_detectable)
 
 
-def test_contrasts_with_one_method_are_those_against_a_baseline() -> None:
+def test_contrasts_with_one_common_method_match_baseline_comparison() -> None:
     three = {name: METHODS[name] for name in ("plain", "conv", "ds")}
     planned = compare_contrasts(METHODS, [("conv", "plain"), ("ds", "plain")])
     assert planned == compare_against_baseline(three, "plain")
 
 
-def test_the_family_is_the_planned_one_alone() -> None:
+def test_family_contains_only_the_planned_contrasts() -> None:
     """A difference that is significant among few planned comparisons, but not among all."""
     rng = np.random.default_rng(3)
     for _ in range(200):
@@ -77,7 +77,7 @@ def test_the_family_is_the_planned_one_alone() -> None:
     assert many[0].verdict == "tie"
 
 
-def test_what_was_planned_counts_into_the_family_also_where_it_cannot_be_decided() -> None:
+def test_undecided_contrasts_count_towards_the_family() -> None:
     with_it = compare_contrasts(METHODS, [("two", "plain"), *PAIRS])
     assert (with_it[0].verdict, with_it[0].adjusted_p_value) == ("undecided", None)
     expected = step_down([1.0, *(compare_methods(METHODS[a], METHODS[b]).p_value for a, b in PAIRS)])[1:]
@@ -87,14 +87,14 @@ def test_what_was_planned_counts_into_the_family_also_where_it_cannot_be_decided
         compare_contrasts(METHODS, PAIRS, family=3)
 
 
-def test_turned_round_is_the_other_verdict() -> None:
+def test_reversed_contrast_has_the_opposite_verdict() -> None:
     found, turned = compare_contrasts(METHODS, PAIRS), compare_contrasts(METHODS, [(b, a) for a, b in PAIRS])
     other = {"better": "worse", "worse": "better", "tie": "tie"}
     assert [c.verdict for c in turned] == [other[c.verdict] for c in found]
     assert [c.adjusted_p_value for c in turned] == pytest.approx([c.adjusted_p_value for c in found])
 
 
-def test_mean_class_accuracy_is_compared_where_it_is_asked_for() -> None:
+def test_mean_class_accuracy_is_compared_on_request() -> None:
     labels = np.array([0] * 950 + [1] * 50)
     rare = METHODS["plain"].copy()
     rare[:, labels == 1] = False
@@ -103,10 +103,10 @@ def test_mean_class_accuracy_is_compared_where_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("pair", [("ds", "nope"), ("nope", "ds"), ("ds", "ds"), ("ds",), ("ds", "conv", "lgm")])
-def test_a_pair_that_is_none_is_refused(pair: tuple[str, ...]) -> None:
+def test_invalid_pair_is_rejected(pair: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="`pairs`"):
         compare_contrasts(METHODS, [pair])  # type: ignore[list-item]
 
 
-def test_no_pairs_are_no_comparisons() -> None:
+def test_no_pairs_give_no_comparisons() -> None:
     assert compare_contrasts(METHODS, []) == []

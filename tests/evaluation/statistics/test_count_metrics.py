@@ -19,7 +19,7 @@ REFERENCE = {
 
 @pytest.mark.parametrize("name", sorted(REFERENCE))
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
-def test_each_equals_scikit_learn(name: str) -> None:
+def test_each_metric_matches_scikit_learn(name: str) -> None:
     assert set(REFERENCE) == set(FROM_COUNTS)
     rng = np.random.default_rng(0)
     truths = [rng.choice([0, 2, 3], 60) for _ in range(5)] + [rng.integers(0, 4, 60) for _ in range(5)]  # 1 is absent
@@ -29,5 +29,5 @@ def test_each_equals_scikit_learn(name: str) -> None:
     assert FROM_COUNTS[name](confusions) == pytest.approx(expected, abs=1e-12)
 
 
-def test_kappa_of_one_class_alone_is_undefined() -> None:
+def test_kappa_of_a_single_class_is_undefined() -> None:
     assert np.isnan(FROM_COUNTS["cohen_kappa"](np.array([[[5, 0], [0, 0]]]))).all()

@@ -42,7 +42,7 @@ def truth() -> dict[str, float]:
     [(tuple(FROM_COUNTS), 4000), (("nll", "brier", "top2_accuracy"), 1500)],
     ids=["from counts", "from faces"],
 )
-def test_the_bootstrap_covers(metrics: tuple[str, ...], repetitions: int, truth: dict[str, float]) -> None:
+def test_bootstrap_has_nominal_coverage(metrics: tuple[str, ...], repetitions: int, truth: dict[str, float]) -> None:
     rng = np.random.default_rng(0)
     held = dict.fromkeys(metrics, 0)
     for repetition in range(repetitions):
@@ -56,7 +56,7 @@ def test_the_bootstrap_covers(metrics: tuple[str, ...], repetitions: int, truth:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_wilsons_cover() -> None:
+def test_wilson_interval_has_nominal_coverage() -> None:
     """Coverage for accuracy with random class counts, and for mean-class accuracy with any counts."""
     rng, recall = np.random.default_rng(0), np.linspace(0.68, 0.97, 7)
     held = np.zeros(2)

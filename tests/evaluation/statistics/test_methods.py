@@ -22,7 +22,7 @@ def runs(seeds: int, images: int, accuracy: float, seed: int = 0) -> np.ndarray:
 
 
 class TestComponents:
-    def test_they_equal_the_two_way_analysis_of_variance_by_hand(self) -> None:
+    def test_components_match_two_way_anova_by_hand(self) -> None:
         a, b = runs(3, 50, 0.7, 1), runs(4, 50, 0.8, 2)
         found = variance_components(a, b, np.zeros(50, dtype=np.int64))
         residuals = []
@@ -35,7 +35,7 @@ class TestComponents:
         image = (d.var(ddof=1) - residuals[0] / 3 - residuals[1] / 4) / 50
         assert found.images == pytest.approx(max(0.0, image), abs=1e-15)
 
-    def test_each_estimates_the_truth_it_is_named_after(self) -> None:
+    def test_each_component_is_an_unbiased_estimate(self) -> None:
         setting = Setting(images=400, seeds=(4, 4), accuracy=0.8, spread=(0.02, 0.0), interaction=2.0)
         rng, strata = np.random.default_rng(0), np.zeros(400, dtype=np.int64)
         drawn = [simulate_runs(setting, rng) for _ in range(600)]
@@ -46,7 +46,7 @@ class TestComponents:
         difference = np.var([a.mean() - b.mean() for a, b in drawn])
         assert np.mean([c.total for c in found]) == pytest.approx(difference, rel=0.15)  # nothing is counted twice
 
-    def test_of_the_mean_over_classes_each_class_weighs_the_same(self) -> None:
+    def test_classes_have_equal_weight_in_the_class_mean(self) -> None:
         a, b = runs(3, 60, 0.7, 1), runs(3, 60, 0.8, 2)
         strata = np.repeat([0, 1], [40, 20])
         both = variance_components(a, b, strata)
@@ -58,25 +58,25 @@ class TestComponents:
         if all(c.images > 0 for c in of_class):
             assert both.images == pytest.approx(sum(c.images for c in of_class) / 4)
 
-    def test_a_class_of_one_image_breaks_nothing(self) -> None:
+    def test_class_with_one_image_gives_finite_results(self) -> None:
         labels = np.array([0] * 30 + [1] * 29 + [2])
         found = compare_methods(runs(3, 60, 0.7, 1), runs(3, 60, 0.8, 2), labels, "mean_class_accuracy")
         assert np.isfinite([found.low, found.high, found.smallest_detectable]).all()
 
 
 class TestDegreesOfFreedom:
-    def test_where_one_part_is_all_they_are_its_own(self) -> None:
+    def test_single_component_uses_its_own_degrees_of_freedom(self) -> None:
         assert effective_degrees_of_freedom(Components(1.0, 0.0, 0.0, 0.0), 4, 9) == pytest.approx(3)
         assert effective_degrees_of_freedom(Components(0.0, 1.0, 0.0, 0.0), 4, 9) == pytest.approx(8)
         assert effective_degrees_of_freedom(Components(0.0, 0.0, 1.0, 1 / 2999), 4, 9) == pytest.approx(2999)
 
-    def test_for_many_seeds_they_are_satterthwaites(self) -> None:
+    def test_many_seeds_match_satterthwaite(self) -> None:
         found = effective_degrees_of_freedom(Components(1.0, 2.0, 0.0, 0.0), 150, 120)
         assert found == pytest.approx(9 / (1 / 149 + 4 / 119), rel=0.02)
 
 
 class TestVerdicts:
-    def test_a_plain_difference_is_better_one_way_and_worse_the_other(self) -> None:
+    def test_clear_difference_is_better_in_one_direction_and_worse_in_the_other(self) -> None:
         a, b = runs(5, 2000, 0.9, 1), runs(5, 2000, 0.8, 2)
         found, turned = compare_methods(a, b), compare_methods(b, a)
         assert (found.verdict, turned.verdict) == ("better", "worse")
@@ -85,25 +85,25 @@ class TestVerdicts:
         assert found.difference == pytest.approx(a.mean() - b.mean())
         assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
 
-    def test_alike_is_a_tie_that_says_what_it_could_have_shown(self) -> None:
+    def test_similar_methods_tie_with_a_smallest_detectable_difference(self) -> None:
         found = compare_methods(runs(3, 2000, 0.9, 1), runs(3, 2000, 0.9, 2))
         assert found.verdict == "tie"
         assert found.low < 0 < found.high
         assert found.smallest_detectable > found.high - found.difference  # to be found four times in five takes more
 
     @pytest.mark.parametrize("seeds", [(1, 5), (5, 2), (2, 2), (1, 1)])
-    def test_fewer_than_three_seeds_are_undecided_whatever_the_difference(self, seeds: tuple[int, int]) -> None:
+    def test_fewer_than_three_seeds_are_always_undecided(self, seeds: tuple[int, int]) -> None:
         found = compare_methods(runs(seeds[0], 500, 0.99, 1), runs(seeds[1], 500, 0.2, 2))
         assert found.verdict == "undecided"
         assert found.difference > 0.5
         assert (found.p_value, found.low, found.high, found.smallest_detectable) == (None,) * 4
 
-    def test_the_order_of_images_and_seeds_changes_nothing(self) -> None:
+    def test_order_of_images_and_seeds_does_not_matter(self) -> None:
         a, b = runs(4, 300, 0.8, 1), runs(3, 300, 0.75, 2)
         order = np.random.default_rng(0).permutation(300)
         assert compare_methods(a[::-1][:, order], b[:, order]).p_value == pytest.approx(compare_methods(a, b).p_value)
 
-    def test_identical_runs_are_a_tie_and_wholly_different_ones_are_not(self) -> None:
+    def test_identical_runs_tie_and_completely_different_ones_do_not(self) -> None:
         same = np.tile(runs(1, 100, 0.8), (3, 1))
         found = compare_methods(same, same)
         assert (found.verdict, found.p_value) == ("tie", 1.0)
@@ -111,7 +111,7 @@ class TestVerdicts:
         assert (found.low, found.high, found.smallest_detectable) == (None,) * 3
         assert compare_methods(np.ones((3, 50), bool), np.zeros((3, 50), bool)).verdict == "better"
 
-    def test_mean_class_accuracy_sees_what_accuracy_does_not(self) -> None:
+    def test_mean_class_accuracy_detects_what_accuracy_misses(self) -> None:
         labels = np.array([0] * 950 + [1] * 50)
         a, b = runs(5, 1000, 0.9, 1), runs(5, 1000, 0.9, 2)
         a[:, labels == 1] = runs(5, 50, 0.9, 3)
@@ -134,7 +134,7 @@ class TestVerdicts:
             ({"confidence": 0.0}, "confidence"),
         ],
     )
-    def test_wrong_arguments_are_named(self, change: dict, words: str) -> None:
+    def test_invalid_arguments_raise_value_error(self, change: dict, words: str) -> None:
         right = {"correct_a": np.ones((3, 10), bool), "correct_b": np.ones((3, 10), bool)}
         with pytest.raises(ValueError, match=words):
             compare_methods(**{**right, **change})
@@ -149,7 +149,7 @@ class TestManyMethods:
         with pytest.raises(ValueError, match="p_values"):
             holm([1.5])
 
-    def test_verdicts_go_by_the_adjusted_value_and_the_undecided_do_not_count(self) -> None:
+    def test_verdicts_use_adjusted_p_values_and_ignore_undecided_methods(self) -> None:
         methods = {"ce": runs(5, 2000, 0.80, 0), "dsf": runs(5, 2000, 0.90, 1), "two": runs(2, 2000, 0.99, 2)}
         methods |= {f"m{i}": runs(5, 2000, 0.80, 10 + i) for i in range(4)}
         found = {c.name: c for c in compare_against_baseline(methods, "ce")}
@@ -163,7 +163,7 @@ class TestManyMethods:
         assert [c.adjusted_p_value for c in decided] == pytest.approx(holm([c.p_value for c in decided]))
         assert all(c.baseline == "ce" for c in found.values())
 
-    def test_a_single_difference_may_not_survive_the_family(self) -> None:
+    def test_single_difference_may_not_survive_correction(self) -> None:
         rng = np.random.default_rng(3)
         for _ in range(200):
             a, b = simulate_runs(Setting(images=500, seeds=(3, 3), difference=0.02), rng)
@@ -174,7 +174,7 @@ class TestManyMethods:
         family = compare_against_baseline({"b": b, "a": a, "c": a, "d": a}, "b")
         assert {c.verdict for c in family} == {"tie"}
 
-    def test_what_could_have_been_seen_is_less_in_a_family(self) -> None:
+    def test_family_correction_raises_the_smallest_detectable_difference(self) -> None:
         a, b = runs(5, 1000, 0.8, 1), runs(5, 1000, 0.8, 2)
         alone = compare_against_baseline({"b": b, "a": a}, "b")[0]
         assert alone.smallest_detectable == pytest.approx(compare_methods(a, b).smallest_detectable)
@@ -184,14 +184,14 @@ class TestManyMethods:
         assert family.smallest_detectable == pytest.approx(at_level)
         assert family.smallest_detectable > alone.smallest_detectable
 
-    def test_against_the_best_all_pairs_are_corrected_for(self) -> None:
+    def test_comparison_with_the_best_corrects_for_all_pairs(self) -> None:
         methods = {str(i): runs(3, 500, 0.8, i) for i in range(5)}
         best = max(methods, key=lambda name: methods[name].mean())
         found = compare_against_baseline(methods, best, chosen_by_results=True)
         assert [c.adjusted_p_value for c in found] == pytest.approx([min(1.0, 10 * c.p_value) for c in found])
         assert {c.verdict for c in found} == {"tie"}
 
-    def test_an_unknown_baseline_is_refused(self) -> None:
+    def test_unknown_baseline_is_rejected(self) -> None:
         with pytest.raises(ValueError, match="baseline"):
             compare_against_baseline({"a": runs(3, 10, 0.5)}, "b")
 
@@ -201,7 +201,7 @@ def rate(setting: Setting, repetitions: int, seed: int = 0) -> float:
     return float(np.mean([compare_methods(*simulate_runs(setting, rng)).verdict != "tie" for _ in range(repetitions)]))
 
 
-def test_a_simulated_difference_is_the_one_asked_for() -> None:
+def test_simulated_difference_matches_the_requested_one() -> None:
     setting = Setting(images=2000, seeds=(2, 2), accuracy=0.7, difference=0.05, spread=(0.01, 0.01))
     rng = np.random.default_rng(0)
     means = np.array([[x.mean() for x in simulate_runs(setting, rng)] for _ in range(150)])
@@ -224,14 +224,14 @@ def test_a_simulated_difference_is_the_one_asked_for() -> None:
     ],
     ids=str,
 )
-def test_verdicts_err_in_four_to_six_per_cent_where_there_is_no_difference(setting: Setting) -> None:
+def test_false_positive_rate_is_four_to_six_percent(setting: Setting) -> None:
     found = rate(setting, 10_000)
     print(f"{100 * found:.2f}% of {setting}")
     assert 0.04 <= found <= 0.06
 
 
 @pytest.mark.slow
-def test_the_smallest_detectable_difference_is_found_four_times_in_five() -> None:
+def test_smallest_detectable_difference_has_80_percent_power() -> None:
     setting = Setting(seeds=(5, 5), accuracy=0.9)
     rng = np.random.default_rng(0)
     # with the true variance, known from many runs, instead of one estimate

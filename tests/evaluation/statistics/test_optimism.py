@@ -18,7 +18,7 @@ def write(path: Path, figures: tuple[float, ...] = FIGURES) -> Path:
     return path
 
 
-def test_three_rules_of_choosing_an_epoch(tmp_path: Path) -> None:
+def test_three_epoch_selection_rules(tmp_path: Path) -> None:
     found = optimism_gap(write(tmp_path / "metrics.csv"), selection_epoch=4)
     assert found is not None
     assert (found.val_selected, found.best_on_test) == (0.68, 0.70)
@@ -26,19 +26,19 @@ def test_three_rules_of_choosing_an_epoch(tmp_path: Path) -> None:
     assert found.gap == pytest.approx(0.02)
 
 
-def test_fewer_epochs_than_five_and_the_best_one_chosen(tmp_path: Path) -> None:
+def test_fewer_than_five_epochs_and_best_epoch_selected(tmp_path: Path) -> None:
     found = optimism_gap(write(tmp_path / "metrics.csv", (0.5, 0.6)), selection_epoch=1)
     assert found is not None
     assert (found.mean_of_last_five, found.gap) == (pytest.approx(0.55), 0)
 
 
-def test_another_metric_or_none_recorded(tmp_path: Path) -> None:
+def test_missing_metric_gives_no_gap(tmp_path: Path) -> None:
     assert optimism_gap(write(tmp_path / "metrics.csv"), 4, metric="macro_f1") is None
     assert optimism_gap([{"epoch": 0, "val/accuracy": 0.5}], 0) is None
     assert optimism_gap([{"epoch": 0, "track_test/accuracy": ""}], 0) is None
 
 
-def test_what_cannot_be_read_is_one_message(tmp_path: Path) -> None:
+def test_unreadable_metrics_raise_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Cannot read the metrics .*: No such file"):
         optimism_gap(tmp_path / "nothing.csv", 0)
     with pytest.raises(UserError, match="epoch 10"):

@@ -15,7 +15,7 @@ def trained(rng: np.random.Generator, seeds: int, ease: np.ndarray, spread: floa
     return rng.random((seeds, len(ease))) < np.clip(ease + luck, 0, 1)
 
 
-def test_the_difference_that_it_promises_is_found_four_times_in_five() -> None:
+def test_promised_difference_has_80_percent_power() -> None:
     rng = np.random.default_rng(1)
     ease = rng.choice([0.55, 0.95], 3000)
     pilot = [trained(rng, 400, ease, 0.008) for _ in "ab"]  # so large that nothing is left to chance
@@ -28,7 +28,7 @@ def test_the_difference_that_it_promises_is_found_four_times_in_five() -> None:
     assert 0.73 < found / 400 < 0.87
 
 
-def test_variances_are_those_of_a_study_of_that_size() -> None:
+def test_variances_match_a_study_of_that_size() -> None:
     rng = np.random.default_rng(2)
     ease = rng.choice([0.6, 0.9], 2000)
     a, b = (trained(rng, 300, ease, 0.01) for _ in "ab")
@@ -41,7 +41,7 @@ def test_variances_are_those_of_a_study_of_that_size() -> None:
     assert small == pytest.approx(2 * 0.15**2 / 2000, rel=0.1), "of each image's own difference in ease"
 
 
-def test_it_chooses_the_smallest_number_that_finds_the_difference() -> None:
+def test_smallest_sufficient_number_of_seeds_is_chosen() -> None:
     rng = np.random.default_rng(3)
     a, b = (trained(rng, 50, np.full(5000, 0.8), 0.01) for _ in "ab")
     plan = plan_seeds(a, b, images=5000, difference=0.02, family=2)
@@ -53,7 +53,7 @@ def test_it_chooses_the_smallest_number_that_finds_the_difference() -> None:
     assert stats.nct.sf(critical, 8, plan.detectable[5] / by_hand) == pytest.approx(0.8, abs=1e-3)
 
 
-def test_where_images_limit_more_seeds_are_not_asked_for() -> None:
+def test_more_seeds_are_not_suggested_if_images_are_the_limit() -> None:
     rng = np.random.default_rng(4)
     a, b = (trained(rng, 20, rng.choice([0.1, 0.9], 1000), 0.0) for _ in "ab")  # they know different images
     plan = plan_seeds(a, b, images=1000, difference=0.001)
@@ -78,7 +78,7 @@ def test_where_images_limit_more_seeds_are_not_asked_for() -> None:
         ({"confidence": 1.0}, "within (0, 1)"),
     ],
 )
-def test_what_is_no_pilot_is_refused(change: dict, words: str) -> None:
+def test_invalid_pilot_is_rejected(change: dict, words: str) -> None:
     rng = np.random.default_rng(0)
     given = {name: rng.random((3, 10)) < 0.5 for name in ("correct_a", "correct_b")}
     with pytest.raises(ValueError, match=words.replace("(", r"\(").replace(")", r"\)")):

@@ -9,7 +9,7 @@ from scipy import stats
 from mfer_lightning.evaluation.statistics import summarise_seeds
 
 
-def test_the_interval_equals_scipys() -> None:
+def test_interval_matches_scipy() -> None:
     values = [0.911, 0.918, 0.907, 0.9155]
     found = summarise_seeds(values, confidence=0.9)
     low, high = stats.t.interval(0.9, 3, loc=np.mean(values), scale=stats.sem(values))
@@ -30,6 +30,6 @@ def test_one_seed_has_no_spread_and_no_interval() -> None:
     ("values", "confidence", "words"),
     [([], 0.95, "at least one"), ([0.1, np.nan], 0.95, "finite"), ([0.1], 1.0, "confidence"), ([[0.1]], 0.9, "shape")],
 )
-def test_what_is_no_figure_is_refused(values: list, confidence: float, words: str) -> None:
+def test_invalid_values_are_rejected(values: list, confidence: float, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         summarise_seeds(values, confidence)

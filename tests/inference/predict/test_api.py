@@ -31,7 +31,7 @@ def shares(predictions: Predictions) -> np.ndarray:
     return np.array([[face.probabilities[name] for name in EMOTIONS] for face in predictions.faces])
 
 
-def test_the_portrait_has_one_face_where_it_is(expected: Predictions) -> None:
+def test_portrait_has_one_face_at_the_expected_position(expected: Predictions) -> None:
     assert len(expected) == 1
     (face,) = expected.faces
     x, y, width, height = face.box
@@ -43,7 +43,7 @@ def test_the_portrait_has_one_face_where_it_is(expected: Predictions) -> None:
     assert face.top(2)[0] == (face.label, face.probability)
 
 
-def test_every_kind_of_source_gives_the_same(
+def test_every_source_type_gives_the_same_result(
     model: Predictor, portrait: np.ndarray, expected: Predictions, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "photos" / "portrait.png", portrait)
@@ -70,7 +70,7 @@ def test_every_kind_of_source_gives_the_same(
     assert [item.path for item in many] == [str(file), None, str(file)]
 
 
-def test_a_batch_of_one_and_of_64_agree(run: Path, portrait: np.ndarray) -> None:
+def test_batches_of_1_and_64_agree(run: Path, portrait: np.ndarray) -> None:
     faces = [portrait[i : i + 112, i : i + 112] for i in range(0, 140, 2)]
     alone = mfer_lightning.load_model(run, "cpu", batch_size=1).predict(faces, aligned=True)
     together = mfer_lightning.load_model(run, "cpu", batch_size=64).predict(faces, aligned=True)
@@ -79,7 +79,7 @@ def test_a_batch_of_one_and_of_64_agree(run: Path, portrait: np.ndarray) -> None
     np.testing.assert_allclose(shares(together), shares(alone), atol=1e-5)
 
 
-def test_aligned_faces_are_taken_as_they_are(model: Predictor, portrait: np.ndarray, expected: Predictions) -> None:
+def test_aligned_faces_are_used_unchanged(model: Predictor, portrait: np.ndarray, expected: Predictions) -> None:
     seen = model.predict(portrait, keep_aligned=True).faces[0]
     assert seen.aligned.shape == (48, 48, 3)
     again = model.predict(seen.aligned, aligned=True)
@@ -88,7 +88,7 @@ def test_aligned_faces_are_taken_as_they_are(model: Predictor, portrait: np.ndar
     assert expected.faces[0].aligned is None, "pixels only where they are asked for"
 
 
-def test_faces_of_different_sizes_come_back_in_their_order(tmp_path: Path, portrait: np.ndarray) -> None:
+def test_faces_of_different_sizes_keep_their_order(tmp_path: Path, portrait: np.ndarray) -> None:
     free = save_run(tmp_path / "run", alignment={**ALIGNMENT, "size": None})
     model = mfer_lightning.load_model(free, "cpu", batch_size=2)
     faces = [portrait[: 60 + 10 * (i % 3), :80] for i in range(7)]
@@ -96,7 +96,7 @@ def test_faces_of_different_sizes_come_back_in_their_order(tmp_path: Path, portr
     np.testing.assert_allclose(shares(model.predict(faces, aligned=True)), one_by_one, atol=1e-6)
 
 
-def test_several_faces_come_from_left_to_right_and_can_be_chosen(model: Predictor, portrait: np.ndarray) -> None:
+def test_faces_are_ordered_from_left_to_right_and_can_be_selected(model: Predictor, portrait: np.ndarray) -> None:
     small = np.full_like(portrait, 255)
     small[64:192, 64:192] = portrait[::2, ::2]
     photo = np.hstack([small, portrait])
@@ -109,7 +109,7 @@ def test_several_faces_come_from_left_to_right_and_can_be_chosen(model: Predicto
         model.predict(photo, faces="every")
 
 
-def test_a_face_finder_is_built_once_for_each_look(model: Predictor) -> None:
+def test_face_finder_is_built_once_per_setting(model: Predictor) -> None:
     plain = model.finder()
     look = Look(faces="largest", detector={"min_score": 0.9, "min_face": 40}, second_look=False)
     assert plain is model.finder(Look()) is model.finder(detector=None, rotate=False) is model.finder(detector={})
@@ -122,7 +122,7 @@ def test_a_face_finder_is_built_once_for_each_look(model: Predictor) -> None:
         assert changed.look == replace(look, **option)
 
 
-def test_every_process_looks_in_the_same_way(model: Predictor, portrait: np.ndarray, tmp_path: Path) -> None:
+def test_worker_processes_use_the_same_settings(model: Predictor, portrait: np.ndarray, tmp_path: Path) -> None:
     photo = write(tmp_path / "portrait.png", portrait)
     for look in (Look(aligned=True), Look(detector={"min_face": 250}, rotate=True, second_look=False)):
         here, there = (
@@ -136,12 +136,12 @@ def test_every_process_looks_in_the_same_way(model: Predictor, portrait: np.ndar
 
 
 @pytest.mark.parametrize(("option", "value"), [("detector", "mtcnn"), ("faces", "every")])
-def test_a_look_that_is_none_is_refused(option: str, value: str) -> None:
+def test_invalid_detection_settings_raise_value_error(option: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"`{option}` to be .*{value}"):
         Look(**{option: value})  # type: ignore[arg-type]
 
 
-def test_large_faces_do_not_wait_for_a_full_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_of_large_faces_are_limited_by_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large photos passed as aligned faces: batches are limited by bytes, not by number."""
     alignment = {**ALIGNMENT, "size": None}
     model = mfer_lightning.load_model(save_run(tmp_path / "run", alignment=alignment), "cpu")
@@ -156,7 +156,7 @@ def test_large_faces_do_not_wait_for_a_full_batch(tmp_path: Path, monkeypatch: p
     assert len({face.probability for face in found.faces}) > 1
 
 
-def test_vectors_belong_to_the_faces(model: Predictor, portrait: np.ndarray, expected: Predictions) -> None:
+def test_vectors_match_the_faces(model: Predictor, portrait: np.ndarray, expected: Predictions) -> None:
     blank = np.full((64, 64, 3), 255, np.uint8)
     found = model.embed([portrait, blank, portrait])
     assert found.vectors.shape == (2, 32)
@@ -166,9 +166,7 @@ def test_vectors_belong_to_the_faces(model: Predictor, portrait: np.ndarray, exp
     assert model.embed(blank).vectors.shape[0] == 0
 
 
-def test_a_photo_that_cannot_be_read_is_a_result_among_others(
-    model: Predictor, portrait: np.ndarray, tmp_path: Path
-) -> None:
+def test_unreadable_photo_is_a_result_among_others(model: Predictor, portrait: np.ndarray, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
     found = model.predict([tmp_path / "text.jpg", tmp_path / "absent.jpg", portrait])
     assert [item.status for item in found] == ["not an image", "unreadable", "ok"]
@@ -178,7 +176,7 @@ def test_a_photo_that_cannot_be_read_is_a_result_among_others(
         model.predict(tmp_path / "absent.jpg")
 
 
-def test_results_become_plain_values_and_come_back(expected: Predictions) -> None:
+def test_results_round_trip_through_plain_values(expected: Predictions) -> None:
     (item,) = expected
     plain = json.loads(item.to_json())
     assert Prediction.from_dict(plain) == item
@@ -190,7 +188,7 @@ def test_results_become_plain_values_and_come_back(expected: Predictions) -> Non
     assert isinstance(expected[:1], Predictions)
 
 
-def test_results_print_well(expected: Predictions, model: Predictor) -> None:
+def test_results_have_a_readable_repr(expected: Predictions, model: Predictor) -> None:
     text = str(expected)
     assert f"{expected.faces[0].label} {expected.faces[0].probability:.0%}" in text
     assert "256x256" in text
@@ -199,7 +197,7 @@ def test_results_print_well(expected: Predictions, model: Predictor) -> None:
     assert "not an image (no)" in str(Prediction("a", status="not an image", message="no"))
 
 
-def test_a_notebook_shows_a_table_without_pixels_and_takes_no_name_for_markup(expected: Predictions) -> None:
+def test_notebook_table_has_no_images_and_escapes_names(expected: Predictions) -> None:
     html = expected._repr_html_()
     assert expected.faces[0].label in html
     assert "<img" not in html
@@ -223,19 +221,19 @@ def test_a_notebook_shows_a_table_without_pixels_and_takes_no_name_for_markup(ex
         (None, "to be a path"),
     ],
 )
-def test_what_is_no_picture_is_refused_by_name(source: Any, words: str, model: Predictor) -> None:
+def test_invalid_images_raise_value_error(source: Any, words: str, model: Predictor) -> None:
     with pytest.raises(ValueError, match=words):
         model.predict(source)
 
 
-def test_the_network_computes_in_float32_without_gradients(model: Predictor, expected: Predictions) -> None:
+def test_network_runs_in_float32_without_gradients(model: Predictor, expected: Predictions) -> None:
     network = model.classifier.model.network
     assert not network.training
     assert {p.dtype for p in network.parameters()} == {torch.float32}
     assert not any(p.requires_grad for p in network.parameters())
 
 
-def test_answers_that_are_no_numbers_are_one_message(run: Path) -> None:
+def test_non_finite_outputs_raise_one_clear_error(run: Path) -> None:
     broken = mfer_lightning.load_model(run, "cpu")
     for parameter in broken.classifier.model.network.head.parameters():
         parameter.fill_(float("nan"))

@@ -29,24 +29,24 @@ def blurred(portrait: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(portrait, (0, 0), 5)
 
 
-def test_a_face_of_19_pixels_is_marked(model: Predictor, portrait: np.ndarray) -> None:
+def test_face_of_19_pixels_is_marked(model: Predictor, portrait: np.ndarray) -> None:
     (prediction,) = model.predict(small(portrait), detector=SEARCH)
     assert prediction.faces[0].box[2] < 24
     assert prediction.faces[0].quality == "small"
     assert "(small)" in str(prediction)
 
 
-def test_a_blurred_face_is_marked_and_a_sharp_one_is_not(model: Predictor, portrait: np.ndarray) -> None:
+def test_blurred_face_is_marked_and_a_sharp_one_is_not(model: Predictor, portrait: np.ndarray) -> None:
     assert [face.quality for face in model.predict([portrait, blurred(portrait)]).faces] == ["good", "blurred"]
 
 
-def test_faces_that_come_aligned_are_judged_by_their_own_side(model: Predictor, portrait: np.ndarray) -> None:
+def test_aligned_faces_are_judged_by_their_side_length(model: Predictor, portrait: np.ndarray) -> None:
     face = np.ascontiguousarray(portrait[60:173, 75:172])
     sizes = [cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA) for side in (48, 31)]
     assert [one.quality for one in model.predict(sizes, aligned=True).faces] == ["good", "small"]
 
 
-def test_table_summary_and_copies_say_so(
+def test_quality_is_shown_in_table_summary_and_copies(
     mfer: Callable[..., int], run: Path, portrait: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     for name, image in {"a": portrait, "b": blurred(portrait), "c": small(portrait)}.items():
@@ -70,7 +70,7 @@ def test_table_summary_and_copies_say_so(
         ("jpeg", 28, 0, 0.0),
     ],
 )
-def test_the_limit_lies_where_accuracy_falls(kind: str, amount: float, least: float, most: float) -> None:
+def test_quality_limit_matches_the_drop_in_accuracy(kind: str, amount: float, least: float, most: float) -> None:
     """Fraction of marked faces of the built-in dataset under changes of the robustness suite."""
     faces = FacsGenerator(seed=0)
     rng = np.random.default_rng(0)
@@ -79,5 +79,5 @@ def test_the_limit_lies_where_accuracy_falls(kind: str, amount: float, least: fl
     assert least <= share <= most
 
 
-def test_a_face_of_one_shade_has_no_detail() -> None:
+def test_uniform_face_has_no_detail() -> None:
     assert detail(np.full((48, 48, 3), 90, np.uint8)) < LEAST_DETAIL

@@ -60,7 +60,7 @@ def mixed(
     return folder, output, expected, code, said.getvalue()
 
 
-def test_every_file_has_the_right_row(mixed: tuple) -> None:
+def test_every_file_has_the_correct_row(mixed: tuple) -> None:
     _, output, expected, code, said = mixed
     assert code == 0, said
     assert len(expected) >= 50
@@ -69,7 +69,7 @@ def test_every_file_has_the_right_row(mixed: tuple) -> None:
     assert all(line["message"] for line in lines(output) if line["status"] not in ("ok", "no face"))
 
 
-def test_the_table_has_a_row_a_face_and_one_for_each_photo_without(mixed: tuple) -> None:
+def test_table_has_one_row_per_face_and_one_per_photo_without_faces(mixed: tuple) -> None:
     folder, output, expected, _, _ = mixed
     table = rows(output)
     assert len(table) == sum(max(1, faces) for _, faces in expected.values())
@@ -81,7 +81,7 @@ def test_the_table_has_a_row_a_face_and_one_for_each_photo_without(mixed: tuple)
             assert float(row["left_eye_x"]) < float(row["right_eye_x"])
 
 
-def test_a_turned_photo_gives_what_the_upright_one_gives(mixed: tuple) -> None:
+def test_rotated_photo_gives_the_result_of_the_upright_one(mixed: tuple) -> None:
     _, output, _, _, _ = mixed
     boxes = {line["key"]: line["faces"][0]["box"] for line in lines(output) if line["key"].startswith("turned")}
     assert len(boxes) == 8
@@ -89,7 +89,7 @@ def test_a_turned_photo_gives_what_the_upright_one_gives(mixed: tuple) -> None:
         assert box == pytest.approx(boxes["turned1.jpg"], abs=12)  # of 89 x 113, at any of 8 places
 
 
-def test_formats_agree_where_no_pixel_was_lost(mixed: tuple) -> None:
+def test_lossless_formats_agree(mixed: tuple) -> None:
     _, output, _, _, _ = mixed
     seen = {line["key"]: line["faces"] for line in lines(output)}
     for name in ("plain.bmp", "plain.tif", "plain.ppm"):
@@ -97,7 +97,7 @@ def test_formats_agree_where_no_pixel_was_lost(mixed: tuple) -> None:
     assert seen["deep.png"][0]["probabilities"] == seen["grey.png"][0]["probabilities"]
 
 
-def test_the_summary_counts_and_says_what_was_left_alone(mixed: tuple) -> None:
+def test_summary_counts_results_and_ignored_files(mixed: tuple) -> None:
     _, _, expected, _, said = mixed
     assert f"{len(expected)} photos:" in said
     assert f"{sum(faces for _, faces in expected.values())} faces:" in said
@@ -105,14 +105,14 @@ def test_the_summary_counts_and_says_what_was_left_alone(mixed: tuple) -> None:
     assert "Traceback" not in said
 
 
-def test_annotated_copies_are_there_for_photos_with_faces_alone(mixed: tuple) -> None:
+def test_only_photos_with_faces_get_annotated_copies(mixed: tuple) -> None:
     _, output, expected, _, _ = mixed
     copies = [f for f in (output / "annotated").rglob("*") if f.is_file()]
     assert len(copies) == sum(faces > 0 for _, faces in expected.values())
     assert (output / "annotated" / "sub" / "photos.jpg" / "inside.jpeg").is_file()
 
 
-def test_a_second_start_does_nothing_again(mixed: tuple, run: Path, capsys: pytest.CaptureFixture) -> None:
+def test_second_start_repeats_nothing(mixed: tuple, run: Path, capsys: pytest.CaptureFixture) -> None:
     folder, output, expected, _, _ = mixed
     before = (output / "predictions.jsonl").read_bytes()
     assert predict(f"checkpoint={run}", f"source={folder}", f"output={output}", "annotate=true") == 0
@@ -121,7 +121,7 @@ def test_a_second_start_does_nothing_again(mixed: tuple, run: Path, capsys: pyte
     assert (output / "predictions.jsonl").read_bytes() == before
 
 
-def test_the_python_api_says_the_same(mixed: tuple, model: Predictor) -> None:
+def test_python_interface_gives_the_same_results(mixed: tuple, model: Predictor) -> None:
     folder, output, _, _, _ = mixed
     names = ["plain.jpg", "two.png", "grey.png", "text.jpg"]
     by_key = {line["key"]: line for line in lines(output)}
@@ -143,7 +143,7 @@ def photos(tmp_path: Path, portrait: np.ndarray) -> Path:
     return folder
 
 
-def test_only_what_is_new_or_changed_is_looked_at(
+def test_only_new_or_changed_photos_are_processed(
     photos: Path, run: Path, tmp_path: Path, portrait: np.ndarray, capsys: pytest.CaptureFixture
 ) -> None:
     command = (f"checkpoint={run}", f"source={photos}", f"output={tmp_path / 'out'}")
@@ -166,7 +166,7 @@ def test_only_what_is_new_or_changed_is_looked_at(
     assert "1 processed" in capsys.readouterr().out
 
 
-def test_a_killed_start_leaves_half_a_line_which_is_done_again(photos: Path, run: Path, tmp_path: Path) -> None:
+def test_partial_line_of_a_killed_start_is_repeated(photos: Path, run: Path, tmp_path: Path) -> None:
     command = (f"checkpoint={run}", f"source={photos}", f"output={tmp_path / 'out'}")
     assert predict(*command) == 0
     whole = (tmp_path / "out" / "predictions.jsonl").read_bytes()
@@ -175,7 +175,7 @@ def test_a_killed_start_leaves_half_a_line_which_is_done_again(photos: Path, run
     assert (tmp_path / "out" / "predictions.jsonl").read_bytes() == whole
 
 
-def test_another_checkpoint_is_noticed_and_a_copy_of_the_same_is_not(
+def test_changed_checkpoint_is_detected_but_a_copy_is_not(
     photos: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     output = f"output={tmp_path / 'out'}"
@@ -189,7 +189,7 @@ def test_another_checkpoint_is_noticed_and_a_copy_of_the_same_is_not(
     assert "faces was all, now largest" in capsys.readouterr().err
 
 
-def test_the_results_may_lie_among_the_photos(photos: Path, run: Path, capsys: pytest.CaptureFixture) -> None:
+def test_output_folder_may_be_inside_the_photo_folder(photos: Path, run: Path, capsys: pytest.CaptureFixture) -> None:
     command = (f"checkpoint={run}", f"source={photos}", "annotate=true")
     assert predict(*command, f"output={photos / 'out'}") == 0
     assert predict(*command, f"output={photos / 'out'}") == 0
@@ -198,21 +198,21 @@ def test_the_results_may_lie_among_the_photos(photos: Path, run: Path, capsys: p
     assert "the folder of the photos themselves" in capsys.readouterr().err
 
 
-def test_beside_a_gpu_the_idle_cores_find_faces_where_there_are_many_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_cores_detect_faces_for_a_gpu_if_there_are_many_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "available_cpus", lambda: 16)
     assert usual_workers("cuda:0", MANY) == 15
     assert usual_workers("cuda:0", MANY - 1) == usual_workers("cpu", 10_000) == 0
 
 
 @pytest.mark.slow
-def test_several_processes_say_what_one_says(photos: Path, run: Path, tmp_path: Path) -> None:
+def test_number_of_processes_does_not_change_the_output(photos: Path, run: Path, tmp_path: Path) -> None:
     for workers in (0, 2):
         command = (f"checkpoint={run}", f"source={photos}", f"output={tmp_path / str(workers)}")
         assert predict(*command, f"workers={workers}") == 0
     assert lines(tmp_path / "0") == lines(tmp_path / "2")
 
 
-def test_a_pattern_with_blanks_a_single_photo_and_the_folder_by_default(
+def test_patterns_with_spaces_single_photos_and_the_default_folder(
     photos: Path, run: Path, tmp_path: Path, mfer: Mfer
 ) -> None:
     assert mfer("predict", f"checkpoint={run}", f"source={photos}/*.png", f"output={tmp_path / 'pattern'}") == 0
@@ -222,7 +222,7 @@ def test_a_pattern_with_blanks_a_single_photo_and_the_folder_by_default(
     assert mfer("predict", f"checkpoint={run}", f"source={photos}/c.jpg") == 0, "one photo that is none is a row, too"
 
 
-def test_a_bomb_is_refused_by_its_header_with_little_memory(tmp_path: Path) -> None:
+def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path) -> None:
     bomb(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 1e6
     code = (
@@ -256,7 +256,7 @@ def test_a_bomb_is_refused_by_its_header_with_little_memory(tmp_path: Path) -> N
         (("checkpoint={run}", "source={photos}", "device=gpu7"), "device=gpu7"),
     ],
 )
-def test_a_mistake_is_one_message_and_leaves_nothing_behind(
+def test_invalid_arguments_raise_one_clear_error_and_leave_no_files(
     arguments: tuple[str, ...], words: str, photos: Path, run: Path, mfer: Mfer, capsys: pytest.CaptureFixture
 ) -> None:
     empty = photos.parent / "empty"
@@ -279,7 +279,7 @@ def test_a_mistake_is_one_message_and_leaves_nothing_behind(
         lambda good: good.replace(b'"status": "ok"', b'"status": 5', 1),
     ],
 )
-def test_a_damaged_journal_is_named(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+def test_damaged_journal_is_named(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     journal = Journal(tmp_path, {}, ("fear", "anger"))
     face = Face(0, {"fear": 0.75, "anger": 0.25}, box=(1, 2, 3, 4))
     journal.append("a", Prediction("a.png", (face,)))
@@ -292,7 +292,7 @@ def test_a_damaged_journal_is_named(damage: Callable[[bytes], bytes], tmp_path: 
         Journal(tmp_path, {}, ("fear", "anger")).done()
 
 
-def test_names_are_no_formulas_no_commands_to_a_terminal_and_no_reason_to_stop(
+def test_unsafe_file_names_are_escaped_in_tables_and_terminal(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     folder = tmp_path / "photos"
@@ -322,7 +322,7 @@ def test_names_are_no_formulas_no_commands_to_a_terminal_and_no_reason_to_stop(
 
 
 @pytest.mark.parametrize("output", ["photos/a.png", "photos/a.png/x", "/dev/null"])
-def test_a_folder_that_cannot_be_is_one_message(
+def test_output_folder_that_cannot_be_created_raises_one_clear_error(
     output: str, run: Path, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "photos").mkdir()

@@ -25,7 +25,7 @@ def lines(output: Path) -> list[dict]:
     return [json.loads(line) for line in (output / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_phone_photo_is_read_upright_and_has_its_face(model: Predictor) -> None:
+def test_phone_photo_is_read_upright_and_has_one_face(model: Predictor) -> None:
     pytest.importorskip("pillow_heif")
     (prediction,) = model.predict(PHOTO)
     assert (prediction.status, prediction.width, prediction.height) == ("ok", 240, 200)
@@ -36,7 +36,7 @@ def test_a_phone_photo_is_read_upright_and_has_its_face(model: Predictor) -> Non
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
-def test_a_damaged_one_is_a_row(share: float, tmp_path: Path) -> None:
+def test_damaged_photo_is_a_row(share: float, tmp_path: Path) -> None:
     pytest.importorskip("pillow_heif")
     whole = PHOTO.read_bytes()
     (tmp_path / "cut.heic").write_bytes(whole[: int(share * len(whole))])
@@ -45,12 +45,12 @@ def test_a_damaged_one_is_a_row(share: float, tmp_path: Path) -> None:
     assert "damaged or truncated" in picture.message
 
 
-def test_size_is_checked_before_it_is_decoded() -> None:
+def test_size_is_checked_before_decoding() -> None:
     pytest.importorskip("pillow_heif")
     assert read_photo(PHOTO, 1000).status == "too large"
 
 
-def test_without_the_package_the_extra_is_named_and_a_later_start_reads_the_photo(
+def test_missing_package_is_named_and_a_later_start_reads_the_photo(
     mfer: Callable[..., int], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "photo.heic").write_bytes(PHOTO.read_bytes())
@@ -69,7 +69,7 @@ def test_without_the_package_the_extra_is_named_and_a_later_start_reads_the_phot
     assert line["status"] == "ok"
 
 
-def test_a_file_without_an_ending_is_known_by_its_first_bytes_and_avif_needs_nothing(tmp_path: Path) -> None:
+def test_file_without_extension_is_detected_by_content_and_avif_needs_no_package(tmp_path: Path) -> None:
     (tmp_path / "IMG_0001").write_bytes(PHOTO.read_bytes())
     Image.new("RGB", (32, 32)).save(tmp_path / "b.avif")
     assert [path.name for path in find_photos(tmp_path).paths] == ["IMG_0001", "b.avif"]

@@ -19,7 +19,7 @@ Mfer = Callable[..., int]
 
 
 @pytest.mark.parametrize(("names", "number"), [(("a.mp4",), "a video"), (("b.mp4", "a.MOV"), "2 videos")])
-def test_a_folder_of_videos_says_how_to_predict_one(names: tuple[str, ...], number: str, tmp_path: Path) -> None:
+def test_folder_of_videos_explains_how_to_predict_one(names: tuple[str, ...], number: str, tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "notes.txt").write_text("x")
@@ -30,7 +30,7 @@ def test_a_folder_of_videos_says_how_to_predict_one(names: tuple[str, ...], numb
 
 
 @pytest.mark.parametrize("source", ["https://example.org/a.jpg", "http://example.org/*.jpg", "rtsp://10.0.0.1/live"])
-def test_nothing_is_fetched_and_that_is_said(
+def test_urls_are_rejected_because_nothing_is_downloaded(
     source: str, mfer: Mfer, run: Path, model: Predictor, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert mfer("predict", f"checkpoint={run}", f"source={source}", "device=cpu") == 2
@@ -43,12 +43,12 @@ def test_nothing_is_fetched_and_that_is_said(
         list_photos(source, tmp_path / "out")
 
 
-def test_windows_drives_are_no_addresses() -> None:
+def test_windows_drives_are_not_urls() -> None:
     with pytest.raises(UserError, match="there is no such file or folder"):
         find_photos("C:/photos")
 
 
-def test_side_files_of_macos_are_no_photos_in_folders_and_patterns(tmp_path: Path) -> None:
+def test_macos_side_files_are_ignored_in_folders_and_patterns(tmp_path: Path) -> None:
     photo = write(tmp_path / "photos" / "a.png", GREY)
     for name in ("._a.png", "sub/._b.jpg", "__MACOSX/a.png"):
         (tmp_path / "photos" / name).parent.mkdir(exist_ok=True)
@@ -63,9 +63,7 @@ def test_side_files_of_macos_are_no_photos_in_folders_and_patterns(tmp_path: Pat
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate", "export", "demo"])
-def test_an_option_without_a_value_is_named(
-    verb: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_option_without_a_value_is_named(verb: str, mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     further = ["source=x"] if verb == "predict" else []
     assert mfer(verb, "checkpoint=", *further) == 2
     assert "checkpoint= has no value" in capsys.readouterr().err
@@ -73,7 +71,7 @@ def test_an_option_without_a_value_is_named(
 
 
 @pytest.mark.parametrize("option", ["source", "output"])
-def test_an_empty_path_is_not_the_current_folder(
+def test_empty_path_is_not_the_current_folder(
     option: str, mfer: Mfer, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     given = {"source": "x.jpg", "output": "out"} | {option: ""}

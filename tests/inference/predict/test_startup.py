@@ -13,7 +13,7 @@ from PIL import Image
 NEEDLESS = ("lightning", "torchmetrics", "scipy", "matplotlib", "albumentations", "jinja2", "pandas")
 
 
-def test_a_prediction_loads_nothing_of_training_and_reports(tmp_path: Path) -> None:
+def test_prediction_does_not_import_training_or_report_libraries(tmp_path: Path) -> None:
     Image.fromarray(np.full((96, 96, 3), 128, dtype=np.uint8)).save(tmp_path / "photo.png")
     code = (
         "import sys\n"

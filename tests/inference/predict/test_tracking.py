@@ -26,27 +26,27 @@ def test_two_people_who_cross_keep_their_numbers() -> None:
         assert tracks(tracker, step / 10, right, left) == [2, 1]
 
 
-def test_a_fast_face_is_followed_within_its_width_and_no_further() -> None:
+def test_fast_face_is_tracked_up_to_its_width() -> None:
     assert tracks(Tracker(), 0.0, face(0)) == [1]
     tracker = Tracker()
     assert [tracks(tracker, t / 10, face(9.5 * t)) for t in range(3)] == [[1], [1], [1]]
     assert tracks(tracker, 0.3, face(90)) == [2]
 
 
-def test_a_face_of_another_size_at_the_same_place_is_someone_else() -> None:
+def test_face_of_another_size_at_the_same_position_is_a_new_person() -> None:
     tracker = Tracker()
     assert tracks(tracker, 0.0, face(0, size=10)) == [1]
     assert tracks(tracker, 0.1, face(0, size=60)) == [2]
 
 
-def test_who_was_away_for_long_is_new() -> None:
+def test_person_who_returns_after_a_long_absence_is_new() -> None:
     tracker = Tracker(patience=1.0)
     assert tracks(tracker, 0.0, face(0)) == [1]
     assert tracks(tracker, 0.9, face(0)) == [1]
     assert tracks(tracker, 2.0, face(0)) == [2]
 
 
-def test_smoothing_is_the_same_at_any_frame_rate() -> None:
+def test_smoothing_does_not_depend_on_the_frame_rate() -> None:
     after = []
     for rate in (5, 50):
         tracker = Tracker(smooth=0.5)
@@ -58,7 +58,7 @@ def test_smoothing_is_the_same_at_any_frame_rate() -> None:
     assert after == pytest.approx([math.exp(-2)] * 2)
 
 
-def test_no_smoothing_leaves_the_probabilities_alone() -> None:
+def test_without_smoothing_probabilities_are_unchanged() -> None:
     (seen,) = Tracker(smooth=0).update([face(0, fear=0.9)], 0.0)
     assert seen.smoothed is None
     assert seen.label == "fear"
@@ -70,6 +70,6 @@ def test_aligned_frames_are_one_person() -> None:
 
 
 @pytest.mark.parametrize("options", [{"smooth": -1}, {"patience": float("nan")}])
-def test_illegal_options_are_refused(options: dict) -> None:
+def test_invalid_options_raise_value_error(options: dict) -> None:
     with pytest.raises(ValueError, match="to be at least 0"):
         Tracker(**options)

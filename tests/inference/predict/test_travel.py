@@ -40,7 +40,7 @@ def checkpoint_of(folder: Path) -> dict:
 
 
 @pytest.mark.usefixtures("squares")
-def test_faces_made_by_mfer_align_are_made_so_again_by_predict(mfer: Mfer, tmp_path: Path) -> None:
+def test_predict_repeats_the_alignment_of_mfer_align(mfer: Mfer, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for split, count in (("train", 8), ("val", 4)):
         for emotion in ("anger", "fear"):
@@ -87,7 +87,7 @@ def test_faces_made_by_mfer_align_are_made_so_again_by_predict(mfer: Mfer, tmp_p
 
 
 @pytest.mark.slow
-def test_a_model_of_grey_faces_sees_grey_faces(mfer: Mfer, tmp_path: Path) -> None:
+def test_greyscale_model_receives_greyscale_faces(mfer: Mfer, tmp_path: Path) -> None:
     write_ferplus(tmp_path / "data" / "ferplus")
     own = ("dataset=ferplus", "paths.data=data", *TINY, *QUIET, "loader.batch_size=4", "dataset.protocol=dev")
     assert mfer(*own) == 0
@@ -103,7 +103,7 @@ def test_a_model_of_grey_faces_sees_grey_faces(mfer: Mfer, tmp_path: Path) -> No
     assert one.probabilities == pytest.approx(other.probabilities, abs=1e-7)
 
 
-def test_a_checkpoint_from_before_says_what_is_assumed(tmp_path: Path) -> None:
+def test_checkpoint_without_alignment_reports_the_assumption(tmp_path: Path) -> None:
     run = save_run(tmp_path / "old", alignment=None, dataset="ferplus", config={"dataset": {"size": 48}})
     stored = read_checkpoint(run / "checkpoints" / "best.ckpt")
     del stored["mfer"]["preprocess"]["grey"]
@@ -129,19 +129,19 @@ def test_a_checkpoint_from_before_says_what_is_assumed(tmp_path: Path) -> None:
         {"refine": -1},
     ],
 )
-def test_a_damaged_alignment_is_one_message(changes: dict) -> None:
+def test_invalid_alignment_raises_one_clear_error(changes: dict) -> None:
     with pytest.raises(UserError):
         build_stored_aligner({**describe_alignment(None, "ferplus", 48, "ferplus-48"), **changes})
 
 
-def test_a_size_that_no_face_has_is_refused(tmp_path: Path) -> None:
+def test_impossible_alignment_size_is_rejected(tmp_path: Path) -> None:
     run = save_run(tmp_path / "run", alignment={**describe_alignment(None, "facs", 64, "facs-64"), "size": 10**6})
     with pytest.raises(UserError, match="is damaged"):
         load_model(run, "cpu").predict(np.zeros((8, 8, 3), np.uint8), aligned=True)
 
 
 @pytest.mark.slow
-def test_an_onnx_file_says_what_the_checkpoint_says(
+def test_onnx_file_has_the_alignment_of_the_checkpoint(
     run: Path, portrait: np.ndarray, mfer: Mfer, tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime")

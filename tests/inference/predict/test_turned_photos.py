@@ -18,9 +18,7 @@ from mfer_lightning.inference.results import Prediction
 Mfer = Callable[..., int]
 
 
-def test_a_photo_on_its_side_has_no_face_and_the_message_names_the_option(
-    model: Predictor, portrait: np.ndarray
-) -> None:
+def test_sideways_photo_without_a_face_suggests_rotate(model: Predictor, portrait: np.ndarray) -> None:
     (prediction,) = model.predict(np.rot90(portrait).copy())
     assert prediction.status == "no face"
     assert "rotate=true" in prediction.message
@@ -30,7 +28,7 @@ def test_a_photo_on_its_side_has_no_face_and_the_message_names_the_option(
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_turned_until_it_is_upright_it_gives_what_the_upright_photo_gives(
+def test_rotated_photo_gives_the_result_of_the_upright_one(
     degrees: int, model: Predictor, portrait: np.ndarray
 ) -> None:
     upright = portrait[:240]  # not square
@@ -48,7 +46,7 @@ def test_turned_until_it_is_upright_it_gives_what_the_upright_photo_gives(
     assert Prediction.from_dict(found.to_dict()).rotated == degrees
 
 
-def test_the_matrix_takes_the_pixels_of_the_photo_as_it_is(model: Predictor, portrait: np.ndarray) -> None:
+def test_alignment_matrix_refers_to_the_original_pixels(model: Predictor, portrait: np.ndarray) -> None:
     aligner = model.finder(rotate=True).aligner
     assert aligner is not None
     (face,), degrees = align_turned(aligner, np.rot90(portrait).copy())
@@ -57,7 +55,7 @@ def test_the_matrix_takes_the_pixels_of_the_photo_as_it_is(model: Predictor, por
     assert np.abs(points - aligner.points).max() < 15
 
 
-def test_a_folder_says_which_photos_were_turned_and_is_not_mixed(
+def test_folder_reports_rotated_photos_and_rejects_mixed_settings(
     mfer: Mfer, run: Path, portrait: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     write(tmp_path / "photos" / "side.png", np.rot90(portrait))
@@ -76,7 +74,7 @@ def test_a_folder_says_which_photos_were_turned_and_is_not_mixed(
     assert "leave out one of them" in capsys.readouterr().err
 
 
-def test_a_folder_of_an_earlier_version_goes_on(
+def test_folder_of_an_earlier_version_is_resumed(
     mfer: Mfer, run: Path, portrait: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     write(tmp_path / "photos" / "a.png", portrait)

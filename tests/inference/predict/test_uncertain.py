@@ -40,14 +40,14 @@ def middle(forms: Forms, folder: Path) -> float:
     return float(np.median([face.probability for face in said.faces]))
 
 
-def test_below_the_threshold_and_only_there_an_answer_is_uncertain() -> None:
+def test_only_answers_below_the_threshold_are_uncertain() -> None:
     plain = Face(0, SHARES)
     assert [replace(plain, threshold=t).uncertain for t in (None, 0.0, 0.5, 0.51)] == [False, False, False, True]
     assert replace(plain, threshold=0.6).answer == "uncertain"
     assert replace(plain, threshold=0.6).label == "anger", "the likeliest emotion is still there"
 
 
-def test_in_videos_the_smoothed_probability_decides() -> None:
+def test_smoothed_probability_decides_in_videos() -> None:
     tracker = Tracker(smooth=10)
     sure, unsure = (Face(0, {"fear": p, "anger": 1 - p}, threshold=0.7) for p in (0.9, 0.6))
     tracker.update([sure], 0.0)
@@ -56,7 +56,7 @@ def test_in_videos_the_smoothed_probability_decides() -> None:
     assert not face.uncertain
 
 
-def test_every_form_of_a_result_says_so() -> None:
+def test_every_representation_shows_uncertainty() -> None:
     face = Face(0, SHARES, box=(1, 2, 30, 40), quality="blurred", threshold=0.6)
     photo = Prediction("a.png", (face,), width=50, height=60)
     assert str(face) == "face 0 at x 1, y 2, 30x40 px (blurred): uncertain, anger 50%, fear 30%, happiness 20%"
@@ -70,7 +70,7 @@ def test_every_form_of_a_result_says_so() -> None:
 
 
 @pytest.mark.parametrize("stored", [None, 0.4])
-def test_the_option_wins_over_the_model_s_own_threshold(stored: float | None, tmp_path: Path) -> None:
+def test_option_overrides_the_threshold_of_the_model(stored: float | None, tmp_path: Path) -> None:
     own = {} if stored is None else {"calibration": {"temperature": 1.0, "uncertain": {"threshold": stored}}}
     checkpoint = write_checkpoint(tmp_path / "m.ckpt", tiny_network(), **own)
     for asked, threshold in ((None, stored), (False, None), (0.7, 0.7), (0, None)):
@@ -83,12 +83,12 @@ def test_the_option_wins_over_the_model_s_own_threshold(stored: float | None, tm
 
 
 @pytest.mark.parametrize("asked", ["often", 1.5, -0.1, float("nan")])
-def test_an_illegal_threshold_is_refused(asked: object, forms: Forms) -> None:
+def test_invalid_threshold_is_rejected(asked: object, forms: Forms) -> None:
     with pytest.raises(UserError, match=r"uncertain=.*: the value must be true, false, null or a probability"):
         load_model(forms.checkpoint, "cpu", uncertain=asked)  # type: ignore[arg-type]
 
 
-def test_files_and_summary_of_the_command_line(
+def test_command_line_files_and_summary(
     forms: Forms, folder: Path, middle: float, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     words = ("predict", str(folder), f"checkpoint={forms.checkpoint}", "aligned=true", "annotate=true", "device=cpu")

@@ -26,14 +26,14 @@ def shade_at(time: float) -> float:
     return 10 * (sum(one <= time for one in SECONDS) - 1)
 
 
-def test_all_frames_are_there_and_nothing_is_called_cut_off() -> None:
+def test_all_frames_are_read_without_a_truncation_warning() -> None:
     frames = Frames(FOLDER / "screen.webm")
     assert frames.promised > 6000, "length times nominal rate"
     assert [frame.time for frame in frames] == pytest.approx(SECONDS, abs=0.002)
     assert frames.message == ""
 
 
-def test_frames_are_taken_at_the_chosen_rate_also_after_a_pause() -> None:
+def test_frames_are_sampled_at_the_chosen_rate_also_after_a_pause() -> None:
     frames = Frames(FOLDER / "screen.webm", fps=5.0)
     times = [frame.time for frame in frames]
     assert frames.message == ""
@@ -43,7 +43,7 @@ def test_frames_are_taken_at_the_chosen_rate_also_after_a_pause() -> None:
     assert len(times) < 15, "4.4 and 4.433 s, after the pause, are not both wanted"
 
 
-def test_a_recording_that_is_cut_off_says_so(tmp_path: Path) -> None:
+def test_truncated_recording_is_reported(tmp_path: Path) -> None:
     whole = (FOLDER / "screen.webm").read_bytes()
     (tmp_path / "cut.webm").write_bytes(whole[: int(0.6 * len(whole))])
     frames = Frames(tmp_path / "cut.webm")
@@ -53,7 +53,7 @@ def test_a_recording_that_is_cut_off_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("fps", "rate"), [("null", 60), ("5", 5)])
-def test_the_annotated_copy_shows_every_picture_as_long_as_the_recording_does(
+def test_annotated_copy_keeps_the_timing_of_the_recording(
     fps: str, rate: int, mfer: Callable[..., int], run: Path, tmp_path: Path
 ) -> None:
     command = ("predict", f"checkpoint={run}", f"source={FOLDER / 'screen.webm'}", f"video.fps={fps}", "device=cpu")
@@ -72,7 +72,7 @@ def test_the_annotated_copy_shows_every_picture_as_long_as_the_recording_does(
         assert expected[0] - 4 <= shade <= expected[1] + 4
 
 
-def test_a_writer_repeats_frames_until_the_next_is_due_and_leaves_out_what_has_no_room(tmp_path: Path) -> None:
+def test_writer_repeats_and_drops_frames_to_keep_the_rate(tmp_path: Path) -> None:
     with video_writer(tmp_path / "a.mp4", 10.0, 160, 120) as write:
         for time, shade in [(2.0, 0), (2.1, 50), (2.12, 200), (2.5, 100)]:
             write(np.full((120, 160, 3), shade, np.uint8), time)

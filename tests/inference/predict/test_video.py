@@ -52,7 +52,7 @@ def watched(mfer: Mfer, run: Path, clip: Path, tmp_path: Path) -> Path:
     return tmp_path / "predictions" / clip.name
 
 
-def test_a_video_gives_frames_at_the_chosen_rate_one_person_and_figures(
+def test_video_gives_sampled_frames_one_person_and_summary_plots(
     watched: Path, mfer: Mfer, run: Path, clip: Path, capsys: pytest.CaptureFixture
 ) -> None:
     found = lines(watched)
@@ -96,7 +96,7 @@ def test_a_video_gives_frames_at_the_chosen_rate_one_person_and_figures(
 @pytest.mark.parametrize(
     ("content", "words"), [(b"", "cannot be opened"), (b"no video at all" * 99, "cannot be opened")]
 )
-def test_a_broken_video_is_a_row(
+def test_unreadable_video_is_a_row(
     content: bytes, words: str, mfer: Mfer, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "broken.mp4").write_bytes(content)
@@ -107,7 +107,7 @@ def test_a_broken_video_is_a_row(
     assert words in capsys.readouterr().out.replace("\n", " ")
 
 
-def test_a_video_that_is_cut_off_gives_what_it_has_and_says_so(
+def test_truncated_video_gives_its_frames_and_a_warning(
     portrait: np.ndarray, mfer: Mfer, run: Path, tmp_path: Path
 ) -> None:
     whole = write_video(tmp_path / "whole.avi", portrait, "MJPG").read_bytes()
@@ -120,7 +120,7 @@ def test_a_video_that_is_cut_off_gives_what_it_has_and_says_so(
     assert "truncated" in last["message"]
 
 
-def test_frames_that_are_too_large_are_refused_before_they_are_decoded(clip: Path) -> None:
+def test_oversized_frames_are_rejected_before_decoding(clip: Path) -> None:
     frames = Frames(clip, most_pixels=1000)
     assert list(frames) == []
     assert frames.status == "too large"
@@ -136,7 +136,7 @@ def test_every_frame_or_only_the_first_seconds(clip: Path) -> None:
         Frames(clip, fps=0.0)
 
 
-def test_a_playlist_called_mp4_opens_nothing_else(clip: Path, tmp_path: Path) -> None:
+def test_playlist_named_mp4_opens_no_other_file(clip: Path, tmp_path: Path) -> None:
     text = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/{clip.name}\n#EXT-X-ENDLIST\n"
     (tmp_path / "list.mp4").write_text(text)
     frames = Frames(tmp_path / "list.mp4")
@@ -170,7 +170,7 @@ class Camera:
         self.released = True
 
 
-def test_a_camera_stops_cleanly_at_ctrl_c(
+def test_camera_stops_cleanly_on_ctrl_c(
     portrait: np.ndarray,
     mfer: Mfer,
     run: Path,
@@ -194,7 +194,7 @@ def test_a_camera_stops_cleanly_at_ctrl_c(
     assert "contains an earlier recording" in capsys.readouterr().err
 
 
-def test_ctrl_c_in_a_file_keeps_the_table_and_begins_anew(
+def test_ctrl_c_in_a_file_keeps_the_table_and_restarts_from_the_beginning(
     mfer: Mfer, run: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut(self: Frames, number: int, last: float) -> float:
@@ -211,19 +211,19 @@ def test_ctrl_c_in_a_file_keeps_the_table_and_begins_anew(
     assert len(lines(tmp_path / "out")) == LENGTH / 2
 
 
-def test_a_camera_that_is_not_there_is_one_message(mfer: Mfer, run: Path, capsys: pytest.CaptureFixture) -> None:
+def test_missing_camera_raises_one_clear_error(mfer: Mfer, run: Path, capsys: pytest.CaptureFixture) -> None:
     assert mfer("predict", f"checkpoint={run}", "source=77", "device=cpu") == 2
     assert "there is no such camera" in capsys.readouterr().err
 
 
-def test_what_is_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_camera_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert is_camera("0")
     (tmp_path / "0").mkdir()
     assert not is_camera("0"), "a folder of that name wins"
 
 
-def test_a_video_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_video_is_written_completely_or_not_at_all(tmp_path: Path) -> None:
     def fill_the_disk() -> None:
         with video_writer(tmp_path / "a.mp4", 5.0, 64, 48) as write:
             write(np.zeros((48, 64, 3), np.uint8))

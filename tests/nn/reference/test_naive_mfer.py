@@ -110,7 +110,7 @@ def numpy_attention(state: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("shape", "kernel_size"), [((3, 2), 7), ((4, 5), 3), ((1, 1), 7)])
-def test_attention_equals_a_loop_over_every_number(shape, kernel_size):
+def test_attention_matches_elementwise_loops(shape, kernel_size):
     torch.manual_seed(0)
     module = Attention(16, kernel_size).double().requires_grad_(False)
     for tensor in module.state_dict().values():
@@ -121,7 +121,7 @@ def test_attention_equals_a_loop_over_every_number(shape, kernel_size):
     np.testing.assert_allclose(module(x).permute(0, 2, 3, 1).numpy(), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_backbone_without_attention_equals_timm_convnext():
+def test_backbone_without_attention_matches_timm_convnext():
     state = random_released_state_dict(1, **SMALL)
     model = load_naive(state, **SMALL).double()
     model.stages[2][2] = model.stages[3][1] = nn.Identity()
@@ -137,7 +137,7 @@ def test_backbone_without_attention_equals_timm_convnext():
         torch.testing.assert_close(model(x).feature, other.eval()(x), rtol=0, atol=1e-10)
 
 
-def test_heads_see_two_three_and_four_quarters_of_the_feature():
+def test_heads_use_two_three_and_four_quarters_of_the_feature():
     model = load_naive(random_released_state_dict(3, **SMALL), **SMALL)
     out = model(images(4, 2, 64))
     for head, logits, width in zip(model.msc, out.head_logits, (64, 96, 128), strict=True):
@@ -147,14 +147,14 @@ def test_heads_see_two_three_and_four_quarters_of_the_feature():
     torch.testing.assert_close(out.logits, torch.stack(out.head_logits).sum(0), rtol=0, atol=1e-6)
 
 
-def test_float32_is_far_more_exact_than_the_tolerance():
+def test_float32_error_is_far_below_the_tolerance():
     state, x = random_released_state_dict(5, **SMALL), images(6, 2, 64)
     single, double = load_naive(state, **SMALL)(x), load_naive(state, **SMALL).double()(x.double())
     assert (single.feature - double.feature).abs().max() < TOLERANCE / 4
     assert (single.logits - double.logits).abs().max() < TOLERANCE / 4
 
 
-def test_every_released_tensor_moves_the_output_but_the_one_that_cannot():
+def test_every_released_tensor_affects_the_output_except_the_redundant_one():
     state, x = random_released_state_dict(7, **SMALL), images(8, 2, 64).double()
     model = load_naive(state, **SMALL).double()
     before = model(x)
@@ -201,7 +201,7 @@ MISTAKES = (
 
 @pytest.mark.parametrize("mistake", ["none", *MISTAKES])
 @pytest.mark.parametrize("stage", [2, 3])
-def test_a_misreading_of_the_attention_does_not_pass_for_parity(mistake, stage):
+def test_misread_attention_fails_the_parity_check(mistake, stage):
     model = load_naive(random_released_state_dict(9, **SMALL), **SMALL)
     x = images(10, 2, 64)
     right = model(x).feature

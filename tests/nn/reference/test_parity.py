@@ -56,7 +56,7 @@ def assert_agree(out: Mapping[str, Any], expected: NaiveOutput, tolerance: float
 
 @pytest.mark.parametrize("size", [64, 96, 128])
 @pytest.mark.parametrize("num_classes", [7, 8])
-def test_small_network_equals_the_reference(num_classes, size):
+def test_small_network_matches_the_reference(num_classes, size):
     state, x = small_state(11, num_classes), images(12, 3, size)
     model = small(num_classes)
     load_released_weights(model, state)
@@ -67,14 +67,14 @@ def test_small_network_equals_the_reference(num_classes, size):
 
 
 @pytest.mark.parametrize("name", ["convnext_tiny", "convnext_atto"])  # linear layers, and 1x1 convolutions for them
-def test_both_of_timms_ways_to_write_the_blocks_equal_the_reference(name):
+def test_both_timm_block_implementations_match_the_reference(name):
     state, x = small_state(13), images(14, 2, 64)
     model = small(name=name)
     load_released_weights(model, state)
     assert_agree(evaluate(model, x), reference(state)(x))
 
 
-def test_in_float64_nothing_but_rounding_is_left():
+def test_float64_difference_is_only_rounding():
     # An epsilon of 1e-5 for 1e-6, or 1e-6 for 1e-5, or the tanh form of GELU, would pass in float32 and is caught here.
     state, x = small_state(15), images(16, 2, 64).double()
     model = small()
@@ -82,7 +82,7 @@ def test_in_float64_nothing_but_rounding_is_left():
     assert_agree(evaluate(model.double(), x), reference(state).double()(x), tolerance=1e-10)
 
 
-def test_a_picture_that_is_not_square_and_channels_last_memory():
+def test_non_square_images_in_channels_last_match():
     state, x = small_state(17), images(18, 2, 128)[:, :, :96, :]
     model = small()
     load_released_weights(model, state)
@@ -92,7 +92,7 @@ def test_a_picture_that_is_not_square_and_channels_last_memory():
     assert_agree(evaluate(model, x.to(memory_format=torch.channels_last)), expected)
 
 
-def test_every_released_tensor_arrives_unchanged():
+def test_every_released_tensor_is_loaded_unchanged():
     # Outputs cannot show this for the bias of the attention's LayerNorm (see naive_mfer), so look at the values.
     state = small_state(19)
     untouched = {name: tensor.clone() for name, tensor in state.items()}
@@ -130,7 +130,7 @@ def refusal(state: dict[str, Tensor]) -> str:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_missing_tensor_is_refused_by_name(name):
+def test_missing_tensor_is_named(name):
     state = small_state(20)
     del state[name]
     assert name in refusal(state)
@@ -143,18 +143,18 @@ def test_a_missing_tensor_is_refused_by_name(name):
         *("downsample_layers.4.0.weight", "stages.0.0.extra", "surplus"),
     ],
 )
-def test_a_surplus_tensor_is_refused_by_name(name):
+def test_unexpected_tensor_is_named(name):
     assert name in refusal({**small_state(21), name: torch.zeros(4)})
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_tensor_of_the_wrong_shape_is_refused_by_name(name):
+def test_tensor_of_the_wrong_shape_is_named(name):
     state = small_state(22)
     state[name] = torch.cat([state[name], state[name][:1]])
     assert name in refusal(state)
 
 
-def test_a_tensor_with_the_right_count_in_the_wrong_shape_is_refused():
+def test_tensor_with_the_right_size_but_wrong_shape_is_rejected():
     # A reshape that only counts elements would scramble these silently.
     for name, shape in {"stages.0.0.pwconv1.weight": (16, 64), f"{ATTENTION[0]}key.0.weight": (64, 8)}.items():
         state = small_state(23)
@@ -162,12 +162,12 @@ def test_a_tensor_with_the_right_count_in_the_wrong_shape_is_refused():
         assert name in refusal(state)
 
 
-def test_weights_for_another_number_of_classes_are_refused_by_name():
+def test_weights_for_another_number_of_classes_are_rejected_by_name():
     message = refusal(small_state(24, num_classes=8))
     assert "msc.0.fc2.weight" in message
 
 
-def test_a_file_without_heads_gives_the_same_feature_and_leaves_the_heads_alone():
+def test_file_without_heads_gives_the_same_feature_and_keeps_the_heads():
     # "The heads, when saved": such files are part of the published layout.
     state, x = small_state(27), images(28, 2, 64)
     model = small()
@@ -178,14 +178,14 @@ def test_a_file_without_heads_gives_the_same_feature_and_leaves_the_heads_alone(
     assert kept == sum(tensor.numel() for name, tensor in state.items() if name.startswith("msc."))
 
 
-def test_a_file_with_two_of_three_heads_is_refused_by_name():
+def test_file_with_two_of_three_heads_is_rejected_by_name():
     state = {name: tensor for name, tensor in small_state(29).items() if not name.startswith("msc.1.")}
     assert "msc.1.fc1.weight" in refusal(state)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [224, 112])
-def test_base_size_equals_the_reference(size):
+def test_base_size_matches_the_reference(size):
     state, x = random_released_state_dict(25), images(26, 2, size)
     expected = load_naive(state)(x)
     model = MFER(backbone="convnext_base", num_classes=7)

@@ -28,7 +28,7 @@ def report(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-def test_the_page_opens_without_network_or_complaint_and_can_be_read(report: Path, width: int, tmp_path: Path) -> None:
+def test_page_opens_offline_without_errors_and_is_readable(report: Path, width: int, tmp_path: Path) -> None:
     found = probe(report / "report.html", width, tmp_path)
     assert found["console"] == []
     assert found["loaded"] == []
@@ -38,7 +38,7 @@ def test_the_page_opens_without_network_or_complaint_and_can_be_read(report: Pat
     assert found["letters"] >= 9, "pixels of the smallest letter of any figure"
 
 
-def test_a_complaint_would_be_seen(report: Path, tmp_path: Path) -> None:
+def test_browser_errors_would_be_detected(report: Path, tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
     page.write_text(
         (report / "report.html").read_text().replace("</main>", "<img src='https://example.org/x.png'></main>")
@@ -46,7 +46,7 @@ def test_a_complaint_would_be_seen(report: Path, tmp_path: Path) -> None:
     assert probe(page, 1280, tmp_path)["console"], "the page's own policy refuses to load anything"
 
 
-def test_headings_sort_their_table(report: Path, tmp_path: Path) -> None:
+def test_clicking_a_heading_sorts_its_table(report: Path, tmp_path: Path) -> None:
     found = probe(report / "report.html", 1280, tmp_path)
     numbers = {name: [float(text.split()[0]) for text in found[name]] for name in ("before", "down", "up")}
     assert numbers["down"] == sorted(numbers["before"], reverse=True) != numbers["before"]
@@ -57,7 +57,7 @@ def test_headings_sort_their_table(report: Path, tmp_path: Path) -> None:
     assert found["status"].startswith("Sorted by loss")
 
 
-def test_a_screenshot_shows_something(report: Path, tmp_path: Path) -> None:
+def test_screenshot_is_not_empty(report: Path, tmp_path: Path) -> None:
     from matplotlib.image import imread
 
     screenshot(report / "report.html", 400, 1500, tmp_path / "narrow.png")
@@ -66,7 +66,7 @@ def test_a_screenshot_shows_something(report: Path, tmp_path: Path) -> None:
     assert 0.01 < (picture[:, :400, :3].min(axis=2) < 0.6).mean() < 0.5
 
 
-def test_the_document_compiles(report: Path, tmp_path: Path) -> None:
+def test_latex_document_compiles(report: Path, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("no pdflatex on this machine")
     folder = tmp_path / "runs"

@@ -52,7 +52,7 @@ def made(study: Path, plan: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     return output, write_report([str(study)], output, Options(embedding="none", plan=read_plan(plan)))
 
 
-def test_they_come_first_and_the_others_are_called_unplanned(made: tuple[Path, Document]) -> None:
+def test_planned_contrasts_come_first_and_others_are_marked_unplanned(made: tuple[Path, Document]) -> None:
     (chapter,) = made[1].chapters
     assert [part.title for part in chapter.parts[:2]] == ["Planned contrasts", "Methods"]
     heads = [re.split("[:,]", finding)[0] for finding in chapter.findings]
@@ -63,7 +63,7 @@ def test_they_come_first_and_the_others_are_called_unplanned(made: tuple[Path, D
     assert chapter.parts[0].words == chapter.findings[0]
 
 
-def test_the_sentences_stand_in_every_form(made: tuple[Path, Document]) -> None:
+def test_findings_appear_in_every_format(made: tuple[Path, Document]) -> None:
     page, markdown, latex = ((made[0] / f"report.{kind}").read_text() for kind in ("html", "md", "tex"))
     assert "Planned, DS &amp; &lt;b&gt; attention:</strong> confirmed." in page
     parts = ("in-short", "rafdb-holdout-test-part-planned-contrasts", "rafdb-holdout-test-part-methods")
@@ -79,7 +79,7 @@ def test_the_sentences_stand_in_every_form(made: tuple[Path, Document]) -> None:
     assert "Not planned: the following comparisons." in latex
 
 
-def test_the_numbers_are_in_a_table_of_their_own(made: tuple[Path, Document]) -> None:
+def test_numbers_are_in_a_separate_table(made: tuple[Path, Document]) -> None:
     with (made[0] / "tables" / "rafdb-holdout-test" / "contrasts.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["contrast"], row["verdict"], row["outcome"]) for row in rows] == [
@@ -91,7 +91,7 @@ def test_the_numbers_are_in_a_table_of_their_own(made: tuple[Path, Document]) ->
     assert (made[0] / "tables" / "rafdb-holdout-test" / "chains.csv").is_file()
 
 
-def test_the_figure_says_the_verdicts_in_words(made: tuple[Path, Document]) -> None:
+def test_figure_names_the_verdicts_in_words(made: tuple[Path, Document]) -> None:
     (group,) = [item for item in made[1].chapters[0].parts[0].items if hasattr(item, "pictures")]
     (picture,) = group.pictures
     for text in (picture.svg, picture.alt):
@@ -102,7 +102,7 @@ def test_the_figure_says_the_verdicts_in_words(made: tuple[Path, Document]) -> N
     assert (made[0] / picture.file).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_figure_names_what_is_corrected_together(study: Path, plan: Path, tmp_path: Path) -> None:
+def test_figure_names_the_correction_family(study: Path, plan: Path, tmp_path: Path) -> None:
     (section,) = make_sections(open_runs(find_results([study]).results)[0])[0]
     judged = judge(section, place_contrasts(read_plan(plan), [section])[0], "accuracy")
     split = [replace(p, contrast=replace(p.contrast, family=p.contrast.name)) for p in judged]
@@ -111,7 +111,7 @@ def test_the_figure_names_what_is_corrected_together(study: Path, plan: Path, tm
         assert f"Holm-corrected {words})" in group.caption
 
 
-def test_the_file_can_be_held_against_what_was_registered(made: tuple[Path, Document], plan: Path) -> None:
+def test_report_identifies_the_registered_plan(made: tuple[Path, Document], plan: Path) -> None:
     digest = hashlib.sha256(plan.read_bytes()).hexdigest()
     facts = dict(made[1].facts)
     assert facts["planned contrasts"].endswith(f"plan.yaml, sha256 {digest}, family made_up")
@@ -122,7 +122,7 @@ def test_the_file_can_be_held_against_what_was_registered(made: tuple[Path, Docu
 
 @pytest.mark.slow
 @pytest.mark.drawn
-def test_equal_runs_and_plans_give_equal_reports(
+def test_equal_runs_and_plans_give_identical_reports(
     made: tuple[Path, Document], study: Path, plan: Path, tmp_path: Path
 ) -> None:
     write_report([str(study)], tmp_path / "report", Options(embedding="none", plan=read_plan(plan)))
@@ -131,7 +131,9 @@ def test_equal_runs_and_plans_give_equal_reports(
 
 
 @pytest.mark.slow
-def test_the_file_s_metric_goes_before_the_report_s(made: tuple[Path, Document], study: Path, tmp_path: Path) -> None:
+def test_metric_of_the_plan_overrides_the_metric_of_the_report(
+    made: tuple[Path, Document], study: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(PLAN + "metric: mean_class_accuracy\n")
     own = write_report([str(study)], tmp_path / "report", Options(embedding="none", plan=read_plan(path)))

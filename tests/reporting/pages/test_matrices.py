@@ -27,7 +27,7 @@ FAILED = Cell("b", "facs", error="The <classes> differ.")
 MATRIX = Matrix(("a", "b"), ("facs", "rafdb"), "test", (HOME, AWAY, FAILED, replace(FAILED, dataset="rafdb")))
 
 
-def test_a_matrix_by_itself_is_a_page_with_heat_map_and_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_single_matrix_gives_a_page_with_heat_map_and_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     MATRIX.write(tmp_path / "matrix-1")
     made = report(tmp_path / "matrix-1", tmp_path / "report")
     assert "a: facs 80.0% (trained there), rafdb 40.0% over 7 classes." in capsys.readouterr().out
@@ -55,7 +55,7 @@ def test_a_matrix_by_itself_is_a_page_with_heat_map_and_table(tmp_path: Path, ca
     assert r"\subsection*{Models across datasets}" in (made.folder / "report.tex").read_text(encoding="utf-8")
 
 
-def test_matrices_among_runs_follow_the_runs_sections(tmp_path: Path) -> None:
+def test_matrices_follow_the_sections_of_the_runs(tmp_path: Path) -> None:
     write_run(tmp_path / "runs", n=60, features=False)
     MATRIX.write(tmp_path / "runs" / "matrix-1")
     replace(MATRIX, split="val").write(tmp_path / "runs" / "matrix-2")
@@ -79,7 +79,7 @@ def test_matrices_among_runs_follow_the_runs_sections(tmp_path: Path) -> None:
         lambda told: told.pop("notes"),
     ],
 )
-def test_what_is_no_matrix_of_ours_is_left_out(tmp_path: Path, damage) -> None:
+def test_foreign_matrices_are_ignored(tmp_path: Path, damage) -> None:
     told = json.loads(json.dumps(MATRIX.to_dict()))
     (file := tmp_path / "matrix.json").write_text(json.dumps(told))
     assert [matrix.models for matrix in read_matrices([tmp_path])[0]] == [("a", "b")]
@@ -91,7 +91,7 @@ def test_what_is_no_matrix_of_ours_is_left_out(tmp_path: Path, damage) -> None:
     )
 
 
-def test_the_page_names_a_matrix_that_it_could_not_read(tmp_path: Path) -> None:
+def test_unreadable_matrix_is_named_on_the_page(tmp_path: Path) -> None:
     write_run(tmp_path / "runs", n=60, features=False)
     (tmp_path / "runs" / "matrix.json").write_text("{}")
     document = write_report([str(tmp_path / "runs")], tmp_path / "report", Options(embedding="none"))
@@ -99,6 +99,6 @@ def test_the_page_names_a_matrix_that_it_could_not_read(tmp_path: Path) -> None:
     assert any(reason.startswith("has a matrix.json that is damaged") for _, reason in document.left_out)
 
 
-def test_nothing_at_all_is_refused(tmp_path: Path) -> None:
+def test_empty_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished run to report on"):
         write_report([str(tmp_path)], tmp_path / "report", Options())

@@ -33,7 +33,7 @@ def panels_of(folder: Path) -> SectionPanels:
     return SectionPanels(section, folder / "report")
 
 
-def test_two_seeds_get_no_panel_of_differences_and_one_that_has_three_no_bare_mark(
+def test_differences_need_three_seeds_and_every_mark_has_an_interval(
     tmp_path: Path, drawn: list[tuple[Sequence[Estimate], dict[str, Any]]]
 ) -> None:
     for loss in ("ce", "dsf"):
@@ -56,7 +56,7 @@ def test_two_seeds_get_no_panel_of_differences_and_one_that_has_three_no_bare_ma
     assert "over seeds and faces or, with fewer than three seeds, over faces" in group.caption
 
 
-def test_recalls_of_all_classes_have_one_range(
+def test_recalls_of_all_classes_share_one_range(
     study: Path, drawn: list[tuple[Sequence[Estimate], dict[str, Any]]]
 ) -> None:
     class_panels(panels_of(study))

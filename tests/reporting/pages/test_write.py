@@ -60,7 +60,7 @@ def made(study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, D
     return output, write_report([str(study)], output, Options(embedding="pca", embedding_points=40))
 
 
-def test_everything_is_in_one_folder(made: tuple[Path, Document]) -> None:
+def test_report_is_in_one_folder(made: tuple[Path, Document]) -> None:
     output, document = made
     assert sorted(p.name for p in output.iterdir()) == ["figures", "report.html", "report.md", "report.tex", "tables"]
     names = {p.stem for p in (output / "tables" / "rafdb-holdout-test").glob("*.csv")}
@@ -72,7 +72,7 @@ def test_everything_is_in_one_folder(made: tuple[Path, Document]) -> None:
     assert len((output / "tables" / "runs.csv").read_text().splitlines()) == 1 + len(document.runs) == 13
 
 
-def test_the_page_needs_nothing_else_and_every_figure_says_what_it_shows(made: tuple[Path, Document]) -> None:
+def test_page_is_self_contained_and_every_figure_has_a_caption(made: tuple[Path, Document]) -> None:
     text = (made[0] / "report.html").read_text()
     page = Page(text)
     assert page.open == []
@@ -90,7 +90,7 @@ def test_the_page_needs_nothing_else_and_every_figure_says_what_it_shows(made: t
     }  # fmt: skip
 
 
-def test_drawings_take_the_page_s_colours(made: tuple[Path, Document]) -> None:
+def test_figures_use_the_page_colours(made: tuple[Path, Document]) -> None:
     for chapter in made[1].chapters:
         for picture in (p for g in chapter.groups for p in g.pictures):
             colours = set(re.findall(r"#[0-9a-f]{6}\b", picture.svg.lower()))
@@ -98,7 +98,7 @@ def test_drawings_take_the_page_s_colours(made: tuple[Path, Document]) -> None:
             assert "var(--ink)" in picture.svg
 
 
-def test_headings_sort_by_numbers(made: tuple[Path, Document]) -> None:
+def test_headings_sort_numerically(made: tuple[Path, Document]) -> None:
     text = (made[0] / "report.html").read_text()
     tables = Page(text).tags["table"]
     assert tables == sum(len(c.tables) for c in made[1].chapters)
@@ -106,7 +106,7 @@ def test_headings_sort_by_numbers(made: tuple[Path, Document]) -> None:
     assert text.count('aria-sort="none"') == headings == Page(text).tags["button"]
 
 
-def test_markdown_is_regular_and_its_pictures_are_there(made: tuple[Path, Document]) -> None:
+def test_markdown_is_valid_and_its_images_exist(made: tuple[Path, Document]) -> None:
     text = (made[0] / "report.md").read_text()
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
     assert pictures
@@ -115,7 +115,7 @@ def test_markdown_is_regular_and_its_pictures_are_there(made: tuple[Path, Docume
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
 
 
-def test_published_figures_are_in_a_table_of_their_own(made: tuple[Path, Document]) -> None:
+def test_published_results_are_in_a_separate_table(made: tuple[Path, Document]) -> None:
     for chapter in made[1].chapters:
         for table in chapter.tables:
             text = json.dumps([[cell.text for cell in row] for row in table.rows])
@@ -166,7 +166,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd: Path, tmp_path: Path) -> None:
+def test_unusual_folders_are_reported_once_each(odd: Path, tmp_path: Path) -> None:
     document = write_report([str(odd)], tmp_path / "report", QUICK)
     expected = {
         "broken": "has a damaged result.json",
@@ -198,7 +198,7 @@ def test_a_folder_of_oddities_gets_a_report_and_each_exception_is_said_once(odd:
     assert text.count("with an older schema") == 1
 
 
-def test_swapped_names_of_classes_and_a_single_annotator_are_said(tmp_path: Path) -> None:
+def test_swapped_class_names_and_single_annotators_are_noted(tmp_path: Path) -> None:
     run = write_run(tmp_path / "runs", accuracy=2.0)  # always right
     result = json.loads((run / "result.json").read_text())
     confusion = result["confusion"]
@@ -210,7 +210,7 @@ def test_swapped_names_of_classes_and_a_single_annotator_are_said(tmp_path: Path
     assert "A single annotator agrees with the others on 81.2." in (tmp_path / "report" / "report.html").read_text()
 
 
-def test_a_job_that_failed_is_said_once_and_the_sweep_s_command_is_there(tmp_path: Path) -> None:
+def test_failed_job_is_reported_once_with_the_sweep_command(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     jobs = [("ce", "0", "done"), ("ce", "1", "done"), ("dsf", "0", "done"), ("dsf", "1", "failed")]
     (folder / "jobs").mkdir(parents=True)
@@ -228,7 +228,7 @@ def test_a_job_that_failed_is_said_once_and_the_sweep_s_command_is_there(tmp_pat
 
 
 @pytest.mark.drawn  # drawings hold names, too
-def test_names_that_would_break_a_page_are_only_names(tmp_path: Path) -> None:
+def test_markup_in_names_is_escaped(tmp_path: Path) -> None:
     names = ("<script>alert(1)</script>", "$x_1^{", "a|b & 'c'", "激动 \\ %", '"q" #')
     write_run(tmp_path / "runs", "<b>&$", n=50, class_names=names, protocol="folder@holdout")
     write_run(tmp_path / "runs", "dsf", n=50, class_names=names, protocol="folder@holdout")
@@ -248,9 +248,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_run(tmp_path_factory.mktemp("small"), n=50, class_names=("a", "b"), protocol="folder@holdout"))
 
 
-def test_a_report_replaces_a_report_and_nothing_else(
-    small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_report_overwrites_only_reports(small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "report"
     output.mkdir()
     (output / "thesis.tex").write_text("mine")
@@ -281,13 +279,13 @@ def test_a_report_replaces_a_report_and_nothing_else(
 
 @pytest.mark.slow
 @pytest.mark.drawn
-def test_equal_runs_give_equal_reports(small: str, tmp_path: Path) -> None:
+def test_equal_runs_give_identical_reports(small: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_report([small], tmp_path / name, QUICK)
     assert (tmp_path / "a" / "report.html").read_bytes() == (tmp_path / "b" / "report.html").read_bytes()
 
 
-def test_names_that_differ_in_signs_alone_have_pictures_of_their_own(tmp_path: Path) -> None:
+def test_names_that_differ_only_in_symbols_have_separate_images(tmp_path: Path) -> None:
     for gain in (0.5, -0.5):
         write_run(tmp_path / "runs", changes={"loss.gain": gain}, name=f"gain{gain}", features=False)
     write_report([str(tmp_path / "runs")], tmp_path / "report", QUICK)

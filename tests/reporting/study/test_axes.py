@@ -19,15 +19,15 @@ def test_equal_configurations_have_no_axis():
     assert keys(CE, CE) == []
 
 
-def test_an_option_that_follows_from_its_choice_is_no_axis():
+def test_option_implied_by_a_choice_is_not_an_axis():
     assert keys(CE, DSF) == ["loss.name"]
 
 
-def test_an_option_that_varies_within_a_choice_is_an_axis():
+def test_option_that_varies_within_a_choice_is_an_axis():
     assert keys(CE, DSF, {**DSF, "loss.temperature": "0.5"}) == ["loss.name", "loss.temperature"]
 
 
-def test_options_that_change_together_are_one_axis_that_names_the_others():
+def test_options_that_change_together_form_one_axis():
     (axis,) = find_axes([{"lr": "0.1", "wd": "1", "optimizer.lr": "3"}, {"lr": "0.2", "wd": "2", "optimizer.lr": "4"}])
     assert (axis.key, axis.tied) == ("optimizer.lr", ("lr", "wd"))
 
@@ -40,7 +40,7 @@ def augmented(**changes: object) -> dict[str, str]:
     return flatten({"augment": {"name": "standard", **presets()["standard"], **changes}})
 
 
-def test_an_augmentation_is_compared_option_by_option_and_with_runs_that_stored_its_name_alone():
+def test_augmentations_are_compared_by_option_also_with_older_runs():
     flip, warp = presets()["standard"]["flip"], presets()["standard"]["warp"]
     before = flatten({"augment": {"name": "standard"}})
     assert augmented() == before
@@ -66,7 +66,7 @@ def test_an_augmentation_is_compared_option_by_option_and_with_runs_that_stored_
         ({"trainer": {"devices": 1, "max_epochs": 4}}, True),
     ],
 )
-def test_what_makes_another_method(change, counts):
+def test_options_that_define_a_method(change, counts):
     config = {
         "seed": 0,
         "paths": {"data": "d", "runs": "r"},
@@ -79,7 +79,7 @@ def test_what_makes_another_method(change, counts):
     assert (flatten({**config, **change}) != flatten(config)) is counts
 
 
-def test_networks_of_before_the_attention_s_options_are_told_from_those_of_today() -> None:
+def test_networks_from_before_the_attention_options_are_distinguished() -> None:
     before, today = {"name": "ds"}, {"name": "ds", "norm_eps": 1e-5, "init": "trunc_normal"}
     plain, former, now = (flatten({"attention": node}) for node in ({"name": "none"}, before, today))
     assert plain == {"attention.name": "none"}
@@ -88,7 +88,7 @@ def test_networks_of_before_the_attention_s_options_are_told_from_those_of_today
     assert [axis.key for axis in find_axes([plain, former, now])] == ["attention.name", "attention.init"]
 
 
-def test_a_part_that_came_later_is_no_axis_beside_runs_that_do_not_know_it():
+def test_part_added_later_is_not_an_axis_if_older_runs_lack_it():
     earlier = {"loss": {"name": "ce"}}
     none = {"name": "none", "loss": None, "weight": 1.0}
     baseline = {"name": "baseline", "_target_": "mfer_lightning.methods.Baseline"}

@@ -20,7 +20,7 @@ def compared(folder: Path) -> tuple[Section, list[str]]:
     return section, compare(section, "accuracy")
 
 
-def test_the_truth_is_found(study: Path) -> None:
+def test_true_differences_are_found(study: Path) -> None:
     """Attention improves accuracy, the loss does not (see conftest)."""
     section, told = compared(study)
     verdicts = {label: c.verdict for label, c in section.comparisons.items()}
@@ -36,7 +36,7 @@ def test_the_truth_is_found(study: Path) -> None:
     assert "attention=none; loss=" in told[2]
 
 
-def test_the_comparison_is_that_of_the_statistics(study: Path) -> None:
+def test_comparison_matches_the_statistics_module(study: Path) -> None:
     section, _ = compared(study)
     correct = {m.label: np.stack([r.table.pred == r.table.label for r in m.runs if r.table]) for m in section.methods}
     expected = compare_against_baseline(correct, "loss=ce, attention=none")
@@ -52,7 +52,7 @@ def test_too_few_seeds_are_undecided(tmp_path: Path) -> None:
     assert "3 seeds on either side" in told[0]
 
 
-def test_other_faces_are_not_compared_and_it_is_said(tmp_path: Path) -> None:
+def test_different_test_faces_are_not_compared_with_a_note(tmp_path: Path) -> None:
     write_run(tmp_path)
     run = write_run(tmp_path, "dsf")
     table = run / "predictions_test.csv"

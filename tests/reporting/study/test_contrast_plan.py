@@ -34,7 +34,7 @@ def written(folder: Path, content: str | bytes) -> Path:
     return path
 
 
-def test_it_is_read_as_it_stands(tmp_path: Path) -> None:
+def test_plan_is_read_completely(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD)
     plan = read_plan(path)
     assert (plan.metric, plan.path) == ("mean_class_accuracy", path)
@@ -49,12 +49,12 @@ def test_it_is_read_as_it_stands(tmp_path: Path) -> None:
     assert plan.sha256 == hashlib.sha256(GOOD.encode()).hexdigest()
 
 
-def test_what_may_be_left_out_may_be_left_out(tmp_path: Path) -> None:
+def test_optional_keys_may_be_omitted(tmp_path: Path) -> None:
     plan = read_plan(written(tmp_path, ONE + "family:\nchains:\n"))
     assert (plan.families, plan.metric, plan.chains, len(plan.contrasts)) == ({None: 1}, None, (), 1)
 
 
-def test_a_contrast_s_own_family_goes_before_the_file_s(tmp_path: Path) -> None:
+def test_family_of_a_contrast_overrides_the_default(tmp_path: Path) -> None:
     own = "  - {name: b, method: {loss: lgm}, against: {loss: ce}, family: secondary}\n"
     plan = read_plan(written(tmp_path, ONE + own + "family: primary\n"))
     assert plan.families == {"primary": 1, "secondary": 1}
@@ -63,7 +63,7 @@ def test_a_contrast_s_own_family_goes_before_the_file_s(tmp_path: Path) -> None:
         read_plan(written(tmp_path, ONE + own.replace("secondary", "2")))
 
 
-def test_announced_families_catch_a_misspelt_one(tmp_path: Path) -> None:
+def test_declared_families_reveal_a_misspelled_one(tmp_path: Path) -> None:
     own = "  - {name: b, method: {loss: lgm}, against: {loss: ce}, family: %s}\n"
     tail = "family: primary\nfamilies: [primary, secondary]\n"
     assert read_plan(written(tmp_path, ONE + own % "secondary" + tail)).families == {"primary": 1, "secondary": 1}
@@ -79,17 +79,17 @@ def test_announced_families_catch_a_misspelt_one(tmp_path: Path) -> None:
         read_plan(written(tmp_path, ONE + "family: x\nfamilies: [x, x]\n"))
 
 
-def test_it_may_say_on_whose_test_faces(tmp_path: Path) -> None:
+def test_protocol_is_optional(tmp_path: Path) -> None:
     assert read_plan(written(tmp_path, ONE)).protocol is None
     assert read_plan(written(tmp_path, ONE + "protocol: ferplus@dev\n")).protocol == "ferplus@dev"
 
 
-def test_a_changed_file_is_another(tmp_path: Path) -> None:
+def test_changed_file_has_another_hash(tmp_path: Path) -> None:
     before = read_plan(written(tmp_path, ONE)).sha256
     assert read_plan(written(tmp_path, ONE + "# a remark\n")).sha256 != before
 
 
-def test_a_checkout_with_other_line_ends_holds_the_same_plan(tmp_path: Path) -> None:
+def test_line_endings_do_not_change_the_hash(tmp_path: Path) -> None:
     before = read_plan(written(tmp_path, GOOD)).sha256
     assert read_plan(written(tmp_path, GOOD.replace("\n", "\r\n"))).sha256 == before
 
@@ -150,7 +150,7 @@ def contrast(**changes: str) -> str:
         (contrast(claim="none") + "chains: [{name: c, contrasts: [a]}]\n", "contrast 'a' needs a claim"),
     ],
 )
-def test_what_it_cannot_mean_is_refused_in_one_line(tmp_path: Path, content: str | bytes, words: str) -> None:
+def test_invalid_plan_is_rejected_in_one_line(tmp_path: Path, content: str | bytes, words: str) -> None:
     path = written(tmp_path, content)
     with pytest.raises(UserError) as error:
         read_plan(path)
@@ -160,7 +160,7 @@ def test_what_it_cannot_mean_is_refused_in_one_line(tmp_path: Path, content: str
     assert "\n" not in message
 
 
-def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None:
+def test_missing_file_or_folder_is_rejected(tmp_path: Path) -> None:
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(UserError, match="cannot be read"):
             read_plan(path)
@@ -168,7 +168,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None
         read_plan("")
 
 
-def test_a_file_that_grows_when_it_is_written_out_is_refused_at_once(tmp_path: Path) -> None:
+def test_yaml_bomb_is_rejected_quickly(tmp_path: Path) -> None:
     """Ten lists of ten lists of ...: a few hundred bytes that would fill the memory as text."""
     lines = ["x0: &x0 [a, a, a, a, a, a, a, a, a, a]"]
     lines += [f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 10)}]" for i in range(1, 12)]

@@ -42,7 +42,7 @@ def claiming(contrast: Contrast, claim: str | None) -> Contrast:
     return Contrast(f"{contrast.name}, {claim}", contrast.method, contrast.against, claim)  # type: ignore[arg-type]
 
 
-def test_the_truth_is_found(study: Path) -> None:
+def test_true_differences_are_found(study: Path) -> None:
     gain, null = judged(study, GAIN, NULL)
     assert (gain.method.values, gain.against.values) == (("dsf", "ds"), ("dsf", "none"))
     assert (gain.comparison.verdict, gain.outcome) == ("better", "confirmed")
@@ -52,7 +52,7 @@ def test_the_truth_is_found(study: Path) -> None:
     assert null.comparison.smallest_detectable > 0
 
 
-def test_they_are_compared_on_the_same_faces_and_corrected_among_themselves_alone(study: Path) -> None:
+def test_contrasts_share_test_faces_and_are_corrected_only_among_themselves(study: Path) -> None:
     found = judged(study, GAIN, NULL)
     singles = []
     for p in found:
@@ -68,7 +68,7 @@ def test_they_are_compared_on_the_same_faces_and_corrected_among_themselves_alon
         assert p.comparison.adjusted_p_value == pytest.approx(expected[single.p_value])
 
 
-def test_families_are_corrected_each_by_itself(study: Path) -> None:
+def test_each_family_is_corrected_separately(study: Path) -> None:
     other = {"attention": "ds", "loss": "ce"}, {"attention": "none", "loss": "ce"}
     one_family = judged(study, GAIN, NULL, Contrast("further", *other))
     families = [replace(c, family=f) for c, f in ((GAIN, "a"), (NULL, "b"), (Contrast("further", *other), "b"))]
@@ -91,7 +91,7 @@ def test_families_are_corrected_each_by_itself(study: Path) -> None:
     assert [row["family"] for row in table.data] == ["a", "b", "b"]
 
 
-def test_of_many_contrasts_those_that_show_nothing_are_one_sentence(study: Path) -> None:
+def test_contrasts_without_effect_are_summarised_in_one_sentence(study: Path) -> None:
     gain, null = judged(study, GAIN, NULL)
     many = [replace(null, contrast=replace(NULL, name=f"nothing {i}")) for i in range(MOST_TOLD)]
     told = sentences(plan_of(GAIN, *(p.contrast for p in many)), [gain, *many])
@@ -102,7 +102,7 @@ def test_of_many_contrasts_those_that_show_nothing_are_one_sentence(study: Path)
     assert len(sentences(plan_of(*(p.contrast for p in many)), many)) == MOST_TOLD
 
 
-def test_other_comparisons_keep_a_family_of_their_own(study: Path) -> None:
+def test_other_comparisons_keep_their_own_family(study: Path) -> None:
     alone = sections_of(study)[0]
     compare(alone, "accuracy")
     (section,) = sections_of(study)
@@ -120,7 +120,7 @@ def test_other_comparisons_keep_a_family_of_their_own(study: Path) -> None:
         (None, "better", "tie"),
     ],
 )
-def test_a_claim_is_confirmed_refuted_or_undecided(
+def test_claim_is_confirmed_refuted_or_undecided(
     study: Path, claim: str | None, of_a_gain: str, of_nothing: str
 ) -> None:
     gain, null = judged(study, claiming(GAIN, claim), claiming(NULL, claim))
@@ -140,7 +140,7 @@ def test_too_few_seeds_are_undecided(tmp_path: Path) -> None:
     assert "Holm" not in summary(plan_of(found.contrast), [found], "accuracy")
 
 
-def test_without_predictions_of_the_same_faces_nothing_is_compared(tmp_path: Path) -> None:
+def test_missing_common_predictions_prevent_a_comparison(tmp_path: Path) -> None:
     for loss in ("ce", "dsf", "lgm"):
         run = write_run(tmp_path, loss)
         if loss == "lgm":
@@ -169,7 +169,7 @@ class TestSelectors:
             {"loss.feature_weight": "0.30", "attention": "ds"},  # follows from the loss
         ],
     )
-    def test_axes_what_follows_from_them_and_what_is_equal_in_all_runs(self, study: Path, selector: dict) -> None:
+    def test_axes_tied_options_and_constant_options_can_be_used(self, study: Path, selector: dict) -> None:
         (found,) = judged(study, Contrast("a", selector, {"loss": "ce", "attention": "none"}))
         assert found.method.values == ("dsf", "ds")
 
@@ -185,7 +185,7 @@ class TestSelectors:
         ],
     )
     @pytest.mark.parametrize("side", ["method", "against"])
-    def test_one_that_means_none_or_several_is_refused_with_what_is_there(
+    def test_ambiguous_or_empty_selector_lists_the_available_values(
         self, study: Path, selector: dict, words: str, side: str
     ) -> None:
         other = {"loss": "dsf", "attention": "ds"}
@@ -200,9 +200,7 @@ class TestSelectors:
         if "no method has" in words:
             assert all(f"loss={x}, attention={y}" in message for x in ("ce", "dsf") for y in ("none", "ds"))
 
-    def test_of_a_training_and_its_later_evaluation_on_the_same_faces_the_training_is_meant(
-        self, tmp_path: Path
-    ) -> None:
+    def test_training_result_takes_precedence_over_a_later_evaluation(self, tmp_path: Path) -> None:
         for loss in ("ce", "dsf"):
             run = write_run(tmp_path, loss, n=70)
             again = write_run(run / "evaluations", loss, n=70, accuracy=0.8, name="flip")
@@ -213,11 +211,11 @@ class TestSelectors:
         named = Contrast("b", {"loss": "dsf", "flip": "true"}, {"loss": "dsf", "flip": "false"})
         assert judged(tmp_path, named)[0].method.label == "loss=dsf, flip=true"
 
-    def test_the_same_two_methods_twice_are_refused(self, study: Path) -> None:
+    def test_repeated_pair_is_rejected(self, study: Path) -> None:
         with pytest.raises(UserError, match="contrasts 'attention' and 'again' compare the same two methods"):
             judged(study, GAIN, Contrast("again", {**GAIN.against, "head": "linear"}, GAIN.method))
 
-    def test_numbers_are_numbers_however_they_are_written(self, tmp_path: Path) -> None:
+    def test_numbers_match_in_any_notation(self, tmp_path: Path) -> None:
         for rate in (1e-3, 2e-3):
             write_run(tmp_path, changes={"optimizer.lr": rate}, name=f"r{rate}", n=70)
         (found,) = judged(tmp_path, Contrast("a", {"learning rate": "1e-3"}, {"optimizer.lr": "0.0020"}))
@@ -233,7 +231,7 @@ class TestSections:
                 write_run(tmp_path, loss, n=70, protocol="rafdb@paper", name=f"paper-{loss}")
         return sections_of(tmp_path)
 
-    def test_they_apply_where_all_of_them_can_be_found_and_elsewhere_it_is_said(self, two: list[Section]) -> None:
+    def test_contrasts_apply_to_sections_that_contain_all_of_them(self, two: list[Section]) -> None:
         everywhere = Contrast("a", {"loss": "dsf"}, {"loss": "ce"})
         assert [len(placed) for placed in place_contrasts(plan_of(everywhere), two)] == [1, 1]
         assert not any("do not apply" in note for section in two for note in section.notes)
@@ -243,14 +241,14 @@ class TestSections:
         assert note.startswith("The planned contrasts do not apply here: contrast 'b': `method` loss=lgm")
         assert note in two[1].notes
 
-    def test_where_the_file_leaves_open_on_which_faces_every_section_says_so(self, two: list[Section]) -> None:
+    def test_plan_without_protocol_notes_several_sections(self, two: list[Section]) -> None:
         contrast = Contrast("a", {"loss": "dsf"}, {"loss": "ce"})
         place_contrasts(plan_of(contrast), two)
         for section in two:
             (note,) = [note for note in section.notes if "does not name a `protocol`" in note]
             assert "compared in 2 sections, each corrected separately (rafdb@holdout, test; rafdb@paper, test)" in note
 
-    def test_a_plan_for_a_protocol_applies_to_its_test_faces_alone(self, tmp_path: Path) -> None:
+    def test_plan_with_protocol_applies_only_to_its_test_faces(self, tmp_path: Path) -> None:
         for loss in ("ce", "dsf"):
             for name, options in {"a": {}, "b": {"protocol": "rafdb@paper"}, "c": {"split": "val"}}.items():
                 write_run(tmp_path, loss, n=70, name=f"{name}-{loss}", **options)
@@ -272,7 +270,7 @@ class TestSections:
         with pytest.raises(UserError, match="planned for ferplus@dev, test, and this is rafdb@holdout, test"):
             place_contrasts(replace(plan, protocol="ferplus@dev"), sections_of(tmp_path))
 
-    def test_where_none_has_them_all_each_says_why(self, two: list[Section]) -> None:
+    def test_no_matching_section_explains_each_reason(self, two: list[Section]) -> None:
         with pytest.raises(UserError) as error:
             place_contrasts(plan_of(Contrast("a", {"loss": "center"}, {"loss": "ce"})), two)
         assert "rafdb@holdout, test: contrast 'a'" in str(error.value)
@@ -282,7 +280,7 @@ class TestSections:
 class TestChains:
     CHAIN = Chain("all of it", ("attention", "loss"))
 
-    def test_one_is_as_strong_as_its_weakest_link(self, study: Path) -> None:
+    def test_chain_is_as_strong_as_its_weakest_link(self, study: Path) -> None:
         other = Contrast("other", {"attention": "ds", "loss": "ce"}, {"attention": "none", "loss": "ce"}, "better")
         wrong = Contrast("wrong", {"attention": "none", "loss": "ce"}, {"attention": "ds", "loss": "dsf"}, "better")
         found = judged(study, GAIN, NULL, other, wrong)
@@ -296,7 +294,7 @@ class TestChains:
         for names, outcome in outcomes.items():
             assert chain_outcome(Chain("c", names), found) == outcome
 
-    def test_it_is_told_with_its_links(self, study: Path) -> None:
+    def test_chain_is_reported_with_its_links(self, study: Path) -> None:
         found = judged(study, GAIN, NULL)
         plan = plan_of(GAIN, NULL, chains=[self.CHAIN])
         told = sentences(plan, found)
@@ -312,7 +310,7 @@ class TestChains:
         assert chain_table(plan_of(GAIN), found) is None
 
 
-def test_what_is_said_names_claim_figures_and_what_could_have_been_seen(study: Path) -> None:
+def test_finding_names_claim_metrics_and_smallest_detectable_difference(study: Path) -> None:
     plan = plan_of(GAIN, NULL)
     found = judged(study, GAIN, NULL)
     gain, null = sentences(plan, found)
@@ -332,7 +330,7 @@ def test_what_is_said_names_claim_figures_and_what_could_have_been_seen(study: P
     )
 
 
-def test_the_table_holds_the_comparisons_as_numbers(study: Path) -> None:
+def test_table_contains_the_comparisons_as_numbers(study: Path) -> None:
     found = judged(study, claiming(GAIN, None), NULL)
     table = contrast_table(plan_of(GAIN, NULL), sections_of(study)[0], found, "accuracy")
     assert [cell.text for cell in table.rows[1][:3]] == ["loss", "dsf · ds", "ce · ds"]

@@ -51,7 +51,7 @@ def opened(*places: Path) -> list[Run]:
     return open_runs(find_results(places).results)[0]
 
 
-def test_the_joined_figure_and_its_interval_are_those_computed_by_hand(tmp_path: Path) -> None:
+def test_joined_metric_and_interval_match_values_computed_by_hand(tmp_path: Path) -> None:
     write_folds(tmp_path)
     (joined,) = join_folds(opened(tmp_path))
     assert isinstance(joined, JoinedRun)
@@ -66,7 +66,7 @@ def test_the_joined_figure_and_its_interval_are_those_computed_by_hand(tmp_path:
     assert joined.result["notes"] == ["the same for all", "fold 0", "fold 1", "fold 2"]
 
 
-def test_a_report_s_section_has_seeds_of_joined_folds_and_their_table(tmp_path: Path) -> None:
+def test_section_has_joined_folds_as_seeds_and_a_fold_table(tmp_path: Path) -> None:
     for loss in ("ce", "dsf"):
         for seed in range(2):
             write_folds(tmp_path, loss, seed)
@@ -82,7 +82,7 @@ def test_a_report_s_section_has_seeds_of_joined_folds_and_their_table(tmp_path: 
     assert any("the tests find differences too easily" in note for note in section.notes)
 
 
-def test_the_interval_of_one_seed_is_over_folds_and_not_over_faces(tmp_path: Path) -> None:
+def test_interval_of_one_seed_is_over_folds(tmp_path: Path) -> None:
     write_folds(tmp_path)
     (section,), _ = make_sections(join_folds(opened(tmp_path)))
     cell = next(c for c in main_table(section, "accuracy").rows[0] if " to " in c.text)
@@ -90,7 +90,7 @@ def test_the_interval_of_one_seed_is_over_folds_and_not_over_faces(tmp_path: Pat
     assert fold_table(section).rows[0][3].text in cell.text
 
 
-def test_folds_are_joined_only_where_all_are_there(tmp_path: Path) -> None:
+def test_folds_are_joined_only_if_complete(tmp_path: Path) -> None:
     write_folds(tmp_path, folds=(0, 2))
     runs = join_folds(opened(tmp_path))
     assert not any(isinstance(run, JoinedRun) for run in runs)
@@ -100,13 +100,13 @@ def test_folds_are_joined_only_where_all_are_there(tmp_path: Path) -> None:
     assert fold_table(sections[0]) is None
 
 
-def test_other_runs_stay_as_they_are(tmp_path: Path) -> None:
+def test_other_runs_are_unchanged(tmp_path: Path) -> None:
     write_run(tmp_path, "ce", n=70, features=False)
     runs = opened(tmp_path)
     assert join_folds(runs) == runs
 
 
-def test_the_table_of_a_sweep_joins_them_too(tmp_path: Path) -> None:
+def test_sweep_table_joins_folds_too(tmp_path: Path) -> None:
     places = [run for seed in range(2) for run in write_folds(tmp_path, seed=seed)]
     rows = [
         {
@@ -126,7 +126,7 @@ def test_the_table_of_a_sweep_joins_them_too(tmp_path: Path) -> None:
     assert len(join_rows(failed, [str(run) for run in places])) == 4  # the first seed is not complete
 
 
-def test_a_face_in_two_folds_is_refused() -> None:
+def test_face_in_two_folds_is_rejected() -> None:
     table = predictions(NAMES, 20, 0.8, 0)
     with pytest.raises(ValueError, match="test every face once"):
         join_predictions([table, table])

@@ -19,7 +19,7 @@ def sections_of(folder: Path, baseline: str | None = None) -> list[Section]:
     return make_sections(open_runs(find_results([folder]).results)[0], baseline)[0]
 
 
-def test_runs_that_differ_in_their_seed_are_one_method(study: Path) -> None:
+def test_runs_that_differ_only_in_seed_are_one_method(study: Path) -> None:
     (section,) = sections_of(study)
     assert [axis.title for axis in section.axes] == ["loss", "attention"]
     assert {m.values: m.seeds for m in section.methods} == {
@@ -27,7 +27,7 @@ def test_runs_that_differ_in_their_seed_are_one_method(study: Path) -> None:
     }  # fmt: skip
 
 
-def test_the_simplest_method_is_the_baseline_unless_another_is_asked_for(study: Path) -> None:
+def test_simplest_method_is_the_default_baseline(study: Path) -> None:
     assert sections_of(study)[0].baseline.label == "loss=ce, attention=none"
     (section,) = sections_of(study, "attention=ds")
     assert (section.baseline.label, section.baseline_chosen) == ("loss=ce, attention=ds", True)
@@ -38,7 +38,7 @@ def test_the_simplest_method_is_the_baseline_unless_another_is_asked_for(study: 
     ("baseline", "words"),
     [("loss=lgm", "loss=ce|dsf"), ("backbone=x", "attention=none|ds"), ("ce", "write baseline=loss=ce")],
 )
-def test_a_baseline_that_is_not_there_is_refused_with_what_is(study: Path, baseline: str, words: str) -> None:
+def test_unknown_baseline_lists_the_available_ones(study: Path, baseline: str, words: str) -> None:
     with pytest.raises(UserError, match="baseline=") as error:
         sections_of(study, baseline)
     assert words in str(error.value)
@@ -54,7 +54,7 @@ def test_a_baseline_that_is_not_there_is_refused_with_what_is(study: Path, basel
         {"protocol": "ferplus@majority"},
     ],
 )
-def test_what_was_measured_elsewhere_stands_in_a_section_of_its_own(tmp_path: Path, other: dict) -> None:
+def test_each_test_set_has_its_own_section(tmp_path: Path, other: dict) -> None:
     write_run(tmp_path)
     write_run(tmp_path, name="other", **other)
     first, second = sections_of(tmp_path)
@@ -63,7 +63,7 @@ def test_what_was_measured_elsewhere_stands_in_a_section_of_its_own(tmp_path: Pa
     assert len(first.runs) == len(second.runs) == 1
 
 
-def test_drawn_faces_of_other_circumstances_are_another_test_set(tmp_path: Path) -> None:
+def test_synthetic_faces_with_other_options_are_another_test_set(tmp_path: Path) -> None:
     for occlusion in (0.0, 0.6):
         write_run(tmp_path, protocol="facs@native", changes={"dataset.occlusion": occlusion}, name=f"o{occlusion}")
     write_run(
@@ -85,7 +85,7 @@ def evaluation(run: Path, name: str, **options: Any) -> Path:
     return folder
 
 
-def test_evaluations_elsewhere_are_sections_and_repetitions_are_left_out(tmp_path: Path) -> None:
+def test_evaluations_on_other_sets_are_sections_and_repetitions_are_skipped(tmp_path: Path) -> None:
     run = write_run(tmp_path)
     evaluation(run, "ferplus", protocol="ferplus@majority")
     evaluation(run, "again")
@@ -98,7 +98,7 @@ def test_evaluations_elsewhere_are_sections_and_repetitions_are_left_out(tmp_pat
     assert other.protocol == "ferplus@majority"
 
 
-def test_evaluations_with_other_views_are_other_methods_and_older_ones_were_made_without_a_shift(
+def test_evaluations_with_other_views_are_other_methods(
     tmp_path: Path,
 ) -> None:
     run = write_run(tmp_path, changes={"evaluation.shift": 0.0})
@@ -111,14 +111,14 @@ def test_evaluations_with_other_views_are_other_methods_and_older_ones_were_made
 
 
 @pytest.mark.parametrize("shift", [None, "wide", [1]])
-def test_a_strange_shift_of_one_evaluation_stops_no_report(tmp_path: Path, shift: Any) -> None:
+def test_invalid_shift_in_one_evaluation_does_not_fail_the_report(tmp_path: Path, shift: Any) -> None:
     run = write_run(tmp_path)
     model = {"checkpoint": str(run / "checkpoints" / "best.ckpt"), "flip": False, "shift": shift}
     change(evaluation(run, "odd", accuracy=0.72), model=model)
     assert len(make_sections(open_runs(find_results([tmp_path]).results)[0])[0][0].methods) == 2
 
 
-def test_an_evaluation_on_other_drawn_faces_is_apart(tmp_path: Path) -> None:
+def test_evaluation_on_other_synthetic_faces_is_separate(tmp_path: Path) -> None:
     run = write_run(tmp_path, protocol="facs@native", changes={"dataset.occlusion": 0.0})
     folder = evaluation(run, "hidden", protocol="facs@native", accuracy=0.3, changes={"dataset.occlusion": 0.0})
     change(folder, data={"name": "facs", "occlusion": 0.6})
@@ -128,7 +128,7 @@ def test_an_evaluation_on_other_drawn_faces_is_apart(tmp_path: Path) -> None:
     ]
 
 
-def test_the_same_seed_twice_is_not_two_seeds(tmp_path: Path) -> None:
+def test_repeated_seed_is_counted_once(tmp_path: Path) -> None:
     write_run(tmp_path, seed=1, name="run")
     write_run(tmp_path, seed=1, name="run.2")
     runs, _ = open_runs(find_results([tmp_path]).results)
@@ -145,7 +145,7 @@ def trained(folder: Path, loss: str, seed: int, precision: str | None) -> None:
     change(run, hardware=found if precision is None else {**found, "precision": precision})
 
 
-def test_methods_of_one_seed_in_different_arithmetic_are_told(tmp_path: Path) -> None:
+def test_methods_in_different_precision_are_noted(tmp_path: Path) -> None:
     trained(tmp_path, "ce", 0, "bf16-mixed")
     trained(tmp_path, "dsf", 0, "32-true")
     (note,) = sections_of(tmp_path)[0].notes
@@ -153,16 +153,14 @@ def test_methods_of_one_seed_in_different_arithmetic_are_told(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("others", ["32-true", None])
-def test_seeds_may_have_an_arithmetic_each_and_runs_of_before_it_was_recorded_say_nothing(
-    tmp_path: Path, others: str | None
-) -> None:
+def test_precision_may_vary_by_seed_and_unrecorded_precision_is_ignored(tmp_path: Path, others: str | None) -> None:
     for loss in ("ce", "dsf"):
         trained(tmp_path, loss, 0, "bf16-mixed")
         trained(tmp_path, loss, 1, others)
     assert sections_of(tmp_path)[0].notes == []
 
 
-def test_methods_without_a_common_seed_are_told_too(tmp_path: Path) -> None:
+def test_different_precision_without_a_common_seed_is_noted(tmp_path: Path) -> None:
     for loss, precision, seeds in (("ce", "bf16-mixed", (0, 1)), ("dsf", "32-true", (2, 3))):
         for seed in seeds:
             trained(tmp_path, loss, seed, precision)
@@ -170,7 +168,7 @@ def test_methods_without_a_common_seed_are_told_too(tmp_path: Path) -> None:
     assert "(loss=ce in bf16-mixed, loss=dsf in 32-true)" in note
 
 
-def test_evaluations_have_the_arithmetic_of_their_checkpoint(tmp_path: Path) -> None:
+def test_evaluations_inherit_the_precision_of_their_checkpoint(tmp_path: Path) -> None:
     for loss, precision in (("ce", "bf16-mixed"), ("dsf", "32-true")):
         run = write_run(tmp_path, loss=loss, name=loss)
         folder = evaluation(run, "fer", protocol="ferplus@majority", loss=loss)
@@ -182,7 +180,7 @@ def test_evaluations_have_the_arithmetic_of_their_checkpoint(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("configured", "told"), [("32", False), ("bf16-mixed", True), ("auto", False)])
-def test_older_runs_are_believed_what_they_were_configured_with(tmp_path: Path, configured: str, told: bool) -> None:
+def test_older_runs_use_their_configured_precision(tmp_path: Path, configured: str, told: bool) -> None:
     run = write_run(tmp_path, changes={"trainer.precision": configured}, name="older")
     config = json.loads((run / "result.json").read_text())["config"]
     other = write_run(tmp_path, loss="dsf", changes={"trainer.precision": configured}, name="newer")
@@ -191,7 +189,7 @@ def test_older_runs_are_believed_what_they_were_configured_with(tmp_path: Path, 
     assert bool(sections_of(tmp_path)[0].notes) == told
 
 
-def test_whoever_compares_arithmetics_is_warned_where_one_of_them_is_two(tmp_path: Path) -> None:
+def test_precision_study_notes_runs_with_mixed_precision(tmp_path: Path) -> None:
     for loss, precision, used in (
         ("ce", "auto", "32-true"), ("dsf", "auto", "bf16-mixed"),
         ("ce", "32-true", "32-true"), ("dsf", "32-true", "32-true"),
@@ -203,7 +201,7 @@ def test_whoever_compares_arithmetics_is_warned_where_one_of_them_is_two(tmp_pat
     assert "bf16-mixed" in note
 
 
-def test_whoever_compares_arithmetics_is_not_warned_of_them(tmp_path: Path) -> None:
+def test_precision_study_is_not_warned_about_precision(tmp_path: Path) -> None:
     for precision in ("bf16-mixed", "32-true"):
         run = write_run(tmp_path, changes={"trainer.precision": precision}, name=precision)
         change(run, hardware={"precision": precision})
@@ -215,7 +213,7 @@ SMALL = {"backbone.options": {"depths": [1, 1, 2, 1]}, "backbone.drop_path_rate"
 TINY = {"backbone.drop_path_rate": 0.1}
 
 
-def test_methods_are_called_by_the_choices_that_were_typed(tmp_path: Path) -> None:
+def test_methods_are_named_by_the_typed_choices(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path, seed=seed, changes={**SMALL, "choices": {"backbone": "convnext_64px"}}, name=f"a{seed}")
         write_run(tmp_path, seed=seed, changes=TINY, name=f"b{seed}")
@@ -226,7 +224,7 @@ def test_methods_are_called_by_the_choices_that_were_typed(tmp_path: Path) -> No
     assert section.baseline.label == "backbone=convnext_64px"
 
 
-def test_recipes_are_an_axis_and_what_they_set_is_none(tmp_path: Path) -> None:
+def test_recipes_are_an_axis_and_their_settings_are_not(tmp_path: Path) -> None:
     for recipe, rate, loss in (("a", 0.1, "ce"), ("b", 0.2, "dsf"), ("c", 0.1, "dsf")):
         changes = {"optimizer.lr": rate, "choices": {"experiment": recipe}}
         write_run(tmp_path, loss, changes=changes, name=recipe)
@@ -236,14 +234,14 @@ def test_recipes_are_an_axis_and_what_they_set_is_none(tmp_path: Path) -> None:
     assert [a.title for a in sections_of(tmp_path)[0].axes] == ["loss", "learning rate"]
 
 
-def test_numbers_and_yes_or_no_say_what_they_are_of(tmp_path: Path) -> None:
+def test_numbers_and_booleans_are_shown_with_their_option(tmp_path: Path) -> None:
     for rate in (0.1, 0.2):
         write_run(tmp_path, changes={"optimizer.lr": rate}, name=f"lr{rate}")
     (section,) = sections_of(tmp_path)
     assert [m.short for m in section.methods] == ["learning rate 0.1", "learning rate 0.2"]
 
 
-def test_long_names_that_begin_alike_are_not_cut_to_one(tmp_path: Path) -> None:
+def test_long_names_with_a_common_prefix_stay_distinct(tmp_path: Path) -> None:
     names = ("vit_small_patch14_reg4_dinov2.lvd142m", "vit_small_patch14_reg4_dinov2.other")
     for name in names:
         write_run(tmp_path, changes={"backbone.name": name}, name=name)

@@ -47,7 +47,7 @@ def texts(table: Table) -> list[list[str]]:
     return [[cell.text for cell in row] for row in table.rows]
 
 
-def test_the_main_table_is_mean_spread_and_interval_over_seeds_and_faces(section: Section) -> None:
+def test_main_table_has_mean_spread_and_interval(section: Section) -> None:
     table = main_table(section, "accuracy")
     values = [run.metric("accuracy") for run in section.methods[1].runs]
     low, high = interval_over_seeds_and_faces(values, [wilson(round(420 * v), 420) for v in values])
@@ -64,7 +64,7 @@ def test_the_main_table_is_mean_spread_and_interval_over_seeds_and_faces(section
     assert data["baseline_adjusted_p_value"] == pytest.approx(comparison.adjusted_p_value, abs=1e-12)
 
 
-def test_one_seed_has_no_spread_and_wilson_s_interval(tmp_path: Path) -> None:
+def test_one_seed_has_no_spread_and_a_wilson_interval(tmp_path: Path) -> None:
     write_run(tmp_path, n=200)
     section = section_of(tmp_path)
     accuracy = section.methods[0].runs[0].metric("accuracy")
@@ -75,7 +75,7 @@ def test_one_seed_has_no_spread_and_wilson_s_interval(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("seeds", "covers"), [(2, "faces"), (3, "seeds and faces")])
-def test_seeds_that_agree_give_no_certainty_beyond_the_faces(tmp_path: Path, seeds: int, covers: Covers) -> None:
+def test_agreeing_seeds_do_not_narrow_the_interval_over_faces(tmp_path: Path, seeds: int, covers: Covers) -> None:
     for seed in range(seeds):
         run = write_run(tmp_path, seed=seed, n=100)
         metrics = json.loads((run / "result.json").read_text())["metrics"]
@@ -87,13 +87,13 @@ def test_seeds_that_agree_give_no_certainty_beyond_the_faces(tmp_path: Path, see
     assert found.covers == covers
 
 
-def test_an_interval_counts_persons_where_the_result_does(tmp_path: Path) -> None:
+def test_interval_is_grouped_if_the_result_is(tmp_path: Path) -> None:
     change(write_run(tmp_path, n=100), intervals={"accuracy": [0.55, 0.8]})
     (method,) = section_of(tmp_path).methods
     assert method_interval(method, "accuracy") == MethodInterval(0.55, 0.8, "faces")
 
 
-def test_two_axes_are_set_against_each_other(section: Section) -> None:
+def test_two_axes_form_a_cross_table(section: Section) -> None:
     (table,) = ablation_tables(section, "accuracy")
     assert [c.title for c in table.columns] == ["loss \\ attention", "none", "ds"]
     means = {m.values: np.mean(m.figures("accuracy")) for m in section.methods}
@@ -103,7 +103,7 @@ def test_two_axes_are_set_against_each_other(section: Section) -> None:
     assert table.rows[0][2].text.endswith("▲")
 
 
-def test_further_axes_are_held_at_one_value_each(tmp_path: Path) -> None:
+def test_further_axes_are_fixed_to_one_value_each(tmp_path: Path) -> None:
     for loss in ("ce", "dsf"):
         for attention in ("none", "ds"):
             for rate in (0.1, 0.2):
@@ -121,7 +121,7 @@ def test_further_axes_are_held_at_one_value_each(tmp_path: Path) -> None:
     assert {t.title.partition(" (")[0] for t in only} == {"loss by learning rate"}
 
 
-def test_recalls_have_wilson_s_interval(section: Section) -> None:
+def test_recalls_have_wilson_intervals(section: Section) -> None:
     table = class_table(section)
     method = section.methods[2]
     values = [run.result["per_class"]["fear"]["recall"] for run in method.runs]
@@ -130,7 +130,7 @@ def test_recalls_have_wilson_s_interval(section: Section) -> None:
     assert (row["fear_low"], row["fear_high"]) == wilson(round(np.mean(values) * 60), 60)
 
 
-def test_compactness_is_measured_by_run_and_by_subgroup(section: Section) -> None:
+def test_compactness_is_measured_by_run_and_subgroup(section: Section) -> None:
     space = measure_features(section, 50)
     table, groups = compactness_table(section, space), subgroup_table(section, space)
     assert table is not None
@@ -151,7 +151,7 @@ def test_compactness_is_measured_by_run_and_by_subgroup(section: Section) -> Non
     assert (len(cloud.label), cloud.seed) == (50, 0)
 
 
-def test_the_optimism_gap_is_that_of_runs_that_recorded_it(section: Section) -> None:
+def test_optimism_gap_uses_runs_that_recorded_it(section: Section) -> None:
     """The made-up curve is 0.4, 0.5, 0.4 and the last epoch is selected."""
     table, problems = optimism_table(section)
     assert table is not None
@@ -177,7 +177,7 @@ def test_cost_and_further_metrics(section: Section) -> None:
         ("facs@native", 0),
     ],
 )
-def test_published_figures_stand_beside_their_own_dataset_alone(tmp_path: Path, protocol: str, methods: int) -> None:
+def test_published_results_appear_only_with_their_dataset(tmp_path: Path, protocol: str, methods: int) -> None:
     write_run(tmp_path, protocol=protocol)
     table = published_table(section_of(tmp_path))
     assert (0 if table is None else len(table.rows)) == methods
@@ -188,13 +188,13 @@ def test_published_figures_stand_beside_their_own_dataset_alone(tmp_path: Path, 
         assert "not comparable" in table.caption
 
 
-def test_every_published_figure_has_a_source() -> None:
+def test_every_published_result_has_a_source() -> None:
     for entry in published()["figures"]:
         assert entry["source"]
         assert all(50 < value < 100 for value in entry["accuracy"].values())
 
 
-def test_figures_that_are_undefined_or_odd_are_dashes(tmp_path: Path) -> None:
+def test_undefined_values_are_shown_as_dashes(tmp_path: Path) -> None:
     run = write_run(tmp_path)
     found = section_of(tmp_path).methods[0].runs[0].result
     change(
@@ -205,7 +205,7 @@ def test_figures_that_are_undefined_or_odd_are_dashes(tmp_path: Path) -> None:
     assert "Cohen's kappa" not in [c.title for c in further_table(section).columns]
 
 
-def test_points_that_a_run_has_mapped_are_drawn_and_not_computed_again(tmp_path: Path) -> None:
+def test_stored_embedding_is_not_recomputed(tmp_path: Path) -> None:
     folder = write_run(tmp_path, n=70)
     with np.load(folder / "features_test.npz") as stored:
         index, feature, label = (stored[name] for name in ("index", "feature", "label"))

@@ -68,7 +68,7 @@ def lines(text: str, start: str) -> list[str]:
 
 
 class TestResult:
-    def test_shows_protocol_figures_and_interval(self, console: Console, tmp_path: Path) -> None:
+    def test_shows_protocol_metrics_and_interval(self, console: Console, tmp_path: Path) -> None:
         print_result(result(90), tmp_path, console)
         text = console.export_text()
         assert "ferplus@majority, split test: 100 faces, 8 classes" in text
@@ -81,7 +81,7 @@ class TestResult:
         assert "No samples of surprise" in text
         assert "selection result" not in text
 
-    def test_shows_the_intervals_and_the_reference_of_a_newer_result(self, console: Console, tmp_path: Path) -> None:
+    def test_shows_intervals_and_reference_of_a_newer_result(self, console: Console, tmp_path: Path) -> None:
         metrics = {**result()["metrics"], "kl_to_votes": 0.4, "cross_entropy_to_votes": 1.2}
         intervals = {"macro_f1": [0.7, 0.8], "cross_entropy_to_votes": [1.1, 1.3], "cohen_kappa": None}
         annotators = {"single_annotator": 0.712, "fleiss_kappa": 0.5, "by_agreement": []}
@@ -93,12 +93,12 @@ class TestResult:
         assert lines(text, "Cohen") == ["Cohen's kappa 0.5000"]
         assert "A single annotator agrees with the others on 71.20%" in text
 
-    def test_a_selection_figure_says_what_it_is(self, console: Console, tmp_path: Path) -> None:
+    def test_selection_result_is_marked(self, console: Console, tmp_path: Path) -> None:
         print_result(result(split="val"), tmp_path, console)
         assert "split val" in (text := console.export_text())
         assert "a selection result, not a test result" in text
 
-    def test_says_where_the_run_lies_and_which_figures_are_there(
+    def test_shows_the_run_folder_and_the_available_figures(
         self, console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run = tmp_path / "runs" / "a-very-long-name-of-a-sweep-that-does-not-fit-into-80-columns [1]" / "0123456789"
@@ -122,7 +122,7 @@ class TestResult:
         assert "KL(votes || prediction)" in text
         assert "cross-entropy to the votes" in text
 
-    def test_undefined_figures_are_a_dash(self, console: Console, tmp_path: Path) -> None:
+    def test_undefined_metrics_are_shown_as_dashes(self, console: Console, tmp_path: Path) -> None:
         changed = result()
         changed["metrics"]["cohen_kappa"] = None
         print_result(changed, tmp_path, console)
@@ -130,7 +130,7 @@ class TestResult:
 
 
 class TestSweep:
-    def test_gives_mean_and_sample_deviation_over_seeds(self, console: Console) -> None:
+    def test_shows_mean_and_sample_deviation_over_seeds(self, console: Console) -> None:
         rows = [job(s, loss=loss, outcome=result(right)) for loss, rights in (("ce", (80, 84)), ("dsf", (90, 90)))
                 for s, right in enumerate(rights)]  # fmt: skip
         print_sweep(rows, console)
@@ -141,7 +141,7 @@ class TestSweep:
         assert lines(text, "dsf")[0].startswith("dsf 90.00 ± 0.00")
         assert "sample standard deviation over seeds" in text
 
-    def test_only_varied_axes_are_columns_and_settings_are_all_their_combinations(self, console: Console) -> None:
+    def test_only_varied_axes_are_columns(self, console: Console) -> None:
         rows = [job(s, dataset="ferplus", loss=loss, attention=a) for s in (0, 1) for loss in ("ce", "dsf")
                 for a in ("ds", "none")]  # fmt: skip
         print_sweep(rows, console)
@@ -157,11 +157,11 @@ class TestSweep:
         assert line == "ce 75.00 75.00 75.00 1 seed"
         assert text.count("±") == 1  # in the explanation only
 
-    def test_seeds_alone_are_one_line(self, console: Console) -> None:
+    def test_sweep_over_seeds_is_one_line(self, console: Console) -> None:
         print_sweep([job(0), job(1)], console)
         assert lines(printed(console), "all")[0].endswith("2 seeds")
 
-    def test_the_same_seed_twice_is_not_two_seeds(self, console: Console) -> None:
+    def test_repeated_seed_is_counted_as_runs(self, console: Console) -> None:
         print_sweep([job(0), job(0)], console)
         assert lines(printed(console), "all")[0].endswith("2 runs")
 
@@ -174,7 +174,9 @@ class TestSweep:
         ],
         ids=lambda change: next(iter(change)),
     )
-    def test_what_cannot_be_compared_is_in_different_tables(self, console: Console, other: dict[str, str]) -> None:
+    def test_results_that_cannot_be_compared_are_in_separate_tables(
+        self, console: Console, other: dict[str, str]
+    ) -> None:
         print_sweep([job(0, loss="ce"), job(1, loss="ce", outcome=result(25, **other)), job(0, loss="dsf")], console)
         text = printed(console)
         assert text.count("accuracy %") == 2
@@ -183,7 +185,7 @@ class TestSweep:
         assert len(lines(text, "ferplus@")) == 2
         assert ("not a test result" in text) == ("split" in other)
 
-    def test_other_numbers_of_faces_are_another_set(self, console: Console) -> None:
+    def test_different_numbers_of_faces_are_separate_sets(self, console: Console) -> None:
         print_sweep([job(0), job(1, outcome=result(n=98))], console)
         assert [line.split(": ")[1] for line in lines(printed(console), "ferplus@")] == [
             "100 faces, 8 classes",
@@ -202,7 +204,7 @@ class TestSweep:
         assert lines(text, "loss=lgm") == ["loss=lgm seed=0: no memory"]
         assert lines(text, "loss=dsf") == ["loss=dsf seed=0: status killed, no reason was recorded"]
 
-    def test_nothing_but_failures_and_nothing_at_all(self, console: Console) -> None:
+    def test_only_failures_and_empty_sweeps(self, console: Console) -> None:
         print_sweep([job(0, error="no data")], console)
         print_sweep([], console)
         text = printed(console)

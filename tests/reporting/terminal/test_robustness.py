@@ -41,7 +41,7 @@ def said(**changes: Any) -> str:
     return out.getvalue()
 
 
-def test_everything_stands_within_eighty_columns() -> None:
+def test_output_fits_into_80_columns() -> None:
     text = said()
     assert max(map(len, text.splitlines())) <= 80
     for words in (
@@ -56,7 +56,7 @@ def test_everything_stands_within_eighty_columns() -> None:
         assert words in text, words
 
 
-def test_a_model_that_depends_on_the_batch_is_not_passed_over() -> None:
+def test_dependence_on_the_batch_is_reported() -> None:
     words = describe_batch(BATCH)
     assert "FAILS" in words
     assert "4 of 50 change" in words
@@ -66,5 +66,5 @@ def test_a_model_that_depends_on_the_batch_is_not_passed_over() -> None:
     assert "FAILS" not in said(batch=None)
 
 
-def test_a_card_without_curves_is_printed() -> None:
+def test_card_without_curves_is_printed() -> None:
     assert "mirrored: 90.0%" in said(curves={}, summary={}, lists={})

@@ -59,9 +59,7 @@ def panels(built: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def test_every_name_that_the_definition_asks_for_is_logged_by_a_run(
-    built: dict[str, Any], logged: dict[str, OfflineRun]
-) -> None:
+def test_every_name_in_the_definition_is_logged_by_a_run(built: dict[str, Any], logged: dict[str, OfflineRun]) -> None:
     asked = {match[1] for text in strings(built) if (match := LOGGED.match(text))}
     available = set.union(*(run.keys for run in logged.values()))
     assert asked <= available
@@ -70,7 +68,7 @@ def test_every_name_that_the_definition_asks_for_is_logged_by_a_run(
     assert names.FEATURE_LOSS not in logged["ce"].keys
 
 
-def test_what_no_run_logs_is_not_asked_for(ablation: Path, tmp_path: Path) -> None:
+def test_names_that_no_run_logs_are_not_used(ablation: Path, tmp_path: Path) -> None:
     (plain := tmp_path / "plain").mkdir()
     run = next(run for run in ablation.iterdir() if "-ce-" in run.name)
     result = json.loads((run / "result.json").read_text())
@@ -82,7 +80,7 @@ def test_what_no_run_logs_is_not_asked_for(ablation: Path, tmp_path: Path) -> No
     assert not asked & {names.FEATURE_LOSS, names.picture(names.EMBEDDING), names.EXAMPLE_GRID}
 
 
-def test_panels_group_filter_and_show_by_keys_of_the_logged_configuration(
+def test_panels_group_and_filter_by_logged_configuration_keys(
     built: dict[str, Any], logged: dict[str, OfflineRun]
 ) -> None:
     paths = {p["config"]["groupBy"] for p in panels(built) if "groupBy" in p["config"]}
@@ -103,7 +101,7 @@ def test_panels_group_filter_and_show_by_keys_of_the_logged_configuration(
     assert runset["sort"]["keys"][0]["key"] == {"section": "summary", "name": "selection/value"}, "the best on val"
 
 
-def test_curves_have_the_epoch_as_axis_and_bars_the_spread_over_seeds(built: dict[str, Any]) -> None:
+def test_curves_use_epochs_and_bars_show_the_spread_over_seeds(built: dict[str, Any]) -> None:
     curves = [p["config"] for p in panels(built) if p["viewType"] == "Run History Line Plot"]
     assert {c["xAxis"] for c in curves} == {"epoch"}
     bars = [p["config"] for p in panels(built) if p["viewType"] == "Bar Chart"]
@@ -111,7 +109,7 @@ def test_curves_have_the_epoch_as_axis_and_bars_the_spread_over_seeds(built: dic
         assert (config["groupBy"], config["groupAgg"], config["groupArea"]) == ("setting.value", "mean", "stddev")
 
 
-def test_charts_read_columns_that_the_tables_have(built: dict[str, Any], logged: dict[str, OfflineRun]) -> None:
+def test_charts_use_existing_table_columns(built: dict[str, Any], logged: dict[str, OfflineRun]) -> None:
     charts = [p["config"] for p in panels(built) if p["viewType"] == "Vega2"]
     assert {c["panelDefId"].removeprefix("team/") for c in charts} == set(CHARTS) == set(built["charts"])
     for config in charts:
@@ -125,7 +123,7 @@ def test_charts_read_columns_that_the_tables_have(built: dict[str, Any], logged:
         assert wanted == set(fields)
 
 
-def test_loss_by_backbone_is_not_drawn_over_runs_that_differ_in_more_than_their_seed(ablation: Path) -> None:
+def test_loss_by_backbone_requires_runs_that_differ_only_in_seed(ablation: Path) -> None:
     runs = read_runs([str(ablation)], setting_name)
     mixed = [*runs, type(runs[0])(runs[0].folder, runs[0].result, "another setting")]
     (plain, *_), (apart, *_) = (

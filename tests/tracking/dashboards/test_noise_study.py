@@ -48,7 +48,7 @@ def runs(study: Path) -> list[FinishedRun]:
     return read_runs([str(study)], setting_name)
 
 
-def test_a_table_has_methods_down_and_noise_across_with_seeds_together(runs: list[FinishedRun]) -> None:
+def test_table_has_methods_as_rows_and_noise_as_columns(runs: list[FinishedRun]) -> None:
     head, _, *rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in method_by_noise(runs).split("\n")
     ]
@@ -59,7 +59,7 @@ def test_a_table_has_methods_down_and_noise_across_with_seeds_together(runs: lis
     assert float(rows[0][2][:5]) < float(rows[1][2][:5]) - 20
 
 
-def test_each_share_of_flipped_labels_has_panels_and_a_workspace_of_its_own(runs: list[FinishedRun]) -> None:
+def test_each_noise_rate_has_its_own_panels_and_workspace(runs: list[FinishedRun]) -> None:
     built = json.loads(json.dumps(definition.build_dashboard(runs, "team", "faces", "Noise").to_dict()))
     assert [w["displayName"].partition(", test")[2] for w in built["workspaces"]] == [
         "",
@@ -82,7 +82,7 @@ def test_each_share_of_flipped_labels_has_panels_and_a_workspace_of_its_own(runs
         assert {bars["groupBy"], curves["groupBy"]} == {"setting.value"}
 
 
-def test_runs_of_one_share_have_no_such_section(runs: list[FinishedRun]) -> None:
+def test_runs_with_one_noise_rate_have_no_such_section(runs: list[FinishedRun]) -> None:
     clean = [run for run in runs if run.noise == 0]
     built = definition.build_dashboard(clean, "team", "faces", "Clean").to_dict()
     assert len(built["workspaces"]) == 1

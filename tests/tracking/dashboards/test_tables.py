@@ -29,7 +29,7 @@ def rows(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
 
 
-def test_a_cell_of_loss_and_backbone_is_mean_and_spread_over_the_seeds() -> None:
+def test_cell_is_mean_and_spread_over_seeds() -> None:
     assert rows(loss_by_backbone(RUNS))[2:] == [["ce", "82.00 ± 2.83 (2)"], ["dsf", "90.00 (1)"]]
 
 
@@ -39,12 +39,12 @@ def test_runs_that_differ_in_more_than_their_seed_are_not_averaged() -> None:
     assert [row[0] for row in rows(by_setting(mixed))[2:]] == ["ce atto", "dsf atto", "ce atto none"]
 
 
-def test_undefined_figures_stay_undefined() -> None:
+def test_undefined_metrics_stay_undefined() -> None:
     assert rows(by_setting(RUNS))[2] == ["ce atto", "82.00 ± 2.83 (2)", "82.00 ± 2.83 (2)", "–"]
     assert rows(class_recalls(RUNS))[2] == ["ce atto", "50.0", "–"]
 
 
-def test_the_best_runs_are_the_best_on_val_not_on_test() -> None:
+def test_best_runs_are_ranked_by_val_not_test() -> None:
     ranked = rows(best_runs([*RUNS, run("last", 0, 0.99, None)], limit=4))[2:]
     assert [row[0] for row in ranked] == ["ce-1", "dsf-0", "ce-0", "last-0"]
     assert ranked[-1][3] == "–"
