@@ -1,6 +1,6 @@
 """Power of the noise study: differences detected with 80% power (docs/experiments/ferplus_noise.md, "Power").
 
-python studies/ferplus_noise/power.py [studies/ferplus_ablation]
+python studies/ferplus_noise/power.py [studies/ferplus_ablation [<contrasts in a family>]]
 
 The spreads are those of `plain` and `full` in the ablation, seven seeds each, on the same faces and with the same
 network. Its labels were clean; label noise may increase the spread over seeds, so each number is also given for twice
@@ -17,7 +17,7 @@ from mfer_lightning.evaluation.runs import find_results
 from mfer_lightning.evaluation.statistics import correct_matrix, plan_seeds
 
 ABLATION = Path(__file__).parents[1] / "ferplus_ablation"
-FACES, FAMILY = 3191, 6  # size of FER2013Valid; number of contrasts in each family
+FACES = 3191  # size of FER2013Valid
 METHODS = {"plain": ("none", "linear", "ce"), "full": ("ds", "multiscale", "ce")}  # attention, head, loss
 
 
@@ -46,15 +46,15 @@ def wider(correct: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return moved
 
 
-def main(folder: str | Path = ABLATION) -> None:
+def main(folder: str | Path = ABLATION, family: str | int = 6) -> None:
     """Print the smallest detectable differences by number of seeds."""
     try:
         plain, full = right(folder)
     except (UserError, ValueError) as error:
         sys.exit(f"Error: {error}")
     rng = np.random.default_rng(0)
-    usual = plan_seeds(plain, full, images=FACES, difference=0.01, family=FAMILY)
-    twice = plan_seeds(wider(plain, rng), wider(full, rng), images=FACES, difference=0.01, family=FAMILY)
+    usual = plan_seeds(plain, full, images=FACES, difference=0.01, family=int(family))
+    twice = plan_seeds(wider(plain, rng), wider(full, rng), images=FACES, difference=0.01, family=int(family))
     spreads = [100 * plan.seed_variance**0.5 for plan in (usual, twice)]
     print(f"spread over seeds: {spreads[0]:.2f} points; twice as wide: {spreads[1]:.2f}")
     print(f"images' part of the error of a difference: {100 * usual.image_variance**0.5:.2f} points")
@@ -63,4 +63,4 @@ def main(folder: str | Path = ABLATION) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(*sys.argv[1:3])

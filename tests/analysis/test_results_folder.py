@@ -26,7 +26,7 @@ class Subject:
 
     @property
     def datamodule(self) -> SimpleNamespace:
-        return SimpleNamespace(data_hash=self.data_hash)
+        return SimpleNamespace(dataset=self.protocol.partition("@")[0], data_hash=self.data_hash)
 
 
 def folder(protocol: str, data_hash: str) -> Path:

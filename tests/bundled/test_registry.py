@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from bundled.conftest import RESULT
 from PIL import Image
 
 from mfer_lightning import load_model
 from mfer_lightning.bundled.registry import bundled_models, default_model, find_bundled
 from mfer_lightning.cli import main
 from mfer_lightning.errors import UserError
+from mfer_lightning.files import write_json
+from mfer_lightning.inference.default_model import in_one_line
 from mfer_lightning.inference.model import read_model
 
 
@@ -64,6 +67,14 @@ def test_model_is_loaded_by_name_or_by_default(bundled: Path, capfd: pytest.Capt
         "decisions about people (docs/bundled_models.md).\n"
     )
     assert read_model("small", "cpu").source == bundled / "small-v1"
+
+
+def test_announced_result_is_from_a_test_split_if_there_is_one(bundled: Path) -> None:
+    assert in_one_line(default_model()).startswith("large-v2, bundled with mfer_lightning: accuracy 88.0%")
+    assert default_model().result() == RESULT
+    write_json(bundled / "large-v2" / "config.json", {"results": [RESULT, {**RESULT, "split": "test", "n": 9}]})
+    assert default_model().result() == {**RESULT, "split": "test", "n": 9}
+    assert "on 9 faces of ferplus@majority, test." in in_one_line(default_model())
 
 
 def test_predict_uses_the_default_model_for_a_bare_path(

@@ -83,6 +83,22 @@ def test_contrasts_match_one_method_each_and_form_the_registered_families(tmp_pa
     assert {c.claim for c in plan.contrasts if c.family != "clean"} == {"better"}
 
 
+def test_contrasts_of_part_one_compare_each_method_with_the_baseline(tmp_path: Path) -> None:
+    for name in ("baseline", "scn", "rul", "eac"):
+        changes = {"method.name": name, "head.name": "linear", "dataset.label_noise": 0.3}
+        for seed in (0, 1):
+            write_run(
+                tmp_path, "ce", "none", seed=seed, n=40, protocol="ferplus@dev", features=False, name=f"{name}-{seed}",
+                changes=changes,
+            )  # fmt: skip
+    plan = read_plan(ROOT / "studies" / STUDY / "contrasts_part1.yaml")
+    (section,), _ = make_sections(open_runs(find_results([tmp_path]).results)[0])
+    (placed,) = place_contrasts(plan, [section])
+    found = [tuple(m.runs[0].folder.name for m in (p.method, p.against)) for p in placed]
+    assert found == [(f"{method}-0", "baseline-0") for method in ("scn", "rul", "eac")]
+    assert plan.families == {"methods": 3}
+
+
 def test_registration_states_that_nothing_was_run() -> None:
     assert "preregistered, **not run yet**" in REGISTERED
     assert not list((ROOT / "studies" / STUDY).glob("*.npz")), "the page must say what was found"

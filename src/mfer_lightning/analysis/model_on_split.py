@@ -17,8 +17,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from numpy.typing import NDArray
 
 from mfer_lightning.data.datasets import FaceDataModule
-from mfer_lightning.data.datasets.registry import find_protocol
+from mfer_lightning.data.datasets.registry import dataset_info, find_protocol
 from mfer_lightning.data.holdout import holdout
+from mfer_lightning.data.splits import TEST_IS_MISSING
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.arithmetic import check_precision, choose_precision, set_precision
 from mfer_lightning.inference.checkpoint import run_folder
@@ -127,8 +128,8 @@ class ModelOnSplit:
             raise UserError(f"All faces of the {self.split} split belong to dropped classes. Drop fewer classes.")
 
     def remarks(self) -> list[str]:
-        """Return notes on the result: faces that the model was trained or selected on, precision, dropped classes."""
-        notes = self._seen_before()
+        """Return notes on the result: faces that the model has seen, the dataset, the precision, dropped classes."""
+        notes = [*self._seen_before(), *self._of_dataset()]
         if self.model.precision != "32-true":
             notes.append(
                 f"predicted in {self.model.precision}, not in float32: probabilities differ by up to about 0.01"
@@ -139,11 +140,21 @@ class ModelOnSplit:
             notes.append(f"left out by drop: {names} ({lost:,} faces); {len(self.match.names)} classes remain")
         return notes
 
+    def _of_dataset(self) -> list[str]:
+        """Return the notes of the datamodule; missing test images are mentioned only for the split val."""
+        return [note for note in self.datamodule.notes if note != TEST_IS_MISSING or self.split == "val"]
+
     def _seen_before(self) -> list[str]:
         trained_on = str(self.model.metadata.get("protocol"))
         origin, protocol = find_protocol(trained_on), self.datamodule.protocol
         if origin is None or origin.dataset != protocol.dataset:
             return []
+        same = self.model.metadata.get("data_hash") == self.datamodule.data_hash
+        if dataset_info(protocol.dataset).user_defined and not same:
+            return [
+                f"the model was trained on dataset={protocol.dataset} with other faces, labels or splits, which may "
+                "include these faces"
+            ]
         if self.split == "train":
             return ["the model was trained on these faces, so the results do not measure generalisation"]
         if protocol.name == trained_on and self.split == "val" and not protocol.cuts_partition:
@@ -271,7 +282,7 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
     assert source is not None  # results of a model in memory are written only to an explicit folder
     run = run_folder(source)
     name = f"{subject.protocol}-{subject.split}"
-    if subject.protocol.startswith("folder@"):  # the name does not identify the faces, so the hash of the data is added
+    if dataset_info(subject.datamodule.dataset).user_defined:  # keep the results of different folders apart
         name += f"-{subject.datamodule.data_hash[:8]}"
     if run is None:
         parent = Path(runs).expanduser() / f"evaluate-{source.stem}"

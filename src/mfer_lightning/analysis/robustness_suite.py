@@ -112,7 +112,7 @@ def evaluate_robustness(
         "class_names": list(subject.match.names),
         "n_of_split": whole,
         **measured,
-        "notes": [*notes, *datamodule.notes],
+        "notes": notes,
         "options": {"limit": limit, "kinds": kinds, "batch": batch, "border": border, "seed": seed},
         "data_hash": datamodule.data_hash,
         "model": subject.describe_model(),

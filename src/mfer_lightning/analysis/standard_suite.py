@@ -114,7 +114,7 @@ def _result(subject: ModelOnSplit, table: Predictions, seconds: float) -> dict[s
         "intervals": metric_intervals(table, groups_of(datamodule, table)),
         "annotators": annotator_figures(table),
         **datamodule.fold_entry(),
-        "notes": [*subject.remarks(), *evaluation["notes"], *datamodule.notes],
+        "notes": [*subject.remarks(), *evaluation["notes"]],
         "selection": {
             "rule": origin.selection if origin else "as the checkpoint was made",
             "monitor": (stored.get("monitor") or origin.monitor) if origin and selects else None,

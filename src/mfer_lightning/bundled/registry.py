@@ -70,6 +70,15 @@ class BundledModel:
         """
         return _read(self.folder / "config.json")
 
+    def result(self) -> dict[str, Any]:
+        """Return its main result: on a test split if it was evaluated on one, otherwise on val; empty if unknown.
+
+        Raises:
+            UserError: if its description cannot be read.
+        """
+        results = self.description().get("results") or [{}]
+        return dict(next((result for result in results if result.get("split") == "test"), results[0]))
+
 
 def bundled_models() -> list[BundledModel]:
     """List the models: the default one first, then by name, newest version first.

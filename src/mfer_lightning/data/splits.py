@@ -16,6 +16,9 @@ from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.targets import TARGET_RULES, VOTE_RULES, Targets, targets_from_labels, targets_from_votes
 from mfer_lightning.errors import UserError, nearest
 
+#: Note of a datamodule whose copy lacks the test images.
+TEST_IS_MISSING = "the test images are missing: results are on val, on which the checkpoint was selected"
+
 
 @dataclass(frozen=True)
 class Split:
@@ -280,7 +283,7 @@ def _explain_absent_test(index: FaceIndex, protocol: Protocol, notes: list[str])
             f"{protocol.name} cannot be measured: {index.root} has no {protocol.test} images, and the protocol "
             f"has no separate validation set ({protocol.selection}). Add the test images, or use another protocol."
         )
-    notes.append("the test images are missing: results are on val, which was used to select the checkpoint")
+    notes.append(TEST_IS_MISSING)
 
 
 def _empty(split: str, index: FaceIndex, protocol: Protocol, rule: str) -> UserError:

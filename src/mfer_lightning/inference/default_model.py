@@ -28,15 +28,12 @@ def use_default_model() -> Path:
 
 def in_one_line(model: BundledModel) -> str:
     """Format the model's name, its accuracy with the 95% interval and test set, and its limits."""
-    description = model.description()
-    words = f"{model.full_name}, bundled with mfer_lightning"
-    results = description.get("results") or []
-    if results:
-        first = results[0]
-        ends = result_interval(first, "accuracy")
+    words, result = f"{model.full_name}, bundled with mfer_lightning", model.result()
+    if result:
+        ends = result_interval(result, "accuracy")
         interval = f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else ""
         words += (
-            f": accuracy {first['metrics']['accuracy']:.1%}{interval} on {first['n']:,} faces of "
-            f"{first['protocol']}, {first['split']}"
+            f": accuracy {result['metrics']['accuracy']:.1%}{interval} on {result['n']:,} faces of "
+            f"{result['protocol']}, {result['split']}"
         )
     return f"{words}. {LIMITS}"

@@ -87,10 +87,9 @@ def models(
 def _bundled(model: BundledModel, default: bool) -> ListedModel:
     weights = model.checked() / "model.safetensors"
     said = model.description()
-    results = said.get("results") or [{}]
     own: dict[str, Any] = {"name": model.full_name, "bundled": True, "default": default}
     return ListedModel(
-        **own, dataset=said.get("dataset"), **_figure(results[0]), class_names=tuple(said["class_names"]),
+        **own, dataset=said.get("dataset"), **_figure(model.result()), class_names=tuple(said["class_names"]),
         parameters=_parameters(weights), bytes=weights.stat().st_size,
     )  # fmt: skip
 

@@ -81,6 +81,11 @@ class DatasetInfo:
     named_like: tuple[str, ...] = ()
     shares_faces_with: tuple[str, ...] = ()
 
+    @property
+    def user_defined(self) -> bool:
+        """Whether the files name the classes, so that two copies need not hold the same faces."""
+        return not self.class_names
+
     def __post_init__(self) -> None:
         if not self.name or "@" in self.name:
             raise ValueError(f"Expected argument `name` to be a word without @, but got {self.name!r}.")

@@ -7,7 +7,7 @@ import numpy as np
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.class_order import suspect_order
 from mfer_lightning.data.doctor.findings import Finding, Severity
-from mfer_lightning.data.splits import apply_rule
+from mfer_lightning.data.splits import TEST_IS_MISSING, apply_rule
 
 #: Ratio of largest to smallest class from which a balanced sampler is suggested.
 IMBALANCE = 10.0
@@ -54,7 +54,7 @@ def split_findings(datamodule: FaceDataModule) -> list[Finding]:
 
 def _other_notes(datamodule: FaceDataModule) -> list[str]:
     """Return the datamodule's notes, except those covered by findings."""
-    return [n for n in datamodule.notes if n and "no training image of" not in n and "test images are missing" not in n]
+    return [n for n in datamodule.notes if n and "no training image of" not in n and n != TEST_IS_MISSING]
 
 
 def _classes(datamodule: FaceDataModule) -> list[Finding]:

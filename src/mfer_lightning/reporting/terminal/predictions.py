@@ -12,13 +12,15 @@ from rich.markup import escape
 
 from mfer_lightning.errors import printable
 
+#: Maximum number of photos for which every face is printed.
+FEW = 5
 #: Maximum number of photos whose problems are listed.
 MOST_TROUBLES = 5
 _TABLE, _LINES = "predictions.csv", "predictions.jsonl"
 
 
 class Item(Protocol):
-    """The counted properties of one photo or frame."""
+    """The counted properties of one photo or frame; ``str()`` lists its faces."""
 
     @property
     def status(self) -> str:
@@ -45,7 +47,7 @@ def print_summary(
     what: str = "photos",
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Print the summary of a folder of predictions.
+    """Print the summary of a folder of predictions: the faces of up to :data:`FEW` photos, and counts.
 
     Args:
         items: all predictions in the folder, including those of earlier starts.
@@ -65,7 +67,10 @@ def print_summary(
     marked: Counter[str] = Counter()
     faceless: Counter[str] = Counter()
     troubles: list[Item] = []
+    first: list[Item] = []
     for item in items:
+        if len(first) <= FEW:
+            first.append(item)
         statuses[item.status] += 1
         emotions.update(face.answer for face in item.faces)
         marked.update(face.quality for face in item.faces if face.quality not in (None, "good"))
@@ -75,9 +80,12 @@ def print_summary(
             troubles.append(item)
     total, faces = sum(statuses.values()), sum(emotions.values())
     words = ", ".join(f"{n:,} {'with faces' if s == 'ok' else s}" for s, n in statuses.most_common())
+    few = what == "photos" and total <= FEW
+    for item in first if few else ():
+        console.print(escape(str(item)), soft_wrap=True, highlight=False)
     rate = f", {looked_at / seconds:.1f} a second" if looked_at and seconds > 0 else ""
     console.print(f"{count(total, what)}: {words or 'none'}. {looked_at:,} processed in {seconds:.1f} s{rate}.")
-    if faces:
+    if faces and not (few and total == 1):
         shares = ", ".join(f"{name} {n:,} ({n / faces:.0%})" for name, n in emotions.most_common() if n)
         console.print(f"{count(faces, 'faces')}: {shares}.")
     if marked:
@@ -85,7 +93,7 @@ def print_summary(
         console.print(f"Less reliable: {count(sum(marked.values()), 'faces')} ({words}; column quality).")
     for message, n in faceless.items():
         console.print(f"No face in {count(n, what)}: {message}.")
-    for item in troubles:
+    for item in () if few else troubles:  # printed already
         plain = item.to_dict()
         words = printable(f"  {plain['path']}: {item.status}, {plain['message']}")
         console.print(escape(words), soft_wrap=True, highlight=False)
