@@ -259,7 +259,7 @@ class TestCounts:
 
     def test_missing_images_are_counted(self) -> None:
         (note,) = self.notes([20] * 7, [1] * 6 + [0])
-        assert note.startswith("test holds 6 images")
+        assert note.startswith("test has 6 images")
         assert "a complete copy has 7" in note
 
     def test_correct_total_with_wrong_classes_suggests_the_class_order(self) -> None:
