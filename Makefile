@@ -1,4 +1,4 @@
-# Everything a developer does. `make` alone lists it. Each target sets up what it needs.
+# The development commands. `make` without a target lists them. Each target installs what it needs.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 LOWEST ?= .venv-lowest
 ARGS ?=
 export NO_ALBUMENTATIONS_UPDATE = 1
-# Some environments forbid Python to keep compiled modules: each process would compile torch and lightning again, 20 s.
+# Some environments set this variable. Without cached bytecode, each process compiles torch and lightning again (20 s).
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -16,9 +16,9 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-# Torch and torchvision must be a matching pair, so the tested versions are installed (constraints.txt). For a GPU,
-# install your own build first and then `pip install -e .`. A current pip needs half of the time that the one of Python 3.11
-# needs. --no-compile: Python compiles modules when they are imported; compiling all of them took 44 s.
+# The versions of torch and torchvision must match, so the tested versions are installed (constraints.txt). For a GPU,
+# install your own build first and then run `pip install -e .`. A current pip takes half as long as the one shipped with
+# Python 3.11. --no-compile: compiling all modules took 44 s; Python compiles them when they are imported.
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -26,16 +26,15 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 .PHONY: setup
-setup: $(STAMP) ## make .venv and install the package with its development tools
+setup: $(STAMP) ## create .venv and install the package with its development tools
 
 .PHONY: run
-run: $(STAMP) ## train MFER on the embedded synthetic faces (ARGS="loss=lgm seed=1" for options)
+run: $(STAMP) ## train MFER on the built-in synthetic faces (ARGS="loss=lgm seed=1" sets options)
 	$(BIN)/python -m mfer_lightning $(ARGS)
 
-# mypy runs beside the tests and fills the gaps that two workers leave; what it says is shown at the end. Either failure
-# is one of `make test`.
+# mypy runs in parallel with the tests, and its output is shown at the end. `make test` fails if either fails.
 .PHONY: test
-test: $(STAMP) lint ## the quick tests, linting and types (minutes)
+test: $(STAMP) lint ## run the quick tests, linting and type checks (minutes)
 	@$(info $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)) \
 	said=$$(mktemp); trap 'rm -f "$$said"' EXIT; \
 	$(BIN)/mypy > "$$said" 2>&1 & types=$$!; trap 'kill $$types; exit 130' INT TERM; \
@@ -44,15 +43,15 @@ test: $(STAMP) lint ## the quick tests, linting and types (minutes)
 	exit $$((tests ? tests : types))
 
 .PHONY: test-all
-test-all: $(STAMP) ## every test, the slow ones too
+test-all: $(STAMP) ## run all tests, including the slow ones
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
 
-# uv, because pip has no way to ask for the lowest versions. Its own environment: torch of those days is another build.
-# Left out are the extras that need newer releases of what the package itself needs (dashboard: wandb; demo: markupsafe;
-# comet: rich; mlflow: packaging); their tests are skipped.
+# This uses uv, because pip cannot install the lowest allowed versions, and a separate environment, because torch is
+# another build. Extras that need newer releases of the package's own dependencies are left out (dashboard: wandb; demo:
+# markupsafe; comet: rich; mlflow: packaging); their tests are skipped.
 .PHONY: test-lowest
-test-lowest: ## the quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+test-lowest: ## run the quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable \
@@ -65,13 +64,13 @@ docs: $(STAMP) ## build the documentation site in docs/_build/html; warnings are
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going docs docs/_build/html
 
 .PHONY: lint
-lint: $(STAMP) ## style and the direction of imports
+lint: $(STAMP) ## check the style and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 
 .PHONY: typecheck
-typecheck: $(STAMP) ## strict types
+typecheck: $(STAMP) ## check types, strictly
 	$(BIN)/mypy
 
 .PHONY: format
@@ -84,5 +83,5 @@ wheel: $(STAMP) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 .PHONY: clean
-clean: ## remove everything that make has made (runs and data stay)
+clean: ## remove everything that make created (runs and data are kept)
 	rm -rf $(VENV) $(LOWEST) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,7 +1,7 @@
 """Time the checksum comparison when loading a large checkpoint: ``python benchmarks/checkpoint_loading.py``.
 
 Writes a training checkpoint of MFER-Base with AdamW's state (1.9 GB) to a temporary folder and loads its network four
-times with and four times without ``verify``, in turn. docs/export.md lists the best times.
+times with and four times without ``verify``, alternately. docs/export.md lists the shortest times.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def write_training_checkpoint(path: Path) -> None:
 
 
 def main() -> None:
-    """Print the size of the file and the best times."""
+    """Print the size of the file and the shortest times."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "big.ckpt"
         write_training_checkpoint(path)

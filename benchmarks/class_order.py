@@ -14,7 +14,14 @@ NAMES = dataset_info("ferplus").class_names
 
 
 def confusion(recall: float, faces: np.ndarray, rng: np.random.Generator, concentration: float) -> np.ndarray:
-    """Draw the confusion matrix of a model with random kinds of errors; a smaller concentration means fewer kinds."""
+    """Draw the confusion matrix (K,K) of a model with the same recall for all classes and random confusions.
+
+    Args:
+        recall: probability of a correct prediction.
+        faces: number of faces per class, (K,).
+        rng: random generator.
+        concentration: of the Dirichlet distribution of the errors; the smaller, the fewer classes are confused.
+    """
     rows = []
     for k, n in enumerate(faces):
         p = np.insert(rng.dirichlet(np.full(len(NAMES) - 1, concentration)), k, 0.0) * (1 - recall)
@@ -30,7 +37,7 @@ def main() -> None:
     for _ in range(10_000):
         matrix = confusion(rng.uniform(0.3, 1.0), rng.integers(0, 80, 8), rng, rng.choice([0.1, 1.0, 10.0]))
         alarms += doubt_class_order(matrix, NAMES) is not None
-    print(f"alarms on right names: {alarms} of 10,000 models, recalls 30 to 100%, up to 79 faces per class")
+    print(f"false alarms: {alarms} of 10,000 models, recalls 30 to 100%, up to 79 faces per class")
     print("| recall | 8 faces per class | 16 | 40 | 74 |")
     print("|---|---|---|---|---|")
     order = np.arange(8)

@@ -1,10 +1,10 @@
-"""Measure the landmark positions in a dataset's own crops, from which the templates named after datasets are made.
+"""Measure the landmark positions in the crops of a dataset: the source of the templates named after datasets.
 
     python benchmarks/dataset_templates.py ferplus /datasets/ferplus --faces 2000
     python benchmarks/dataset_templates.py facs --faces 500
 
-Each face is enlarged with a wide border and detected, and its refined landmarks are mapped back. Medians over the faces
-are printed for a crop of 112 x 112 pixels, with the spread that no single template can represent.
+Each face is enlarged, padded with a wide border and detected, and its refined landmarks are mapped back. The output is
+their medians in a crop of 112 x 112 pixels, and the median absolute deviations, which no template can remove.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
             points = refine(detector, photo, found[0], 1).landmarks
             seen.append((points - BORDER + 0.5) * 112 / SIDE - 0.5)
     points = np.stack(seen)
-    print(f"{len(points)} of {len(rows)} faces found once; medians on 112 x 112:")
+    print(f"{len(points)} of {len(rows)} faces detected exactly once; medians on 112 x 112:")
     print(", ".join(f"({x:.1f}, {y:.1f})" for x, y in np.median(points, axis=0)))
     print("median absolute deviation:", np.median(np.abs(points - np.median(points, axis=0)), axis=0).round(1).tolist())
 

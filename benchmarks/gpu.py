@@ -1,12 +1,12 @@
-"""Measure everything that docs/performance.md leaves open, on one NVIDIA GPU in at most eight minutes.
+"""Measure the GPU performance that docs/performance.md does not list yet, on one NVIDIA GPU in at most eight minutes.
 
     python benchmarks/gpu.py results              # on an H100 or H200; JSON files in results/, verdicts at the end
     python benchmarks/gpu.py results --only=inference --only=training
     python benchmarks/gpu.py trial --rehearse     # every line on the CPU with tiny sizes, to find errors beforehand
 
-Each line is a separate command that gets the remaining time; a line that does not fit is reported and counts as failed.
-The targets are for MFER-Base at 224 px, batch 256, bfloat16, with the plain baseline in bfloat16 in the same run. A
-rehearsal compares nothing and compiles nothing (``TORCHDYNAMO_DISABLE``).
+Each line is a separate command with the remaining time as its limit. A line that exceeds it, or that does not start
+before the end, is reported as failed. The targets are for MFER-Base at 224 px, batch 256, bfloat16, with the plain
+baseline in bfloat16 in the same run. A rehearsal compares nothing and compiles nothing (``TORCHDYNAMO_DISABLE``).
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class Verdict:
         return self.figure <= self.bound if self.most else self.figure >= self.bound
 
     def __str__(self) -> str:
-        found = "no figure" if self.figure is None else f"{self.figure:,.4g}"
+        found = "no result" if self.figure is None else f"{self.figure:,.4g}"
         asked = f"at {'most' if self.most else 'least'} {self.bound:,.4g}"
-        return f"{self.what}: {found}, asked for {asked}: {'reached' if self.reached else 'NOT reached'}"
+        return f"{self.what}: {found}, target {asked}: {'reached' if self.reached else 'NOT reached'}"
 
 
 def lines(folder: Path, rehearse: bool) -> list[Line]:
@@ -146,7 +146,7 @@ def verdicts(folder: Path, precisions: Sequence[str] = PRECISIONS) -> list[Verdi
             1_300,
         ),
         Verdict(
-            "its first call with an empty cache, s",
+            "first call of the compiled step with an empty cache, s",
             figure("training", lambda parts: parts["train"][0]["seconds_of_first_call"]["ours_compiled"]),
             30,
             most=True,
@@ -181,8 +181,8 @@ def _rate_of(shape: str, parts: Any) -> float:
 def accuracy_verdict(runs: Path, name: str) -> Verdict:
     """Compare the test accuracy of a training with the reference's.
 
-    The bound is three standard errors of the difference of two proportions of n faces each. Both are measured on the
-    same faces, so the noise is smaller than that.
+    The target is three standard errors of the difference of two proportions of n faces each. This is generous, because
+    both are measured on the same faces.
     """
     what = f"accuracy under {name} compared with {REFERENCE}, absolute difference"
     try:
@@ -204,7 +204,7 @@ def run(chosen: Sequence[Line], budget: float) -> list[str]:
     for line in chosen:
         left = end - time.monotonic()
         if left <= 0:
-            print(f"--- {line.name}: NOT run, the {budget:.0f} s are used up", flush=True)
+            print(f"--- {line.name}: NOT run, the time limit of {budget:.0f} s has passed", flush=True)
             failed.append(line.name)
             continue
         print(f"--- {line.name}, {left:.0f} s left: {' '.join(line.command)}", flush=True)
@@ -216,7 +216,7 @@ def run(chosen: Sequence[Line], budget: float) -> list[str]:
             ).returncode
         except subprocess.TimeoutExpired:
             code = -1
-            print(f"--- {line.name}: stopped, the {budget:.0f} s are used up", flush=True)
+            print(f"--- {line.name}: stopped, the time limit of {budget:.0f} s has passed", flush=True)
         if code:
             failed.append(line.name)
     return failed
@@ -225,7 +225,7 @@ def run(chosen: Sequence[Line], budget: float) -> list[str]:
 def main() -> int:
     """Run everything; exit code 1 if a line failed or a target is not met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="for the JSON files")
+    parser.add_argument("folder", type=Path, help="folder for the JSON files")
     parser.add_argument(
         "--rehearse", action="store_true", help="tiny sizes on the CPU; results are not compared with targets"
     )
@@ -245,12 +245,12 @@ def main() -> int:
     failed = run(chosen, options.budget or (86_400.0 if options.rehearse else BUDGET))
     for verdict in verdicts(folder, REHEARSED if options.rehearse else PRECISIONS):
         if options.rehearse:
-            print(f"{verdict.what}: {'no result' if verdict.figure is None else 'there is a result'}")
+            print(f"{verdict.what}: {'no result' if verdict.figure is None else 'measured'}")
             failed += [verdict.what] * (verdict.figure is None and not options.only)
         else:
             print(verdict)
             failed += [verdict.what] * (not verdict.reached)
-    print(f"Failed: {', '.join(failed)}." if failed else "Everything ran, and all results are there.")
+    print(f"Failed: {', '.join(failed)}." if failed else "All lines ran, and no result is missing.")
     return int(bool(failed))
 
 

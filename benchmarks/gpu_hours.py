@@ -24,7 +24,7 @@ PEAKS = {"A100": 312e12, "H100": 989e12}
 
 
 def training_faces(dataset: str, protocol: str, target: str) -> int:
-    """Return the number of faces in an epoch of a complete copy."""
+    """Return the number of training faces per epoch in a complete copy of the dataset."""
     named = get_protocol(dataset, protocol)
     rule = "label" if target == "label" else target
     expected = next(e.count for e in named.expected if e.partition == "train" and e.rule == rule)

@@ -1,12 +1,12 @@
-"""Measure the label audit on archived predictions: flip labels of faces not used in training, and look for them.
+"""Measure the label audit on archived predictions: flip labels of faces not used in training, and detect the flips.
 
 python benchmarks/label_noise.py studies/ferplus_ablation attention=none head=linear loss=ce
 python benchmarks/label_noise.py studies/facs/noise20 loss=ce
 
-No training is needed: a study's archive contains the logits of finished runs on their reported faces, which they were
-not trained on. Each seed judges separately, with its own flips; the last line is for the mean of all seeds'
-probabilities. The noise in the training labels depends on the study: none in ferplus_ablation, 20% flipped in
-facs/noise20.
+No training is needed: the archive of a study contains the logits of finished runs on their evaluation faces, which
+they were not trained on. The audit is repeated for each seed, with different flips; the last line uses the mean of the
+probabilities over all seeds. The noise in the training labels depends on the study: none in ferplus_ablation, 20%
+flipped in facs/noise20.
 """
 
 import argparse
@@ -39,7 +39,18 @@ def tables(folder: str, wanted: dict[str, str]) -> list[Predictions]:
 def audit(
     table: Predictions, probabilities: NDArray[np.float64], rate: float, margin: float, seed: int
 ) -> dict[str, float]:
-    """Flip labels, look for them, and measure the detection."""
+    """Flip labels, detect the flips, and measure the detection.
+
+    Args:
+        table: predictions of labelled faces.
+        probabilities: class probabilities (N,K) for the audit.
+        rate: fraction of the labels to flip.
+        margin: margin of :func:`find_label_noise`.
+        seed: seed of the flips.
+
+    Returns:
+        Column of the table -> value between 0 and 1.
+    """
     n, k = probabilities.shape
     clean = Split(np.arange(n), table.label, np.eye(k, dtype=np.float32)[table.label])
     given = flip_labels(clean, [str(path) for path in table.path], table.class_names, rate, seed)[0].label
@@ -73,7 +84,7 @@ def main() -> None:
     ]
     together = np.mean([t.select(keep).probabilities for t in found], axis=0)
     joined = audit(found[0].select(keep), together, given.rate, given.margin, 0)
-    print("  ".join(f"{name:>16}" for name in ("judge", *joined)))
+    print("  ".join(f"{name:>16}" for name in ("network", *joined)))
     rows = {f"seed {seed}": row for seed, row in enumerate(one)}
     rows["mean"] = {name: float(np.mean([row[name] for row in one])) for name in joined}
     rows["all together"] = joined

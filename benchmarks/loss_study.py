@@ -1,4 +1,4 @@
-"""Measure the effect of the feature losses on features: the basis of the defaults in docs/losses.md.
+"""Measure the effect of the feature losses on features, to choose the defaults listed in docs/losses.md.
 
     python benchmarks/loss_study.py gradients          # size of each term's gradient, a second
     python benchmarks/loss_study.py widths             # one weight for every width, synthetic, minutes
@@ -131,7 +131,7 @@ def gradients(args: argparse.Namespace) -> None:
 
 
 def widths(args: argparse.Namespace) -> None:
-    """Train one setting at several widths on an ambiguous synthetic problem with 8 overlapping classes."""
+    """Train each setting at several widths on a synthetic problem with 8 overlapping classes."""
     report(["width"])
     for width in (32, 128, 512):
         for setting in args.setting:
@@ -175,7 +175,7 @@ def ferplus(args: argparse.Namespace) -> None:
 
 
 def read_ferplus(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read a PNG folder: images (N,1,24,24), standardised, and votes (N,8) without single votes."""
+    """Read a PNG folder: images (N,1,24,24), (pixel - 128) / 64, and votes (N,8), with single votes set to zero."""
     images, votes = [], []
     with (folder / "label.csv").open(encoding="utf-8") as file:
         for name, _, *counts in csv.reader(file):
@@ -201,7 +201,7 @@ def report(first: list[Any], setting: str = "", seed: int = 0, figures: dict[str
 
 
 def main() -> None:
-    """Read the command line."""
+    """Read the command line and run the chosen study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True)
     verbs.add_parser("gradients").set_defaults(run=gradients)

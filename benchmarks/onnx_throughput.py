@@ -1,10 +1,10 @@
-"""Compare faces per second of eager torch, ONNX Runtime, and ONNX Runtime in 8 bits on the CPU, in turn.
+"""Compare faces per second of eager torch, ONNX Runtime, and ONNX Runtime with 8-bit weights on the CPU.
 
     python benchmarks/onnx_throughput.py            MFER-Base and two small networks
     python benchmarks/onnx_throughput.py --rounds 9 --threads 2 --batch 1 8
 
-Weights are random, which only affects accuracy. Each round measures every way once, so that other load on the machine
-affects all of them; the output shows medians over the rounds, and medians of the ratios within rounds.
+The weights are random, which does not affect speed. Each round measures every runtime once, so that other load on the
+machine affects all of them. The output shows medians over the rounds, and medians of the ratios within rounds.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def measure(name: str, arguments: dict, size: int, options: argparse.Namespace) 
 
 
 def faces_a_second(way: Callable[[], object], batch: int, seconds: float, clock: Callable[[], float]) -> float:
-    """Repeat a prediction for a given time."""
+    """Repeat a prediction of a batch for at least ``seconds``; return faces per second."""
     count, started = 0, clock()
     while (passed := clock() - started) < seconds:
         way()

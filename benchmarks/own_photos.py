@@ -1,11 +1,11 @@
-"""What fine-tuning the bundled model brings on a folder of labelled photos (docs/own_photos.md).
+"""Measure the benefit of fine-tuning the bundled model on a folder of labelled photos (docs/own_photos.md).
 
     python benchmarks/own_photos.py photos --out work
 
-Align the faces as the model's training faces, divide them into two halves stratified by emotion, and use each half
-once for training and once as the test set, so that every face is tested once. Prints the accuracy of the model as it
-is and of each variant, with the exact paired test between the two. ``photos`` holds ``labels.csv`` (image, emotion);
-``--half working`` takes the half of it that benchmarks/peers.py works with, ``all`` takes all.
+Aligns the faces like the training faces of the model, divides them into two halves stratified by emotion, and uses each
+half once for training and once for testing, so that every face is tested once. The output is the accuracy of the
+bundled model and of each variant, with an exact paired test of each variant against the bundled model. ``photos``
+contains ``labels.csv`` (image, emotion). ``--half working`` uses only the working half of benchmarks/peers.py.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
         options = {"dataset_name": "folder", "dataset_options": [f"dataset.root={root}"]}
         evaluate("ferplus_tiny", split="test", output=root / "as_it_is", **options)
         plain |= read(root / "as_it_is")
-    show("as it is", plain)
+    show("not fine-tuned", plain)
     for number, (name, options) in enumerate(VARIANTS.items()):
         tuned = {}
         for root in roots:
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def write_halves(out: Path, labels: dict[str, str]) -> list[Path]:
-    """Write two folders with the same faces, whose tables exchange train and test."""
+    """Write two folders with the same faces; the training half of one is the test half of the other."""
     with (out / "faces" / "report.csv").open(newline="") as file:
         faces = sorted((row["output"], labels[row["photo"]]) for row in csv.DictReader(file) if row["output"])
     by_label = defaultdict(list)
@@ -102,7 +102,7 @@ def write_halves(out: Path, labels: dict[str, str]) -> list[Path]:
 
 
 def read(folder: Path) -> dict[str, tuple[str, str]]:
-    """Return the label and the prediction of each face."""
+    """Return path -> (label, prediction) from the test predictions in a folder."""
     with (folder / "predictions_test.csv").open(newline="") as file:
         return {row["path"]: (row["label"], row["pred"]) for row in csv.DictReader(file)}
 

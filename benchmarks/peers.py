@@ -1,19 +1,19 @@
-"""Compare other ready-made emotion models with ours on the same pictures, labels and statistics (docs/peers.md).
+"""Compare published emotion models with ours on the same pictures and labels, with the same statistics (docs/peers.md).
 
     python benchmarks/peers.py peers --ferplus data/ferplus --photos data/photos --ours tiny=runs/<run> \
         --peer "fer=envs/fer/bin/python benchmarks/peers/fer_package.py"
 
 Each peer runs in its own environment, through a small adapter in `benchmarks/peers/`: a command with the
-arguments `crops` or `photos`, a list of pictures and the name of the csv file to write. It gets no labels. The
-comparison reads the csv files and runs here.
+arguments `crops` or `photos`, a list of pictures and the name of the csv file to write. It gets no labels. This script
+reads the csv files and compares them.
 
 - `crops`: FER2013Valid under `ferplus@dev`, each classifier with its own preprocessing, no detector.
 - `photos`: half of a folder of photos with `labels.csv` (image, emotion), each detector with its classifier. The face
   with the largest box counts. A photo in which no face is found counts as an error. The halves are fixed; the half
   `final` is for a single final evaluation, when all choices have been made.
 
-If a contestant lacks the class contempt, it is left out on both sides: faces with this label are removed, and the
-contempt probability of the other models is removed and the rest renormalised.
+If a model lacks the class contempt, the class is excluded for all models: faces with this label are removed, and the
+remaining probabilities of the other models are renormalised.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from mfer_lightning.inference.match_classes import match_classes
 
 HERE = Path(__file__).resolve().parent
 MISS = "no face"  # prediction if no face was found; no face has this label
-TASKS = {"crops": "classifier alone, FER2013Valid's crops", "photos": "detector and classifier, photos"}
+TASKS = {"crops": "classifier only, FER2013Valid crops", "photos": "detector and classifier, photos"}
 BOX = ("x", "y", "width", "height")
 WARM_UP = 10  # untimed pictures at the start, for just-in-time compilers and lazy loading
 
@@ -64,7 +64,7 @@ class Faces:
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers of one contestant: ``shares`` (N,K) float64, a row of NaN if no face was found; ``cpu_ms`` (N,)."""
+    """Answers of one model: ``shares`` (N,K) float64, a row of NaN if no face was found; ``cpu_ms`` (N,)."""
 
     class_names: tuple[str, ...]
     shares: NDArray[np.float64]
@@ -98,7 +98,7 @@ def halves(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def read_answers(path: Path, pictures: Sequence[str]) -> Answers:
-    """Read a contestant's csv file: one row for each picture, in the same order.
+    """Read the csv file of a model: one row for each picture, in the same order.
 
     Raises:
         UserError: if pictures are missing or reordered, or a row is neither a miss nor a distribution.
@@ -109,7 +109,7 @@ def read_answers(path: Path, pictures: Sequence[str]) -> Answers:
     if asked != list(pictures):
         pairs = itertools.zip_longest(asked, pictures)
         line, (got, wanted) = next((n, pair) for n, pair in enumerate(pairs, start=2) if pair[0] != pair[1])
-        raise UserError(f"{path}, line {line}: the answer is for {got}, but {wanted} was asked. Run the adapter again.")
+        raise UserError(f"{path}, line {line}: expected the answer for {wanted}, but got {got}. Run the adapter again.")
     names = [name for name in rows[0] if name not in ("picture", "cpu_ms", *BOX)]
     shares = np.array([[float(row[name] or "nan") for name in names] for row in rows])
     missed = np.isnan(shares).all(axis=1)
@@ -125,7 +125,7 @@ def as_predictions(faces: Faces, answers: Answers, drop: Sequence[str]) -> Predi
 
     Args:
         faces: the pictures.
-        answers: answers of one contestant.
+        answers: answers of one model.
         drop: classes to leave out: faces with this label, and the probability of this class.
     """
     match = match_classes(answers.class_names, faces.class_names, drop)
@@ -142,12 +142,12 @@ def as_predictions(faces: Faces, answers: Answers, drop: Sequence[str]) -> Predi
 
 
 def left_out(answers: Mapping[str, Answers]) -> list[str]:
-    """Return contempt if a contestant lacks it; other differences are rejected when classes are matched."""
+    """Return contempt if a model lacks it; other differences are rejected when classes are matched."""
     return [] if all("contempt" in one.class_names for one in answers.values()) else ["contempt"]
 
 
 def figures(table: Predictions) -> dict:
-    """Measure one contestant: accuracy, mean-class accuracy and recalls, each with its 95% interval, and misses."""
+    """Measure one model: accuracy, mean-class accuracy and recalls, each with its 95% interval, and misses."""
     found = evaluate(table)
     right, missed = table.pred == table.label, table.pred == table.class_names.index(MISS)
     n = [found["per_class"][name]["n"] for name in table.class_names if found["per_class"][name]["n"]]
@@ -169,7 +169,7 @@ def figures(table: Predictions) -> dict:
 
 
 def compare(tables: Mapping[str, Predictions], ours: Sequence[str]) -> list[dict]:
-    """Compare each of our models with each peer, or without ours each pair of peers, with Holm's correction."""
+    """Compare each of our models with each peer (without ours: each pair of peers), with Holm's correction."""
     peers = [name for name in tables if name not in ours]
     pairs = list(itertools.product(ours, peers)) if ours else list(itertools.combinations(peers, 2))
     found = [compare_checkpoints(tables[a], tables[b]) for a, b in pairs]
@@ -182,7 +182,7 @@ def compare(tables: Mapping[str, Predictions], ours: Sequence[str]) -> list[dict
 
 
 def ask(command: Sequence[str], task: str, pictures: Sequence[str], answers: Path) -> Answers:
-    """Run an adapter with one thread, and read its output."""
+    """Run an adapter with one thread, and read its output; raise UserError if it fails."""
     answers.with_suffix(".json").unlink(missing_ok=True)
     listing = answers.with_suffix(".txt")
     listing.write_text("".join(f"{picture}\n" for picture in pictures), encoding="utf-8")
@@ -196,11 +196,11 @@ def ask(command: Sequence[str], task: str, pictures: Sequence[str], answers: Pat
 
 
 def speeds(commands: Mapping[str, Sequence[str]], task: str, pictures: Sequence[str], out: Path, rounds: int) -> dict:
-    """Measure CPU milliseconds per picture, in rounds in which all contestants process the same pictures in turn.
+    """Measure CPU milliseconds per picture, in rounds in which all models process the same pictures one after another.
 
-    Processor time of all threads counts, not waiting, loading, reading or decoding. Other load on the machine still
-    slows it down: the smallest of the rounds' means is used, and only the ratio to the first contestant should be
-    quoted.
+    This is the processor time of all threads, without waiting, loading, reading and decoding. Other load on the machine
+    still increases it, so the result is the smallest mean of the rounds, and only the ratio to the first model should
+    be quoted.
     """
     means: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(rounds):
@@ -227,7 +227,7 @@ def share(value: float | None, interval: Sequence[float] | None = None) -> str:
 
 
 def markdown(task: str, result: Mapping) -> str:
-    """Write one task's tables."""
+    """Format the tables of one task."""
     names = list(result["figures"])
     dropped = f", without {', '.join(result['left_out'])}" if result["left_out"] else ""
     n = result["figures"][names[0]]["n"]
@@ -255,7 +255,7 @@ def markdown(task: str, result: Mapping) -> str:
             p = "< 0.0001" if pair["adjusted_p"] < 1e-4 else f"{pair['adjusted_p']:.4f}"
             lines.append(f"| {pair['a']} | {pair['b']} | {gap} | {pair['only_a']} | {pair['only_b']} | {p} |")
     if result["speed"]:
-        lines += ["", "| model | CPU ms a picture | pictures/s on one core | times the first |", "|---|---|---|---|"]
+        lines += ["", "| model | CPU ms per picture | pictures/s on one core | times the first |", "|---|---|---|---|"]
         for name, one in result["speed"].items():
             lines.append(f"| {name} | {one['cpu_ms']:.1f} | {one['per_second']:.1f} | {one['times_the_first']:.2f} |")
     return "\n".join(lines) + "\n"
@@ -270,10 +270,10 @@ def named(text: str) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Ask all contestants, compare them, and write ``peers.json`` and ``peers.md``."""
+    """Run all models, compare them, and write ``peers.json`` and ``peers.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder for the answers and the result")
-    parser.add_argument("--ferplus", type=Path, help="FERPlus's folder, for the table of crops")
+    parser.add_argument("--ferplus", type=Path, help="folder of FERPlus, for the table of crops")
     parser.add_argument("--photos", type=Path, help="folder of photos with labels.csv, for the table of photos")
     parser.add_argument("--half", choices=("working", "final"), default="working", help="which half of the photos")
     parser.add_argument("--ours", type=named, action="append", default=[], help="<name>=<run, checkpoint or export>")
@@ -285,7 +285,7 @@ def main() -> None:
     commands = {n: [sys.executable, str(HERE / "peers" / "ours.py"), where] for n, where in options.ours}
     commands |= {name: shlex.split(command) for name, command in options.peer}
     if len(commands) < len(options.ours) + len(options.peer) or not commands:
-        parser.error("give each contestant its own name, with --ours or --peer")
+        parser.error("name at least one model, each with a different name, with --ours or --peer")
     tasks = {"crops": crops(options.ferplus)} if options.ferplus else {}
     tasks |= {"photos": photos(options.photos, options.half)} if options.photos else {}
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
 """Measure everything in docs/performance.md in one run, and fill its tables.
 
-    python benchmarks/performance.py                    # quarter of an hour on two quiet cores; writes recorded.json
+    python benchmarks/performance.py                    # 15 minutes on two idle cores; writes recorded.json
     python benchmarks/performance.py --only-tables      # fill the tables again from benchmarks/recorded.json
 
-It runs ``mfer benchmark device=cpu`` with the defaults (for a GPU: ``benchmarks/gpu.py``). Close other programs:
-on a busy machine ratios are roughly correct, but fractions of the ceiling are not.
+It runs ``mfer benchmark device=cpu`` with the defaults (for a GPU: ``benchmarks/gpu.py``). Close other programs: under
+other load, the ratios are roughly correct, but the fractions of the ceiling are not.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def fill(page: str, found: dict[str, str]) -> str:
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         page, count = pattern.subn(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page)
         if count != 1:
-            raise ValueError(f"docs/performance.md has {count} places for the table '{name}'.")
+            raise ValueError(f"Expected one place for the table '{name}' in docs/performance.md, but got {count}.")
     return page
 
 

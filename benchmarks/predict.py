@@ -1,8 +1,8 @@
-"""Measure the time of the steps of prediction: reading, face detection, second look, network.
+"""Measure the time of the steps of prediction: reading, detection, landmark refinement, cropping, network.
 
     python benchmarks/predict.py runs/<run> photos --photos 60
 
-Each photo goes through the steps of `mfer predict` in one process; medians and fractions are printed.
+Runs the steps of `mfer predict` on each photo in one process, and prints their mean times per photo and fractions.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def main() -> None:
     """Time the steps on some photos of a folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint")
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("--photos", dest="count", type=int, default=60)
+    parser.add_argument("photos", type=Path, help="folder of photos")
+    parser.add_argument("--photos", dest="count", type=int, default=60, help="maximum number of photos")
     options = parser.parse_args()
     started = perf_counter()
     model = load_model(options.checkpoint, "cpu")
@@ -59,8 +59,8 @@ def main() -> None:
     total = sum(per_photo.values())
     print(f"{len(steps['read'])} photos, {len(crops)} faces, refine={aligner.refine}")
     for name, seconds in per_photo.items():
-        print(f"  {name:8} {1000 * seconds:7.1f} ms a photo  {seconds / total:5.1%}")
-    print(f"network: {1000 * classified[0]:.1f} ms a face alone, {1000 * classified[1]:.1f} ms in batches of 64")
+        print(f"  {name:8} {1000 * seconds:7.1f} ms per photo  {seconds / total:5.1%}")
+    print(f"network: {1000 * classified[0]:.1f} ms per face one by one, {1000 * classified[1]:.1f} ms in batches of 64")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Time ``mfer report`` on artificial runs: ``python benchmarks/report.py``.
 
 Writes runs of the real layout (predictions, features, curves, results) to a temporary folder, by default 10 methods
-with 3 seeds and 10,000 faces each, and makes their report three times: without t-SNE, with t-SNE, and with t-SNE stored
-by the runs. docs/report.md contains its output.
+with 3 seeds and 10,000 faces each, and writes their report three times: without t-SNE, with t-SNE, and with embeddings
+stored in the runs. docs/report.md contains its output.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def main() -> None:
     """Write runs, make reports, print times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=int, default=10_000)
-    parser.add_argument("--losses", type=int, default=5, help="number of losses, each with two attentions")
-    parser.add_argument("--seeds", type=int, default=3, help="of each")
+    parser.add_argument("--losses", type=int, default=5, help="number of losses, each with two kinds of attention")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds per method")
     parser.add_argument("--width", type=int, default=1024, help="width of the features")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,10 +1,11 @@
-"""Measure how often one of several equal methods is called worse than the best, with two corrections.
+"""Measure how often a comparison of equal methods declares one worse than the best, with two corrections.
 
 For docs/statistics.md::
 
     python benchmarks/statistics_best.py
 
-Simulated: 1,500 faces, most of them easy; accuracies of about 87% that spread over seeds by about a point.
+The simulation has 1,500 faces, most of them easy, and accuracies of about 87% with a standard deviation of about one
+point over seeds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ IMAGES, SPREAD, OWN = 1500, 0.15, 0.5
 
 
 def study(methods: int, seeds: int, rng: np.random.Generator) -> dict[str, NDArray[np.bool_]]:
-    """Simulate which faces equal methods classify correctly; ``OWN`` is how much their hard faces differ."""
+    """Simulate which faces equal methods classify correctly; return method -> (seeds, IMAGES).
+
+    ``OWN`` is the standard deviation of a face's difficulty between methods, ``SPREAD`` that of the ability over seeds.
+    """
     easy = rng.random(IMAGES) < 0.8
     ability = np.where(easy, rng.normal(4, 1, IMAGES), rng.normal(-0.2, 1.5, IMAGES))
     runs = {}

@@ -1,6 +1,6 @@
 """Measure the coverage of intervals, by metric and number of samples per class.
 
-For the table of docs/statistics.md (some minutes on one core)::
+For the table of docs/statistics.md (a few minutes on one core)::
 
     python benchmarks/statistics_coverage.py --repetitions 1000 --resamples 500
 
@@ -28,7 +28,7 @@ METRICS = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_a
 
 
 def draw(samples: int, rng: np.random.Generator, temperature: float = 0.7) -> Predictions:
-    """Draw a test set with a number of faces per class, and the model's predictions."""
+    """Draw the model's predictions on a test set with ``samples`` faces per class."""
     k = len(NAMES)
     label = np.repeat(np.arange(k), samples)
     skill = np.linspace(1.6, 3.6, k)[label]
@@ -56,7 +56,7 @@ def main() -> None:
         print(f"{size} a class: {columns[-1]}", file=sys.stderr, flush=True)
     for name in columns[0]:
         print(f"| {name} | " + " | ".join(f"{100 * column[name]:.1f}" for column in columns) + " |")
-    print(f"one standard error of a 95: {100 * (0.95 * 0.05 / arguments.repetitions) ** 0.5:.2f}")
+    print(f"standard error of a coverage of 95%: {100 * (0.95 * 0.05 / arguments.repetitions) ** 0.5:.2f} points")
 
 
 def coverage(size: int, truth: dict[str, float], repetitions: int, resamples: int) -> dict[str, float]:

@@ -2,8 +2,9 @@
 
     python benchmarks/statistics_folds.py --repetitions 10000
 
-The study resembles CK+: 118 subjects with 9 faces each (3 sequences of 3 pictures), in ten folds. A face is correct
-with a probability whose logit varies between subjects, between sequences of a subject, and between the folds' networks.
+The study resembles CK+: 118 subjects with 9 faces each (3 sequences of 3 pictures), in ten folds. The logit of the
+probability that a face is classified correctly varies between subjects, between the sequences of a subject, and between
+the networks of the folds.
 """
 
 from __future__ import annotations
@@ -20,14 +21,22 @@ SUBJECTS, SEQUENCES, PICTURES, FOLDS = 118, 3, 3, 10
 def right_answers(
     rng: np.random.Generator, mean: float, subject: float, sequence: float, network: float
 ) -> NDArray[np.float64]:
-    """Draw the number of correct faces of each subject, (subjects,)."""
+    """Draw the number of correctly classified faces of each subject, (SUBJECTS,).
+
+    Args:
+        rng: random generator.
+        mean: mean logit.
+        subject: standard deviation of the logit between subjects.
+        sequence: standard deviation between sequences of a subject.
+        network: standard deviation between the networks of the folds.
+    """
     logit = mean + subject * rng.normal(size=(SUBJECTS, 1)) + sequence * rng.normal(size=(SUBJECTS, SEQUENCES))
     logit += network * rng.normal(size=FOLDS)[np.arange(SUBJECTS) % FOLDS][:, None]
     return rng.binomial(PICTURES, 1 / (1 + np.exp(-logit))).sum(axis=1).astype(float)
 
 
 def jackknife(right: NDArray[np.float64], units: NDArray[np.int64]) -> tuple[float, float]:
-    """Compute the jackknife interval of the joined accuracy, leaving out one unit at a time."""
+    """Compute the 95% jackknife interval of the pooled accuracy, leaving out one unit at a time."""
     hits = np.bincount(units, weights=right)
     faces = np.bincount(units) * SEQUENCES * PICTURES
     without = (hits.sum() - hits) / (faces.sum() - faces)
@@ -37,7 +46,7 @@ def jackknife(right: NDArray[np.float64], units: NDArray[np.int64]) -> tuple[flo
 
 
 def wilson(right: NDArray[np.float64]) -> tuple[float, float]:
-    """Compute Wilson's interval, as if faces were independent."""
+    """Compute Wilson's 95% interval, as if faces were independent."""
     n, z = SUBJECTS * SEQUENCES * PICTURES, stats.norm.ppf(0.975)
     share = right.sum() / n
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)

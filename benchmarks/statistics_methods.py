@@ -1,4 +1,4 @@
-"""Measure the error rate of the comparison of two equal methods, and the differences that it detects.
+"""Measure the error rate and the power of the comparison of two methods.
 
 For the tables of docs/statistics.md::
 
@@ -7,7 +7,8 @@ For the tables of docs/statistics.md::
     python benchmarks/statistics_methods.py image-only --repetitions 4000
     python benchmarks/statistics_methods.py intervals --repetitions 1000
 
-Everything is simulated with known truth (mfer_lightning.evaluation.statistics.simulation): seeds, images and luck.
+All results are simulated with known true accuracies (mfer_lightning.evaluation.statistics.simulation), with random
+effects of seeds and images.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def rates(setting: Setting, repetitions: int, seed: int) -> tuple[float, float, 
 
 
 def errors(repetitions: int, first: int = 0) -> None:
-    """Count verdicts for equal methods."""
-    print("| seeds | accuracy, images | spread (points) | seen on the test set | own hard images | called different |")
+    """Print the rate of false verdicts for equal methods."""
+    print("| seeds | accuracy, images | spread (points) | observed spread | own hard images | significant |")
     print("|---|---|---|---|---|---|")
     for number, setting in enumerate(SETTINGS[first:], start=first):
         wrong, _, _ = rates(setting, repetitions, number)
@@ -72,7 +73,7 @@ def errors(repetitions: int, first: int = 0) -> None:
 
 
 def power(repetitions: int, first: int = 0) -> None:
-    """Count verdicts for different methods."""
+    """Print the rate of verdicts for methods that differ."""
     print("| seeds | spread (points) | difference (points): detected in | smallest detectable, median |")
     print("|---|---|---|---|")
     for seeds in ((3, 3), (5, 5), (10, 10)):
@@ -89,8 +90,8 @@ def power(repetitions: int, first: int = 0) -> None:
 
 
 def image_only(repetitions: int, first: int = 0) -> None:
-    """Evaluate McNemar's test with one seed per method, if it is used as a verdict on the methods."""
-    print("| spread (points) | called different |")
+    """Print the error rate of McNemar's test with one seed per method, if it is used to compare methods."""
+    print("| spread (points) | significant |")
     print("|---|---|")
     for spread in (0.0, 0.002, 0.003, 0.004, 0.008):
         setting = Setting(seeds=(1, 1), accuracy=0.92, spread=(spread, spread), interaction=0.0)
@@ -103,7 +104,7 @@ def image_only(repetitions: int, first: int = 0) -> None:
 
 
 def intervals(repetitions: int, first: int = 0) -> None:
-    """Measure how often intervals of a mean over seeds contain the method's accuracy on infinitely many images."""
+    """Print how often intervals of a mean over seeds contain the method's accuracy on infinitely many images."""
     print("| accuracy, images | spread (points) | seeds | over seeds | over faces | over seeds and faces |")
     print("|---|---|---|---|---|---|")
     for base in (RAFDB, replace(AFFECTNET, images=500)):

@@ -2,8 +2,8 @@
 
     python benchmarks/step_precision.py dan_64px ddamfn_64px poster2_64px
 
-One thread, channels_last, faces of 64 pixels in batches of 64. The two are timed in turn, and the median of several
-steps counts, so that other load on the machine affects both equally.
+Uses one thread, channels_last, and faces of 64 pixels in batches of 64. The precisions alternate, and the result is the
+median of several steps, so that other load on the machine affects both equally.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/step_profile.py         # MFER-Base on the CPU, 224 px, batch 4, bfloat16, one thread
     python benchmarks/step_profile.py --device cuda --batch 256 --output profile.json
 
-Times are those of the operators themselves, without nested operators: processor time on the CPU, kernel time on a GPU.
+Times exclude nested operators. They are processor time on the CPU, and kernel time on a GPU.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from mfer_lightning.benchmark.workload import Work, bare_step
 
-#: Kind -> pattern of operator names; the first match counts.
+#: (kind, pattern of operator names); the first match is used.
 KINDS = (
     ("dense 7x7 convolutions, as an operator", r"mfer|unfold|im2col"),
     ("matrix products (linear layers, convolutions tap by tap)", r"mm\b|addmm|bmm|linear|matmul|mkldnn_linear"),
@@ -62,8 +62,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="faces per step; 4 on the CPU, 256 on a GPU")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--precision", default="bf16-mixed", choices=("32-true", "bf16-mixed"))
-    parser.add_argument("--tiny", action="store_true", help="a tiny network, as a quick test")
-    parser.add_argument("--output", type=Path, help="a JSON file")
+    parser.add_argument("--tiny", action="store_true", help="use a tiny network, to test the script")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args()
     if options.device == "cpu":
         torch.set_num_threads(1)

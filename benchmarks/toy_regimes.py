@@ -3,9 +3,9 @@
     python benchmarks/toy_regimes.py                   # draws docs/figures/toy_regimes.png, prints the table; minutes
 
 A small convolutional network is trained on synthetic faces of three emotions with cross-entropy only, and with each
-feature loss at the weight in its conf/loss file. All results are on held-out faces of other people. The centres start
-at the class means of the untrained network's features. The table gives mean and standard deviation over the seeds, the
-figure the first seed. Spread and distance: mfer_lightning/evaluation/compactness.py.
+feature loss at the weight in its conf/loss file. All results are on held-out faces of other people. The centres are
+initialised with the class means of the untrained network's features. The table lists mean and standard deviation over
+the seeds; the figure shows the first seed. mfer_lightning/evaluation/compactness.py defines spread and distance.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Network(nn.Module):
 
 
 def draw_faces(partition: str, count: int, size: int) -> tuple[Tensor, Tensor]:
-    """Draw ``count`` faces of the three emotions: images (N,3,size,size) about 0, labels (N,)."""
+    """Draw ``count`` faces of the three emotions: images (N,3,size,size) in -1..1, labels (N,)."""
     generator = FacsGenerator(size=size, seed=0, difficulty=0.45)
     wanted = [CLASSES.index(name) for name in EMOTIONS]
     known = generator.labels(partition, 4 * count).label
@@ -106,7 +106,7 @@ def measure(network: Network, faces: tuple[Tensor, Tensor]) -> tuple[np.ndarray,
 
 
 def draw(path: Path, panels: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None, dict[str, float]]]) -> None:
-    """Draw the regimes side by side: features by emotion, and the loss's centres."""
+    """Draw the regimes side by side: features coloured by emotion, and the centres of the loss."""
     styles = class_styles(EMOTIONS)
     with new_figure(path, 11, 3.6) as figure:
         axes = figure.subplots(1, len(panels))

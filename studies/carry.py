@@ -1,9 +1,9 @@
-"""Move a study from one machine to another without inspecting its results.
+"""Copy the finished runs of a study to another machine through version control, without printing any results.
 
-``python studies/carry.py keep studies/<study> runs/<study>`` keeps the numbers of the finished runs (no images, no
-weights) in ``studies/<study>/runs.npz``, for version control. ``python studies/carry.py restore studies/<study>
-runs/<study>`` unpacks them, so that the script of the study treats these runs as finished and starts only the others.
-To keep only some seeds, name their runs: ``... keep studies/<study> runs/<study>/*-s0-*``.
+``python studies/carry.py keep studies/<study> runs/<study>`` archives the results of the finished runs (no images, no
+weights) in ``studies/<study>/runs.npz``. ``python studies/carry.py restore studies/<study> runs/<study>`` unpacks them
+into run folders. The study's script then skips these runs and trains only the others. To archive only some seeds, name
+their runs: ``... keep studies/<study> runs/<study>/*-s0-*``.
 """
 
 from __future__ import annotations
@@ -20,17 +20,31 @@ from mfer_lightning.sweeps.identity import is_finished
 
 
 def keep(study: Path, runs: Sequence[Path]) -> str:
-    """Keep the numbers of finished runs."""
+    """Archive the results of finished runs, and summarise what was archived.
+
+    Args:
+        study: folder of the archive ``runs.npz``, which is created or extended.
+        runs: run folders, or folders that contain them.
+
+    Raises:
+        UserError: if a folder does not exist, or :func:`keep_study` raises it.
+    """
     missing = [str(folder) for folder in runs if not folder.is_dir()]
     if missing:
-        raise UserError(f"{', '.join(missing)}: no such folder of runs.")
+        raise UserError(f"There is no folder {', '.join(missing)}.")
     kept = keep_study(runs, study)
     left_out = "".join(f"\nleft out: {item.folder} {item.reason}" for item in kept.left_out)
-    return f"{study}: kept {len(kept.written)}, as they were before {len(kept.unchanged)}.{left_out}"
+    return f"{study}: archived {len(kept.written)}, unchanged {len(kept.unchanged)}.{left_out}"
 
 
 def restore(study: Path, folder: Path) -> str:
-    """Check all kept runs, then unpack those that are not finished in a folder of runs."""
+    """Unpack the archived runs that are not finished in a folder, and summarise what was unpacked.
+
+    All runs are checked before the first is written.
+
+    Raises:
+        UserError: if the archive is missing or damaged, or a run folder contains an unfinished run.
+    """
     runs = read_archive(study / ARCHIVE)
     new = []
     for run in runs:
@@ -41,22 +55,22 @@ def restore(study: Path, folder: Path) -> str:
             raise UserError(f"Nothing was restored: {run.name} {error}.") from error
         if not is_finished(place):
             if (place / "checkpoints").is_dir():
-                raise UserError(f"Nothing was restored: {place} holds an unfinished run: finish it or remove it.")
+                raise UserError(f"Nothing was restored: {place} contains an unfinished run. Finish it or remove it.")
             new.append(run)
     for run in new:
         unpack_run(run, folder / run.name)
-    return f"{folder}: restored {len(new)}, there already {len(runs) - len(new)}."
+    return f"{folder}: restored {len(new)}, already there {len(runs) - len(new)}."
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the command line."""
+    """Run the command line; return the exit code, 2 for an error."""
     try:
         if len(words) >= 3 and words[0] == "keep":
             print(keep(Path(words[1]), list(map(Path, words[2:]))))
         elif len(words) == 3 and words[0] == "restore":
             print(restore(Path(words[1]), Path(words[2])))
         else:
-            raise UserError("Say `keep studies/<study> runs/<study>` or `restore studies/<study> runs/<study>`.")
+            raise UserError("Usage: carry.py keep|restore studies/<study> runs/<study>")
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

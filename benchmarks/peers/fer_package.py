@@ -2,8 +2,8 @@
 
     <environment>/bin/python benchmarks/peers/fer_package.py [--keras] crops|photos <list> <answers.csv>
 
-Everything except reading files is the package's code. `crops`: the picture is the face, without detector and without
-the package's margin of 10 px, so only its resizing to 64x64 and scaling to [-1, 1] are applied.
+The package does everything except reading files. `crops`: the picture is the face, without detector and without
+the package's margin of 10 px, so the package only resizes it to 64x64 and scales it to [-1, 1].
 `photos`: the package's detector with its defaults; the face with the largest box counts. The scores are read before
 the package rounds them to two digits.
 """

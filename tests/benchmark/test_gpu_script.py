@@ -59,8 +59,8 @@ def test_values_within_every_bound_pass(gpu: ModuleType, tmp_path: Path) -> None
     ("changes", "what"),
     [
         ({"compiled": 1_999.0}, ["compiled training step, faces/s"]),
-        ({"first": 30.5}, ["its first call with an empty cache, s"]),
-        ({"first": float("nan")}, ["its first call with an empty cache, s"]),
+        ({"first": 30.5}, ["first call of the compiled step with an empty cache, s"]),
+        ({"first": float("nan")}, ["first call of the compiled step with an empty cache, s"]),
     ],
 )
 def test_value_outside_a_bound_fails(
@@ -109,6 +109,6 @@ def test_rehearsal_produces_every_value(gpu: ModuleType, tmp_path: Path) -> None
         [sys.executable, str(SCRIPT), str(tmp_path), "--rehearse", *wanted], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    without = [line for line in done.stdout.splitlines() if line.endswith(": no figure")]
+    without = [line for line in done.stdout.splitlines() if line.endswith(": no result")]
     assert all(line.startswith("dense convolution") for line in without), without
     assert json.loads((tmp_path / "profile.json").read_text(encoding="utf-8"))["rows"]

@@ -63,7 +63,7 @@ def test_two_swapped_class_names_are_detected(trained: Path, tmp_path: Path, cap
     result = evaluate(trained, swapped, tmp_path / "out")
     [note] = [note for note in result["notes"] if "Check the class order" in note]
     assert "the names of surprise and fear seem to be swapped" in note
-    assert "of fear is called surprise" in note
+    assert "of fear is predicted as surprise" in note
     out = " ".join(capsys.readouterr().out.split())
     assert "the names of surprise and fear seem to be swapped" in out
 

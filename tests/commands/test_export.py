@@ -149,7 +149,7 @@ def test_drawn_faces_replace_missing_data_and_are_reported(trained: Path, float_
         ((), "Nothing to export: give checkpoint="),
         (("checkpoint=nothing",), "There is no nothing"),
         (("checkpoint={run}", "format=onx"), "did you mean 'onnx'"),
-        (("checkpoint={run}", "quantize=int8"), "belongs to format=onnx"),
+        (("checkpoint={run}", "quantize=int8"), "quantize=int8 needs format=onnx"),
         (("checkpoint={run}", "quantize=int4", "format=onnx"), "did you mean 'int8'"),
         (("checkpoint={run}", "faces=-1"), "at least 0"),
         (("checkpoint={run}", "outptu=x"), "Did you mean 'output'"),

@@ -83,7 +83,7 @@ def test_planned_contrasts_are_printed(mfer: Mfer, runs: Path, tmp_path: Path, c
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("  Planned contrasts: 1 undecided (loss). From my plan, final.yaml; by accuracy")
     assert lines[2].startswith("  Planned, loss: undecided. Too few seeds: loss=dsf has 1, loss=ce 1")
-    assert lines[3].startswith("  Not planned: the following comparisons.")
+    assert lines[3].startswith("  The following comparisons were not planned.")
     text = (tmp_path / "r" / "report.md").read_text()
     assert "'contrasts=my plan, final.yaml'" in text
     assert hashlib.sha256(plan.read_bytes()).hexdigest() in text

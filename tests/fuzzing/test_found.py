@@ -66,7 +66,7 @@ def test_error_messages_escape_control_characters_and_shorten_long_words() -> No
     [
         ("name: a\n b: [\n", r"mine\.yaml, line 2: this is not a valid YAML file"),
         ("name: \0", r"mine\.yaml: this is not a valid YAML file"),
-        ("name: mine\nclassification: null\n", "loss.classification=None: a loss classifies"),
+        ("name: mine\nclassification: null\n", "loss.classification=None: a classification loss is required"),
     ],
 )
 def test_invalid_yaml_file_is_rejected_by_name_and_line(tmp_path: Path, text: str, said: str) -> None:

@@ -110,7 +110,7 @@ def test_half_precision_on_the_command_line(forms: Forms, tmp_path: Path, capsys
         assert stop.value.code == code
     said = capsys.readouterr()
     assert "Weights in half precision against the checkpoint in float32:\n  drawn faces (16 faces): " in said.out
-    assert "half=true belongs to format=safetensors; format=onnx has quantize=int8" in said.err
+    assert "half=true needs format=safetensors; with format=onnx, use quantize=int8" in said.err
 
 
 @pytest.mark.slow

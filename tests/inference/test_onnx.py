@@ -234,7 +234,7 @@ def test_invalid_shift_in_metadata_names_the_file(shift: Any, legal: bool) -> No
     if legal:
         assert Description.from_notes(notes, "my.onnx").views == Views(shift=shift)
     else:
-        with pytest.raises(UserError, match=r"my\.onnx: its metadata do not describe a model .*number within"):
+        with pytest.raises(UserError, match=r"my\.onnx: its metadata does not describe a model .*number within"):
             Description.from_notes(notes, "my.onnx")
 
 

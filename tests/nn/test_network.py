@@ -174,7 +174,7 @@ def test_integer_images_raise_value_error():
         ({"backbone": {**SMALL, "drop_path": 0.1}}, r"no option 'drop_path': did you mean 'drop_path_rate'\?"),
         ({"backbone": {**SMALL, "stem": "tiny"}}, "`stem` must be one of default, small, not 'tiny'"),
         ({"backbone": {**SMALL, "norm": "batch"}}, "`norm` must be one of layer, none, not 'batch'"),
-        ({"backbone": {**SMALL, "stem_stride": 1}}, "`stem_stride` belongs to `stem: small`"),
+        ({"backbone": {**SMALL, "stem_stride": 1}}, "`stem_stride` needs `stem: small`"),
         ({"backbone": {"name": "convnext_atto", "options": [1]}}, "`options` must be a mapping"),
         ({"backbone": {"name": "convnext_atto", "options": {"width": 3}}}, r"timm.*convnext_atto.*'width'"),
         ({"backbone": {"name": "convnext_atto", "options": {"num_classes": 3}}}, "must not set num_classes"),

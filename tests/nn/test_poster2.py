@@ -172,7 +172,7 @@ def test_two_pretrained_networks_in_one_file_leave_the_rest_new(tmp_path: Path) 
     assert not any(name.startswith(("backbone.", "landmarks.")) for name in report.new)
     del state["face_landback.conv1.conv.weight"]
     torch.save(state, tmp_path / "part.pth")
-    with pytest.raises(UserError, match=r"nothing for 'face_landback.conv1.conv.weight'"):
+    with pytest.raises(UserError, match=r"missing 'face_landback.conv1.conv.weight'"):
         load_weights(network, tmp_path / "part.pth")
 
 

@@ -99,7 +99,7 @@ def test_pooling_can_be_mean_class_token_or_the_model_default() -> None:
 @pytest.mark.parametrize(
     ("backbone", "attention", "message"),
     [
-        ({**VIT, "pool": "token"}, DEPTHWISE, r"attention after stage 4 has no effect: attention.stages=\[3\]"),
+        ({**VIT, "pool": "token"}, DEPTHWISE, r"attention after stage 4 has no effect. Use attention.stages=\[3\]"),
         ({**VIT, "pool": "map"}, "none", "has no attention pooling"),
         ({"name": "resnet18", "pool": "token"}, "none", "has no class token"),
         ({**VIT, "pool": "max"}, "none", "`pool` must be one of avg, token, map"),
@@ -131,7 +131,7 @@ def test_fixed_size_networks_name_their_size_and_others_accept_any() -> None:
     [
         ("vit_small_patch14_dinov2", 64, "patches of 14 pixels.*preprocess.size=56 or 70"),
         ("resnet18", 0, "`image_size` must be a number of pixels"),
-        ("coatnet_nano_rw_224", 100, "It takes 96 or 128 or 224: preprocess.size=96"),
+        ("coatnet_nano_rw_224", 100, "It accepts 96 or 128 or 224: use preprocess.size=96"),
     ],
 )
 def test_unsupported_image_size_suggests_a_valid_one(name: str, size: int, message: str) -> None:

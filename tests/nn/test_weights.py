@@ -233,13 +233,13 @@ def test_none_loads_nothing():
 def change(state: dict[str, Tensor], how: str) -> tuple[dict[str, Tensor], str]:
     name = "stages.2.1.dwconv.weight"
     if how == "missing":
-        return {k: v for k, v in state.items() if k != name}, f"nothing for '{name}'"
+        return {k: v for k, v in state.items() if k != name}, f"missing '{name}'"
     if how == "missing head tensor":
-        return {k: v for k, v in state.items() if k != "msc.1.fc2.bias"}, "nothing for 'msc.1.fc2.bias'"
+        return {k: v for k, v in state.items() if k != "msc.1.fc2.bias"}, "missing 'msc.1.fc2.bias'"
     if how == "extra":
-        return {**state, "stages.9.0.gamma": torch.zeros(4)}, r"no place for 'stages\.9\.0\.gamma'"
+        return {**state, "stages.9.0.gamma": torch.zeros(4)}, r"unexpected 'stages\.9\.0\.gamma'"
     if how == "extra classifier":
-        return {**state, "head.weight": torch.zeros(7, 32)}, "no place for 'head.weight'"
+        return {**state, "head.weight": torch.zeros(7, 32)}, "unexpected 'head.weight'"
     if how == "transposed":
         return {**state, "stages.0.0.pwconv1.weight": state["stages.0.0.pwconv1.weight"].T.contiguous()}, "pwconv1"
     return {**state, name: state[name][:-1]}, rf"'{name}' is \(23, 1, 7, 7\), the network's is \(24, 1, 7, 7\)"

@@ -24,19 +24,19 @@ def test_archived_runs_count_as_finished_on_another_machine(tmp_path: Path, scri
     runs = [write_run(here, loss, seed=seed) for loss in ("ce", "dsf") for seed in (0, 1)]
     (runs[3] / "result.json").unlink()
     first = script(CARRY, "keep", study, *here.glob("*-s0"))
-    assert "kept 2, as they were before 0" in first.out, first.err
+    assert "archived 2, unchanged 0" in first.out, first.err
     second = script(CARRY, "keep", study, here)
-    assert "kept 1, as they were before 2" in second.out
+    assert "archived 1, unchanged 2" in second.out
     assert f"left out: {runs[3]} is not finished" in second.out
-    assert "restored 3, there already 0" in script(CARRY, "restore", study, there).out
+    assert "restored 3, already there 0" in script(CARRY, "restore", study, there).out
     assert [is_finished(there / run.name) for run in runs] == [True, True, True, False]
     before = archived(study)
     write_run(there, "dsf", seed=1)
-    assert "kept 1, as they were before 3" in script(CARRY, "keep", study, there).out
+    assert "archived 1, unchanged 3" in script(CARRY, "keep", study, there).out
     after = archived(study)
     assert len(after) == 4
     assert all(run.equals(after[name]) for name, run in before.items())
-    assert "restored 0, there already 4" in script(CARRY, "restore", study, there).out
+    assert "restored 0, already there 4" in script(CARRY, "restore", study, there).out
 
 
 def test_runs_of_several_sweeps_are_restored_with_their_evaluations(tmp_path: Path, script: Script) -> None:
@@ -44,8 +44,8 @@ def test_runs_of_several_sweeps_are_restored_with_their_evaluations(tmp_path: Pa
     second = write_run(tmp_path / "here" / "b")
     later = write_run(first / "evaluations", name="again")
     (later / "config.yaml").unlink()
-    assert "kept 3," in script(CARRY, "keep", tmp_path / "study", tmp_path / "here").out
-    assert "restored 3, there already 0" in script(CARRY, "restore", tmp_path / "study", tmp_path / "there").out
+    assert "archived 3," in script(CARRY, "keep", tmp_path / "study", tmp_path / "here").out
+    assert "restored 3, already there 0" in script(CARRY, "restore", tmp_path / "study", tmp_path / "there").out
     back = {str(path.parent.relative_to(tmp_path / "there")) for path in (tmp_path / "there").rglob("result.json")}
     assert back == {f"a/{first.name}", f"a/{first.name}/evaluations/again", f"b/{second.name}"}
 
@@ -58,7 +58,7 @@ def test_unfinished_run_is_not_overwritten_and_a_partial_restore_is_completed(tm
     (place / "checkpoints").mkdir(parents=True)
     said = script(CARRY, "restore", tmp_path / "study", tmp_path / "there")
     assert said.code == 2
-    assert f"Nothing was restored: {place} holds an unfinished run" in said.err
+    assert f"Nothing was restored: {place} contains an unfinished run" in said.err
     assert not list((tmp_path / "there").rglob("result.json"))
     (place / "checkpoints").rmdir()
     (place / "metrics.csv").write_text("half")
@@ -80,8 +80,8 @@ def test_damaged_result_does_not_count_as_finished(tmp_path: Path, script: Scrip
 
 def test_invalid_arguments_raise_one_clear_error(tmp_path: Path, script: Script) -> None:
     for words, told in (
-        ([], "Say `keep"),
-        (["keep", tmp_path / "study", tmp_path / "none"], "no such folder of runs"),
+        ([], "Usage: carry.py keep|restore"),
+        (["keep", tmp_path / "study", tmp_path / "none"], "There is no folder"),
         (["restore", tmp_path / "study", tmp_path], "There is no archive"),
     ):
         said = script(CARRY, *words)

@@ -148,7 +148,7 @@ def test_lightning_ddp_names_are_accepted(strategy: str, unused: bool, tmp_path:
         ("trainer.max_time=soon", ("trainer.max_time=soon", "days:hours")),
         ("trainer.max_time={hour:3}", ("trainer.max_time=", "{hours:12}")),
         ("trainer.val_check_interval=1.5", ("trainer.val_check_interval=1.5", "fraction")),
-        ("trainer.val_check_interval=00:00:10:00", ("validation by time", "0.5")),
+        ("trainer.val_check_interval=00:00:10:00", ("validation at time intervals", "0.5")),
         ("trainer.val_check_interval=1000", ("an epoch has 2 batches", "check_val_every_n_epoch=null")),
         ("trainer.check_val_every_n_epoch=null", ("val_check_interval=1000",)),
         ("trainer.check_val_every_n_epoch=3", ("the run has 2 epochs", "at most 2")),

@@ -1,4 +1,4 @@
-"""Measure a ranked list of suspected labels where the truth is known: precision at k, recall, and their intervals."""
+"""Evaluate a ranked list of suspected labels against known truth: precision at k, recall, and their intervals."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.intervals import wilson
 
-#: Lengths of lists that are measured.
+#: Values of k for precision at k.
 LENGTHS = (10, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
-#: The precision at which recall is given.
+#: Precision at which recall is reported.
 PRECISION = 0.8
 
 
@@ -24,14 +24,14 @@ def measure_ranking(
     Args:
         wrong: (N,) whether the label of each face is wrong, the most suspect face first.
         listed: how many of them are on the list, from 0.
-        lengths: the k of precision at k; those above N are left out.
-        precision: the precision for which recall is given.
+        lengths: values of k for precision at k; those above N are skipped.
+        precision: precision at which recall is reported, within (0, 1].
 
     Returns:
-        ``wrong`` and ``faces``, counts; ``listed``: precision and recall of the list; ``precision_at``: of the first k;
-        ``at_precision``: the longest beginning of the whole ranking that is right often enough, as one could cut it
-        only with the truth at hand. Each share is a mapping with ``value``, ``low``, ``high`` (95%, Wilson),
-        ``right`` and ``of``; None if it is undefined.
+        ``wrong`` and ``faces``, counts; ``listed``: precision and recall of the list; ``precision_at``: precision of
+        the first k; ``at_precision``: recall of the longest prefix of the whole ranking with at least this precision
+        (the best possible cut, which needs the true labels). Each proportion is a mapping with ``value``, ``low``,
+        ``high`` (95%, Wilson), ``right`` and ``of`` (its counts); None if it is undefined.
 
     Raises:
         ValueError: if ``listed`` is out of range.

@@ -23,7 +23,7 @@ class Reliability:
     Args:
         count: (B,) int64 samples in each bin, all above 0.
         confidence: (B,) float64 mean confidence, ascending.
-        accuracy: (B,) float64 share of right predictions.
+        accuracy: (B,) float64 fraction of correct predictions.
     """
 
     count: NDArray[np.int64]
@@ -106,7 +106,7 @@ def fit_temperature(logits: NDArray[np.floating], label: NDArray[np.integer]) ->
     """Find the temperature T that minimises the negative log-likelihood of ``softmax(logits / T)``.
 
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017. Fit it on validation, never on the reported set.
-    Predictions do not change, only confidences: above 1, the model was over-confident.
+    Predictions do not change, only confidences. A temperature above 1 means that the model was over-confident.
 
     Args:
         logits: (N,K), finite.
@@ -119,7 +119,7 @@ def fit_temperature(logits: NDArray[np.floating], label: NDArray[np.integer]) ->
         ValueError: if there are no samples or shapes disagree.
 
     Example:
-        >>> logits = np.log([[0.75, 0.25]] * 4) * 3  # right 3 times in 4, but three times as sure as that
+        >>> logits = np.log([[0.75, 0.25]] * 4) * 3  # correct 3 times in 4, with logits 3 times too large
         >>> round(fit_temperature(logits, np.array([0, 0, 0, 1])), 3)
         3.0
     """

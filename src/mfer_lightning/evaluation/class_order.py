@@ -1,8 +1,8 @@
 """Detect classes whose names have been swapped.
 
-If a checkpoint and a dataset number their classes in different orders, the model looks weak without being so: one
-published tool went from 46% to 54% when two labels were swapped. The sign is a confusion matrix with its mass on a
-permutation instead of the diagonal.
+If a checkpoint and a dataset number their classes in different orders, the measured accuracy is too low: that of one
+published tool rose from 46% to 54% when two labels were swapped back. The symptom is a confusion matrix whose mass lies
+on a permutation instead of the diagonal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binom
 
-#: Minimum number of faces per class to judge it.
+#: Minimum number of faces of a class; smaller classes are not checked.
 MIN_FACES = 5
 #: Minimum fraction of a class predicted as the other name: for each class, and on average over a cycle and over all
 #: classes.
@@ -32,7 +32,7 @@ class ClassOrderDoubt:
     """Classes whose names seem to be swapped.
 
     Args:
-        called: true class -> predicted name, for the affected classes; each class occurs once on either side.
+        called: true class -> predicted name, for the affected classes; each class occurs once as key and once as value.
         accuracy: current accuracy.
         accuracy_if: accuracy after correcting the names.
         message: description in words.
@@ -96,7 +96,7 @@ def doubt_class_order(
     n = max(int(faces.sum()), 1)
     accuracy, accuracy_if = float(np.trace(counts) / n), float(counts[np.arange(len(names)), order].sum() / n)
     pairs = {names[k]: names[order[k]] for k in moved}
-    said = ", ".join(f"{share[k, order[k]]:.0%} of {names[k]} is called {names[order[k]]}" for k in moved)
+    said = ", ".join(f"{share[k, order[k]]:.0%} of {names[k]} is predicted as {names[order[k]]}" for k in moved)
     what = (
         f"the names of {' and '.join(pairs)} seem to be swapped"
         if len(pairs) == 2
@@ -105,8 +105,7 @@ def doubt_class_order(
     said = said[0].upper() + said[1:]
     message = (
         f"Check the class order: {what}. {said}. With the corrected order, accuracy would be {accuracy_if:.1%} "
-        f"instead of {accuracy:.1%}. "
-        "Compare the names in the checkpoint with those of the dataset."
+        f"instead of {accuracy:.1%}. Compare the names in the checkpoint with those of the dataset."
     )
     return ClassOrderDoubt(pairs, accuracy, accuracy_if, message)
 

@@ -5,8 +5,8 @@ Paper: Northcutt, Jiang, Chuang, "Confident Learning: Estimating Uncertainty in 
 (equation 1), calibration (equation 3), and the faces counted off its diagonal (their method C_confusion restricted to
 confident classes), ranked by normalised margin.
 
-The probabilities must come from networks that were not trained on the face they judge: a network repeats the labels it
-was trained on, wrong ones included.
+The probabilities of a face must come from a network that was not trained on it: a network reproduces the labels it was
+trained on, including the wrong ones.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class LabelNoise:
-    """What confident learning finds in N labelled faces of K classes.
+    """Result of confident learning for N labelled faces of K classes.
 
     Args:
-        thresholds: (K,) mean probability of each class among the faces given that label; NaN if no face is.
+        thresholds: (K,) mean probability of each class over the faces with that label; NaN if there are none.
         confident_joint: (K,K) int64 faces with given label i that are confidently of class j.
-        joint: (K,K) its calibration: the estimated share of all faces with given label i and true label j.
+        joint: (K,K) calibrated: estimated fraction of all faces with given label i and true label j; sums to 1.
         suggested: (N,) int64 the class that each face is confidently of; the most probable class if there is none.
         self_confidence: (N,) probability of the given label.
-        margin: (N,) that less the largest probability of another class, from -1 (surely wrong) to 1.
-        suspected: (N,) bool, whether a face is off the diagonal of the confident joint, by a margin large enough.
+        margin: (N,) probability of the given label minus the largest one of another class, from -1 (certainly wrong)
+            to 1.
+        suspected: (N,) bool, whether a face is off the diagonal of the confident joint and exceeds the minimum margin.
         order: (N,) int64 faces from the most to the least suspect: the suspected ones by margin, then all others.
     """
 
@@ -43,7 +44,7 @@ class LabelNoise:
 
     @property
     def rate(self) -> float:
-        """Estimated share of wrong labels."""
+        """Estimated fraction of wrong labels, within [0, 1]."""
         return float(1.0 - np.trace(self.joint))
 
     @property
@@ -70,17 +71,18 @@ def find_label_noise(
         C_{ij} = \bigl|\{x \in X_i : j = \arg\max_{l : p(l \mid x) \ge t_l} p(l \mid x)\}\bigr|
 
     with :math:`X_i` the faces given label i. A face whose probabilities all lie below their thresholds is not counted.
-    Calibration scales each row to the share of its label; a label without a confident face keeps its share on the
-    diagonal.
+    Calibration scales each row to the frequency of its label; for a label without a confident face, all of it is put
+    on the diagonal.
 
     Args:
-        probabilities: (N,K) of each class, from networks that never saw the face; rows sum to 1.
+        probabilities: (N,K) of each class, from networks that were not trained on the face; rows sum to 1.
         given: (N,) the labels in the dataset, from 0.
-        least_margin: suspect a face only where another class is more probable than the given one by this much at least,
-            within [0, 1); not in the paper, and without effect on the estimates. 0: every face off the diagonal.
+        least_margin: a face is suspected only if another class is more probable than the given one by at least this
+            much, within [0, 1). Not in the paper; does not affect the estimates. With 0, every face off the diagonal is
+            suspected.
 
     Returns:
-        Estimates and ranking.
+        The estimates and the ranking.
 
     Raises:
         ValueError: if shapes disagree, a label is not a class, or rows are not distributions.

@@ -112,9 +112,9 @@ def result_interval(result: Mapping[str, Any], metric: str) -> tuple[float, floa
         metric: name of the metric.
 
     Returns:
-        The interval stored in the result, which treats faces of one photo or person as one draw. If there is none, or
-        one of zero width (earlier versions): the Wilson intervals of accuracy and mean-class accuracy, which follow
-        from the counts; otherwise None.
+        The interval stored in the result, which is based on resampling photos or persons where faces share one. If it
+        is missing or has zero width (as written by earlier versions), the Wilson interval for accuracy and mean-class
+        accuracy, which follows from the counts; None for other metrics.
     """
     stored = (result.get("intervals") or {}).get(metric)
     if isinstance(stored, Mapping):

@@ -110,7 +110,7 @@ def _kept(stored: StoredResult, name: str) -> ArchivedRun:
     """Return the archived part of a run: result with configuration, curves, and predictions of the reported split.
 
     Raises:
-        ValueError: why it cannot be archived, in words that follow the folder's name.
+        ValueError: the reason it cannot be archived, phrased to follow the folder's name.
         UserError: if it contains a personal folder.
     """
     paths = PathRemover(stored.config)
@@ -132,8 +132,7 @@ def _kept(stored: StoredResult, name: str) -> ArchivedRun:
         if folder is not None:
             raise UserError(
                 f"Nothing was kept: the {part} of {stored.folder} contains the personal folder {folder}, but "
-                "kept numbers "
-                "are meant to be published. Change it there, or leave out this run."
+                "archives are meant to be published. Change it there, or leave out this run."
             )
     return ArchivedRun(name, json.loads(texts[RESULT]), table, metrics)
 
@@ -167,6 +166,6 @@ def _relative(path: str, paths: PathRemover, folder: Path) -> str:
         return path[len(root) + 1 :]
     raise UserError(
         f"Nothing was kept: a table of {folder} contains the face {path}, which is not in the dataset's folder "
-        f"({paths.root or 'not recorded'}), but kept numbers are meant to be published. Make the column path "
+        f"({paths.root or 'not recorded'}), but archives are meant to be published. Make the column path "
         "relative to it."
     )

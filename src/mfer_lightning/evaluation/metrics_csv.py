@@ -32,11 +32,12 @@ def read_rows(metrics: Metrics) -> list[Mapping[str, object]]:
 
 
 def read_curves(metrics: Metrics) -> dict[str, Curve]:
-    """Read the curves of a run from Lightning's ``metrics.csv``.
+    """Read the curves of a run from its ``metrics.csv``, or from a file of Lightning's ``CSVLogger``.
 
-    Rows are sparse (validation and training metrics of an epoch are in different rows); the last value of an epoch
-    counts. If Lightning logs a metric as ``x_step`` and ``x_epoch``, the epoch value is used for ``x``. A learning rate
-    (``lr-AdamW``, logged at a step) belongs to the epoch in its row, or otherwise to the next one given.
+    Lightning's rows are sparse (validation and training metrics of an epoch are in different rows); the last value of
+    an epoch is used. If Lightning logs a metric as ``x_step`` and ``x_epoch``, the epoch value is used for ``x``. A
+    learning rate (``lr-AdamW``, logged at a step) is assigned to the epoch in its row, or to that of the next row with
+    an epoch.
 
     Args:
         metrics: a file, or its rows.

@@ -162,7 +162,7 @@ def _read_rows(path: Path, expected: Sequence[str] | None) -> tuple[list[str], l
         rows = (row for row in csv.reader(io.StringIO(text, newline="")) if row)
         header = next(rows, None)
         if header is None:
-            raise UserError(f"The predictions {path} are empty, without even a header. Write them again.")
+            raise UserError(f"The prediction table {path} is empty: it has no header. Write it again.")
         _check_header(path, header, _class_order(header), expected)
         for number, row in enumerate(rows, start=2):
             if len(row) != len(header):

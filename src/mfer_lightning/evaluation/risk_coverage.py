@@ -1,8 +1,8 @@
-"""Choose below which confidence a prediction is called uncertain, by the risk-coverage curve.
+"""Choose the confidence threshold below which a prediction counts as uncertain, from the risk-coverage curve.
 
 El-Yaniv and Wiener, On the Foundations of Noise-free Selective Classification, JMLR 2010; Geifman and El-Yaniv,
-Selective Classification for Deep Neural Networks, NeurIPS 2017, who choose the threshold with a bound on the risk,
-where :func:`choose_threshold` takes the risk that was measured. Its interval is given as well.
+Selective Classification for Deep Neural Networks, NeurIPS 2017. The latter choose the threshold by an upper bound on
+the risk; :func:`choose_threshold` uses the measured risk and reports its interval.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from mfer_lightning.evaluation.intervals import wilson
 
 @dataclass(frozen=True, eq=False)
 class RiskCoverage:
-    """The curve: what answering only from a confidence upwards costs in coverage, and gains in accuracy.
+    """Coverage and risk of answering only faces whose confidence reaches a threshold.
 
-    One point for each of the M different confidences, the highest first; faces of equal confidence are answered
-    together.
+    One point for each of the M distinct confidences, the highest first; faces of equal confidence share a point.
 
     Args:
-        threshold: (M,) the confidence from which on faces are answered, falling.
-        coverage: (M,) share of all faces that are answered, rising to 1.
-        risk: (M,) share of wrong answers among those.
+        threshold: (M,) minimum confidence of an answered face, decreasing.
+        coverage: (M,) fraction of all faces that are answered, increasing to 1.
+        risk: (M,) fraction of wrong answers among the answered faces.
         n: number of faces.
     """
 
@@ -37,25 +36,25 @@ class RiskCoverage:
 
     @property
     def area(self) -> float:
-        """Area under the curve (AURC): the risk averaged over coverages, 0 for a perfect order without errors."""
+        """Area under the risk-coverage curve (AURC): the risk averaged over coverage; 0 if no answer is wrong."""
         widths = np.diff(self.coverage, prepend=0.0)
         return float((widths * self.risk).sum())
 
     def risk_at(self, coverage: float) -> float:
-        """Return the share of wrong answers where at least this share of the faces, within (0, 1], is answered."""
+        """Return the risk at the first point with at least this coverage, within (0, 1]."""
         return float(self.risk[np.searchsorted(self.coverage, coverage - 1e-12)])
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A threshold and what it does to the faces that it was chosen on.
+    """A threshold, and its coverage and error on the faces that it was chosen on.
 
     Args:
-        threshold: predictions of a lower confidence are uncertain; 0: none is.
-        risk: the largest share of wrong answers that was allowed.
-        coverage: share of the faces that are answered.
-        error: share of wrong answers among them.
-        error_interval: its 95% interval (Wilson).
+        threshold: predictions with a lower confidence are uncertain; with 0, none are.
+        risk: maximum fraction of wrong answers that was allowed.
+        coverage: fraction of the faces that are answered.
+        error: fraction of wrong answers among them.
+        error_interval: its 95% Wilson interval.
         n: number of faces.
     """
 
@@ -75,8 +74,8 @@ def risk_coverage(confidence: NDArray[np.floating], right: NDArray[np.bool_]) ->
     """Compute the risk-coverage curve.
 
     Args:
-        confidence: (N,) of the predicted classes, N above 0.
-        right: (N,) whether each prediction is right.
+        confidence: (N,) probability of the predicted class, N above 0.
+        right: (N,) whether each prediction is correct.
 
     Raises:
         ValueError: if there are no faces, or shapes disagree.
@@ -101,21 +100,21 @@ def risk_coverage(confidence: NDArray[np.floating], right: NDArray[np.bool_]) ->
 
 
 def choose_threshold(confidence: NDArray[np.floating], right: NDArray[np.bool_], risk: float) -> Selection | None:
-    """Find the smallest threshold from which on the share of wrong answers is at most ``risk``.
+    """Find the smallest threshold at which the fraction of wrong answers is at most ``risk``.
 
-    Choose it on validation faces, never on the reported ones. It is a measured share, not a bound: on other faces of
-    the same kind the error varies by chance, and on faces of another kind it may be anything.
+    Choose it on validation faces, never on the reported ones. The error is measured, not bounded: it varies by chance
+    on other faces of the same distribution, and can be arbitrarily larger on faces of a different one.
 
     Args:
-        confidence: (N,) of the predicted classes, N above 0.
-        right: (N,) whether each prediction is right.
-        risk: largest share of wrong answers, within (0, 1).
+        confidence: (N,) probability of the predicted class, N above 0.
+        right: (N,) whether each prediction is correct.
+        risk: maximum fraction of wrong answers, within (0, 1).
 
     Returns:
-        The threshold, 0 if all predictions together keep to the risk; None if no threshold keeps to it.
+        The threshold, which is 0 if the risk over all predictions is low enough; None if no threshold reaches the risk.
 
     Raises:
-        ValueError: for a risk outside of (0, 1), and as :func:`risk_coverage`.
+        ValueError: if ``risk`` is out of range, or as for :func:`risk_coverage`.
 
     Example:
         >>> p, right = np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True])

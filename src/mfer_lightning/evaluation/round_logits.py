@@ -35,7 +35,7 @@ def round_predictions(table: Predictions, figures: Mapping[str, float | None]) -
         The same faces with rounded logits.
 
     Raises:
-        ValueError: if even the original table does not give these metrics, in words that follow the folder's name.
+        ValueError: if even the original table does not give these metrics; phrased to follow the folder's name.
 
     Example:
         >>> table = Predictions([0], ["a.png"], [1], [[0.3123, 1.0271]], ("anger", "fear"))
@@ -82,7 +82,7 @@ def round_logits(logits: NDArray[np.float32], step: float) -> NDArray[np.float32
 
 
 def _first_two(logits: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the classes of the two largest logits; the first ones in a tie, as everywhere."""
+    """Return the classes of the two largest logits; the first ones in a tie, as in ``Predictions.pred``."""
     order: NDArray[np.int64] = np.argsort(-logits, axis=1, kind="stable")[:, :2]
     return order
 

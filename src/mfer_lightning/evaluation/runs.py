@@ -21,7 +21,7 @@ from mfer_lightning.files import sha256_of
 RESULT = "result.json"
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
-#: A result has a few dozen kilobytes; larger files were not written by us.
+#: A result has a few dozen kilobytes; larger files are rejected.
 MAX_BYTES = 20_000_000
 UNFINISHED = "is not finished: there is no result"
 
@@ -78,7 +78,7 @@ class StoredResult:
             split: None for the reported split, whose table must match the result.
 
         Raises:
-            ValueError: if there is none or it belongs to another result, in words that follow the folder's name.
+            ValueError: if there is none or it belongs to another result; phrased to follow the folder's name.
             UserError: if it cannot be read.
         """
         name = f"predictions_{split or self.result['split']}.csv"
@@ -98,7 +98,7 @@ class StoredResult:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A folder that could not be used, and the reason in words that follow the folder's name."""
+    """A folder that could not be used, and the reason, phrased to follow the folder's name."""
 
     folder: Path
     reason: str
@@ -134,7 +134,7 @@ def find_results(places: Sequence[str | Path]) -> Found:
     for place in places:
         if not is_place(place):
             raise UserError(
-                f"There is no folder {place}: runs=<a run, a sweep, a folder of runs or a study's archive>."
+                f"There is no folder {place}: set runs= to a run, a sweep, a folder of runs or the archive of a study."
             )
         for item in _read_all(Path(place).expanduser()):
             key = item.folder.resolve()
@@ -217,7 +217,7 @@ def read_result(path: Path) -> Result:
     """Read a ``result.json``.
 
     Raises:
-        ValueError: why it is not a result of this program, in words that follow the folder's name.
+        ValueError: the reason it is not a result of this program, phrased to follow the folder's name.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -236,7 +236,7 @@ def check_result(found: Any) -> Result:
     """Validate the content of a ``result.json``.
 
     Raises:
-        ValueError: why it is not a result of this program, in words that follow the folder's name.
+        ValueError: the reason it is not a result of this program, phrased to follow the folder's name.
     """
     try:
         json.dumps(found, ensure_ascii=False).encode("utf-8")  # a lone surrogate can be read, but not written

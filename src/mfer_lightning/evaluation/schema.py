@@ -12,7 +12,7 @@ from mfer_lightning.errors import excerpt
 SCHEMA_VERSION = 1
 
 #: Splits that metrics are measured on. Metrics on ``val`` are selection metrics: the checkpoint was selected there.
-#: Those on ``train`` show how well the training faces are memorised.
+#: Those on ``train`` show how well the network fits the training faces.
 SPLITS = ("test", "val", "train")
 
 #: Metrics of every result; ``kl_to_votes`` and ``cross_entropy_to_votes`` are added if votes exist.
@@ -185,7 +185,7 @@ def _disagreements(result: Mapping[str, Any]) -> list[str]:
     if [len(row) for row in rows] != [len(names)] * len(names):
         problems.append(f"confusion is not {len(names)} x {len(names)}")
     elif not all(_is_count(count) for row in rows for count in row):
-        problems.append("confusion is not made of whole numbers of faces")
+        problems.append("confusion contains values that are not counts")
     elif sum(map(sum, rows)) != result["n"]:
         problems.append(f"confusion sums to {sum(map(sum, rows))}, n is {result['n']}")
     problems += [f"selection.{key} is missing" for key in Selection.__annotations__ if key not in result["selection"]]
@@ -193,7 +193,7 @@ def _disagreements(result: Mapping[str, Any]) -> list[str]:
 
 
 def _odd_numbers(result: Mapping[str, Any]) -> list[str]:
-    """Check what was selected and what it cost."""
+    """Check the values of ``selection`` and ``cost``."""
     selection = result["selection"]
     legal: dict[str, Any] = {
         "rule": str,

@@ -27,8 +27,8 @@ def share_interval(
 ) -> tuple[float, float]:
     """Compute the 95% interval of the fraction of correctly predicted faces.
 
-    The bootstrap over groups is never narrower than for the same number of independent faces: a few groups that happen
-    to agree would give an interval of zero width. Both ends are therefore at least as far out as Wilson's.
+    If a few groups happen to agree, the bootstrap over groups gives an interval of zero width. The result is therefore
+    extended to contain Wilson's interval for the same number of independent faces.
 
     Args:
         right: (N,) whether each face was predicted correctly; at least one face.

@@ -14,14 +14,18 @@ from mfer_lightning.evaluation.predictions_csv import find_table
 
 
 def calibration(fitted_on: Predictions, table: Predictions) -> dict[str, Any]:
-    """Fit one temperature, and compare calibration on the reported faces before and after.
+    """Fit a temperature on val, and measure calibration on the reported faces before and after scaling.
 
     Args:
         fitted_on: predictions on val.
         table: predictions on the reported faces, of the same classes.
 
     Returns:
-        ``temperature``, ``fitted_on``, and ``nll`` and ``ece`` ``before`` and ``after``.
+        ``temperature``; ``fitted_on``, always ``"val"``; ``before`` and ``after``, each with ``nll`` (nats) and
+        ``ece``.
+
+    Raises:
+        ValueError: if either table has no labels.
     """
     known = fitted_on.select(fitted_on.label >= 0)
     temperature = fit_temperature(known.logits, known.label)

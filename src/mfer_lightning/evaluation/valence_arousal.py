@@ -64,7 +64,8 @@ def figures_of_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]
         sums: (R,14), each the sum of :func:`summands` over a set of faces.
 
     Returns:
-        Name in :data:`FIGURES` -> (R,), NaN where undefined: concordance with fewer than two known values.
+        Name in :data:`FIGURES` -> (R,); NaN if undefined: CCC with fewer than two known values or without any
+        variation, RMSE and SAGR without known values.
     """
     found: dict[str, NDArray[np.float64]] = {}
     with np.errstate(invalid="ignore", divide="ignore"):

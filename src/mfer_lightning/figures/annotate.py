@@ -30,6 +30,7 @@ def annotate(image: NDArray[np.uint8], marks: Sequence[Mark], bars: int = 3) -> 
     Each face gets a box in the colour of its most probable emotion, and a label with the most probable emotions as
     bars. The label is never cut off, and is placed next to the box where no other face or label is. If there is no such
     place, its letters become smaller, then only the most probable emotion is shown, and finally it covers the forehead.
+    In a picture too small for any label, only the box is drawn.
 
     Args:
         image: (H,W,3) uint8 RGB.
@@ -136,7 +137,7 @@ def write_picture(path: str | Path, image: NDArray[np.uint8], quality: int = 92)
     Raises:
         UserError: if the file cannot be written.
     """
-    encoded = io.BytesIO()  # Pillow does not notice if the disk is too full for the end of a file
+    encoded = io.BytesIO()  # if the disk fills up while the end of a file is written, Pillow reports no error
     Image.fromarray(image).save(encoded, format="JPEG", quality=quality)
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded.getvalue())

@@ -66,7 +66,7 @@ def plot_example_grid(
     probabilities: NDArray[np.floating],
     class_names: Sequence[str],
     path: str | Path,
-    title: str = "Surest predictions",
+    title: str = "Most confident predictions",
 ) -> None:
     """Draw faces in two blocks, correct predictions above wrong ones, each with its prediction.
 

@@ -20,7 +20,7 @@ from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, PAPER, new_fi
 _SHARES = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "acc", "f1")
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#7A7A7A", "#1A1A1A")
 _DASHES = ("-", "--", "-.", ":")
-#: Colour and dash of each method; a panel has room for no more than these.
+#: Colour and dash of each method; a panel shows at most this many methods.
 STYLES = tuple(zip(_COLOURS, _DASHES * 2, strict=True))
 
 

@@ -59,7 +59,7 @@ def stratified_subset(label: NDArray[np.integer], limit: int, seed: int = 0) -> 
     share = count * (limit / n)
     quota = np.maximum(np.floor(share).astype(np.int64), 1)
     # rows left over by rounding go to the largest remainders; excess rows (from classes raised to one) are taken
-    # # from the largest classes
+    # from the largest classes
     for k in np.argsort(quota - share, kind="stable")[: max(limit - int(quota.sum()), 0)]:
         quota[k] += 1
     while quota.sum() > limit:
@@ -74,8 +74,8 @@ def embed(features: NDArray[np.floating], method: str = "tsne", seed: int = 0) -
 
     Args:
         features: (N,D), finite, N at least 1.
-        method: ``tsne`` (shows neighbourhoods; distances between clusters mean little) or ``pca`` (linear, so distances
-            are meaningful). Fewer than 4 rows always use PCA.
+        method: ``tsne`` (shows neighbourhoods; distances between clusters are not meaningful) or ``pca`` (linear, so
+            distances are meaningful). Fewer than 4 rows always use PCA.
         seed: seed of t-SNE and of the randomised PCA before it. t-SNE starts from the PCA, so it has little influence.
 
     Returns:

@@ -16,7 +16,7 @@ from mfer_lightning.figures.style import BLUE, INK
 
 #: Number of points of the band of intervals.
 _POINTS = 60
-#: Number of faces at the start of the curve: with fewer, the risk jumps with each face.
+#: Number of faces at the start of the curve: with fewer, each face changes the risk too much.
 _FEWEST = 20
 
 
@@ -64,5 +64,5 @@ def risk_coverage_panel(
     """
     with draw_panel(path, 2.6, title) as panel:
         draw_risk_coverage(panel.axes, risk_coverage(confidence, right), seeds)
-        panel.axes.set_xlabel("faces answered, the surest first (%)")
+        panel.axes.set_xlabel("faces answered, most confident first (%)")
     return panel.svg

@@ -102,7 +102,7 @@ def plot_attention(
 ) -> None:
     """Draw each face with its attention weights: the mean over channels, and the most uneven channels.
 
-    Weights are relative to a uniform one, 1/(H*W): 1 means no attention, H*W all attention on one position. The mean
+    Weights are relative to the uniform weight, 1/(h*w): 1 is uniform, h*w puts all attention on one position. The mean
     has the same colour scale for all faces of a stage; each channel has its own, from 0 to its peak.
 
     Args:

@@ -44,8 +44,7 @@ def check_precision(precision: Any) -> str:
     if name in _OTHERS:
         raise UserError(
             f"precision={precision}: norms, softmax and sums are always computed in float32 here. Use 32-true, "
-            "bf16-mixed, 16-mixed "
-            "or auto."
+            "bf16-mixed, 16-mixed or auto."
         )
     raise UserError(f"precision={precision}: {nearest(said, ('auto', *TYPES, 'float32', 'bfloat16', 'float16'))}")
 

@@ -22,8 +22,8 @@ from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.regions import compile_blocks, count_kinds
 from mfer_lightning.termination import received
 
-#: Minimum for ``auto`` to compile: seconds of forward passes, roughly estimated. Forward passes compile in about a
-#: #: third of the time of a training step, and gain about as much.
+#: Estimated seconds of forward passes from which ``auto`` compiles. Compiling a forward pass takes about a third of the
+#: time of compiling a training step, and speeds it up by about as much.
 PAYS_FROM = 120.0
 
 _LEGAL: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False, "1": True, "0": False}
@@ -65,7 +65,7 @@ def compile_model(model: FERModel, compile: Any, batch_size: int, faces: float =
     wanted = check_compile(compile)
     if wanted is False or (wanted == "auto" and not _pays(model, faces)):
         return False
-    from mfer_lightning.callbacks.compilation import use_lasting_cache  # brings Lightning
+    from mfer_lightning.callbacks.compilation import use_lasting_cache  # imports Lightning
 
     def warn(error: Exception) -> None:
         print(f"Warning: {NO_COMPILER}: {short_reason(error)}", file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from mfer_lightning.bundled.registry import BundledModel, default_model
 from mfer_lightning.evaluation.intervals import result_interval
 
-#: The end of the line.
+#: Limits of the bundled models, printed after the accuracy.
 LIMITS = (
     "It names the expression that observers would see, not what a person feels; not for decisions about people "
     "(docs/bundled_models.md)"

@@ -33,7 +33,7 @@ def load_model(
     verify: bool = True,
     uncertain: bool | float | None = None,
 ) -> Predictor:
-    """Load a trained model that takes photos, without executing anything from its file.
+    """Load a trained model for predicting photos, without executing anything from its file.
 
     Args:
         where: a run's folder, a checkpoint file, an export (a folder, or an ``.onnx`` file), or the name of a bundled
@@ -57,7 +57,8 @@ def load_model(
 
     Raises:
         ValueError: for a network in memory, or a batch size that is not a whole number of at least 1.
-        UserError: if there is no such model, or it is damaged, unsafe or of a newer version.
+        UserError: if there is no such model, it is damaged, unsafe or in a newer format, or it does not support an
+            option.
     """
     if batch_size is not None:
         check_count("batch_size", batch_size)

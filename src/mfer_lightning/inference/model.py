@@ -35,7 +35,7 @@ from mfer_lightning.views import ONE_VIEW, Views
 _DERIVED = ("torch_dtype", "library_name", "model_type", "architectures", "id2label", "label2id")
 _VERSIONS_OF = ("mfer_lightning", "torch", "timm", "safetensors")
 
-#: Default batch sizes. A GPU needs many faces to be busy; a CPU is not faster with more.
+#: Default batch sizes. A GPU is fully used only by many faces; a CPU does not gain from more.
 _BATCH = {"cuda": 256}
 _BATCH_ELSEWHERE = 64
 
@@ -128,7 +128,7 @@ class FERModel(nn.Module):
             yield self(faces[start : start + size], views=views)
 
     def describe(self) -> dict[str, Any]:
-        """Return everything needed to build, use and judge the model: the content of ``config.json``.
+        """Return everything needed to build, use and evaluate the model: the content of ``config.json``.
 
         The values are plain, without folders of this machine.
         """

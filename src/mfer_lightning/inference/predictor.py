@@ -29,10 +29,10 @@ Result = tuple[Picture, Prediction, NDArray[np.float32]]
 
 
 class Predictor:
-    """A trained model that takes photos.
+    """A trained model for photos, as returned by :func:`mfer_lightning.load_model`.
 
-    :func:`mfer_lightning.load_model` returns it. The model is in evaluation mode and computes
-    without gradients. The prediction of a face does not depend on the other faces of the batch.
+    The model is in evaluation mode and computes without gradients. The prediction of a face does not depend on the
+    other faces of the batch.
 
     Args:
         classifier: the network with its preprocessing.
@@ -120,8 +120,8 @@ class Predictor:
             faces: which faces of a photo to use: ``"all"``, ``"largest"``, ``"surest"`` or ``"central"``.
             detector: options of the detector that override the model's own, e.g. ``{"min_score": 0.99}``.
             colour: channel order of arrays, ``"RGB"`` or ``"BGR"``.
-            rotate: turn photos without a face by 90, 180 and 270 degrees and look again.
-            second_look: look again, with a border and less strictly, in photos where nothing else found a face.
+            rotate: rotate photos without a face by 90, 180 and 270 degrees and detect again.
+            second_look: detect again with a border and a lower threshold in photos where no face has been found.
             keep_aligned: keep the model's input of each face (``face.aligned``).
             max_pixels: larger photos are not decoded.
 
@@ -231,7 +231,7 @@ class Predictor:
             start = stop
 
     def classify(self, crops: list[Pixels]) -> Output:
-        """Return probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces, whatever their sizes.
+        """Return probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces of any sizes.
 
         A model that predicts valence and arousal also returns them, (N,2).
 

@@ -8,13 +8,13 @@ from html import escape
 #: Maximum number of rows to show; further ones are only counted.
 MOST_ROWS = 50
 
-#: Photo, face, emotion (or why there is none), and the most probable emotions with their probabilities.
+#: Photo, face, emotion (or the reason why there is none), and the most probable emotions with their probabilities.
 HtmlRow = tuple[str, str, str, list[tuple[str, float]]]
 
 
 def html_table(rows: Sequence[HtmlRow], notes: Sequence[str] = ()) -> str:
     """Format rows as an HTML table with bars, and notes below it."""
-    head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("photo", "face", "emotion", "likeliest"))
+    head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("photo", "face", "emotion", "most probable"))
     body = "".join(map(_row, rows[:MOST_ROWS]))
     more = f"<p>... {len(rows) - MOST_ROWS:,} more rows</p>" if len(rows) > MOST_ROWS else ""
     remarks = "".join(f"<p><em>{escape(note)}</em></p>" for note in notes)

@@ -20,7 +20,7 @@ from mfer_lightning.inference.model import FERModel, read_model
 
 
 class Run:
-    """A run, usually finished. It can be passed wherever a checkpoint is expected, for its selected checkpoint.
+    """A run, usually finished. Where a checkpoint is expected, it can be passed instead of its selected checkpoint.
 
     Everything is read on access.
 
@@ -130,7 +130,7 @@ class SweepRuns(Sequence[Run]):
         folder: folder of the sweep.
         rows: one mapping per job, finished or not: the values of the varied options, ``seed``, ``status``, ``error``,
             ``run`` (a :class:`Run`, or None), and the metrics of its reported split. ``pandas.DataFrame(sweep.rows)``.
-        failures: the job's overrides -> why it has no result.
+        failures: overrides of a job -> the reason why it has no result.
     """
 
     folder: Path

@@ -11,7 +11,7 @@ TargetKind = Literal["distribution", "one-hot", "multi-hot"]
 
 
 class Loss(nn.Module):
-    """A loss that shows its settings when printed."""
+    """Base class of losses. Subclasses declare the kind of target they accept and the settings shown when printed."""
 
     #: Kind of target rows.
     target_kind: TargetKind = "distribution"

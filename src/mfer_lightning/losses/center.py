@@ -18,7 +18,7 @@ from mfer_lightning.losses.checks import at_least_float32, check_feature, no_aut
 def center_loss(feature: Tensor, target: Tensor, centers: Tensor) -> Tensor:
     """Compute the mean of ``1/2 sum_k t_k ||f - c_k||^2 / D``; for a hard label, ``1/2 ||f - c_y||^2 / D``.
 
-    Stationary if each centre is the target-weighted mean of the features; if the features are free, at 0.
+    For fixed features, it is minimal if each centre is the target-weighted mean of the features.
 
     Args:
         feature: (B,D).

@@ -23,7 +23,7 @@ from mfer_lightning.losses.centers import CenterLossBase, squared_distances
 from mfer_lightning.losses.checks import at_least_float32, check_choice, check_feature, no_autocast
 from mfer_lightning.losses.classification import smooth
 
-#: Which of the two terms does not move the centres.
+#: Which of the two terms has no gradient for the centres.
 DETACH = ("none", "balance", "pull")
 
 
@@ -58,8 +58,8 @@ def dsf_loss(
         label_smoothing: eps within [0, 1]; with 0 the gap grows without bound, with 1 the labels have no effect.
         pull: lambda >= 0, weight of the distance to the centre of the true class.
         margin: >= 0, added to the distance of the target class in p: features must be closer by this amount.
-        detach: ``none``; ``balance`` (the balance term moves features only, so that centres are class means); ``pull``
-            (the pull term moves features only, so that only the push places the centres).
+        detach: ``none``; ``balance`` (the balance term has no gradient for the centres, so that they become class
+            means); ``pull`` (the distance term has no gradient for the centres, so that only the balance moves them).
 
     Returns:
         Scalars ``total``, ``balance`` and ``distance``, all >= 0.
@@ -93,6 +93,8 @@ def dsf_loss(
 def optimal_gap(num_classes: int, temperature: float, label_smoothing: float, margin: float = 0.0) -> float:
     """Return the gap ``d_k - d_y`` (in units of d) at which the balance is 0 for a hard label y.
 
+    It is infinite without label smoothing.
+
     ``temperature * log(q_y / q_k) + margin``, with ``q_y = 1 - eps + eps / K`` and ``q_k = eps / K``.
 
     Example:
@@ -115,7 +117,7 @@ class DSFLoss(CenterLossBase):
         label_smoothing: eps within [0, 1).
         pull: lambda >= 0, weight of the pull towards the centre of the true class.
         margin: >= 0, margin by which the true centre must be closer, in units of distance.
-        detach: which term does not move the centres: ``none``, ``balance`` or ``pull``.
+        detach: which term has no gradient for the centres: ``none``, ``balance`` or ``pull``.
         init_std: standard deviation of the initial centres; None: chosen such that they start at the optimal distance
             (independent normal centres are nearly equidistant in many dimensions). Centres that start at the same point
             may not separate within a short run or with a small learning rate.

@@ -130,7 +130,7 @@ class LGMLoss(CenterLossBase):
         """The variances (K,D), at least ``variance_floor``; None for the identity."""
         if self.log_variance is None:
             return None
-        # A class with a variance beyond e^20 is irrelevant anyway; the cap keeps exp finite.
+        # The cap keeps exp finite; a class with a variance beyond e^20 has no effect.
         return self.variance_floor + self.log_variance.clamp(max=20.0).exp()
 
     def forward(self, feature: Tensor, target: Tensor) -> dict[str, Tensor]:

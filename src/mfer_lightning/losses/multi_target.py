@@ -22,7 +22,7 @@ def multi_target_loss(logits: Tensor, target: Tensor, *, label_smoothing: float 
 
     Args:
         logits: (B,K).
-        target: (B,K) sets of classes: k is in the set if its entry is > 0, whatever its value.
+        target: (B,K) sets of classes: every class with an entry > 0 is in the set.
         label_smoothing: eps within [0, 1], for the selected class.
 
     Returns:

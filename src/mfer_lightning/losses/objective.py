@@ -149,7 +149,7 @@ class Objective(nn.Module):
                 raise UserError(
                     f"loss.terms.{name} ({type(loss).__name__}) needs {' and '.join(map(repr, missing))} of the "
                     f"network, which {type(network).__name__} does not return (it returns {', '.join(has or ())}): use "
-                    "a network that has it, or another loss such as loss=ce."
+                    "a network that returns them, or another loss such as loss=ce."
                 )
 
     def _terms(self, output: Mapping[str, Any], target: Tensor, with_feature: bool = True) -> dict[str, Tensor]:
@@ -160,8 +160,7 @@ class Objective(nn.Module):
             if not isinstance(feature, Tensor):
                 raise ValueError(
                     "Expected argument `output` to contain `feature`, a tensor (B, D) for "
-                    f"{type(self.feature).__name__}, "
-                    f"but got {type(feature).__name__}."
+                    f"{type(self.feature).__name__}, but got {type(feature).__name__}."
                 )
             parts = self.feature(feature, self._feature_target(target))
             if isinstance(parts, Tensor):

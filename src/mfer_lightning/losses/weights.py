@@ -51,7 +51,13 @@ def class_weights_from_counts(
 
 
 def check_class_counts(class_counts: Sequence[int]) -> tuple[float, ...]:
-    """Reject counts with an empty class: its weight, or the log of its prior, would be infinite."""
+    """Validate class counts and return them as floats.
+
+    An empty class is rejected: its weight, or the log of its prior, would be infinite.
+
+    Raises:
+        ValueError: if there are fewer than two counts, or one is not a finite number > 0.
+    """
     counts = tuple(float(n) for n in class_counts)
     if len(counts) < 2 or not all(math.isfinite(n) and n > 0 for n in counts):
         raise ValueError(

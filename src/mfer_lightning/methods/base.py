@@ -63,7 +63,7 @@ class Method(nn.Module):
 
     @property
     def rival(self) -> nn.Module | None:
-        """The one of ``networks``, called ``peer``, that replaces the network if it is better on val.
+        """The second network (attribute ``peer``), which replaces the main network if it is better on val; or None.
 
         Such a method has an int64 buffer ``kept``, 0 or 1, which is set after each validation.
         """

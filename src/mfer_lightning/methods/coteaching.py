@@ -32,8 +32,7 @@ class CoTeaching(Method):
 
     Args:
         peer: the second network, with the same architecture and its own weights. None: for evaluation only.
-        forget_rate: tau within [0, 1), the final fraction of faces to leave out; set it to the fraction of wrong
-            labels.
+        forget_rate: tau within [0, 1), the final fraction of faces to discard; set it to the fraction of wrong labels.
         ramp_epochs: T_k, number of epochs until it is reached.
 
     Attributes:
@@ -114,8 +113,7 @@ class CoTeaching(Method):
         if any(p.requires_grad for p in objective.parameters()):
             raise UserError(
                 "Method CoTeaching trains two networks with different feature spaces, but the loss learns one "
-                "set of centres: "
-                "use loss=ce or another without centres, or method=baseline."
+                "set of centres: use loss=ce or another without centres, or method=baseline."
             )
         if getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
             raise UserError(

@@ -2,9 +2,9 @@
 
 Paper: Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, NIPS 2014 workshop, arXiv 1503.02531. From
 the paper: softmax with a temperature for both student and teacher, the factor T^2, averaging of several teachers. The
-Kullback-Leibler divergence replaces the cross-entropy, from which it differs by a constant. The values are a
-reconstruction: the paper gives none for faces. Its speech experiment tried temperatures 1, 2, 5 and 10, with a relative
-weight of 0.5 for the labels. Ours: for networks with several heads, the summed logits are distilled.
+Kullback-Leibler divergence replaces the cross-entropy, from which it differs by a constant. The default values are this
+project's choice: the paper gives none for faces. Its speech experiment tried temperatures 1, 2, 5 and 10, with a
+relative weight of 0.5 for the labels. Ours: for networks with several heads, the summed logits are distilled.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 Paper: Zhang, Wang, Deng: Relative Uncertainty Learning for Facial Expression Recognition, NeurIPS 2021. Formula, branch
 and values follow the authors' public script: uncertainties weight the mixed features, the "add-up" loss trains the
-classifier on both labels in equal parts, and evaluation uses the unmixed features. The more uncertain face, whose
-features do not suffice to recognise it in the mixture, gets more weight. Ours: the branch uses the network's feature
-instead of the flattened last map, so that it works with every backbone and image size; its statistics are over the
-batch of all ranks; no face is mixed with itself, which the authors' random permutation allows.
+classifier on both labels in equal parts, and evaluation uses the unmixed features. The more uncertain face of a pair
+gets more weight, because otherwise it could not be recognised in the mixture. Ours: the branch uses the network's
+feature instead of the flattened last map, so that it works with every backbone and image size; its statistics are over
+the batch of all ranks; no face is mixed with itself, which the authors' random permutation allows.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class RUL(Method):
 
         Args:
             feature: (B,D).
-            kept: bool (B,D), false where dropped.
+            kept: bool (B,D), the dropout mask: false for entries that are set to 0.
 
         Returns:
             (B,), positive.

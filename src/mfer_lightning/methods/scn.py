@@ -107,8 +107,7 @@ class SCN(Method):
         if getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
             raise UserError(
                 "Method SCN changes the single label of a face, but the multi-target loss takes sets of "
-                "classes: use another "
-                "loss, or method=baseline."
+                "classes: use another loss, or method=baseline."
             )
 
 

@@ -67,7 +67,10 @@ class EvaluationSteps(L.LightningModule):
         self._start_evaluation()
 
     def modes(self) -> dict[str, Literal["max", "min"]]:
-        """Map each validation metric to ``max`` or ``min``, whichever is better; others are left out."""
+        """Map each validation metric to ``max`` or ``min``, whichever is better.
+
+        Metrics without a preferred direction are omitted.
+        """
         better = {"nll": False, **{name: metric.higher_is_better for name, metric in self.metrics.items()}}
         if VALENCE_AROUSAL in getattr(self.network, "outputs", ()):
             better |= VALENCE_AROUSAL_MODES

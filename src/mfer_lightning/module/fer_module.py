@@ -61,7 +61,8 @@ class FERModule(TrainingSteps):
     unknown.
 
     Args:
-        network: maps normalised images (B,3,S,S) to ``feature``, ``logits`` and ``head_logits``.
+        network: maps normalised images (B,3,S,S) to ``feature`` (B,D), ``logits`` (B,K) and ``head_logits``, a tuple of
+            (B,K).
         objective: maps the network's output and the target (B,K) to named loss terms, including ``total``.
         preprocess: maps uint8 images to normalised float images.
         class_names: the K emotions in the network's order.
@@ -81,6 +82,7 @@ class FERModule(TrainingSteps):
 
     Raises:
         ValueError: if an argument has the wrong type, or the network has another number of classes.
+        UserError: if network, objective, method and mixup do not support each other.
 
     Example:
         >>> from mfer_lightning.losses import CrossEntropy, Objective
@@ -186,7 +188,7 @@ class FERModule(TrainingSteps):
             complete_preprocess(self.preprocess, self.metadata, datamodule)
 
     def on_train_start(self) -> None:
-        """Reject batches with other classes, or for another number of processes; read a resumed epoch's own faces."""
+        """Reject batches with other classes, or for another number of processes; restart reading after a resume."""
         check_loaders(self.class_names, self.trainer, self.trainer.train_dataloader)
         read_resumed_epoch(self.trainer)
 

@@ -1,4 +1,4 @@
-"""Of two networks trained by a method, keep the one that is better on the validation faces."""
+"""Keep the better of two networks trained by a method, judged on the validation faces."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def choose(method: Method, first: Tensor, second: Tensor, better: str) -> int:
 def exchange(state: dict[str, Any]) -> None:
     """Swap the weights of the two networks in a module's state in place, if the second one is kept.
 
-    Files store the kept network under ``network.``, where users of the file expect it. Calling it again restores the
+    Files store the kept network under ``network.``, where readers of the file expect it. A second call restores the
     order used in training.
     """
     if not int(state.get("method.kept", 0)):

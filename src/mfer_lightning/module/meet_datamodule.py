@@ -1,4 +1,4 @@
-"""Check that a module and a datamodule in one Trainer agree, and store the datamodule's facts in the module."""
+"""Check that a module and a datamodule in one Trainer agree, and store the datamodule's metadata in the module."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
 
     Returns:
         ``dataset``, ``protocol``, ``data_hash``, ``datamodule`` (its class and arguments, if they are plain), and
-        ``alignment`` if the faces or their dataset declare it; without the entries that the metadata already contain.
+        ``alignment`` if the faces or their dataset declare it. Entries that the metadata already contains are omitted.
 
     Raises:
-        UserError: if the metadata contradict the datamodule.
+        UserError: if the metadata contradicts the datamodule.
     """
     facts: dict[str, Any] = {
         "dataset": datamodule.dataset,
@@ -61,7 +61,7 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
     for name in ("protocol", "data_hash"):
         if metadata.get(name) not in (None, facts[name]):
             raise UserError(
-                f"The module's metadata name {_named(metadata, name)}, but the datamodule has "
+                f"The module's metadata names {_named(metadata, name)}, but the datamodule has "
                 f"{_named(facts, name)}: set module.metadata = {{}} to train it on other faces."
             )
     template = dataset_info(datamodule.dataset).template
@@ -130,7 +130,7 @@ def check_loaders(class_names: tuple[str, ...], trainer: L.Trainer, loaders: Any
             raise UserError(
                 f"Trainer(overfit_batches={overfit}) replaces the samplers of the faces, and on "
                 f"{trainer.world_size} processes some would be seen or counted several times: use one process, or "
-                "leave it out and set train_faces=<number> in the datamodule."
+                "remove it and set train_faces=<number> in the datamodule."
             )
 
 

@@ -71,7 +71,7 @@ def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollec
 class EvaluationMetrics(nn.Module):
     """Metrics of one evaluation set: classification metrics, negative log-likelihood and loss.
 
-    Means are over faces, whatever the ranks and batches.
+    Means are over all faces, so they do not depend on the number of ranks or the batch size.
 
     Args:
         metrics: result of :func:`build_metrics`; copied.

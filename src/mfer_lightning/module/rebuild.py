@@ -122,7 +122,7 @@ class StoredArguments:
                 sizes["peer"] = build_network(self.description, self.weights, self.source)
             method: Method = instantiate(own, where="method", base=Method, **sizes)
         except (UserError, TypeError, ValueError, AttributeError) as error:
-            why = f" ({str(error).rstrip('.')}; method=Baseline() serves to evaluate it)"
+            why = f" ({str(error).rstrip('.')}; for evaluation, method=Baseline() is enough)"
             raise self._to_be_given("method", why) from error
         return method
 

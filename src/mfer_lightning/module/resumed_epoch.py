@@ -1,4 +1,4 @@
-"""Let the first epoch of a resumed run read its own faces."""
+"""Restart the data loaders of a resumed run, so that its first epoch uses the right order and augmentation."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from lightning.fabric.utilities.data import _set_sampler_epoch
 
 
 def read_resumed_epoch(trainer: L.Trainer) -> None:
-    """Start reading again, with the epoch of the samplers set, where training begins at a later epoch than the first.
+    """Set the epoch of the samplers and restart the data loaders, unless training starts at epoch 0.
 
-    Lightning starts the workers of the loaders, which read ahead at once, before it restores the epoch and sets that of
-    the samplers. The first epoch of a resumed run would have the order and the augmentation of the very first one.
+    Lightning starts the loader workers, which prefetch immediately, before it restores the epoch and sets it in the
+    samplers. Without a restart, the first epoch after resuming would repeat the order and augmentation of epoch 0.
 
     Args:
-        trainer: at the start of training, before its first batch.
+        trainer: the Trainer at the start of training, before the first batch.
     """
     fetcher = trainer.fit_loop._data_fetcher
     if trainer.current_epoch == 0 or fetcher is None:

@@ -1,4 +1,4 @@
-"""Check the requirements of valence and arousal training on network, objective and faces."""
+"""Check that network, objective and faces support training on valence and arousal."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_valence_arousal(datamodule: FaceDataModule, monitor: str | None = None
         if monitor in VALENCE_AROUSAL_MODES and (~np.isnan(val)).sum(axis=0).min() < 2:
             raise UserError(
                 f"monitor={monitor}: the {len(val):,} validation faces of {datamodule.dataset} have too few known "
-                "values of valence and arousal for selection. Use monitor=accuracy, or another metric of the emotions."
+                "values of valence and arousal for selection. Use monitor=accuracy or another classification metric."
             )
         return
     lack = "has no valence and arousal" if known is None else "has no training face with valence and arousal"

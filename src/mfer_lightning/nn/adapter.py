@@ -62,8 +62,7 @@ def add_adapter(network: Network, adapter: Spec) -> tuple[str, ...]:
     if rank > widest:
         raise UserError(
             f"adapter.rank={rank}: the widest layer of '{network.config['backbone']['name']}' has rank "
-            f"{widest}, and a larger "
-            f"value has no effect: 4 to 64 are usual."
+            f"{widest}, and a larger value has no effect: 4 to 64 are usual."
         )
     try:
         from peft import LoraConfig, inject_adapter_in_model

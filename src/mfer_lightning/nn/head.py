@@ -101,7 +101,7 @@ class MultiscaleHead(nn.Module):
 
     @property
     def output_layers(self) -> tuple[str, ...]:
-        """The names of the layers whose rows are the classes."""
+        """Names of the layers whose output rows correspond to the classes."""
         return tuple(f"heads.{i}.fc2" for i in range(len(self.heads)))
 
     def forward(self, feature: Tensor) -> tuple[Tensor, ...]:
@@ -133,7 +133,7 @@ class LinearHead(nn.Module):
         [torch.Size([2, 7])]
     """
 
-    #: The names of the layers whose rows are the classes.
+    #: Names of the layers whose output rows correspond to the classes.
     output_layers = ("fc",)
 
     def __init__(self, in_features: int, num_classes: int) -> None:

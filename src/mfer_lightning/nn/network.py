@@ -132,7 +132,7 @@ class MFER(Network):
         return output
 
     def class_maps(self, feature_map: Tensor) -> Tensor:
-        """Classify each position of a map: the summed logits of the heads, without gradients for norm and heads.
+        """Compute the summed logits of the heads at each position of a map, without gradients for norm and heads.
 
         For a single linear head without norm, these are the class activation maps of Zhou et al. (CVPR 2016) plus the
         bias of the head, and their mean over the positions is the prediction.
@@ -150,7 +150,7 @@ class MFER(Network):
 
 
 def summed(head_logits: Sequence[Tensor]) -> Tensor:
-    """Sum the logits of the heads in at least float32: bfloat16 from autocast would accumulate rounding errors.
+    """Sum the logits of the heads in at least float32, because sums in bfloat16 accumulate rounding errors.
 
     Args:
         head_logits: one (B,K) per head.

@@ -1,4 +1,4 @@
-"""Registry of networks by name, and the function that builds them. No other name is accepted."""
+"""Registry of networks by name, and the function that builds them."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Preprocess(nn.Module):
         if image.dtype != torch.uint8:
             raise ValueError(
                 f"Expected argument `image` to be uint8 in 0..255, but got {image.dtype}. "
-                "Preprocess normalises by itself; pass the decoded images."
+                "Preprocess normalises the images; pass them as decoded."
             )
         if image.dim() != 4 or image.shape[1] != 3:
             raise ValueError(f"Expected argument `image` of shape (B, 3, H, W), but got {tuple(image.shape)}.")
@@ -143,7 +143,7 @@ class Preprocess(nn.Module):
         return F.interpolate(x, size, mode=self.interpolation, align_corners=False, antialias=antialias)
 
     def to_config(self) -> dict[str, Any]:
-        """Return the arguments as a plain dict, fit for JSON and checkpoints."""
+        """Return the arguments as a plain dict, usable in JSON and checkpoints."""
         return {key: list(v) if isinstance(v := getattr(self, key), tuple) else v for key in _OPTIONS}
 
     @classmethod

@@ -145,8 +145,7 @@ def _check_domain(domain: str, path: Path) -> None:
 def _refuse(path: Path, what: str) -> None:
     raise UserError(
         f"{path} is rejected: it has {what}, which no export of mfer_lightning has and which could access "
-        "more than the "
-        "file. Export the model again: mfer export checkpoint=<run> format=onnx"
+        "more than the file. Export the model again: mfer export checkpoint=<run> format=onnx"
     )
 
 

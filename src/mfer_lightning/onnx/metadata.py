@@ -35,15 +35,14 @@ class Description:
     Args:
         class_names: the K emotions in the order of the probabilities.
         alignment: how faces must be aligned, from the checkpoint (``template``, ``height``, ``margin``, ...), or None
-            if
-            it is not recorded.
+            if it is not recorded.
         size: side to which faces are resized inside the model.
         resizes: whether it resizes; if not, faces must be (3, size, size).
         views: views averaged in its reported results.
         preprocess: the preprocessing inside the model, in the terms of
             :class:`mfer_lightning.nn.preprocess.Preprocess`.
         quantized: ``"none"`` or ``"int8"``.
-        more: dataset, protocol, epoch, hash of the data, versions, ...
+        more: further entries, such as dataset, protocol, epoch, hash of the data and versions.
     """
 
     class_names: tuple[str, ...]
@@ -87,11 +86,11 @@ class Description:
             graph: SHA-256 of the file's graph, to compare with the stored one; None: not compared.
 
         Raises:
-            UserError: if they are missing, in a newer format or invalid, or the file has changed since it was written.
+            UserError: if it is missing, in a newer format or invalid, or the file has changed since it was written.
         """
         text = notes.get(_KEY)
         if text is None:
-            raise UserError(f"{source} is not an export of mfer_lightning: its metadata have no `{_KEY}` entry.")
+            raise UserError(f"{source} is not an export of mfer_lightning: its metadata has no `{_KEY}` entry.")
         if graph is not None and notes.get(_DIGEST, _sha256(graph, text)) != _sha256(graph, text):
             raise UserError(
                 f"{source} is damaged: its weights, operations or metadata have changed (a checksum "
@@ -120,7 +119,7 @@ class Description:
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:120]
-            raise UserError(f"{source}: its metadata do not describe a model ({reason}). Export it again.") from None
+            raise UserError(f"{source}: its metadata does not describe a model ({reason}). Export it again.") from None
 
 
 def _sha256(graph: str, notes: str) -> str:

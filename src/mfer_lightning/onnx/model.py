@@ -67,7 +67,7 @@ class FacePredictions:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Their names."""
+        """The names of :attr:`pred`, one per face."""
         return tuple(self.class_names[k] for k in self.pred)
 
     def __str__(self) -> str:
@@ -195,7 +195,7 @@ class OnnxModel:
         alignment = said.alignment.get("template") if isinstance(said.alignment, Mapping) else said.alignment
         return (
             f"OnnxModel({str(self.source)!r}: {', '.join(said.class_names)}; faces aligned to "
-            f"{alignment or 'nothing stated'}, {said.size} pixels; {said.views.words or 'one view'}; "
+            f"{alignment or 'an unknown template'}, {said.size} pixels; {said.views.words or 'one view'}; "
             f"quantized: {said.quantized})"
         )
 
@@ -211,7 +211,7 @@ class OnnxModel:
         p = found[OUTPUTS[0]]
         right = p.shape == (len(faces), len(self.class_names)) and bool(np.isfinite(p).all())
         if not right or not np.allclose(p.sum(axis=1), 1, atol=1e-3) or p.min() < 0:
-            raise UserError(f"{self.source}: its answers are not probabilities of {len(self.class_names)} classes.")
+            raise UserError(f"{self.source}: its outputs are not probabilities of {len(self.class_names)} classes.")
         return tuple(found[name].astype(np.float32) for name in self._outputs)
 
     def _session_run(self, planes: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -243,19 +243,21 @@ class OnnxModel:
             wrong += [f"{o.name} of shape {list(o.shape)}" for o in outputs[3:] if len(o.shape) != 2 or o.shape[1] != 2]
             wrong += [f"{o.name} of {o.type}" for o in outputs if o.type != "tensor(float)"]
         if wrong:
-            raise UserError(f"{self.source}: its metadata do not fit the model ({'; '.join(wrong)}). Export it again.")
+            raise UserError(
+                f"{self.source}: its metadata does not match the model ({'; '.join(wrong)}). Export it again."
+            )
 
 
 def limit_memory(most: int | None = None) -> int:
     """Limit the memory that models may allocate in this process.
 
-    Called before the first model is loaded; afterwards the limit cannot be changed.
+    Takes effect on the first call, which loading a model makes; later calls cannot change the limit.
 
     Args:
         most: bytes; None: half of this machine's memory, at most 8 GiB.
 
     Returns:
-        The limit in force.
+        The current limit in bytes.
     """
     if not _limited:
         limit = min(_MOST_MEMORY, _installed_memory() // 2) if most is None else most

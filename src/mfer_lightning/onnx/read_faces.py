@@ -55,7 +55,7 @@ def as_faces(source: Any) -> Iterator[NDArray[np.uint8]]:
 
 
 def read_face(path: Path) -> NDArray[np.uint8]:
-    """Read an aligned face, turned as its EXIF tag says.
+    """Read an aligned face, rotated according to its EXIF tag; (H,W,3) uint8 RGB.
 
     Raises:
         UserError: if the file is missing, damaged, too large, or of more than 8 bits a channel.
@@ -63,7 +63,7 @@ def read_face(path: Path) -> NDArray[np.uint8]:
     try:
         from PIL import Image
     except ModuleNotFoundError as error:
-        raise UserError("Reading image files needs Pillow: pip install pillow. Arrays can be given without.") from error
+        raise UserError("Reading image files needs Pillow: pip install pillow. Arrays do not need it.") from error
     if not path.is_file():
         raise UserError(f"There is no image {path}.")
     try:
@@ -94,7 +94,7 @@ def _from_pillow(image: Image.Image, name: str) -> NDArray[np.uint8]:
 def _from_array(array: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
     if array.dtype != np.uint8:
         raise ValueError(
-            f"Expected argument `faces` to be uint8 in 0..255, but got {array.dtype}. The model normalises by itself."
+            f"Expected argument `faces` to be uint8 in 0..255, but got {array.dtype}. The model normalises the faces."
         )
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)

@@ -39,8 +39,7 @@ def layer_scales(network: nn.Module, layer_decay: float) -> dict[str, tuple[int,
     if timm_path is None:
         raise ValueError(
             "Expected argument `network` to contain a timm model with `group_matcher` for `layer_decay`, but "
-            "it has none: "
-            "leave `layer_decay` at None."
+            "it has none: leave `layer_decay` at None."
         )
     translator = next((path for path, module in modules.items() if hasattr(module, "timm_name")), None)
     path = timm_path if translator is None else translator

@@ -19,7 +19,7 @@ from mfer_lightning.errors import check_number
 
 
 class SAM(Optimizer):
-    r"""Step along the gradient at the nearby worst point ``w + e``, ``e = rho g / ||g||`` over all parameters.
+    r"""Step along the gradient at the worst point nearby, ``w + e`` with ``e = rho g / ||g||`` over all parameters.
 
     The adaptive variant scales with the weights, ``e = rho w^2 g / || |w| g ||``, and does not depend on the scale of a
     layer. Each step evaluates the closure twice, so training costs twice as much.

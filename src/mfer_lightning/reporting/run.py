@@ -92,11 +92,11 @@ def report(
     for folder in folders:
         if not is_place(folder):
             raise UserError(
-                f"There is no folder {folder}: mfer report <a sweep, a run, a folder of runs or a study's archive>."
+                f"There is no folder {folder}. Use mfer report <a sweep, a run, a folder of runs or a study's archive>."
             )
     if keep is not None:
         if not str(keep):
-            raise UserError("keep= has no value: name a folder for the runs' numbers, or leave out the option.")
+            raise UserError("keep= has no value: set it to a folder for the archive of the runs, or remove the option.")
         check_place(folders, str(keep))  # check now, since a report takes a while
     target = Path(output or folder_of(folders[0]) / "report").expanduser()
     plan = None if contrasts is None else read_plan(contrasts)

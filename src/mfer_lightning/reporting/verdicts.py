@@ -23,7 +23,7 @@ def judge_plan(places: Sequence[str | Path], plan: Plan, metric: MethodMetric = 
     Args:
         places: runs, sweeps, folders of them or archives.
         plan: the planned contrasts.
-        metric: the compared metric, if the plan leaves it open.
+        metric: the compared metric, if the plan does not specify one.
 
     Returns:
         One row per contrast and section to which the plan applies.

@@ -191,8 +191,7 @@ def check_name(name: str | None) -> None:
         return
     raise UserError(
         f"name={name}: the name must be that of a single folder in paths.runs, without / or '..': letters, "
-        "digits, spaces and "
-        f"_ - . + = @, starting with a letter, a digit or _, at most {LONGEST_NAME} bytes."
+        f"digits, spaces and _ - . + = @, starting with a letter, a digit or _, at most {LONGEST_NAME} bytes."
     )
 
 
@@ -224,7 +223,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def next_run_dir(parent: Path, name: str, *, fresh: bool = False) -> Path:
-    """Return the folder of the unfinished run of this name, which may not exist yet; with ``fresh``, of a new run."""
+    """Return the folder of the unfinished run with this name, which may not exist yet; with ``fresh``, of a new run."""
     folder, n = parent / name, 1
     while folder.exists() and (is_finished(folder) or fresh):
         n += 1

@@ -2,7 +2,7 @@
 
 Lightning starts the other ranks of a distributed job by running the main module again with ``sys.argv``. Inside a
 sweep, that would be the whole sweep, and in a process started by joblib or submitit, their own program; here it is set
-to the single job. Afterwards, nothing of the job's process group remains for the next job.
+to the single job. Afterwards, the job's torch process group is destroyed, so that the next job can create its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mfer_lightning.config.environment import restored
 
-#: Environment variables left by a distributed job, which would make the next job act as its child.
+#: Environment variables left by a distributed job, which would make the next job start as one of its ranks.
 LEFTOVERS = (
     "LOCAL_RANK",
     "NODE_RANK",

@@ -1,7 +1,7 @@
 """Search with Optuna: ask for trials, run them, and report their results.
 
 hydra-optuna-sweeper does the same with Optuna 2 and SQLAlchemy 1, which conflict with current loggers. It waits for all
-trials of a batch, prunes none, and supports only one process per study. The option names are the same.
+trials of a batch, does not prune, and supports only one process per study. The option names are the same.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Search(Sweeper):
         wanted = min(self._study.wanted, prod(map(len, grid.values()))) if grid else self._study.wanted
         left = wanted - progress_of(study).done
         running: dict[int, Any] = {}
-        with self._opened(), _signs_of_life(study, running):
+        with self._opened(), _heartbeats(study, running):
             at_a_time = self._at_a_time()
             while left > 0 or running:
                 batch = []
@@ -100,7 +100,7 @@ class Search(Sweeper):
 
     def _ask(self, study: Any) -> Any:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # heartbeats come from _signs_of_life, not from Study.optimize
+            warnings.simplefilter("ignore")  # heartbeats come from _heartbeats, not from Study.optimize
             trial = study.ask()
         trial.set_user_attr(OWNER, f"{platform.node()} {os.getpid()}")
         if self._study.seed is not None and self._sampler["_target_"].rpartition(".")[2] in _SEEDED:
@@ -171,7 +171,7 @@ def _of_successive_numbers(batch: Sequence[tuple[Any, list[str]]]) -> list[list[
 
 
 @contextmanager
-def _signs_of_life(study: Any, running: Mapping[int, Any]) -> Iterator[None]:
+def _heartbeats(study: Any, running: Mapping[int, Any]) -> Iterator[None]:
     """Record regular heartbeats for the trials of this process."""
     storage, over = study._storage, threading.Event()
 

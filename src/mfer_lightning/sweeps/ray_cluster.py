@@ -80,7 +80,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
     with restored(*_ENVIRONMENT, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         if local:
             os.environ.update(_ENVIRONMENT)
-            # an own token, so that other users of this machine are rejected, and no file is left in the home folder
+            # a token, so that other users of this machine are rejected, without a token file in the home folder
             os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
             given |= {"address": "local", "_temp_dir": scratch}
         try:

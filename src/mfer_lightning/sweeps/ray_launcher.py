@@ -31,7 +31,7 @@ from mfer_lightning.sweeps.records import CUT_OFF, JobRecord, read_record, recor
 #: Seconds between two checks of the jobs.
 _LOOK = 0.5
 
-#: Seconds for jobs to end by themselves when the sweep is stopped.
+#: Seconds that jobs have to end when the sweep is stopped, before they are killed.
 _GRACE = 15.0
 
 #: On a machine without GPUs, each job gets the cores as if this many jobs ran in parallel, as with joblib.
@@ -195,7 +195,7 @@ class Jobs(Launcher):
             return {}
         reason = (
             f"no machine of the Ray cluster has had {_words(self._needs)} for {self._patience:g} seconds "
-            "(hydra.launcher.ray.patience); the same command runs it when one has"
+            "(hydra.launcher.ray.patience); run the same command again when one has"
         )
         lost = dict(self._running)
         self._running.clear()

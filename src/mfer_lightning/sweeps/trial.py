@@ -33,7 +33,7 @@ def reporter() -> Callable[[int, float], bool] | None:
 
     Returns:
         A function that takes an epoch and its selection metric, and returns whether to prune the trial; None if there
-        is not a trial. If the study cannot be reached, the trial is not pruned.
+        is no trial. If the study cannot be reached, the trial is not pruned.
     """
     said = os.environ.get(TRIAL)
     if not said:
@@ -48,7 +48,7 @@ def reporter() -> Callable[[int, float], bool] | None:
             opened[0].report(figure, epoch)
             return bool(opened[0].should_prune())
         except Exception as error:  # a database error must not stop the run
-            log.warning("the study cannot be asked whether to continue: %s: %s", type(error).__name__, error)
+            log.warning("The study cannot be reached, so the trial is not pruned: %s: %s", type(error).__name__, error)
             return False
 
     return report

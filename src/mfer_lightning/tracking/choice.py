@@ -9,8 +9,8 @@ from mfer_lightning.errors import UserError, nearest
 
 LOGGERS = ("csv", "none", "wandb", "tensorboard", "mlflow", "comet")
 
-#: Options that were directly in the node in versions with a single logger; loggers without such an option ignore
-#: #: them, as in those versions.
+#: Options that were directly in the node in versions with a single logger. As in those versions, loggers without such
+#: an option ignore it.
 FIRST_OPTIONS = ("project", "entity", "mode", "images", "checkpoints")
 
 

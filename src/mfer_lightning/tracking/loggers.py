@@ -19,7 +19,7 @@ from mfer_lightning.tracking.choice import chosen_loggers
 from mfer_lightning.tracking.run_logger import RunLogger
 from mfer_lightning.tracking.wandb_account import MODES, wandb_mode
 
-#: Logger -> the module it needs, its name, and the extra that brings it.
+#: Logger -> the module it needs, and its name for messages; the extra that installs it has the logger's name.
 _EXTRAS = {
     "tensorboard": ("tensorboard", "TensorBoard"),
     "mlflow": ("mlflow", "MLflow"),

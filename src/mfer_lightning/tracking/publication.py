@@ -39,7 +39,7 @@ class Publication:
 
     Args:
         result: the content of ``result.json``.
-        table: the predictions behind it.
+        table: the predictions from which it was computed.
         val_metrics: the selected checkpoint's metrics on val; empty if val is the reported split or there is none.
         setting: short text of everything except the seed.
         figures: name -> PNG.
@@ -72,7 +72,7 @@ class Publication:
     def points(self) -> dict[str, float]:
         """Return the same, for loggers that treat a value as a point of a curve.
 
-        The selected checkpoint's metrics on val have separate names, so that they are not taken for the last epoch's.
+        The selected checkpoint's metrics on val have separate names, to distinguish them from the last epoch's.
         """
         return {
             f"{names.SELECTED_PREFIX}{name}" if name.startswith("val/") else name: value

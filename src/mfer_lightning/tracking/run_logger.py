@@ -24,7 +24,7 @@ class RunLogger(Logger):
 
     #: Name of the service in messages.
     service = "The logger"
-    #: Whether to retry the service after an error; calls that wait for a dead server would delay each epoch.
+    #: Whether to retry the service after an error; waiting for an unreachable server would delay each epoch.
     tries_again = False
     #: Whether faces, and the selected checkpoint, may be uploaded.
     images = checkpoints = False

@@ -43,7 +43,7 @@ class RunWandbLogger(RunLogger, WandbLogger):
 
     Differs from Lightning's, in addition to :class:`.RunLogger`, in that
 
-    - it prints nothing and asks nothing; if W&B cannot be reached at the start, the run is logged offline;
+    - it prints nothing and never prompts; if W&B cannot be reached at the start, the run is logged offline;
     - it stores neither the caller's source code nor the state of the caller's git repository.
 
     Args:
@@ -178,7 +178,7 @@ class RunWandbLogger(RunLogger, WandbLogger):
         offline = run.offline
         url = None if offline else run.url
         self._quietly(lambda: run.finish(exit_code=code))
-        # W&B leaves temporary folders to the end of the process, where Python would complain of them on the screen
+        # W&B leaves temporary folders until the end of the process, when Python would print warnings about them
         warnings.filterwarnings("ignore", message="Implicitly cleaning up", category=ResourceWarning)
         if code == 0 and offline:
             print(f"W&B, offline: upload with  wandb sync {self.run_dir}/wandb/offline-run-*", flush=True)

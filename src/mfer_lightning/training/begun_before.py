@@ -37,7 +37,7 @@ def config_begun_before(config: Config, parent: Path, in_sweep: bool) -> Config 
 
 
 def config_of(run_dir: Path, config: Config) -> Config:
-    """Return today's configuration of a command or the earlier version's, whichever was used in a run folder.
+    """Return today's or the earlier version's configuration of a command, whichever was used in a run folder.
 
     Every process of a run calls this with the folder chosen by the first process.
     """
@@ -55,9 +55,8 @@ def note_on_former_values(config: Mapping[str, Any]) -> str | None:
         return None
     values = " ".join(f"attention.{name}={FORMER_ATTENTION[name]}" for name in missing)
     return (
-        f"An earlier version started this run or sweep with {values}, and it continues so. For today's "
-        "defaults, start a "
-        "new one: a run with resume=never, a sweep with another name=..."
+        f"An earlier version started this run or sweep with {values}, and it continues with these values. To use "
+        "today's defaults, start a new run with resume=never, or a new sweep with another name=..."
     )
 
 

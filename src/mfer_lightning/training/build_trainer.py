@@ -102,7 +102,7 @@ def build_trainer(
 
 
 def _environment(options: Config) -> ClusterEnvironment | None:
-    """Return the environment that starts the other ranks, if Lightning's own detection does not suit; or None."""
+    """Return the environment that starts the other ranks; None: Lightning's own detection is correct."""
     external = external_environment()
     if external is not None or not SLURMEnvironment.detect() or TorchElasticEnvironment.detect():
         return external
@@ -117,9 +117,9 @@ def _environment(options: Config) -> ClusterEnvironment | None:
 def build_callbacks(
     config: Config, run_dir: Path, monitor: str | None, history: History, modes: Mapping[str, str] = MODES
 ) -> list[Callback]:
-    """Build the callbacks for loss checks, history, averaging, the user's, progress and checkpoints, in this order.
+    """Build the callbacks: ours for training, then the user's, progress bar, and checkpoints, in this order.
 
-    Lightning uses the first checkpoint callback as that of the run, so the user's callbacks come after ours.
+    Lightning treats the first checkpoint callback as the main one, so checkpoint callbacks of the user come last.
     """
     own = build_user_callbacks(config, run_dir)
     callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1]), EndOfTraining()]
@@ -142,7 +142,7 @@ def build_callbacks(
     if not any(isinstance(callback, ProgressBar) for callback in own):
         wanted = config["trainer"]["enable_progress_bar"]
         callbacks.append(FERProgressBar() if (interactive() if wanted is None else wanted) else EpochLines())
-    callbacks.append(SlowLoader())  # last, to exclude the time of the other callbacks
+    callbacks.append(SlowLoader())  # after the others, to exclude their time
     folder = run_dir / "checkpoints"
     mode = "max" if monitor is None else mode_of("monitor", monitor, modes)
     callbacks.append(RunCheckpoint(folder, "best", None if monitor is None else f"val/{monitor}", mode))
@@ -202,7 +202,7 @@ def _profiler(name: str | None, folder: Path) -> Profiler | None:
 
 
 def early_stop_options(config: Config, monitor: str, modes: Mapping[str, str]) -> dict[str, Any]:
-    """Return the arguments of :class:`EarlyStop`; the default metric is the selection metric."""
+    """Return the arguments of :class:`EarlyStop`, which monitors the selection metric by default."""
     options = {k: v for k, v in config["early_stopping"].items() if k != "name"}
     figure = options.get("monitor") or monitor
     return {**options, "monitor": figure, "mode": mode_of("early_stopping.monitor", figure, modes)}

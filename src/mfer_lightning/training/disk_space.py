@@ -12,7 +12,7 @@ from mfer_lightning.files import require_space
 from mfer_lightning.module import FERModule
 from mfer_lightning.tracking.choice import chosen_loggers
 
-#: Metrics, logs, and the text of a prediction table.
+#: Size of the metrics and logs, and of one number in a prediction table, in bytes.
 OTHER_BYTES = 16_000_000
 BYTES_A_VALUE = 24
 

@@ -62,13 +62,16 @@ def finish(
         gflops: multiply-adds of the network per face, in billions.
 
     Returns:
-        The value of the selection metric on val (None if the protocol uses the last epoch).
+        The value of the selection metric on val (None if the protocol uses the last epoch, or on ranks above 0).
+
+    Raises:
+        UserError: if the run ended before its first validation.
     """
     selection = _select(config, trainer, module, datamodule)
     views = Views.of_metadata(config["evaluation"])
     tables: dict[str, Predictions] = {}
     own = np.arange(datamodule.num_classes)
-    match = ClassMatch(datamodule.class_names, own, own)  # the network's classes are the dataset's
+    match = ClassMatch(datamodule.class_names, own, own)  # the network has the classes of the dataset
     splits: tuple[SplitName, ...] = ("val", "test")
     reported: SplitName = "test" if len(datamodule.splits["test"].rows) else "val"
     points = int(config["evaluation"]["embedding_points"])

@@ -64,7 +64,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
         launch("train", job, arguments)
     if not folders[0].is_dir():  # trainer.fast_dev_run
         raise UserError(
-            "One training batch and one validation batch were processed. Nothing was kept: there is no run."
+            "One training batch and one validation batch were processed. Nothing was kept, so no run is returned."
         )
     return Run(folders[0])
 
@@ -87,7 +87,7 @@ def sweep(overrides: Sequence[str]) -> SweepRuns:
     with _called(overrides) as arguments:
         _, planned = launch("train", train_once, ["-m", *arguments])
         if planned is None:
-            raise UserError("sweep runs a sweep: use train([...]) for a single run (hydra.mode=RUN).")
+            raise UserError("hydra.mode=RUN starts a single run: use train([...]) for it.")
         end_sweep(planned, arguments)
         records = read_records(planned.folder)
         rows = sweep_rows(records)

@@ -35,7 +35,7 @@ def build_further_metrics(config: Config, num_classes: int) -> dict[str, Metric]
         Name -> a metric on class scores (B,K) and labels (B,) that returns one number.
 
     Raises:
-        UserError: if a metric cannot be built, is not of this kind, or its name is taken.
+        UserError: if a metric cannot be built, does not return one number, or its name is taken.
     """
     found = {}
     for name, node in (config.get("metrics") or {}).items():
@@ -76,8 +76,8 @@ def _try(where: str, metric: Metric, num_classes: int) -> None:
         ) from error
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         raise UserError(
-            f"{where}: {type(metric).__name__} returns more than one number: use average=macro if it has it, or "
-            "another metric."
+            f"{where}: {type(metric).__name__} returns more than one number: use average=macro if it has this option, "
+            "or another metric."
         )
 
 
@@ -135,7 +135,7 @@ def mode_of(option: str, monitor: str, modes: Mapping[str, str]) -> str:
 
 
 def check_direction(monitor: str, mode: str) -> None:
-    """Reject a search that would look for the worst value of the selection metric.
+    """Reject a search in the wrong direction of the selection metric.
 
     Raises:
         UserError: naming the option of the search.

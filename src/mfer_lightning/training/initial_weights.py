@@ -28,7 +28,7 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
         config: plain resolved configuration of ``mfer train``.
         network: changed in place.
         class_names: the K emotions in order.
-        new_heads: keep the network's own heads even if the file has some.
+        new_heads: keep the initial heads of the network even if the file contains heads.
 
     Returns:
         The channel order: ``preprocess.colour``, or that of the weights.
@@ -53,8 +53,7 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
     if "landmarks" in report.new_parts and network.config.get("freeze_landmarks"):
         raise UserError(
             f"weights={weights} has no weights of the landmark network, and network.freeze_landmarks=true would "
-            "keep its random weights: give a file that has them (docs/networks.md), or "
-            "network.freeze_landmarks=false."
+            "keep its random weights: give a file that has them (docs/networks.md), or network.freeze_landmarks=false."
         )
     if weights != "none":
         print(f"weights: {report}", flush=True)
@@ -67,7 +66,7 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
 def _description(weights: str) -> dict[str, Any]:
     """Return the description stored in our checkpoint or export; empty for all other weights."""
     description: dict[str, Any] = {}
-    # another program's file, or a damaged one: loading it raises the error
+    # a file of another program, or a damaged file: loading the weights raises the error
     with suppress(UserError):
         if weights.endswith(".ckpt"):
             description = read_checkpoint(weights)["mfer"]
@@ -79,7 +78,7 @@ def _description(weights: str) -> dict[str, Any]:
 def _head_choice(
     ours: Config, class_names: Sequence[str], network: Network
 ) -> tuple[Literal["load", "new"], list[int] | None]:
-    """Return whether to load the heads of our checkpoint, and the rows of our classes if they are not all, in order."""
+    """Return whether to load the heads of our checkpoint, and which rows; None: all rows in their order."""
     if not ours or tuple(ours["class_names"]) == tuple(class_names):
         return "load", None
     rows = class_rows(ours["class_names"], class_names) if output_layers(network) else None

@@ -63,12 +63,12 @@ def check_length(config: Mapping[str, Any], faces: int) -> str | None:
         )
     if isinstance(interval, float) and interval * batches < 1:
         raise UserError(
-            f"trainer.val_check_interval={interval}: an epoch has {batches} batches, and this fraction is "
-            "less than one."
+            f"trainer.val_check_interval={interval}: an epoch has {batches} batches, so this fraction is less than one "
+            "batch."
         )
     if every is not None and every > epochs:
         raise UserError(
-            f"trainer.check_val_every_n_epoch={every}: the run has {epochs} epochs, and none would be validated. Use "
+            f"trainer.check_val_every_n_epoch={every}: the run has {epochs} epochs, so validation would never run. Use "
             f"at most {epochs}."
         )
     if 0 < epochs * per_epoch < options["max_steps"]:
@@ -80,7 +80,7 @@ def check_length(config: Mapping[str, Any], faces: int) -> str | None:
 
 
 def _batches(config: Mapping[str, Any], faces: int) -> int:
-    """Count the batches per epoch, with Lightning's limits."""
+    """Count the training batches per epoch, with ``trainer.limit_train_batches``."""
     limit = config["trainer"]["limit_train_batches"]
     batches = faces // max(min(int(config["loader"]["batch_size"]), faces), 1)
     if isinstance(limit, float):

@@ -8,10 +8,10 @@ _KILLED = r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal
 
 
 def explained(error: Exception) -> str | None:
-    """Explain what the user can do about an error during training.
+    """Explain an error during training that the user can correct.
 
     Returns:
-        A sentence; None if the error is a defect of ours.
+        A sentence; None for any other error.
 
     Example:
         >>> explained(RuntimeError("Early stopping conditioned on metric `val/los` which is not available. ..."))

@@ -26,7 +26,7 @@ class _QuietHandler(logging.FileHandler):
 
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Write log messages within the block, and how the block ended, to a file.
+    """Write the log messages of a block to a file, and the error that ended the block, if any.
 
     Args:
         path: log file; messages are appended.

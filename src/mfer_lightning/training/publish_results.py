@@ -100,7 +100,7 @@ def _examples(table: Predictions, datamodule: FaceDataModule, result: Mapping[st
     if len(rows) == 0:
         return None
     faces = _faces(datamodule, result["split"], table.index[rows])
-    title = f"Surest predictions ({result['protocol']}, {result['split']})"
+    title = f"Most confident predictions ({result['protocol']}, {result['split']})"
     plot_example_grid(faces, table.label[rows], probabilities[rows], table.class_names, path, title)
     return Examples(path, rows, [kind for kind, found in chosen.items() for _ in found], faces)
 

@@ -63,15 +63,19 @@ def say_relabelled(counts: dict[str, int]) -> str | None:
 
     Example:
         >>> say_relabelled({"faces": 2, "training_faces": 10, "flipped": 3, "mended": 1, "still_wrong": 0, "spoilt": 1})
-        'labels of 2 of 10 training faces were changed: of the 3 that were wrong 1 mended, 0 changed ...'
+        'labels of 2 of 10 training faces were changed: of 3 wrong labels, 1 was corrected and 0 were ...'
     """
     if not counts:
         return None
     said = f"labels of {counts['faces']:,} of {counts['training_faces']:,} training faces were changed"
     if "flipped" in counts:
         said += (
-            f": of the {counts['flipped']:,} that were wrong {counts['mended']:,} mended, {counts['still_wrong']:,} "
-            f"changed to another wrong one; {counts['spoilt']:,} right "
-            f"{'one' if counts['spoilt'] == 1 else 'ones'} spoilt"
+            f": of {counts['flipped']:,} wrong labels, {_were(counts['mended'])} corrected and "
+            f"{_were(counts['still_wrong'])} changed to another wrong label; {counts['spoilt']:,} correct "
+            f"{'label was' if counts['spoilt'] == 1 else 'labels were'} changed to a wrong one"
         )
     return said
+
+
+def _were(count: int) -> str:
+    return f"{count:,} {'was' if count == 1 else 'were'}"

@@ -56,7 +56,7 @@ class Resumption:
 
 
 def resumption(last: Path, data_hash: str, max_epochs: int | None = None, max_steps: int | None = None) -> Resumption:
-    """Inspect the last checkpoint of a run and whether training can resume from it.
+    """Determine from the last checkpoint of a run where training resumes.
 
     Args:
         last: ``checkpoints/last.ckpt`` of the run, which may not exist.
@@ -76,7 +76,7 @@ def resumption(last: Path, data_hash: str, max_epochs: int | None = None, max_st
     stored = checkpoint["mfer"]
     if stored.get("data_hash") != data_hash:
         raise UserError(
-            f"The data have changed since {last.parent.parent} was started: other faces, labels or splits. "
+            f"The data have changed since {last.parent.parent} was started: faces, labels or splits differ. "
             "Start a new run with resume=never."
         )
     epochs = checkpoint.get("epoch", -1) + 1

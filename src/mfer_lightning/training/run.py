@@ -70,8 +70,8 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
         in_sweep: whether this is a job of a sweep, which skips a finished run instead of starting another.
 
     Returns:
-        The value of the selection metric (None if unknown to this rank), the run's folder, and whether anything was
-        run.
+        The value of the selection metric (None if there is none, or on ranks above 0), the run's folder, and whether
+        anything was run.
 
     Raises:
         UserError: for errors that the user can correct.
@@ -115,7 +115,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
                 return _train(config, run_dir), run_dir, True
         except (TrainingDivergedError, TrialPrunedError):  # keep the log as evidence
             if not leads:
-                raise SystemExit(0) from None  # all ranks have stopped, and the first reports why
+                raise SystemExit(0) from None  # all ranks stop with this error, and the first one reports it
             raise
         except UserError:
             if leads and not in_sweep:
@@ -127,7 +127,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
 
 
 def _build_on_trial(config: dict[str, Any]) -> str:
-    """Run the trial build on the first rank only: after an error, the others would wait for it at the data."""
+    """Adapt :func:`build_on_trial` to ``decide_together``, so that its error is raised on all ranks."""
     build_on_trial(config)
     return ""
 

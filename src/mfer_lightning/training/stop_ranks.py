@@ -11,8 +11,8 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 def stop_ranks(trainer: L.Trainer) -> None:
     """Stop the processes that this process started, which may be waiting for it.
 
-    Lightning monitors its processes from a thread, and sends SIGTERM to the first if another ends with an error. Here,
-    that would give a wrong exit code and hit the next job of a sweep. Without processes, it monitors nothing.
+    Lightning's thread that monitors these processes sends SIGTERM to the first one if another ends with an error. Here,
+    this would give a wrong exit code and could end the next job of a sweep. The list of processes is therefore cleared.
     """
     launcher = trainer.strategy.launcher
     if isinstance(launcher, _SubprocessScriptLauncher):

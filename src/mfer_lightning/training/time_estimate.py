@@ -15,7 +15,7 @@ LONG = 3.0
 #: AMD EPYC, with AVX2 in float32 and with AVX-512 BF16 in bfloat16.
 RATE = {"32-true": 70.0, "bf16-mixed": 140.0}
 
-#: Up to this size (billions of multiply-adds per face), the number of epochs makes a run long, not the network.
+#: Up to this size (billions of multiply-adds per face), a smaller network would not shorten a run much.
 SMALL = 0.2
 
 
@@ -58,7 +58,7 @@ def note_on_duration(
 
 
 def note_on_time(trainer: L.Trainer) -> str | None:
-    """Return a note for the result if ``trainer.max_time`` or a timer has ended the training."""
+    """Return a note for ``result.json`` if ``trainer.max_time`` or a timer callback ended the training."""
     timers = [c for c in trainer.callbacks if isinstance(c, Timer)]  # type: ignore[attr-defined]
     if trainer.global_step >= trainer.estimated_stepping_batches:
         return None

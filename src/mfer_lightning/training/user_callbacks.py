@@ -28,8 +28,8 @@ from mfer_lightning.errors import UserError
 Config = Mapping[str, Any]
 
 _HAS_ANYWAY = "every run has one."
-_BASE = "it is a base class without any effect: name your own class with plugins=[...]."
-_FINDER = "the run would train with another value than in its configuration. Find the value in a script first."
+_BASE = "it is a base class without any effect. Use a subclass of it, with plugins=[...]."
+_FINDER = "the run would train with a value that its configuration does not contain. Find it in a script first."
 _FREEZE = "it adds parameter groups during training. Use freeze=backbone or callbacks=freeze."
 _FUNCTION = "it takes functions, which a configuration cannot name. Write your own callback, with plugins=[...]."
 
@@ -40,14 +40,14 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("BaseFinetuning", "BackboneFinetuning"), _FREEZE),
         **dict.fromkeys(("BatchSizeFinder", "LearningRateFinder"), _FINDER),
         "LambdaCallback": _FUNCTION,
-        "ThroughputMonitor": f"{_FUNCTION[:-1]}; metrics.csv has images_per_second anyway.",
+        "ThroughputMonitor": f"{_FUNCTION[:-1]}. metrics.csv already contains images_per_second.",
         "GradientAccumulationScheduler": "the learning rate schedule needs a known number of steps. Use "
         "trainer.accumulate_grad_batches.",
         "StochasticWeightAveraging": "its average is computed after the last checkpoint and would not be evaluated. "
         "Use ema=default or callbacks=weight_averaging.",
         "ModelPruning": "it renames the weights, so that checkpoints of the run could not be loaded.",
         "PruneTrial": "it belongs to the trials of a search. Use sweep=optuna with hydra/sweeper/pruner=median.",
-        "SpikeDetection": "it ends a run so that the next start skips batches, but here each start uses all batches.",
+        "SpikeDetection": "it ends a run so that the next start skips batches, but here every start uses all batches.",
         **dict.fromkeys(
             (
                 *("EndOfTraining", "EpochLines", "StepSeed", "FERProgressBar", "FiniteLossGuard", "History"),
@@ -56,7 +56,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
             _HAS_ANYWAY,
         ),
         "RunCheckpoint": f"{_HAS_ANYWAY[:-1]}. callbacks=model_checkpoint writes further checkpoints.",
-        "CompileNetwork": "it is trainer.compile=true.",
+        "CompileNetwork": "use trainer.compile=true.",
     }
 )
 
@@ -129,7 +129,7 @@ def _check(built: Mapping[str, Callback], config: Config) -> None:
         if isinstance(callback, (LearningRateMonitor, DeviceStatsMonitor)) and not logs:
             raise UserError(
                 f"callbacks.{name} writes to a logger, but the run has none: add logger=tensorboard or logger=wandb. "
-                "metrics.csv has the learning rate of each epoch in any case."
+                "metrics.csv already contains the learning rate of each epoch."
             )
         if isinstance(callback, FreezeBackbone) and config["weights"] == "none":
             raise UserError(

@@ -1,8 +1,8 @@
 """Detect when a process of a distributed run dies, report it, and end the processes that wait for it.
 
-Lightning starts the other ranks as child processes of the first one. It watches them from a thread and, if one dies,
-kills the first one without a message. Nothing watches the first one: a rank may wait for it for half an hour. torchrun
-and SLURM watch the processes that they start.
+Lightning starts the other ranks as child processes of the first one. It monitors them from a thread and, if one dies,
+kills the first one without a message. It does not monitor the first one: if that dies, the others may wait for half an
+hour. torchrun and SLURM monitor all processes that they start.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher, su
 
 from mfer_lightning import termination
 
-#: Process id of the first rank, set for the ranks that it starts.
+#: Environment variable with the process id of the first rank, set for the ranks that it starts.
 FIRST = "MFER_FIRST_RANK"
 
-#: Exit code of a rank whose first rank has died, and of a first rank that is stuck after another one has died.
+#: Exit code of a rank after the first one has died, and of the first rank if it hangs after another one has died.
 GONE = 2
 
-#: Seconds between two checks, and time for the first rank to fail by itself after another one has died.
+#: Seconds between two checks, and seconds that the first rank has to fail with its own error after another has died.
 LOOK, PATIENCE = 2.0, 15.0
 
 Ranks = Sequence[subprocess.Popen]
@@ -37,9 +37,9 @@ Ranks = Sequence[subprocess.Popen]
 
 @contextmanager
 def ranks_watched() -> Iterator[None]:
-    """Watch the ranks that Lightning starts within a block, instead of Lightning's observer.
+    """Monitor the ranks that Lightning starts within a block, replacing Lightning's observer.
 
-    On a rank started this way, end this process when the first one has died.
+    On a rank that was started in this way, end this process if the first one dies.
     """
     leader = os.environ.get(FIRST)
     if leader is not None:
@@ -58,7 +58,7 @@ def ranks_watched() -> Iterator[None]:
 
 
 def lost_rank(trainer: L.Trainer) -> str | None:
-    """Describe the rank that has died, to explain an error of this process; None if all others are alive."""
+    """Describe the first rank that has failed, to explain an error of this process; None if none has."""
     launcher = trainer.strategy.launcher
     if not isinstance(launcher, _SubprocessScriptLauncher) or not launcher.procs:
         return None
@@ -94,7 +94,7 @@ def _watch(ranks: Ranks) -> None:
 
 
 def _end_without(ranks: Ranks) -> None:
-    """End this process if a rank has died and this one is stuck; ``stop_ranks`` empties the list if it is not."""
+    """End this process if a rank has died and this one hangs; otherwise ``stop_ranks`` empties the list."""
     while any(process.poll() is None for process in ranks):
         if (said := _said_of(ranks)) is not None:
             break
@@ -121,7 +121,7 @@ def _end_with(leader: int) -> None:
 
 
 def _end() -> None:
-    """End this process at once, and the loader workers that it has started."""
+    """Kill the loader workers of this process, and end it immediately."""
     for child in multiprocessing.active_children():
         child.kill()
     os._exit(GONE)

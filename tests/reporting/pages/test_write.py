@@ -191,7 +191,7 @@ def test_unusual_folders_are_reported_once_each(odd: Path, tmp_path: Path) -> No
     assert any("again" in line and "repeats the configuration and seed" in line for line in told)
     titles = [(c.section.title, len(c.section.runs)) for c in document.chapters]
     assert titles == [("rafdb@holdout, test", 8), ("rafdb@paper, test", 1)]
-    assert "Optimistic by its protocol, rafdb@paper" in document.chapters[1].section.notes[0]
+    assert "rafdb@paper is optimistic: models are trained on all of train" in document.chapters[1].section.notes[0]
     assert any("Undecided" in finding for finding in document.chapters[0].findings)
     text = (tmp_path / "report" / "report.html").read_text()
     assert "What was left out" in text

@@ -32,7 +32,7 @@ def test_true_differences_are_found(study: Path) -> None:
     assert "four times in five" in told[1]
     best, other = sorted((c for c in verdicts if "attention=ds" in c), key=lambda c: f" {c} (" not in told[2])
     assert told[2].startswith(f"The highest mean is that of {best} (")
-    assert f"Not distinguishable from it: {other}. Shown to be worse, 2 of the other 3: loss=" in told[2]
+    assert f"Not distinguishable from it: {other}. Significantly worse, 2 of the other 3: loss=" in told[2]
     assert "attention=none; loss=" in told[2]
 
 

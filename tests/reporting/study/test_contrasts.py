@@ -98,7 +98,7 @@ def test_contrasts_without_effect_are_summarised_in_one_sentence(study: Path) ->
     assert len(told) == 2
     assert told[0].startswith("Planned, attention: confirmed.")
     assert told[1].startswith("Planned, no difference shown: nothing 0 (")
-    assert told[1].count(" could be seen)") == MOST_TOLD
+    assert told[1].count(" detectable)") == MOST_TOLD
     assert len(sentences(plan_of(*(p.contrast for p in many)), many)) == MOST_TOLD
 
 
@@ -326,7 +326,7 @@ def test_finding_names_claim_metrics_and_smallest_detectable_difference(study: P
     assert null.endswith(f"a true one of {smallest} points would have been detected four times in five.")
     assert summary(plan, found, "accuracy") == (
         "Planned contrasts: 1 confirmed (attention), 1 undecided (loss). From plan.yaml; by accuracy, which the file "
-        "leaves open, Holm-corrected only over these 2."
+        "does not specify, Holm-corrected only over these 2."
     )
 
 

@@ -79,7 +79,7 @@ def test_section_has_joined_folds_as_seeds_and_a_fold_table(tmp_path: Path) -> N
     assert table.data[0]["folds"] == 3
     assert table.data[0]["accuracy"] == pytest.approx((120 + 117) / 300)
     assert table.data[0]["lowest"] == pytest.approx(29 / 40)
-    assert any("the tests find differences too easily" in note for note in section.notes)
+    assert any("so the tests report differences too often" in note for note in section.notes)
 
 
 def test_interval_of_one_seed_is_over_folds(tmp_path: Path) -> None:

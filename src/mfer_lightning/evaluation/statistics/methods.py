@@ -39,8 +39,8 @@ class MethodComparison:
         seeds_b: number of b's seeds.
         degrees_of_freedom: effective degrees of freedom of the test's t distribution; None if undecided.
         smallest_detectable: smallest true difference that would be found with 80% power, given this test set and these
-            seeds; None without an interval. In a family of M comparisons it is at the level divided by M, which Holm's
-            correction requires of the first: the strictest level for a member.
+            seeds; None without an interval. In a family of M comparisons, the level is divided by M, which is the
+            strictest level in Holm's procedure.
         verdict: "better" (a above b), "worse", "tie" (no difference was found; see ``smallest_detectable``) or
             "undecided" (fewer than 3 seeds on either side).
         name: name of a, if the comparison was made by :func:`.multiple.compare_against_baseline` or

@@ -102,9 +102,9 @@ def compare_contrasts(
 ) -> list[MethodComparison]:
     """Compare pairs of methods that were planned in advance, with Holm's correction over all of them.
 
-    The pairs need not share a method. They form the whole family: any other comparison of these runs belongs to another
-    one, and was not planned. Pairs must not be chosen, dropped or reversed after seeing the results; a pair with too
-    few seeds to be decided therefore counts in the correction as if it had shown nothing.
+    The pairs need not share a method. They form one family; other comparisons of these runs are unplanned and belong to
+    another one. Pairs must not be chosen, dropped or reversed after seeing the results. A pair with too few seeds for a
+    test therefore counts in the correction with p = 1.
 
     Args:
         runs_by_method: as for :func:`compare_against_baseline`; methods in no pair are ignored.

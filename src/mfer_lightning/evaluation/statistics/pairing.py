@@ -22,7 +22,7 @@ def same_images(tables: Sequence[Predictions]) -> list[Predictions]:
         The tables; row i is the same face with the same label in each.
 
     Raises:
-        ValueError: if classes, faces or labels differ, explaining how.
+        ValueError: if classes, faces or labels differ; the message names the first difference.
 
     Example:
         >>> a = Predictions([0, 1], ["a", "b"], [0, 1], [[1, 0], [0, 1]], ("anger", "fear"))

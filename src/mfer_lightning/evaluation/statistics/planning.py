@@ -44,11 +44,11 @@ def plan_seeds(
 ) -> SeedPlan:
     r"""Choose a number of seeds from a pilot of two methods, for a comparison by accuracy.
 
-    With the pilot's seed variance :math:`s^2` and the images' part :math:`v` on its :math:`n` images, S seeds of each
-    method on N images give a difference the standard error :math:`\sqrt{2 s^2/S + v n/N}` with :math:`2(S-1)` degrees
-    of freedom. Chosen is the smallest number from ``least`` to ``most`` whose two-sided t test finds the difference
-    with 80% power. If not even ``most`` do, it is the smallest number that finds, at that power, a difference at most
-    ``tolerance`` (as a share) larger than ``most`` seeds would: beyond it a seed buys little.
+    With the seed variance :math:`s^2` of the pilot and the contribution :math:`v` of its :math:`n` images, the standard
+    error of the difference with S seeds of each method on N images is :math:`\sqrt{2 s^2/S + v n/N}`, with
+    :math:`2(S-1)` degrees of freedom. The plan is the smallest number from ``least`` to ``most`` whose two-sided t test
+    finds the difference with 80% power. If even ``most`` seeds do not, it is the smallest number whose detectable
+    difference is at most the fraction ``tolerance`` larger than that of ``most`` seeds: more seeds improve it little.
 
     Args:
         correct_a: (seeds,images) bool, correctness of each seed of one method in the pilot.
@@ -59,7 +59,8 @@ def plan_seeds(
         least: minimum number of seeds per method, at least 3.
         most: maximum number of seeds per method.
         tolerance: see above.
-        confidence: confidence of the family: each test is at (1 - confidence) / family, as Holm requires of the first.
+        confidence: confidence of the family: each test is at level (1 - confidence) / family, the first step of Holm's
+            procedure.
 
     Returns:
         The plan. It is only as precise as the pilot: a variance from 2 x 3 seeds has 4 degrees of freedom.

@@ -32,7 +32,7 @@ def summarise_seeds(values: Sequence[float], confidence: float = 0.95) -> SeedSu
     """Summarise a metric over several seeds of one setting.
 
     The interval is for the mean over seeds on *these* test images: ``mean +- t * spread / sqrt(n)`` with n - 1 degrees
-    of freedom. It says nothing about other images; see :func:`.methods.compare_methods` for what does.
+    of freedom. It does not cover other images; :func:`.methods.compare_methods` does.
 
     Args:
         values: one finite value per seed, at least one.
@@ -72,8 +72,8 @@ def interval_over_seeds_and_faces(
     .. math:: \bar v - \sqrt{(\bar v - \bar l)^2 + h^2}, \qquad \bar v + \sqrt{(\bar u - \bar v)^2 + h^2}
 
     with the mean bounds l and u of the intervals over faces and the half width h over seeds. The interval is therefore
-    never shorter than the number of faces allows, however closely the seeds agree. Chance in single faces is counted in
-    both parts, which makes it slightly too wide (docs/statistics.md).
+    never shorter than the interval over faces, however closely the seeds agree. Random variation of single faces is
+    counted in both parts, which makes the interval slightly too wide (docs/statistics.md).
 
     Args:
         values: one finite fraction per seed, at least two.

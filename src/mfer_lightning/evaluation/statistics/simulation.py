@@ -22,7 +22,7 @@ class Setting:
         seeds: number of seeds of method a and of method b.
         accuracy: expected accuracy of method b.
         spread: standard deviation over seeds of a's and b's accuracy on infinitely many images, as fractions; on a test
-            set, chance in single images increases it.
+            set, random variation of single images increases it.
         heterogeneity: standard deviation of the difficulties, at least 0: at 0 all images are alike, at 3 most are
             always correct or always wrong.
         interaction: standard deviation of the method-specific part of the difficulties, at least 0.
@@ -65,8 +65,8 @@ def simulate_runs(setting: Setting, rng: np.random.Generator) -> tuple[NDArray[n
 def expected_spread(setting: Setting) -> tuple[float, float]:
     """Compute the standard deviation over seeds of the accuracies on one test set, for a and for b.
 
-    The sum of the seeds' own variance and ``E[p (1 - p)] / images`` from chance, with p the probability of a correct
-    answer.
+    The variance is the sum of the variance over seeds and ``E[p (1 - p)] / images``, with p the probability of a
+    correct answer.
 
     Example:
         >>> [round(100 * s, 2) for s in expected_spread(Setting(images=3000, spread=(0.004, 0.0)))]

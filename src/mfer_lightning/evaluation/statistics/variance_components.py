@@ -28,7 +28,7 @@ class Components:
     Args:
         seeds_a: variance over a's seeds divided by their number; includes a's part of the residual.
         seeds_b: the same for b.
-        images: contribution of the images to the difference, without the residual; 0 if nothing remains.
+        images: contribution of the images to the difference, without the residual; clipped at 0.
         uncertainty: ``sum (coefficient * mean square)^2 / degrees of freedom`` over the mean squares in ``images``.
     """
 
@@ -100,10 +100,10 @@ def effective_degrees_of_freedom(components: Components, seeds_a: int, seeds_b: 
 
     .. math:: 1/f = w_A^2/\nu_A + w_B^2/\nu_B + u / total^2.
 
-    With 2 degrees of freedom per side it is inaccurate: for equal variances its test finds 3.5% instead of 5%, and up
-    to 7.8% with a known component or unequal numbers of seeds. Terms of the next order, which vanish if there is only
-    one component, correct most of that; their four coefficients were chosen to minimise the largest deviation from 5%
-    over 3 to 10 seeds, standard deviations up to threefold and any contribution of images:
+    With 2 degrees of freedom per side it is inaccurate: for equal variances, the error rate of the test is 3.5% instead
+    of 5%, and up to 7.8% with a known component or unequal numbers of seeds. Terms of the next order, which vanish if
+    there is only one component, correct most of that. Their four coefficients were chosen to minimise the largest
+    deviation from 5% over 3 to 10 seeds, a ratio of standard deviations up to 3, and any contribution of images:
 
     .. math::
         w_A w_B [-1/(\nu_A\nu_B) + 6.5 (w_A - w_B)(1/\nu_A^2 - 1/\nu_B^2) + 3 (1/\nu_A - 1/\nu_B)^2]

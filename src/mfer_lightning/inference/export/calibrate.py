@@ -22,7 +22,7 @@ def calibrate_on_validation(model: FERModel, risk: float) -> None:
 
     Args:
         model: the model of a run's selected checkpoint; an entry ``calibration`` is added to its metadata.
-        risk: largest share of wrong answers among those that are not uncertain, within (0, 1).
+        risk: maximum fraction of wrong answers among those not marked as uncertain, within (0, 1).
 
     Raises:
         UserError: if the run has no predictions on val of this checkpoint, or no threshold achieves the risk.
@@ -54,7 +54,7 @@ def _validation(model: FERModel) -> Predictions:
     path = None if run is None else find_table(run, "val")
     if run is None or path is None:
         raise UserError(
-            "calibrate=true fits on the predictions on val of a finished run (predictions_val.csv), and this "
+            "calibrate=true fits on the validation predictions of a finished run (predictions_val.csv), and this "
             "checkpoint has none next to it: give the run's folder."
         )
     epoch = _selected_epoch(run / RESULT)

@@ -35,7 +35,7 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
     Args:
         description: the content of ``config.json``.
         kind: ``"safetensors"`` or ``"onnx"``.
-        measured: for exports to ONNX or in half precision: what was measured while exporting, in lines.
+        measured: for exports to ONNX or in half precision: the comparisons made while exporting, one per line.
 
     Returns:
         Markdown with YAML front matter, as model hubs read it.
@@ -94,7 +94,7 @@ def calibration_in_words(description: Mapping[str, Any]) -> Iterator[str]:
         ece = f", where the expected calibration error falls from {_share(errors[0])} to {_share(errors[1])}"
         yield (
             f"Logits are divided by a temperature of {said.temperature:.3f}, fitted on {where}"
-            f"{'' if None in errors else ece}. The figures of the run were made without it; emotions and "
+            f"{'' if None in errors else ece}. The metrics of the run were computed without it; predicted emotions and "
             "accuracies are the same."
         )
     if said.threshold:
@@ -105,7 +105,7 @@ def calibration_in_words(description: Mapping[str, Any]) -> Iterator[str]:
         interval = f" (95%: {' to '.join(map(_share, ends))})" if known else ""
         words = f": there, {_share(shares[0])} of the faces are answered, {_share(shares[1])} of them wrongly{interval}"
         yield (
-            f"An answer with a probability below {said.threshold:.3f} is uncertain, chosen on {where}"
+            f"An answer with a probability below {said.threshold:.3f} is uncertain; the threshold was chosen on {where}"
             f"{'' if None in shares else words}."
         )
 
@@ -117,7 +117,7 @@ def _number(node: Any, name: str) -> float | None:
 
 
 def _licence(description: Mapping[str, Any]) -> dict[str, str]:
-    """The licence as model hubs read it: that of the data, if nothing else went into the weights."""
+    """Return the licence entries of a model card: the licence of the data, if training began with random weights."""
     known = find_dataset(description.get("dataset"))
     scratch = (description.get("config") or {}).get("weights") == "none"
     if known is not None and known.licence_id and scratch:

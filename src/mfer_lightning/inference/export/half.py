@@ -79,7 +79,7 @@ def save_half(
 def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Round matrices and kernels to half precision; vectors stay in float32, and integers are unchanged.
 
-    Biases, norms and the scales of layers, which may be as small as 1e-6, are a small part of the bytes.
+    Biases, norms and layer scales, which may be as small as 1e-6, are a small fraction of the bytes.
 
     Raises:
         UserError: for a weight outside the range of half precision.
@@ -94,7 +94,6 @@ def _half(name: str, value: Tensor) -> Tensor:
     if not bool(rounded.isfinite().all()):
         raise UserError(
             f"half=true: the weight {name} has values up to {float(value.abs().max()):.1e}, and the limit of "
-            "half precision is "
-            "65,504. Export the model without half=true."
+            "half precision is 65,504. Export the model without half=true."
         )
     return rounded

@@ -27,7 +27,7 @@ from mfer_lightning.inference.predict_split import SplitName
 FORMATS = ("safetensors", "onnx")
 QUANTISATIONS = ("none", "int8")
 
-#: Default of the largest share of wrong answers above the threshold.
+#: Default of the maximum fraction of wrong answers among those not marked as uncertain.
 RISK = 0.1
 
 #: Side in pixels of the faces for the half-precision comparison of a network that does not resize.
@@ -79,9 +79,9 @@ def export(
         replace: replace an earlier export in that folder.
         half: for ``format="safetensors"``: write the weights in half precision and measure the effect.
         quantize: for ``format="onnx"``: ``"none"`` or ``"int8"``.
-        calibrate: fit a temperature on the run's predictions on val, by which the export divides its logits, and choose
-            the threshold below which an answer is uncertain.
-        risk: with ``calibrate``: largest share of wrong answers among those that are not uncertain.
+        calibrate: fit a temperature on the run's validation predictions, by which the export divides its logits, and
+            choose the threshold below which an answer is uncertain.
+        risk: with ``calibrate``: maximum fraction of wrong answers among those not marked as uncertain, within (0, 1).
         faces: number of validation faces for the comparison with the checkpoint; 0: none are read.
         verify: compare the weights with the checksums in their file.
         data: the data root; None: that of the training.
@@ -98,9 +98,9 @@ def export(
     check_choice("format", format, FORMATS)
     check_choice("quantize", quantize, QUANTISATIONS)
     if quantize != "none" and format != "onnx":
-        raise UserError(f"quantize={quantize} belongs to format=onnx.")
+        raise UserError(f"quantize={quantize} needs format=onnx.")
     if half and format != "safetensors":
-        raise UserError("half=true belongs to format=safetensors; format=onnx has quantize=int8.")
+        raise UserError("half=true needs format=safetensors; with format=onnx, use quantize=int8.")
     if not 0 < risk < 1:
         raise UserError(f"risk={risk}: the value must be above 0 and below 1, e.g. 0.1.")
     if risk != RISK and not calibrate:

@@ -53,7 +53,7 @@ def write_export(
     Raises:
         UserError: if the folder is in use, or cannot be written.
     """
-    # imported here because it brings the datasets, and with them Lightning, which reading does not need
+    # imported here because it imports the datasets and Lightning, which reading does not need
     from mfer_lightning.inference.export.card import model_card
 
     target = Path(folder).expanduser()
@@ -95,7 +95,7 @@ def read_export(folder: str | Path, *, verify: bool = True) -> tuple[dict[str, A
         raise UserError(f"There is no folder {folder}. Write one with: mfer export checkpoint=<run> format=safetensors")
     for path in (folder / CONFIG, folder / WEIGHTS):
         if not path.is_file():  # devices and pipes are not files either
-            raise UserError(f"{folder} holds no {path.name}: the export is incomplete. Export the model again.")
+            raise UserError(f"{folder} contains no {path.name}: the export is incomplete. Export the model again.")
     description, weights = _read_config(folder / CONFIG), _read_weights(folder / WEIGHTS)
     digests = description.get("sha256")
     if verify and isinstance(digests, Mapping) and digests.get(WEIGHTS) != sha256_of(folder / WEIGHTS):
@@ -115,7 +115,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: it is not JSON ({' '.join(str(error).split())[:120]}).") from None
     if not isinstance(found, dict):
-        raise UserError(f"{path} does not describe a model: it holds a {type(found).__name__}.")
+        raise UserError(f"{path} does not describe a model: it contains a {type(found).__name__}.")
     return found
 
 
@@ -124,14 +124,14 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     if header > min(_MOST_HEADER_BYTES, path.stat().st_size):
-        raise UserError(f"{path} is damaged: its list of weights claims {header:,} bytes.")
+        raise UserError(f"{path} is damaged: its header claims a size of {header:,} bytes.")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             names = list(file.keys())
             strange = [n for n in names if file.get_slice(n).get_dtype() not in _DTYPES]
             if strange:
                 raise UserError(
-                    f"{path}: the weight {strange[0][:80]!r} has a type that no network of this package has."
+                    f"{path}: the weight {strange[0][:80]!r} has a data type that no network of this package uses."
                 )
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:

@@ -24,7 +24,7 @@ from mfer_lightning.inference.media.turned_photos import align_turned
 TRY_TURNED = "rotate=true also tries the other orientations"
 NOT_EVEN_TURNED = "in none of the four orientations"
 
-#: Largest side of stored faces in pixels, whatever a model's file says.
+#: Largest side of stored faces in pixels; a larger value in a model's file is rejected.
 _LARGEST = 4096
 
 
@@ -36,8 +36,8 @@ class Look:
         aligned: the pictures are already aligned faces; no detector is built.
         faces: which faces of a picture to use, one of :data:`mfer_lightning.align.aligner.CHOICES`.
         detector: options of the detector that override the stored ones.
-        rotate: turn pictures without a face by 90, 180 and 270 degrees and look again.
-        second_look: look again, with a border and less strictly, in photos where nothing else found a face; not in
+        rotate: rotate pictures without a face by 90, 180 and 270 degrees and detect again.
+        second_look: detect again with a border and a lower threshold in photos where no face has been found; not in
             frames of a video.
 
     Raises:

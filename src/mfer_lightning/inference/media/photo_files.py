@@ -13,7 +13,7 @@ from mfer_lightning.data.images.heif import is_heif
 from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
 from mfer_lightning.errors import UserError, printable
 
-#: Files with these endings count as photos by name: they get a row of results, whatever their content.
+#: Files with these extensions are treated as photos, and get a row of results even if they cannot be decoded.
 PHOTO_SUFFIXES = IMAGE_SUFFIXES
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mts", ".3gp")
 

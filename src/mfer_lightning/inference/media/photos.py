@@ -134,7 +134,7 @@ def pictures(source: Any, colour: str = "RGB", most_pixels: int = MOST_PIXELS) -
             image file, a PIL image, a uint8 array (H,W), (H,W,1), (H,W,3), (H,W,4) or (N,H,W,3), a uint8 tensor
             (3,H,W) or (N,3,H,W), or a list or other iterable of these.
         colour: channel order of arrays: ``"RGB"``, or ``"BGR"`` as OpenCV reads them.
-        most_pixels: larger photos are not decoded; the picture's message says so.
+        most_pixels: larger photos are not decoded, and have an error message instead.
 
     Yields:
         The pictures, read lazily.

@@ -24,9 +24,9 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # errors become rows of t
 
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
-#: Containers may announce a few more frames than they hold. Below this fraction of frames and of time, a video counts
-#: #: as truncated. If a container does not state its number of frames, OpenCV multiplies its length by its rate, which
-#: #: for a variable frame rate may be any number: screen and browser recordings state 1000 per second.
+#: Containers may announce a few more frames than they contain. Below this fraction of frames and of time, a video
+#: counts as truncated. If a container does not state its number of frames, OpenCV multiplies its length by its rate,
+#: which is arbitrary for a variable frame rate: screen and browser recordings state 1000 per second.
 _CUT_OFF = 0.95
 
 #: Frame rate of a copy if the video's own rate is above the second number, which no camera has.
@@ -52,8 +52,8 @@ def is_video(source: str | Path) -> bool:
 class Frames:
     """Frames of a video or a camera.
 
-    After the last frame, ``message`` explains in a sentence why there were no more, unless it was the end. ``rate``
-    is the number of frames per second returned, if known; for a variable frame rate, the largest.
+    After the last frame, ``message`` explains why there were no more, and is empty at the regular end. ``rate`` is the
+    number of frames per second returned, if known; for a variable frame rate, the maximum.
 
     Args:
         source: a file, or a camera's number.

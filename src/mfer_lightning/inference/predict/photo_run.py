@@ -83,7 +83,7 @@ def predict_photos(
                 for (key, (_, stamp)), (picture, prediction, _) in zip(left.items(), results, strict=True):
                     if annotate and picture.image is not None and prediction.faces:
                         from mfer_lightning.figures.annotate import annotate as draw_marks
-                        from mfer_lightning.figures.annotate import write_picture  # brings matplotlib
+                        from mfer_lightning.figures.annotate import write_picture  # imports matplotlib
 
                         write_picture(_copy(output, key), draw_marks(picture.image, marks(prediction)))
                     journal.append(key, prediction, stamp)

@@ -80,8 +80,8 @@ def predict(
         detector: options of the detector that override the checkpoint's.
         flip: average with the mirrored face; None: as stored in the checkpoint.
         shift: average with four shifted copies; None: as stored in the checkpoint.
-        rotate: turn photos without a face by 90, 180 and 270 degrees and look again.
-        second_look: look again, with a border and less strictly, in photos where nothing else found a face.
+        rotate: rotate photos without a face by 90, 180 and 270 degrees and detect again.
+        second_look: detect again with a border and a lower threshold in photos where no face has been found.
         annotate: draw boxes and emotions on copies of the photos or the video.
         retry: retry the photos that an earlier start could not read.
         max_pixels: larger photos are not decoded.
@@ -164,7 +164,7 @@ def predict(
     if photos is None:
         camera = int(source) if is_camera(source) else source
         frames = Frames(camera, fps=fps, seconds=seconds, most_pixels=max_pixels)
-        from mfer_lightning.inference.predict.video_run import predict_video  # brings matplotlib's figures and SciPy
+        from mfer_lightning.inference.predict.video_run import predict_video  # imports matplotlib and SciPy
 
         drawn: dict[str, Any] = {"annotate": annotate, "smooth": smooth, "timelines": timelines}
         journal = predict_video(model, frames, folder, settings, look, **drawn)

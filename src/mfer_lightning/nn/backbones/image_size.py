@@ -75,7 +75,7 @@ def traced_side(model: nn.Module, config: Mapping[str, Any], size: int | None) -
 
 
 def fixed_side(model: nn.Module) -> int | None:
-    """Return the only image side that a model accepts; None if its patch embedding does not check the size."""
+    """Return the only image side that a model accepts, in pixels; None if its patch embedding does not check it."""
     embed = getattr(model, "patch_embed", None)
     size = getattr(embed, "img_size", None)
     return int(size[0]) if size is not None and getattr(embed, "strict_img_size", False) else None
@@ -122,4 +122,4 @@ def legal_sizes(create: Callable[[int], nn.Module], name: str, size: int) -> str
         except Exception:  # noqa: S112  # timm raises various errors for an unsupported size
             continue
         works.append(side)
-    return f" It takes {' or '.join(map(str, works))}: preprocess.size={works[0]}." if works else ""
+    return f" It accepts {' or '.join(map(str, works))}: use preprocess.size={works[0]}." if works else ""

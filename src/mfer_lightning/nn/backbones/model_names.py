@@ -26,8 +26,7 @@ def check_model_name(name: str) -> None:
             f"Unknown backbone '{name}': {_nearest_models(name)} Legal names are timm's models "
             "(convnext_tiny, resnet18, "
             "vit_small_patch16_224, ...; `timm.list_models('*convnext*')` in Python lists the models of a "
-            "family) and the "
-            f"face networks {', '.join(FACE_NETWORKS)}."
+            f"family) and the face networks {', '.join(FACE_NETWORKS)}."
         )
     model, _, tag = name.partition(".")
     try:

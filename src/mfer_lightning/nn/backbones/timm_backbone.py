@@ -50,7 +50,7 @@ _DEFAULTS: Mapping[str, Any] = {
 _STEMS = ("default", "small")
 _NORMS = ("layer", "none")
 _NETWORKS_OWN = frozenset(["pretrained", "num_classes", "in_chans", "features_only"])
-#: With these options timm opens other files, but the description of a network may come from an untrusted file.
+#: Options with which timm opens other files. They are rejected: a network description may come from an untrusted file.
 _FILES = frozenset(["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"])
 #: The paper trains ConvNeXt-Base with this rate; other models keep timm's default unless overridden.
 _PAPER_DROP_PATH = 0.25
@@ -81,7 +81,7 @@ def resolve_timm(spec: Spec) -> dict[str, Any]:
     if not isinstance(config["options"], dict):
         raise UserError(f"Backbone option `options` must be a mapping, not {config['options']!r}.")
     if config["stem_stride"] is not None and config["stem"] != "small":
-        raise UserError("Backbone option `stem_stride` belongs to `stem: small`.")
+        raise UserError("Backbone option `stem_stride` needs `stem: small`.")
     if config["drop_path_rate"] is None and name.split(".")[0] == "convnext_base":
         config["drop_path_rate"] = _PAPER_DROP_PATH
     return config
@@ -255,20 +255,19 @@ class Backbone(nn.Module):
             last = list(range(1, len(self.stages) + 1))[-2:]
             raise UserError(
                 f"Backbone '{name}' has stages 1 to {len(self.stages)}; attention cannot be placed after "
-                f"{number!r}: use "
-                f"attention.stages={str(last).replace(' ', '')}."
+                f"{number!r}: use attention.stages={str(last).replace(' ', '')}."
             )
         stage = self.stages[number - 1]
         if self.pool == "token" and stage.layout == "tokens" and stage is self.stages[-1]:
             raise UserError(
                 f"Backbone '{name}': with backbone.pool=token, the positions after the last block are not used, so "
-                f"attention after stage {number} has no effect: attention.stages=[{number - 1}], or backbone.pool=avg."
+                f"attention after stage {number} has no effect. Use attention.stages=[{number - 1}] or "
+                "backbone.pool=avg."
             )
         if stage.problem:
             raise UserError(
                 f"Backbone '{name}' does not support attention after stage {number} ('{stage.module}'): "
-                f"{stage.problem}. "
-                "Use `attention: none` or another backbone."
+                f"{stage.problem}. Use `attention: none` or another backbone."
             )
         return stage
 

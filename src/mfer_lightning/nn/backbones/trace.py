@@ -224,8 +224,7 @@ def _stage_entries(model: nn.Module, name: str, blocks: Sequence[int] | None) ->
         if not numbers or not ends or list(ends) != sorted({*ends} & {*range(1, len(info) + 1)}):
             raise UserError(
                 f"Backbone option `stage_blocks` must contain ascending numbers of blocks, 1 to {len(info)} "
-                f"in '{name}', "
-                f"not {blocks!r}."
+                f"in '{name}', not {blocks!r}."
             )
         return [info[end - 1] for end in ends]
     if blocks is not None:

@@ -12,8 +12,8 @@ Measurements behind the rules, all in bfloat16 on one H100 (torch 2.11 for CUDA 
 
 The library is therefore used only for the forward pass on the first shape, and for no gradient. A first version of the
 unfolded product, without the copy optimisations of :mod:`.unfold`, reached 179 and 235 TFLOP/s in the forward pass on
-the two shapes. The current implementations have not been measured on a GPU; ``mfer benchmark parts=convolutions`` does
-so. For the CPU see :mod:`.taps`.
+the two shapes. The current implementations have not been measured on a GPU; ``mfer benchmark parts=[convolutions]``
+measures them. For the CPU see :mod:`.taps`.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def choose(device: str, dtype: torch.dtype, shape: Shape) -> Ways:
 
 
 def _useful_taps(shape: Shape) -> int:
-    """Count the taps that can overlap the map at all."""
+    """Count the taps that can overlap the map at some position."""
     return min(shape.rows, 2 * shape.height - 1) * min(shape.columns, 2 * shape.width - 1)
 
 

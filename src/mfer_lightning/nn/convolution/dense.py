@@ -1,7 +1,7 @@
 """Dense convolution as a torch operator, with separate implementations for the forward pass and both gradients.
 
-Custom operators, because torch.compile does not look into them: the code it generates for the steps inside would be
-slower. Autocast applies before the operator; gradient checkpointing and DistributedDataParallel work around it.
+Custom operators are used because torch.compile does not trace into them: the code that it generates for these steps is
+slower. Autocast applies before the operator; gradient checkpointing and DistributedDataParallel work with it.
 Exporters do not support it and use torch's convolution
 (:func:`~mfer_lightning.nn.convolution.same_size.conv_within_map`). There is no second derivative; requesting one raises
 an error.
@@ -135,8 +135,7 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 def _refuse(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     raise RuntimeError(
         "mfer_lightning's dense convolution has no second derivative. Compute expressions that are "
-        "differentiated twice within "
-        "`mfer_lightning.nn.convolution.plain_convolutions()`."
+        "differentiated twice within `mfer_lightning.nn.convolution.plain_convolutions()`."
     )
 
 

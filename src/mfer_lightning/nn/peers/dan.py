@@ -160,7 +160,7 @@ class SpatialAttention(nn.Module):
         self.conv_3x1 = _normed(half, width, (3, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh a map (B,D,h,w)."""
+        """Multiply a map (B,D,h,w) by the weight of each position; return the same shape."""
         y = self.conv1x1(x)
         weight = F.relu(self.conv_3x3(y) + self.conv_1x3(y) + self.conv_3x1(y)).sum(1, keepdim=True)
         return x * weight

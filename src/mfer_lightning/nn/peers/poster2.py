@@ -3,8 +3,8 @@
 Paper: Mao, Xu, Yin, Chang, Nie, Huang, Wang: POSTER++: A simpler and stronger facial expression recognition network,
 Pattern Recognition 2024, arXiv 2301.12149. Structure from the paper; widths, initial values, and frozen parts as in
 the authors' public code (https://github.com/Talented-Q/POSTER_V2, MIT), whose files load. Their files also contain
-modules that their network never calls; these are left out. Both networks get the face at 112 pixels, whatever its size:
-the authors use 224 and take every second pixel. The landmark network's weights are frozen; its batch norms follow the
+modules that their network never calls; these are left out. The face is resized to 112 pixels for both networks: the
+authors use 224 and take every second pixel. The landmark network's weights are frozen; its batch norms follow the
 mode of the whole network, as in the authors' code. Ours: other depths, widths and sizes.
 """
 

@@ -93,13 +93,13 @@ class FeedForward(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, attended: Tensor, shortcut: Tensor) -> Tensor:
-        """Join (B,...,C) and (B,...,C)."""
+        """Map the attention output (B,...,C) and the shortcut (B,...,C) to (B,...,C)."""
         x = shortcut + self.drop_path(self.gamma1 * attended)
         return x + self.drop_path(self.gamma2 * self.mlp(self.norm(x)))  # type: ignore[no-any-return]
 
 
 def relative_positions(side: int) -> Tensor:
-    """Number the offset between any two positions of a square window.
+    """Return the index of the offset between any two positions of a square window.
 
     Args:
         side: s of the window.

@@ -28,7 +28,7 @@ _LISTED = 4
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Report of a weight loading.
+    """Which tensors were loaded, kept their initial values, or were dropped.
 
     Args:
         source: the file, ``"imagenet (timm tag)"`` or ``"none"``.
@@ -137,7 +137,7 @@ def load_released_weights(
     headless = not any(name.startswith("msc.") for name in state)
     if headless and require_heads:
         raise UserError(
-            f"{source} has no heads (msc.*): training can start from it, but it cannot classify. "
+            f"{source} has no heads (msc.*): it can initialise training, but it cannot classify. "
             "Fine-tune it first: mfer weights=<file>."
         )
     _load(model, state, _layout(model, state), source)
@@ -219,7 +219,7 @@ def _load(model: Network, state: Mapping[str, Tensor], layout: Layout, source: s
             if layout.drops(theirs):
                 dropped.append(theirs)
             else:
-                problems.append(f"no place for '{theirs}' {tuple(tensor.shape)}")
+                problems.append(f"unexpected '{theirs}' {tuple(tensor.shape)}")
         elif head == "new" and name.startswith("head."):
             dropped.append(theirs)
         elif tensor.shape == targets[name].shape:
@@ -233,7 +233,7 @@ def _load(model: Network, state: Mapping[str, Tensor], layout: Layout, source: s
     given = {ours[theirs] for theirs in state if theirs in ours}
     counters = set() if any(map(is_counter, given)) else set(filter(is_counter, targets))  # files of torch < 0.4.1
     missing = sorted(set(targets) - given - counters - _optional(model, layout, given, head))
-    problems += [f"nothing for '{layout.names.get(name, name)}' {tuple(targets[name].shape)}" for name in missing]
+    problems += [f"missing '{layout.names.get(name, name)}' {tuple(targets[name].shape)}" for name in missing]
     if problems:
         if layout.backbone_only:
             _refuse_other_network(model, state, layout, source, len(tensors), len(state) - len(dropped))

@@ -95,8 +95,7 @@ def check_exists(path: Path) -> None:
         meant = f"; {hint}" if hint.startswith("did you mean") else "."
         raise UserError(
             f"weights={path}: there is no such file. The value must be none, imagenet, or a .safetensors, .pth "
-            "or .ckpt file"
-            f"{meant}"
+            f"or .ckpt file{meant}"
         )
 
 
@@ -114,7 +113,10 @@ def _refuse_text(path: Path) -> None:
 
 
 def is_stored_whole(value: Tensor) -> bool:
-    """Whether all elements of a tensor are stored. Others, such as one repeated number, would grow when copied."""
+    """Whether all elements of a tensor are stored.
+
+    A tensor that repeats stored numbers (stride 0) would need more memory when copied.
+    """
     return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 

@@ -96,7 +96,7 @@ class Part:
 
     @property
     def slug(self) -> str:
-        """For links."""
+        """Identifier for links."""
         return self.title.lower().replace(" ", "-")
 
 
@@ -242,8 +242,8 @@ def _warnings(section: Section) -> list[str]:
     rules = {run.result["selection"]["rule"] for run in section.runs}
     if BEST_ON_TEST in rules:
         told.append(
-            f"Optimistic by its protocol, {section.protocol}: trained on all of train and selected on the reported "
-            "set, as most published figures are."
+            f"{section.protocol} is optimistic: models are trained on all of train and selected on the reported set, "
+            "as in most published results."
         )
     elif LAST_EPOCH in rules:
         told.append(f"{section.protocol}: validation faces are also trained on, so there are none to select on.")
@@ -267,7 +267,7 @@ def _single(section: Section) -> str:
         seeds = f"{method.seeds} seed{'s' * (method.seeds != 1)}"
         reached = f"{100 * sum(values) / len(values):.2f}% accuracy" if values else "no accuracy"
         return f"One method, {method.label}, with {seeds}: {reached}. There is no other method to compare it with."
-    return "No comparison: no runs here have predictions of the same faces."
+    return "No methods were compared, because no runs have predictions for the same faces."
 
 
 def _lead(sections: Sequence[Section]) -> str:

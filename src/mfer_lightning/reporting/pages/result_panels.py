@@ -131,7 +131,7 @@ def class_panels(panels: SectionPanels) -> Group:
         pictures.append(panels.picture(f"recall-{name}", alt, estimates_panel, rows, limits=limits, **words))
     caption = (
         "Mean recall over seeds, which are the small dots. Lines are Wilson's 95% intervals for one network with that "
-        f"recall on as many faces: the effect of other faces.{panels.limit_note()}"
+        f"recall on as many faces: the variation over faces.{panels.limit_note()}"
     )
     return Group("Recall of each class", caption, tuple(pictures))
 
@@ -153,8 +153,7 @@ def reliability_panels(panels: SectionPanels) -> Group | None:
     caption = (
         "Accuracy over confidence in ten bins of equal mass, all seeds together; 95% intervals count each face "
         "once. On the dashed line confidence equals "
-        "accuracy; below it the network is overconfident. ECE is the mean over seeds (15 bins)."
-        f"{panels.limit_note()}"
+        f"accuracy; below it the network is overconfident. ECE is the mean over seeds (15 bins).{panels.limit_note()}"
     )
     return Group("Reliability", caption, tuple(pictures)) if pictures else None
 
@@ -177,8 +176,7 @@ def risk_coverage_panels(panels: SectionPanels) -> Group | None:
     caption = (
         "Proportion of wrong answers if only the most confident faces are answered, all seeds together, with Wilson's "
         "95% intervals, which count each face once. The dashed line is the error over all faces. If "
-        "confidence predicts "
-        f"correctness, the curve rises late.{panels.limit_note()}"
+        f"confidence predicts correctness, the curve rises late.{panels.limit_note()}"
     )
     return Group("Risk and coverage", caption, tuple(pictures)) if pictures else None
 
@@ -193,7 +191,7 @@ def _over_seeds(method: Method, name: str, is_baseline: bool) -> Estimate | None
 
 
 def _difference(label: str, comparison: MethodComparison, seeds: Sequence[float], words: str = "") -> Estimate:
-    """Make a row for a difference; without an interval, show seeds, since a mark alone would look like a finding."""
+    """Make a row for a difference; without an interval, show only seeds, since a mark would suggest a finding."""
     low, high = comparison.low, comparison.high
     if low is None:
         return Estimate(label, seeds=tuple(100 * v for v in seeds), verdict=comparison.verdict, words=words)

@@ -50,7 +50,7 @@ def curve_panels(panels: SectionPanels) -> tuple[Group | None, list[str]]:
             pictures.append(panels.picture(f"curve-{name}", alt, curves_panel, bands, **options))
     caption = (
         "Mean over seeds with a band of one standard deviation; dots mark the mean selected epoch. Losses of "
-        "different methods have different terms: compare their shape, not their height."
+        "different methods have different terms: compare their shapes, not their values."
         f"{panels.limit_note(len(shown))}"
     )
     return (Group("Learning curves", caption, tuple(pictures)) if pictures else None), problems

@@ -105,8 +105,7 @@ def class_table(section: Section) -> Table:
 
     caption = (
         "Mean recall over seeds in per cent; below it Wilson's 95% interval for one network with that recall "
-        "on as many "
-        "faces (in brackets after the class)."
+        "on as many faces (in brackets after the class)."
     )
     columns = [Column(f"{name} ({n:,})", numeric=True) for name, n in faces.items()]
     return method_table(section, "recall", "Recall of each class", columns, row, caption)

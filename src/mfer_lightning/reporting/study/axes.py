@@ -19,7 +19,7 @@ Flat = Mapping[str, str]
 ABSENT = "–"
 
 #: Options that do not distinguish methods, in addition to those outside a run's identity: the seed repeats a method,
-#: #: and recording test metrics does not change training.
+#: and recording test metrics does not change training.
 _NOT_A_METHOD = (*IRRELEVANT, "seed", "track_test", "report")
 
 #: Familiar names of common options, in the order of columns.

@@ -10,10 +10,10 @@ from mfer_lightning.reporting.study.runs import Run
 
 
 def named_by_choice(runs: Sequence[Run]) -> list[Flat]:
-    """Return the configurations of runs with their parts named by the choices that were typed.
+    """Return the configurations of runs with their parts named by the choices on the command line.
 
-    Runs with equal configurations get the same names, whatever was typed: a run of an earlier version, which does not
-    store choices, gets those of a later run of its method.
+    Runs with equal configurations get the same names, even if the choices differ. A run of an earlier version, which
+    does not store choices, gets those of a later run of its method.
 
     Args:
         runs: runs of one section.

@@ -38,7 +38,7 @@ def compare(section: Section, metric: MethodMetric) -> list[str]:
     return told
 
 
-@lru_cache(maxsize=1)  # called twice in a row: for planned contrasts, and for the rest
+@lru_cache(maxsize=1)  # called twice in a row: for planned contrasts, and for all other comparisons
 def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
     """Return which faces each seed of each method predicted correctly, in the same order.
 
@@ -111,9 +111,9 @@ def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric:
         return [f"{head}; there are too few seeds for a comparison."]
     words = [f"Not distinguishable from it: {'; '.join(level)}"] if level else []
     if below:
-        words.append(f"Shown to be worse, {len(below)} of the other {len(others)}: {'; '.join(below)}")
-    luck = "corrected for all pairs, since the best was chosen by its result, which is partly luck"
-    return [f"{head}. {'. '.join(words)} ({luck})."]
+        words.append(f"Significantly worse, {len(below)} of the other {len(others)}: {'; '.join(below)}")
+    reason = "corrected for all pairs, since the best was chosen by its result, which is partly chance"
+    return [f"{head}. {'. '.join(words)} ({reason})."]
 
 
 def measured(comparison: MethodComparison) -> str:

@@ -63,8 +63,8 @@ class Plan:
             does not change it.
         contrasts: at least one.
         chains: claims that combine contrasts.
-        metric: the compared metric, or None if the file leaves it open.
-        protocol: protocol of the test faces, e.g. ``"ferplus@dev"``, or None if the file leaves it open.
+        metric: the compared metric, or None if the file does not specify it.
+        protocol: protocol of the test faces, e.g. ``"ferplus@dev"``, or None if the file does not specify it.
     """
 
     path: Path

@@ -17,7 +17,7 @@ _ORDER: tuple[Outcome, ...] = ("confirmed", "refuted", "better", "worse", "tie",
 MOST_TOLD = 6
 #: Introduction of comparisons that are not in the plan.
 NOT_PLANNED = (
-    "Not planned: the following comparisons. Methods against the baseline, and the highest mean against all, are "
+    "The following comparisons were not planned. Methods against the baseline, and the highest mean against all, are "
     "separate families with separate corrections; their findings were not claimed beforehand."
 )
 
@@ -26,7 +26,7 @@ def summary(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) -> str:
     """Summarise in one or two sentences the outcome of a plan in a section."""
     groups = {outcome: [p.contrast.name for p in judged if p.outcome == outcome] for outcome in _ORDER}
     words = ", ".join(f"{len(names)} {outcome} ({', '.join(names)})" for outcome, names in groups.items() if names)
-    chosen = "" if plan.metric else ", which the file leaves open"
+    chosen = "" if plan.metric else ", which the file does not specify"
     number = f"these {len(judged)}" + (" within their families" if len(plan.families) > 1 else "")
     alone = f", Holm-corrected only over {number}" if len(judged) > 1 else ""
     told = f"Planned contrasts: {words}. From {plan.path.name}{_families(plan)}"
@@ -65,7 +65,7 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
         Column("difference", numeric=True, about="method minus the other in points, 95% interval over seeds and faces"),
         Column("p (Holm)", numeric=True, about="corrected for the planned contrasts of the family only"),
         Column(
-            "could be seen",
+            "detectable",
             numeric=True,
             about="true difference in points detected four times in five, with this correction",
         ),
@@ -138,7 +138,7 @@ def in_figure(planned: Planned) -> str:
     if comparison.verdict == "undecided":
         return "undecided: too few seeds"
     if planned.outcome in ("tie", "undecided") and comparison.smallest_detectable is not None:
-        words += f"; {points(comparison.smallest_detectable)} points could be seen"
+        words += f"; {points(comparison.smallest_detectable)} points detectable"
     return words
 
 
@@ -187,9 +187,7 @@ def _briefly(p: Planned) -> str:
     comparison = p.comparison
     if comparison is None or comparison.smallest_detectable is None:
         return f"{p.contrast.name} (nothing to compare, too few seeds, or equal predictions)"
-    return (
-        f"{p.contrast.name} ({signed(comparison.difference)}, {points(comparison.smallest_detectable)} could be seen)"
-    )
+    return f"{p.contrast.name} ({signed(comparison.difference)}, {points(comparison.smallest_detectable)} detectable)"
 
 
 def _in_brackets(parts: Sequence[str]) -> str:

@@ -83,7 +83,7 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
         elif len(several) > 1:
             section.notes.append(
                 f"The planned contrasts are compared in {len(several)} sections, each corrected separately ({shown}): "
-                "their file does not name a `protocol`, so a claim has several chances."
+                "their file does not name a `protocol`, so each claim is tested several times."
             )
     return placed
 

@@ -24,13 +24,13 @@ OPTION = "dataset.fold"
 
 _DEPENDENT = (
     "Each run joins the folds of a cross-validation. Comparisons of methods treat faces as independent, but those "
-    "of one subject are not: the tests find differences too easily here."
+    "of one subject are not, so the tests report differences too often."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class JoinedRun(Run):
-    """Join the runs of all folds to one run: each face is predicted by the network not trained on its subject.
+    """All folds of a cross-validation as one run: each face is predicted by the network not trained on its subject.
 
     Args:
         folds: the runs of the folds, in order.
@@ -144,8 +144,7 @@ def fold_table(section: Section) -> Table | None:
 
     caption = (
         "One run per fold. The joined accuracy is over faces; its interval is over folds, since faces of one "
-        "subject are "
-        "not independent and those of one fold share a network."
+        "subject are not independent and those of one fold share a network."
     )
     return method_table(section, "folds", "Folds", columns, row, caption)
 
@@ -177,5 +176,5 @@ def join_rows(rows: Sequence[dict[str, Any]], run_dirs: Sequence[str]) -> list[d
 
 
 def _alike(run: Run) -> Run:
-    """Leave out what the options of a sweep's jobs already contain."""
+    """Remove the configuration of a run: the options of a sweep's jobs already distinguish it."""
     return replace(run, flat={})

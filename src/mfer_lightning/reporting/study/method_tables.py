@@ -65,7 +65,7 @@ def main_table(section: Section, metric: str) -> Table:
         Column("difference", numeric=True, about="from the baseline in points, 95% interval over seeds and faces"),
         Column("p (Holm)", numeric=True, about="corrected for all comparisons of this table"),
         Column(
-            "could be seen",
+            "detectable",
             numeric=True,
             about="true difference in points detected four times in five, with this correction",
         ),
@@ -94,7 +94,7 @@ def main_table(section: Section, metric: str) -> Table:
     faces = f"{section.n:,} faces of {len(section.class_names)} classes ({section.evaluation_set})"
     caption = (
         f"{faces}. Mean ± standard deviation over seeds. Baseline: {section.baseline.label} ({chosen}). "
-        "Differences, intervals and verdicts account for both other seeds and other faces."
+        "Differences, intervals and verdicts account for the variation over both seeds and faces."
     )
     return method_table(section, "methods", f"Methods, by {title}", columns, row, caption)
 

@@ -158,7 +158,7 @@ def _model(stored: StoredResult) -> Mapping[str, Any]:
 
 
 def _predictions(stored: StoredResult) -> tuple[Predictions | None, str | None]:
-    without = "included without comparisons and figures of single faces"
+    without = "included without comparisons and per-face figures"
     try:
         table = stored.predictions()
     except UserError as error:

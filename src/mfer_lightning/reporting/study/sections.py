@@ -40,12 +40,12 @@ class Method:
 
     @property
     def seeds(self) -> int:
-        """How many."""
+        """Number of seeds."""
         return len(self.runs)
 
     @property
     def tables(self) -> list[Predictions]:
-        """The predictions of each seed, those that have them."""
+        """The prediction tables of the seeds that have one."""
         return [run.table for run in self.runs if run.table is not None]
 
     def figures(self, name: str) -> list[float]:
@@ -271,7 +271,7 @@ def _section(
     for axis in axes:
         if axis.tied:
             tied = ", ".join(axis.tied[:6]) + (f" and {len(axis.tied) - 6} more" if len(axis.tied) > 6 else "")
-            section.notes.append(f"With {axis.title} change, value by value: {tied}.")
+            section.notes.append(f"These options change together with {axis.title}: {tied}.")
     chosen_precision = [place for place, axis in enumerate(axes) if axis.key == "trainer.precision"]
     alike: dict[str, dict[str, Sequence[Run]]] = {}  # comparisons of precisions differ on purpose
     for method in methods:
@@ -290,6 +290,6 @@ def known_axes(sections: Sequence[Section], names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in titles:
             raise UserError(
-                f"axes={name}: no runs differ in it; {nearest(name, titles) if titles else 'nor in anything else'}"
+                f"axes={name}: no runs differ in it; {nearest(name, titles) if titles else 'they differ in no option'}"
             )
     return list(names)

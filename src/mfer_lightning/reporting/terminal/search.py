@@ -53,7 +53,6 @@ def print_search(
         console.print(f"  in {escape(str(run_dir))}", soft_wrap=True, highlight=False)
     console.print(
         "The best of many trials looks better on val than it is: report its test results over seeds that the "
-        "search did "
-        "not use.",
+        "search did not use.",
         style="dim",
     )

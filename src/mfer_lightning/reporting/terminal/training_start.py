@@ -53,10 +53,8 @@ def print_start(
     table.add_row("layout", escape(datamodule.index.layout))
     table.add_row(
         "network",
-        f"{_network(config)}, "
-        f"{count_parameters(network) / 1e6:.2f} M parameters "
-        f"({', '.join(f'{k} {v / 1e6:.2f}' for k, v in parts.items() if v)}), "
-        f"{gflops:.3g} GFLOPs at {size} px",
+        f"{_network(config)}, {count_parameters(network) / 1e6:.2f} M parameters "
+        f"({', '.join(f'{k} {v / 1e6:.2f}' for k, v in parts.items() if v)}), {gflops:.3g} GFLOPs at {size} px",
     )
     table.add_row("weights", "from scratch" if config["weights"] == "none" else escape(str(config["weights"])))
     if config["adapter"]["name"] != "none":

@@ -41,7 +41,7 @@ _HOW_TO_READ = (
     "Checkpoints are chosen on val, never by test results, and the best runs are the best on val. Bars "
     "are means over the runs of one setting, which differ only in their seed; whiskers and bands are their standard "
     "deviation. A difference of that size between two settings may be chance. Results of different protocols are never "
-    "put together."
+    "combined."
 )
 _SELECTION_FIGURES = (
     "These are results on val, on which the checkpoints were chosen: selection results, not test results."

@@ -38,7 +38,7 @@ class FinishedRun(StoredResult):
 
     @property
     def noise(self) -> float:
-        """Proportion of training labels that were flipped on purpose."""
+        """Proportion of training labels that were flipped by ``dataset.label_noise``, within [0, 1]."""
         return float((self.config.get("dataset") or {}).get("label_noise") or 0.0)
 
     @property

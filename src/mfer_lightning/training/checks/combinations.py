@@ -56,8 +56,8 @@ def _check_target(config: Config) -> None:
         )
     if not isinstance(loss["classification"], Mapping):
         raise UserError(
-            f"loss.classification={excerpt(loss['classification'])}: a loss classifies. Name a class of "
-            "mfer_lightning.losses in its `_target_`, as the files in conf/loss/ do."
+            f"loss.classification={excerpt(loss['classification'])}: a classification loss is required. Set its "
+            "`_target_` to a class of mfer_lightning.losses, as the files in conf/loss/ do."
         )
     kind = TARGET_KINDS.get(rule, "one-hot") if rule else "one-hot"
     classification = _kind_taken(loss["classification"], "loss.classification")
@@ -78,7 +78,7 @@ def _check_target(config: Config) -> None:
     if feature == "one-hot" and (mixed or kind != "one-hot"):
         what = f"mixup={config['mixup']['name']}" if mixed else f"dataset.target={rule}"
         raise UserError(
-            f"loss={name} takes only hard labels, but {what} makes soft ones: use "
+            f"loss={name} takes only hard labels, but {what} creates soft labels: use "
             f"{'mixup=none' if mixed else 'dataset.target=majority'}, or a loss that takes soft targets "
             "(ce, focal, center, lgm, dsf)."
         )
@@ -102,7 +102,7 @@ def _network(config: Config) -> Iterator[tuple[bool, str]]:
     yield (
         bool(given),
         f"{given[0] if given else ''} has no effect with network={name_of(config, 'network')}: backbone, attention and "
-        "head are parts of network=mfer, the other networks are complete. Leave it out, or set network.*.",
+        "head are parts of network=mfer, the other networks are complete. Remove it, or set network.*.",
     )
 
 
@@ -111,19 +111,18 @@ def _length(config: Config) -> Iterator[tuple[bool, str]]:
     epochs, interval = trainer["max_epochs"], trainer["val_check_interval"]
     yield (
         epochs in (None, -1) and trainer["max_steps"] == -1,
-        f"trainer.max_epochs={'null' if epochs is None else epochs} sets no end of the run, but schedules need "
-        "one: give trainer.max_steps=..., or a number of epochs.",
+        f"trainer.max_epochs={'null' if epochs is None else epochs} does not limit the run, but schedules need its "
+        "length: set trainer.max_steps=..., or a number of epochs.",
     )
     yield (
         trainer["check_val_every_n_epoch"] is None and not isinstance(interval, int),
         "trainer.check_val_every_n_epoch=null counts batches across epochs: give the number of batches between "
-        "validations, "
-        "e.g. trainer.val_check_interval=1000.",
+        "validations, e.g. trainer.val_check_interval=1000.",
     )
     yield (
         bool(trainer["benchmark"]) and bool(trainer["deterministic"]),
-        "trainer.benchmark=true lets cuDNN choose its operators by speed, and the choice may differ at each start: add "
-        "trainer.deterministic=false, or leave it out.",
+        "trainer.benchmark=true lets cuDNN choose its algorithms by speed, and the choice may differ between starts: "
+        "remove it, or add trainer.deterministic=false.",
     )
 
 
@@ -145,7 +144,7 @@ def _protocol(config: Config) -> Iterator[tuple[bool, str]]:
     )
     yield (
         last and config.get("monitor") is not None,
-        f"{said}, so nothing is selected by monitor={config.get('monitor')}: leave it out, or use another protocol.",
+        f"{said}, so monitor={config.get('monitor')} selects nothing: remove it, or use another protocol.",
     )
     yield (
         last and bool(config["track_test"]),
@@ -168,11 +167,12 @@ def _optimizer(config: Config) -> Iterator[tuple[bool, str]]:
     )
     yield (
         sam and configured_precision(trainer) == "16-mixed",
-        "optimizer=sam does not work with float16's loss scaling: use trainer.precision=bf16-mixed.",
+        "optimizer=sam does not work with the loss scaling of float16: use trainer.precision=bf16-mixed.",
     )
     yield (
         bool(optimizer["sam_adaptive"]) and not sam,
-        "optimizer.sam_adaptive=true is a variant of SAM: add optimizer=sam, or a radius by optimizer.sam_rho=0.5.",
+        "optimizer.sam_adaptive=true has no effect without SAM: add optimizer=sam, or set its radius, e.g. "
+        "optimizer.sam_rho=0.5.",
     )
     loss = config["loss"]
     centred = loss["feature"] and hasattr(locate(str(loss["feature"]["_target_"]), "loss.feature"), "init_centers")
@@ -202,12 +202,12 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
     )
     yield (
         config["adapter"]["name"] != "none" and freeze["name"] != "none",
-        "adapter=lora keeps the backbone frozen throughout: use freeze=none with it.",
+        "adapter=lora already freezes the backbone: use freeze=none.",
     )
 
 
 def idle_options(config: Config) -> list[str]:
-    """Return options that are set without effect; not an error, because other jobs of a sweep may use them."""
+    """Return notes on options that have no effect; not errors, because other jobs of a sweep may use the options."""
     found = []
     off = {"ema": "decay", "mixup": "prob", "early_stopping": "patience", "freeze": "epochs"}
     defaults: dict[str, Any] = {"decay": 0.999, "prob": 1.0, "patience": 10, "epochs": None}

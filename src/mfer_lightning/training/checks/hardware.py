@@ -44,7 +44,7 @@ def check_hardware(config: Mapping[str, Any]) -> None:
         )
     if on_cpu and trainer["sync_batchnorm"]:
         raise UserError(
-            "trainer.sync_batchnorm=true needs GPUs: torch does not support it on the CPU. Leave it out, or use a "
+            "trainer.sync_batchnorm=true needs GPUs: torch does not support it on the CPU. Remove it, or use a "
             "network without batch norms, such as backbone=convnext_atto."
         )
     if trainer["num_nodes"] > 1 and not any(name in os.environ for name in LAUNCHERS):
@@ -55,7 +55,7 @@ def check_hardware(config: Mapping[str, Any]) -> None:
 
 
 def check_accelerator(accelerator: str) -> None:
-    """Reject a device type that torch does not find here.
+    """Reject a device type that torch does not find on this machine.
 
     Args:
         accelerator: value of ``trainer.accelerator``.
@@ -73,7 +73,7 @@ def check_accelerator(accelerator: str) -> None:
 
 
 def device_count(devices: Any) -> int:
-    """Return the number of devices that an option requests, 0 if the machine decides.
+    """Return the number of devices that ``trainer.devices`` requests, 0 if it depends on the machine.
 
     Example:
         >>> [device_count(d) for d in (2, "2", [0, 3], "0,1", "auto", -1)]

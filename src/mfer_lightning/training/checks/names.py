@@ -35,6 +35,6 @@ def check_names(config: Mapping[str, Any]) -> None:
         else:
             continue
         raise UserError(
-            f"{found}: every choice needs a name. Give one, or write `name: my_choice` in its YAML file, as the files "
+            f"{found}: every choice needs a name. Set one, or add `name: my_choice` to its YAML file, as the files "
             f"in conf/{group}/ do."
         )

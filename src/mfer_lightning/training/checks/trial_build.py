@@ -31,7 +31,7 @@ from mfer_lightning.training.further_metrics import mode_of, selecting_monitor
 from mfer_lightning.training.teachers import teacher_files
 from mfer_lightning.training.user_callbacks import build_user_callbacks
 
-#: Class names of a trial network if only the data files name the classes.
+#: Number of classes of a trial network if only the data files list the classes.
 SOME_CLASSES = 7
 
 #: Steps per epoch in a trial if the number of faces is unknown: more than any warm-up in steps.
@@ -41,8 +41,8 @@ _STEPS_PER_EPOCH = 1_000_000
 def build_on_trial(config: Mapping[str, Any]) -> None:
     """Build datamodule, network, losses, optimizer, schedule and callbacks without data.
 
-    The network is built without memory (on torch's meta device) and run on one face of the requested size. Only option
-    names are read; the random state is restored.
+    The network is built without memory (on torch's meta device) and applied to one face of the requested size. The
+    random state is restored.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
@@ -90,7 +90,7 @@ def _check_weights(weights: str) -> None:
 
 
 def _check_figures(config: Mapping[str, Any], modes: Mapping[str, str], monitor: str) -> None:
-    """Reject metrics for selection, early stopping or the plateau schedule that nothing measures."""
+    """Reject metrics for selection, early stopping or the plateau schedule that are not computed."""
     mode_of("monitor", monitor, modes)
     if config["scheduler"]["name"] == "plateau":
         mode_of("scheduler.monitor", config["scheduler"].get("monitor") or monitor, modes)
@@ -109,7 +109,7 @@ def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size:
 
     try:
         network = network_on_trial()
-    except (RuntimeError, NotImplementedError):  # the constructor reads computed values, so only a real build can tell
+    except (RuntimeError, NotImplementedError):  # the constructor reads computed values, which meta tensors do not have
         return None
     with described("adapter"):
         add_adapter(network, config["adapter"])
@@ -158,7 +158,8 @@ def relative_cost(method: Method, gflops: float, size: int) -> float:
         size: side of the faces in pixels; a teacher with a ``size`` uses its own.
 
     Returns:
-        A factor; a teacher counts a third, because it runs only the forward pass.
+        A factor; a teacher costs a third of a trained network, because it runs only the forward pass. Without
+        a known cost of the network, the method's number of passes.
     """
     trained = gflops + sum(gflops_of(network, size) for network in method.networks)
     frozen = sum(

@@ -1,4 +1,4 @@
-"""Reject out-of-range values and unknown names of options that no class checks itself.
+"""Reject out-of-range values and unknown names of options that no class checks.
 
 Arguments of a class are checked only by that class (:mod:`mfer_lightning.training.checks.trial_build`).
 """
@@ -59,7 +59,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "trainer.profiler": ("steps", "simple", "advanced", "pytorch"),
 }
 
-#: Why a plausible value of an option, or any other value, is not legal.
+#: Option, or ``option=value`` -> why the value is not legal.
 _REASONS = {
     "preprocess.colour": "the value must be RGB or BGR, the channel order that the weights were trained on "
     "(weights.colour= is another name for the option).",
@@ -135,8 +135,7 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
     if not isinstance(overfit, (int, float)) or isinstance(overfit, bool) or overfit < 0 or overfit != int(overfit):
         raise UserError(
             f"trainer.overfit_batches={overfit}: the value must be a number of batches (1, 2, ...), or 0 for "
-            "all. For a "
-            "fraction of the training set use trainer.limit_train_batches=0.1."
+            "all. For a fraction of the training set use trainer.limit_train_batches=0.1."
         )
     if deterministic not in (True, False, "warn", None):
         raise UserError(f"trainer.deterministic={deterministic}: the value must be true, false or warn.")
@@ -146,14 +145,14 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
     number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
     if interval is not None and not number:
         raise UserError(
-            f"trainer.val_check_interval={interval}: validation by time happens at other steps in each start, so a "
-            "run could not be resumed exactly. Use a number of batches, or a fraction of the epoch, e.g. 0.5."
+            f"trainer.val_check_interval={interval}: validation at time intervals happens at different steps after "
+            "each start, so a run could not be resumed exactly. Use a number of batches, or a fraction of the epoch, "
+            "e.g. 0.5."
         )
     if number and not (0 < interval <= 1 or (isinstance(interval, int) and interval >= 1)):
         raise UserError(
             f"trainer.val_check_interval={interval}: the value must be a number of batches (1, 2, ...) or a "
-            "fraction of "
-            "the epoch (more than 0, at most 1.0)."
+            "fraction of the epoch (more than 0, at most 1.0)."
         )
     if isinstance(trainer["max_time"], (int, float)):  # YAML parses 10:00:00:00 as a base-60 number
         raise UserError(
@@ -184,5 +183,5 @@ def _check_devices(devices: Any) -> None:
 def _check_places(config: Mapping[str, Any]) -> None:
     for option in ("paths.data", "paths.runs", "paths.cache", "weights", "backbone.name"):
         if look_up(config, option) == "":
-            raise UserError(f"{option}= has no value: give one, or leave out the option.")
+            raise UserError(f"{option}= has no value: set one, or remove the option.")
     check_name(config["name"])

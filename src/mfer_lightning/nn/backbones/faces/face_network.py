@@ -122,8 +122,7 @@ def stage_widths(depths: Sequence[int], widths: Sequence[int]) -> list[tuple[int
     if not whole or not 1 <= len(depths) <= 4 or len(widths) not in (4, len(depths)):
         raise ValueError(
             "Expected arguments `depths` and `widths` to contain a whole number for each of one to four "
-            "stages, but got "
-            f"{depths} and {widths}."
+            f"stages, but got {depths} and {widths}."
         )
     return list(zip(depths, widths, strict=False))
 
