@@ -1,4 +1,4 @@
-"""Replace figures by blank ones, since drawing takes half the time of a tiny run."""
+"""Replace figures by blank images, since drawing takes half the time of a tiny run."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_every_choice_starts_with_a_comment():
 def test_no_large_files(tracked):
     sizes = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked}
     studies = {name: size for name, size in sizes.items() if name.startswith("studies/")}
-    archives = {name for name in studies if name.endswith("/runs.npz")}  # one holds all runs of a study
+    archives = {name for name in studies if name.endswith("/runs.npz")}  # each contains all runs of a study
     bundled = {name for name in sizes if name.startswith("src/mfer_lightning/bundled/")}
     assert not {name: size for name, size in sizes.items() if size >= MAX_BYTES and name not in archives | bundled}
     assert sum(sizes[name] for name in bundled) <= MAX_BUNDLED_BYTES

@@ -1,7 +1,7 @@
 """The notebooks run from top to bottom: here in a small version, in the slow tests unchanged.
 
-The small version runs cells and commands in this process: a kernel and a process a command would import torch and
-lightning a dozen times, which is most of what they take. As they are, each has its kernel and its processes.
+The small version runs cells and commands in this process: a kernel, and a process for each command, would import torch
+and Lightning a dozen times, which takes most of the time. The unchanged version uses a kernel and separate processes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def test_notebook_runs_in_its_small_version(path: Path, tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)  # they train: minutes each on a quick machine
+@pytest.mark.timeout(3600)  # they train: minutes each on a fast machine
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_runs_unchanged(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MFER_NOTEBOOKS", raising=False)

@@ -1,4 +1,4 @@
-"""Progress bars disappear when they are done, and are not shown where rich would only warn."""
+"""Progress bars disappear when they are done, and are not shown if rich would only warn."""
 
 from __future__ import annotations
 

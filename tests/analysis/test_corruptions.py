@@ -61,7 +61,7 @@ def test_changes_do_not_depend_on_the_batch(kind: str, faces: np.ndarray) -> Non
     assert (together.dtype, together.shape) == (np.uint8, faces.shape)
     alone = np.concatenate([apply(change, faces[i : i + 1], [5 + i]) for i in (3, 1)])
     np.testing.assert_array_equal(alone, together[[3, 1]])
-    copy = pickle.loads(pickle.dumps(change))  # processes that read may be spawned
+    copy = pickle.loads(pickle.dumps(change))  # loader processes may be spawned
     np.testing.assert_array_equal(apply(copy, faces, [5, 6, 7, 8]), together)
 
 
@@ -139,7 +139,7 @@ def test_blurs_keep_a_uniform_image_uniform(kind: str) -> None:
 def test_low_resolution_keeps_no_finer_detail() -> None:
     lines = np.zeros((1, 48, 48, 3), dtype=np.uint8)
     lines[:, :, ::2] = 255
-    assert np.ptp(apply(Change("resolution", 24), lines)) == 0  # each of its pixels is a black and a white one
+    assert np.ptp(apply(Change("resolution", 24), lines)) == 0  # each pixel averages a black and a white one
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_deepest_stage_with_a_useful_map_is_chosen() -> None:
     stages = model.network.backbone.stages
     modules = [model.network.backbone.model.get_submodule(s.module) for s in stages]
     faces = torch.zeros(1, 3, 48, 48, dtype=torch.uint8)
-    assert stage_of(model, faces) == 3  # 64 pixels, whatever the size of the faces
+    assert stage_of(model, faces) == 3  # 64 pixels, independent of the size of the faces
     assert stage_of(model, faces, stage=4) == 4
     assert [target_layer(model, n)[0] for n in (1, 2, 3, 4)] == modules
     assert [m.__class__.__name__ for m in modules[2:]] == ["AttendedStage"] * 2

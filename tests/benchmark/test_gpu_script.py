@@ -103,7 +103,7 @@ def test_rehearsal_runs_the_same_commands_on_the_cpu(gpu: ModuleType, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_rehearsal_produces_every_value(gpu: ModuleType, tmp_path: Path) -> None:
-    own = ("tests", "convolutions")  # whose content has its own tests
+    own = ("tests", "convolutions")  # tested separately
     wanted = [f"--only={line.name}" for line in gpu.lines(tmp_path, rehearse=True) if line.name not in own]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path), "--rehearse", *wanted], capture_output=True, text=True, check=False

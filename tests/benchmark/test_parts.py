@@ -29,7 +29,7 @@ def test_every_baseline_is_measured_at_the_same_batch_against_its_own_ceiling():
     assert list(table["share_of_gemm_ceiling"]) == list(table["seconds"])
 
 
-@pytest.mark.slow  # a compiler of C++ is called
+@pytest.mark.slow  # a C++ compiler is called
 @pytest.mark.timeout(900)
 def test_compiled_network_is_measured_next_to_the_eager_one():
     table = measure_training(dataclasses.replace(WORK, compile=True), 1, CEILING)

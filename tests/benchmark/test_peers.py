@@ -1,4 +1,4 @@
-"""benchmarks/peers.py: contempt left out on both sides, misses as errors, pairing, metrics and tests."""
+"""benchmarks/peers.py: contempt excluded on both sides, misses counted as errors, pairing, metrics and tests."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_pairs_are_tested_on_the_same_faces_with_correction(peers, tmp_path, fac
         assert pair["interval"][0] < pair["difference"] < pair["interval"][1]
     adjusted = dict(zip(np.argsort(raw), (2 * min(raw), max(2 * min(raw), max(raw))), strict=True))
     assert [pair["adjusted_p"] for pair in found] == pytest.approx([adjusted[0], adjusted[1]])
-    alone = peers.compare(tables, [])  # without ours: every pair of peers
+    alone = peers.compare(tables, [])  # without our model: every pair of peers
     assert len(alone) == 3
 
 
@@ -233,7 +233,7 @@ def test_answers_of_an_interrupted_adapter_are_requested_again(peers, tmp_path, 
     )
     out = tmp_path / "out"
     out.mkdir()
-    (out / "happy-photos.csv").write_text("picture,x,y\ncut off")  # and no facts: they are written last
+    (out / "happy-photos.csv").write_text("picture,x,y\ncut off")  # without metadata, which is written last
     line = ["peers.py", str(out), "--photos", str(tmp_path), "--peer", f"happy={sys.executable} {adapter}"]
     monkeypatch.setattr(sys, "argv", [*line, "--keep"])
     peers.main()

@@ -1,4 +1,4 @@
-"""When a run reports that it waits for its loader, and its advice."""
+"""The warning about a slow loader: when it is printed, and its advice."""
 
 from __future__ import annotations
 

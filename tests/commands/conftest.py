@@ -63,7 +63,7 @@ def few_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = f"paths.runs={folder / 'runs'}"
     assert (
         command(where, *FEW, f"paths.cache={tmp_path_factory.getbasetemp() / 'cache'}") == 0
-    )  # the cache of all tests
+    )  # the image cache shared by all tests
     return only_run(folder / "runs")
 
 

@@ -35,7 +35,7 @@ def script(name: str):
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from mfer_lightning.benchmark import ceiling, training
 
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the verb sets it, for its children; put back afterwards
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the verb sets it for its child processes; restored afterwards
     monkeypatch.setattr(ceiling, "MEGABYTES", 1)
     monkeypatch.setattr(training, "BATCH", 4)
 
@@ -109,7 +109,7 @@ def test_timings_are_interleaved_and_compared_pairwise() -> None:
     samples = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=2)
     assert order == ["a", "b", "a", "b", "a", "b"]
     assert {name: len(found) for name, found in samples.items()} == {"a": 2, "b": 2}
-    baseline = [Sample(2, 2), Sample(20, 2), Sample(4, 2)]  # the machine was busy in the second pair, for both
+    baseline = [Sample(2, 2), Sample(20, 2), Sample(4, 2)]  # the machine is busy during the second pair
     assert speedup(baseline, [Sample(1, 1), Sample(10, 1), Sample(2, 1)]) == Sample(2, 2)
 
 

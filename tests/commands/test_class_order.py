@@ -1,4 +1,4 @@
-"""`mfer evaluate` detects a trained model with swapped class names, and does not report a correct one."""
+"""`mfer evaluate` detects swapped class names of a trained model, and does not warn about correct ones."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def rename(run: Path, to: Path, exchange: dict[str, str]) -> Path:
 
 def test_correct_class_names_give_no_warning(trained: Path, tmp_path: Path) -> None:
     result = json.loads((trained / "result.json").read_text(encoding="utf-8"))
-    assert result["metrics"]["accuracy"] > 0.9  # or the tests below would prove nothing
+    assert result["metrics"]["accuracy"] > 0.9  # otherwise the tests below would prove nothing
     assert not [note for note in result["notes"] if "Check the class order" in note]
     assert not [n for n in evaluate(trained, trained, tmp_path)["notes"] if "Check the class order" in n]
 
@@ -88,6 +88,6 @@ def test_optimism_gap_is_computed_from_the_training_log(trained: Path) -> None:
     result = json.loads((trained / "result.json").read_text(encoding="utf-8"))
     gap = optimism_gap(trained / "metrics.csv", result["selection"]["epoch"])
     assert gap is not None
-    assert gap.val_selected == pytest.approx(result["metrics"]["accuracy"], abs=1e-6)  # the very checkpoint
+    assert gap.val_selected == pytest.approx(result["metrics"]["accuracy"], abs=1e-6)  # the same checkpoint
     assert gap.gap == pytest.approx(gap.best_on_test - gap.val_selected)
     assert gap.gap >= 0

@@ -1,4 +1,4 @@
-"""`mfer dashboard`: a definition in a file, and how to publish it; mistakes in one message."""
+"""`mfer dashboard`: the definition file, publishing, and one clear message per error."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_default_output_is_next_to_the_runs_and_evaluations_are_ignored(trained:
 def test_publish_sends_charts_then_workspaces_then_report(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """Publishing up to the calls of W&B's functions; there is no network here."""
+    """Test publishing up to the calls of the W&B functions, without a network."""
     import wandb
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws

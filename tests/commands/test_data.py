@@ -104,7 +104,7 @@ def test_shared_faces_are_listed_for_evaluation_with_and_without_them(
     assert json.loads(capsys.readouterr().out)["shared"]["out/shared/test-in-train.csv"] == 1
 
 
-def test_similar_faces_are_listed_after_identical_ones(
+def test_identical_twin_takes_precedence_over_a_similar_one(
     mfer: Mfer, ferplus: Path, capsys: pytest.CaptureFixture
 ) -> None:
     train, test = ferplus / "FER2013Train", ferplus / "FER2013Test"

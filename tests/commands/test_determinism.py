@@ -52,7 +52,7 @@ def test_result_records_code_versions_and_hardware(few_run: Path) -> None:
     assert result["hardware"]["cores"] == os.cpu_count()
     assert result["hardware"]["instructions"] == torch.backends.cpu.get_cpu_capability()
     arithmetic = read_checkpoint(run / "checkpoints" / "best.ckpt")["mfer"]["precision"]
-    assert result["hardware"]["precision"] == arithmetic in ("bf16-mixed", "32-true")  # what auto became
+    assert result["hardware"]["precision"] == arithmetic in ("bf16-mixed", "32-true")  # the value that auto resolved to
     git = result["git"]
     if git is not None and git["dirty"]:
         patch = (run / "changes.patch").read_bytes()

@@ -102,7 +102,7 @@ def test_dropped_classes_change_protocol_and_test_size(trained: Path, tmp_path: 
 def test_other_datasets_are_matched_by_emotion_name(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    write_rafdb(tmp_path / "data" / "raf-db", train=0, test=28)  # a copy of the test files alone
+    write_rafdb(tmp_path / "data" / "raf-db", train=0, test=28)  # a copy of only the test files
     onto = ("dataset=rafdb", f"paths.data={tmp_path / 'data'}", f"output={tmp_path / 'out'}")
     assert evaluate(trained, *onto) == 2
     assert "only the model has contempt" in capsys.readouterr().err
@@ -208,7 +208,7 @@ def test_predictions_table_is_calibrated_with_val_predictions_next_to_it(trained
 def test_options_of_the_built_in_dataset_define_another_evaluation_set(trained: Path) -> None:
     assert evaluate(trained, "-m", "dataset.occlusion=0.0,0.9") == 0
     levels = [result_in(trained / "evaluations" / f"facs@native-test-occlusion={x}") for x in (0.0, 0.9)]
-    assert levels[0]["data_hash"] == levels[1]["data_hash"]  # the same people and labels, other pictures
+    assert levels[0]["data_hash"] == levels[1]["data_hash"]  # the same people and labels, different images
     assert levels[0]["evaluation_set"] != levels[1]["evaluation_set"]
     for named in ((), ("dataset=facs", *SMALL)):
         assert evaluate(trained, *named, "dataset.occlusion=1.0", "dataset.ambiguity=0.0") == 0
@@ -220,7 +220,7 @@ def test_options_of_the_built_in_dataset_define_another_evaluation_set(trained: 
         assert found["n"] == 37
         mine = Predictions.from_csv(folder / "predictions_test.csv")
         theirs = Predictions.from_csv(trained / "predictions_test.csv")
-        assert np.abs(mine.logits - theirs.logits).max() > 1e-3  # other pictures
+        assert np.abs(mine.logits - theirs.logits).max() > 1e-3  # different images
 
 
 @pytest.mark.slow

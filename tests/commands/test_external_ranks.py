@@ -1,6 +1,6 @@
 """Ranks started by torchrun or SLURM's srun, each with the full command line: one run folder, one writer.
 
-srun is played here: two processes with the variables that SLURM would have set, and a ``scontrol`` that notes its call.
+srun is simulated by two processes with the variables that SLURM would set, and a ``scontrol`` that records its call.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def srun(bench: Bench, *arguments: str, tasks: int = 2, **more: str) -> list[sub
                 SLURM_PROCID=str(rank),
                 SLURM_LOCALID=str(rank),
                 SLURM_NODELIST="127.0.0.1",
-                MASTER_PORT=port,  # SLURM's own would be 15000 and the end of the job's number
+                MASTER_PORT=port,  # the default of SLURM would be 15000 plus the last digits of the job id
                 **more,
             ),
         )
@@ -87,7 +87,7 @@ def test_error_on_rank_zero_stops_all_ranks_with_its_message(bench: Bench) -> No
     assert not bench.left_running()
 
 
-def test_error_in_rank_zero_dry_run_stops_all_ranks_before_data_loading(bench: Bench) -> None:
+def test_error_on_rank_zero_before_data_loading_stops_all_ranks(bench: Bench) -> None:
     done = torchrun(bench, "attention.stages=[7]", "paths.cache=cache")
     assert done.returncode != 0
     assert said_by_ranks(done.stderr, "stages 1 to 4")

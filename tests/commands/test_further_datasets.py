@@ -113,16 +113,16 @@ def test_study_over_folds_gives_one_aggregate_metric(mfer: Mfer, tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_faces_of_whole_frames_are_detected(mfer: Mfer, tmp_path: Path) -> None:
+def test_faces_in_full_frames_are_detected(mfer: Mfer, tmp_path: Path) -> None:
     photo = pytest.importorskip("skimage.data").astronaut()[:, :, ::-1]
     root = tmp_path / "data" / "caer-s"
-    frames = {"train": 10, "test": 1}  # enough for a validation set out of train
+    frames = {"train": 10, "test": 1}  # enough for a validation set held out from train
     for part, many in frames.items():
         for name in ("Anger", "Happy"):
             for k in range(many):
                 path = root / part / name / f"{k + 1:04d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                moved = photo[4 * k : 400 + 4 * k, 4 * k :]  # the face is in all of them, at another place
+                moved = photo[4 * k : 400 + 4 * k, 4 * k :]  # every image contains the face at another position
                 assert cv2.imwrite(str(path), np.ascontiguousarray(moved))
     options = ("dataset=caers", "paths.data=data", "images=none", "--json")
     assert mfer("data", *options) == 2  # do what the message advises

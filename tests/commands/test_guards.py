@@ -140,7 +140,7 @@ def test_full_disk_raises_one_clear_error_and_the_run_resumes_exactly(
 def test_run_that_does_not_fit_on_the_disk_does_not_start(
     mfer: Mfer, tmp_path: Path, few_run: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    capsys.readouterr()  # with `few_run` the cache of the images is there
+    capsys.readouterr()  # `few_run` has already built the image cache
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=10**12, used=0, free=9_000_000))
     assert mfer(*FEW, "trainer.max_epochs=1", "name=cold") == 2
     message = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A run that is killed or stopped at any moment, and the same command again."""
+"""A run is killed or stopped at any moment, and the same command is repeated."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_twenty_kills_do_not_change_the_final_weights(tmp_path: Path) -> None:
         if run is None:
             continue
         check_whole(run)
-        if (run / "result.json").is_file() and kills < KILLS:  # it has finished: start another one
+        if (run / "result.json").is_file() and kills < KILLS:  # finished: start another run
             run.rename(tmp_path / f"finished{kills}")
             assert_same(tmp_path / f"finished{kills}", alone)
     assert during_write >= KILLS // 2 - 1
@@ -159,7 +159,7 @@ def assert_same(run: Path, alone: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("to", "workers"), [("process", 0), ("process", 2), ("group", 2)]  # `timeout`, SLURM and systemd tell all processes
+    ("to", "workers"), [("process", 0), ("process", 2), ("group", 2)]  # `timeout`, SLURM and systemd signal a group
 )  # fmt: skip
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_sigterm_mid_epoch_saves_within_ten_seconds_and_exits_with_code_143(
@@ -187,7 +187,7 @@ def test_sigterm_mid_epoch_saves_within_ten_seconds_and_exits_with_code_143(
     model = read_model(run / "checkpoints" / "interrupted.ckpt", device="cpu")
     assert model(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))["logits"].isfinite().all()
     check_whole(run)
-    # Workers of a rank that was killed look for it every 5 seconds.
+    # Workers of a killed rank check for it every 5 seconds.
     end = time.monotonic() + (1 if workers == 0 else 20)
     while left := left_in(tmp_path):
         assert time.monotonic() < end, left

@@ -12,7 +12,7 @@ from data.layout_trees import write_rafdb
 from data.trees import write_ferplus
 from PIL import Image
 
-SIZES = "test_size:37,train_size:32,val_size:24,size:32"  # those of the model's training
+SIZES = "test_size:37,train_size:32,val_size:24,size:32"  # the options that the model was trained with
 FEW = ("loader.num_workers=0", "device=cpu")
 
 

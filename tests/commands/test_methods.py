@@ -163,7 +163,7 @@ class TestDistill:
         teacher, folder = tmp_path / "teacher.ckpt", tmp_path / "pupil"
         shutil.copy(few_run / "checkpoints" / "best.ckpt", teacher)
         options = ("method=distill", f"method.teachers=[{teacher}]", "trainer.max_epochs=200")
-        kill_after(folder, options, 2)  # the first epoch's checkpoint is there then: it follows the row
+        kill_after(folder, options, 2)  # the checkpoint of the first epoch exists by then: it is written after the row
         kept = teacher.read_bytes()
         changed = torch.load(teacher, weights_only=True)
         changed["epoch"] += 1
@@ -190,7 +190,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
 
 
 def kill_after(folder: Path, options: Sequence[str], epochs: int) -> None:
-    """Start or continue a run, and kill it when its table has that many epochs."""
+    """Start or resume a run, and kill it when its table has that many epochs."""
     process = start(folder, *options)
     while process.poll() is None:
         table = next(folder.glob("runs/*/metrics.csv"), None)
@@ -229,7 +229,7 @@ def test_killed_and_resumed_run_matches_an_uninterrupted_one(tmp_path: Path, few
 @pytest.mark.parametrize("method", METHODS)
 def test_two_ranks_match_one_rank_with_the_combined_batch(tmp_path: Path, few_run: Path, method: str) -> None:
     """Gradients are compared in tests/methods/test_ranks.py; here rounding errors have grown for 16 steps."""
-    words = ("trainer.precision=32-true", "trainer.max_epochs=4")  # bfloat16 would round a face over to another class
+    words = ("trainer.precision=32-true", "trainer.max_epochs=4")  # bfloat16 rounding could change the class of a face
     for trainer in ("cpu", "ddp_cpu"):
         assert start(tmp_path / trainer, *options_of(method, few_run), f"trainer={trainer}", *words).wait() == 0
     one, two = (rows_of(only_run(tmp_path / t / "runs") / "metrics.csv") for t in ("cpu", "ddp_cpu"))

@@ -1,7 +1,7 @@
-"""Mistakes on the command line: each gives one helpful message immediately, with exit code 2.
+"""Mistakes on the command line: each gives one clear error message immediately, with exit code 2.
 
 One mistake per line: the arguments, then text that the message must contain. ``{photos}`` is a folder
-with a picture in it, ``{file}`` a file of text, ``{empty}`` an empty folder.
+with an image, ``{file}`` a text file, ``{empty}`` an empty folder.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("trainer.strategy=fsdp", "trainer.strategy=fsdp", "ddp"),
     ("trainer=ddp_cpu loader.batch_size=15", "loader.batch_size=15", "2 devices", "16"),
     ("freeze=backbone", "random weights", "weights=imagenet"),
-    # places
+    # paths
     ("weights=missing.ckpt", "weights=missing.ckpt: there is no such file", "imagenet"),
     ("paths.runs={file}/runs", "Cannot write to the run folder", "paths.runs"),
     # the other verbs
@@ -160,7 +160,7 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
 ]
 
 #: Written by a tester who knew the command line but not its code.
-BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
+TESTER_MISTAKES: list[tuple[str, ...]] = [
     ("--dataset facs", "without dashes: dataset=facs"),
     ("name=a/b", "name=a/b", "single folder in paths.runs"),
     ("-m name=../x seed=0,1", "name=../x", "single folder in paths.runs"),
@@ -181,7 +181,7 @@ BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
 ]
 
 #: More of these, for the full suite.
-MORE_BY_SOMEBODY_ELSE: list[tuple[str, ...]] = [
+MORE_TESTER_MISTAKES: list[tuple[str, ...]] = [
     ("--seed=3", "without dashes: seed=3"),
     ("--trainer.max_epochs 3", "without dashes: trainer.max_epochs=3"),
     ("--backbone", "without dashes: backbone=..."),
@@ -225,8 +225,8 @@ def places(tmp_path: Path) -> dict[str, Path]:
 @pytest.mark.parametrize(
     "mistake",
     [
-        *(pytest.param(line, id=line[0]) for line in (*MISTAKES, *BY_SOMEBODY_ELSE)),
-        *(pytest.param(line, id=line[0], marks=pytest.mark.slow) for line in (*MORE_MISTAKES, *MORE_BY_SOMEBODY_ELSE)),
+        *(pytest.param(line, id=line[0]) for line in (*MISTAKES, *TESTER_MISTAKES)),
+        *(pytest.param(line, id=line[0], marks=pytest.mark.slow) for line in (*MORE_MISTAKES, *MORE_TESTER_MISTAKES)),
     ],
 )
 def test_mistake_raises_one_clear_error(
@@ -257,8 +257,8 @@ def test_mistake_raises_one_clear_error(
     assert {p for p in tmp_path.rglob("*") if p.is_file()} == before, "a rejected command leaves no files"
 
 
-def test_mistakes_are_numerous_and_distinct() -> None:
-    others = [*BY_SOMEBODY_ELSE, *MORE_BY_SOMEBODY_ELSE]
+def test_listed_mistakes_are_distinct() -> None:
+    others = [*TESTER_MISTAKES, *MORE_TESTER_MISTAKES]
     mistakes = [*MISTAKES, *MORE_MISTAKES, *others]
     lines = [line[0] for line in mistakes]
     assert len(set(lines)) == len(lines) >= 60

@@ -39,7 +39,7 @@ def test_frozen_backbone_unfreezes_on_schedule_and_resumes_exactly(
     mfer: Mfer, tmp_path: Path, pretrained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = (*FEW, f"weights={pretrained}", "freeze=backbone", "freeze.epochs=1", "trainer.max_epochs=3")
-    start = read_checkpoint(pretrained)["state_dict"]  # of the moving average, which is what weights= loads
+    start = read_checkpoint(pretrained)["state_dict"]  # weights of the moving average, which weights= loads
     seen: list[tuple[int, bool]] = []
     begin = FERModule.on_train_epoch_start
 
@@ -128,7 +128,7 @@ def test_limit_below_one_batch_raises_one_clear_error(mfer: Mfer, capsys: pytest
 @pytest.mark.slow
 def test_limited_run_uses_the_requested_fraction(mfer: Mfer, tmp_path: Path) -> None:
     assert mfer(*FACS, "debug=limit", "trainer.limit_train_batches=0.5", "trainer.limit_val_batches=1.0") == 0
-    assert [row["step"] for row in rows_of(only_run(tmp_path / "runs"))] == ["2", "4"]  # FACS asks for two epochs
+    assert [row["step"] for row in rows_of(only_run(tmp_path / "runs"))] == ["2", "4"]  # FACS sets two epochs
 
 
 def test_options_without_effect_are_reported(mfer: Mfer, capsys: pytest.CaptureFixture) -> None:
@@ -144,7 +144,7 @@ def test_long_cpu_training_prints_a_time_estimate_first(
 ) -> None:
     monkeypatch.setattr("mfer_lightning.training.time_estimate.LONG", 0.0)
     assert mfer(*FEW, "debug=fast_dev_run") == 0
-    assert "by a rough estimate" not in capsys.readouterr().out  # one batch is not a training
+    assert "by a rough estimate" not in capsys.readouterr().out  # one batch is not a meaningful training
     assert mfer(*FEW) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Note: this will take about 0 hours on" in said

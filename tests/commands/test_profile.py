@@ -1,4 +1,4 @@
-"""debug=profile: a real run ends with a table of where its steps' time went."""
+"""debug=profile: a real run ends with a table of the time spent in each part of a step."""
 
 from __future__ import annotations
 

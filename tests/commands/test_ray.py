@@ -29,7 +29,7 @@ CPU = ("trainer=cpu",)
 
 
 def records(folder: Path) -> list[dict]:
-    return [json.loads(f.read_text()) for f in record_files(folder)]  # without those that are being written
+    return [json.loads(f.read_text()) for f in record_files(folder)]  # excluding files that are being written
 
 
 def epochs(record: dict) -> int:
@@ -47,9 +47,7 @@ def started(bench: Bench, *arguments: str, **more: str) -> subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # ignored where the tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored if the tests run in the background
     )
 
 
@@ -85,13 +83,13 @@ def test_killed_and_resumed_two_gpu_sweep_gives_the_same_table(bench: Bench) -> 
     folder = bench.folder / "runs" / "ray"
     bad = folder / sorted(plain)[-1].name
     bad.mkdir(parents=True)
-    (bad / "checkpoints").touch()  # a file where a folder is to be: this job fails
+    (bad / "checkpoints").touch()  # a file in place of a folder: this job fails
     sweep = ("-m", *RAY, *CPU, "name=ray", *axes)
     process = started(bench, *sweep)
     until(lambda: len(results(folder)) >= 3, process)
     process.kill()
     process.wait(timeout=60)
-    gone = time.monotonic() + 90  # Ray's processes look for their parent now and then
+    gone = time.monotonic() + 90  # Ray processes check for their parent from time to time
     while (left := bench.left_running()) and time.monotonic() < gone:
         time.sleep(1)
     assert not left, "processes of a sweep that was killed"
@@ -156,7 +154,7 @@ def test_two_rank_job_gets_two_gpus_and_a_killed_job_stops_no_other(bench: Bench
     until(lambda: log.exists() and next(folder.glob("*-s1-*/checkpoints/last.ckpt"), None), process)
     run = next(folder.glob("*-s1-*"))
     first = re.search(r"process (\d+), rank 0", (run / "log.txt").read_text())[1]
-    os.kill(int(first), signal.SIGKILL)  # as the kernel does where memory is short
+    os.kill(int(first), signal.SIGKILL)  # as the kernel does when memory runs out
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 1, said
     assert not bench.left_running(), "the second rank of the job that was killed"
@@ -177,7 +175,7 @@ def test_unavailable_resources_are_rejected_before_the_first_job(bench: Bench) -
     assert not bench.left_running()
 
 
-#: A local cluster of two machines with one simulated GPU each. A line of input ends the second, another line all.
+#: A local cluster of two nodes with one simulated GPU each. A line of input stops the second node, another line all.
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
@@ -211,7 +209,7 @@ def test_jobs_of_a_lost_node_are_rerun_by_the_same_command(bench: Bench) -> None
         folder = bench.folder / "runs" / "s"
 
         def both_at_work() -> bool:
-            """Say whether one job is done and two are far from their ends: neither can end before its machine does."""
+            """Return whether one job is done and two cannot finish before their nodes are stopped."""
             running = [r for r in records(folder) if r["status"] == "running"]
             return bool(results(folder)) and len(running) == 2 and all(epochs(r) < 30 for r in running)
 

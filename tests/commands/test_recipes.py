@@ -1,4 +1,4 @@
-"""The full-scale recipes: each composes, contains what its name says, and trains one full-size step on a tiny copy."""
+"""The full-scale recipes: each composes, matches its name, and trains one full-size step on a tiny copy."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_recipe_uses_the_paper_network_on_its_dataset(recipe: str) -> None:
     assert config["backbone"]["name"].split(".")[0] == "convnext_base"
     assert (config["attention"]["name"], config["head"]["name"], config["loss"]["name"]) == ("ds", "multiscale", "dsf")
     assert config["preprocess"]["size"] == 224
-    assert config["dataset"]["protocol"] != "paper"  # selecting on the test set is never anybody's default
+    assert config["dataset"]["protocol"] != "paper"  # selecting on the test set is never the default
     assert config["weights"] == "imagenet"
 
 
@@ -66,7 +66,7 @@ def test_paper_variants_use_the_published_hyperparameters(dataset: str) -> None:
             "shuffle",
         )
         assert (config["scheduler"]["name"], config["scheduler"]["gamma"]) == ("exponential", 0.95)
-        assert config["loss"]["feature_weight"] == 0.3  # ours: the script's --weight_loss 0.001 is not used there
+        assert config["loss"]["feature_weight"] == 0.3  # ours: the script does not use --weight_loss 0.001
         assert config["loss"]["classification"]["label_smoothing"] == 0.1
 
 

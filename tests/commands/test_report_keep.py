@@ -1,4 +1,4 @@
-"""`mfer report keep=`: the same report from only the kept numbers, in another place."""
+"""`mfer report keep=`: the kept numbers alone give the same report in another folder."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_report_from_kept_numbers_has_the_same_tables(
     with zipfile.ZipFile(tmp_path / "elsewhere" / "runs.npz") as file:
         assert not any(str(study).encode() in file.read(name) for name in file.namelist())
 
-    assert mfer("report", "elsewhere/runs.npz", QUICK) == 0  # the archive itself: the report lies beside it
+    assert mfer("report", "elsewhere/runs.npz", QUICK) == 0  # the archive itself: the report is next to it
     assert tables(tmp_path / "elsewhere" / "report") == again
 
     assert mfer("report", "elsewhere", "embedding=pca", "embedding_points=40", "output=drawn") == 0  # nothing to draw

@@ -77,7 +77,7 @@ def test_quick_card_is_marked_as_quick(trained: Path, tmp_path: Path, capsys: py
     assert evaluate(trained, *arguments, f"output={tmp_path}") == 0
     card = card_in(tmp_path)
     assert evaluate(trained, *arguments, f"output={tmp_path / 'workers'}", "loader.num_workers=2") == 0
-    assert card_in(tmp_path / "workers")["curves"] == card["curves"]  # whoever changes the faces
+    assert card_in(tmp_path / "workers")["curves"] == card["curves"]  # same result with workers
     assert card["n"] == pytest.approx(16, abs=4)
     assert card["n_of_split"] == 37
     assert f"a stratified sample of {card['n']} of 37 faces (robustness.limit)" in card["notes"]
@@ -143,7 +143,7 @@ def test_suite_supports_dropped_classes_and_flip(trained: Path) -> None:
     assert card["protocol"] == "facs@native-without-contempt"
     assert "contempt" not in card["class_names"]
     assert card["n"] < 24
-    assert card["flip"]["total_variation"] > 0  # each side by itself: averaged with its mirror it would be 0
+    assert card["flip"]["total_variation"] > 0  # without flip averaging, which would make the difference 0
 
 
 @pytest.mark.slow

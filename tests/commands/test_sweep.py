@@ -110,7 +110,7 @@ def test_second_start_reruns_only_diverged_and_failed_jobs(
     assert all(f"lr{n}" in said[: said.index("2 jobs without")] for n in (1, 2, 3, 4))
 
     one = next(iter(finished))
-    (one / "result.json").unlink()  # as if it had been cut off
+    (one / "result.json").unlink()  # as if it had been interrupted
     assert mfer(*sweep, cases) == 1
     capsys.readouterr()
     records = [json.loads(f.read_text()) for f in sorted((runs / "jobs").glob("*.json"))]

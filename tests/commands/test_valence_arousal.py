@@ -66,7 +66,7 @@ def test_affectnet_with_missing_values_works_with_every_command(
     assert np.isnan(table.true_valence_arousal).sum() == 12
     assert np.abs(table.valence_arousal).max() <= 1
 
-    # the verb finds the same figures, and the same from the table alone
+    # evaluate gives the same metrics, also from the table alone
     assert mfer("evaluate", f"checkpoint={run}", "paths.data=.", "output=again") == 0
     again = json.loads((tmp_path / "again" / "result.json").read_text())
     assert mfer("evaluate", f"predictions={run / 'predictions_test.csv'}", "output=table") == 0
@@ -75,7 +75,7 @@ def test_affectnet_with_missing_values_works_with_every_command(
         assert again["metrics"][name] == pytest.approx(result["metrics"][name], abs=1e-5)
         assert alone["metrics"][name] == pytest.approx(result["metrics"][name], abs=1e-6)
 
-    # photos: checkpoint and export say the same
+    # photos: checkpoint and export agree
     photos = tmp_path / "photos"
     photos.mkdir()
     for i, path in enumerate(sorted((tmp_path / "affectnet").rglob("*.jpg"))[:3]):

@@ -1,4 +1,4 @@
-"""The command line, as the tests of the commands run it."""
+"""The command line fixtures of tests/commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compose today's configuration of a command with the defaults of the first version."""
+"""Compose the current configuration of a command with the defaults of the first version."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ FACS = (*TINY, "dataset.size=32", "dataset.train_size=32", "dataset.val_size=24"
 
 
 def epochs(path: Path) -> list[dict[str, str]]:
-    """Rows of a ``metrics.csv`` without what depends on the machine's speed."""
+    """Rows of a ``metrics.csv`` without columns that depend on the speed of the machine."""
     with path.open(newline="") as file:
         return [
             {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in csv.DictReader(file)
@@ -68,7 +68,7 @@ def test_same_sweep_skips_the_finished_job(mfer: Mfer, tmp_path: Path, capsys: p
         mfer("-m", *FACS, "trainer.max_epochs=1", "loss=ce,center", "seed=0", "paths.runs=sweeps", "report=false") == 0
     )
     assert (sweep / finished / "result.json").read_bytes() == before
-    other = sweep / "facs-convnext_64px-ds-center-s0-ca8a1c97"  # named by its choice since
+    other = sweep / "facs-convnext_64px-ds-center-s0-ca8a1c97"  # named by its choice since then
     assert json.loads((other / "result.json").read_text())["split"] == "test"
     assert len(list(sweep.glob("facs-*"))) == 2
 

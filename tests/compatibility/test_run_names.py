@@ -2,7 +2,7 @@
 
 ``files/run_names.json`` holds the names of 123 commands as the first version gave them, and
 ``files/first_options.json`` the options that its runs had. Since then defaults have changed (``former_defaults.py``):
-the same commands with the values of before give these names, and those in ``files/run_names_since.json`` as they are.
+the same commands give these names with the former values, and those in ``files/run_names_since.json`` without them.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def options(schema: Any, prefix: str = "") -> set[str]:
 def test_new_option_does_not_change_older_run_names() -> None:
     """Add a new option to ``LATER``, with the value that does not change runs, or to ``IRRELEVANT``."""
     first = set(json.loads((FILES / "first_options.json").read_text()))
-    listed = (*LATER, *IRRELEVANT, *OPTIONS.values())  # a renamed one is hashed under the name that it had first
+    listed = (*LATER, *IRRELEVANT, *OPTIONS.values())  # a renamed option is hashed under its first name
     unlisted = {name for name in options(Train) - first if not any(f"{name}.".startswith(f"{i}.") for i in listed)}
     assert not unlisted, test_new_option_does_not_change_older_run_names.__doc__
     assert first <= options(Train), "an option that old runs name is gone"

@@ -50,7 +50,7 @@ def test_shuffle_visits_every_face_once_in_a_new_order_each_epoch() -> None:
 
 
 def test_order_is_pinned() -> None:
-    """A fixed order: results must not change with a new version of NumPy or torch."""
+    """The order is fixed: results must not change with the version of NumPy or torch."""
     sampler = TrainSampler(np.zeros(8, dtype=np.int64), seed=0)
     assert [p for _, p in sampler] == PINNED
 
@@ -80,7 +80,7 @@ def test_class_weights_ignore_labels_that_do_not_occur() -> None:
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 @pytest.mark.parametrize("size", [1, 2, 7, 12])
-def test_evaluation_sees_each_face_exactly_once(ranks: int, size: int) -> None:
+def test_evaluation_yields_each_face_exactly_once(ranks: int, size: int) -> None:
     per_rank = [list(EvalSampler(size, ranks, rank)) for rank in range(ranks)]
     assert len({len(keys) for keys in per_rank}) == 1
     positions = [p for keys in per_rank for _, p in keys]

@@ -8,7 +8,7 @@ MASK = 2**64 - 1
 
 
 def splitmix(x: int) -> int:
-    """The finalizer of SplitMix64 as published, on Python's own whole numbers."""
+    """The finalizer of SplitMix64 as published, with Python integers."""
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
     return x ^ (x >> 31)

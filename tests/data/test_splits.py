@@ -159,7 +159,7 @@ class TestSplits:
         protocol = replace(get_protocol("affectnet7"), holdout_fraction=0.1)
         splits = make_splits(index, protocol)
         assert len(splits.test) == 70
-        np.testing.assert_allclose(np.bincount(splits.val.label), [10, 10, 5, 5, 4, 3, 3], atol=1)  # photos hold two
+        np.testing.assert_allclose(np.bincount(splits.val.label), [10, 10, 5, 5, 4, 3, 3], atol=1)  # two per photo
         assert not overlap(group[splits.train.rows], group[splits.val.rows])
 
     def test_ferplus_target_and_evaluation_set_are_independent(self, ferplus_root: Path) -> None:
@@ -175,7 +175,7 @@ class TestSplits:
     def test_evaluation_faces_without_soft_target_get_a_hard_one(self) -> None:
         index = replace(index_of("ferplus", [8] * 8, [1] * 8, "val"), label=np.full(72, -1))
         votes = np.zeros((72, 8), dtype=np.int64)
-        votes[np.arange(72), np.arange(72) % 8] = 1  # single votes: no rule but argmax takes them
+        votes[np.arange(72), np.arange(72) % 8] = 1  # single votes: only the argmax rule keeps them
         votes[:64] *= 5
         index = replace(index, votes=votes, vote_names=index.class_names)
         splits = make_splits(index, get_protocol("ferplus", "argmax8"), "crossentropy")

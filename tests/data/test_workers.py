@@ -63,7 +63,7 @@ def test_worker_survives_sigterm_until_the_checkpoint_is_saved(worker: BaseProce
     tell(worker, "TERM")
     worker.join(1)
     assert worker.is_alive()
-    tell(worker, "TERM")  # does not begin it again
+    tell(worker, "TERM")  # does not restart it
     worker.join(20)
     assert worker.exitcode == 128 + signal.SIGTERM
     assert time.monotonic() - began > 3.5

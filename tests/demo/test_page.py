@@ -133,7 +133,7 @@ def test_user_can_upload_see_the_answer_and_clear(served: tuple[str, Path], mode
         photo = picture(tmp_path / "me.png", 5)
         wait.until(lambda b: b.find_elements("css selector", "input[type=file]"))[0].send_keys(str(photo))
         wait.until(lambda b: b.find_elements("css selector", ".mfer"))
-        assert "No face was found" in browser.find_element("css selector", ".mfer").text  # noise holds none
+        assert "No face was found" in browser.find_element("css selector", ".mfer").text  # noise has no faces
         browser.find_element("css selector", "input[type=checkbox]").click()  # one face, aligned already
         wait.until(lambda b: b.find_elements("css selector", "input[type=file]"))[0].send_keys(str(photo))
         wait.until(lambda b: b.find_elements("css selector", ".mfer .card"))

@@ -63,7 +63,7 @@ def test_weak_models_with_correct_order_give_no_warning() -> None:
 def test_random_models_give_no_warning() -> None:
     rng = np.random.default_rng(3)
     for _ in range(2_000):
-        prior = rng.dirichlet(np.full(8, rng.choice([0.1, 1.0])))  # its constant predictions
+        prior = rng.dirichlet(np.full(8, rng.choice([0.1, 1.0])))  # constant predictions
         matrix = np.stack([rng.multinomial(n, prior) for n in rng.integers(0, 300, 8)])
         assert doubt_class_order(matrix, NAMES) is None, matrix
 
@@ -71,9 +71,9 @@ def test_random_models_give_no_warning() -> None:
 @pytest.mark.parametrize(
     "matrix",
     [
-        [[60, 0, 0], [55, 5, 0], [0, 0, 60]],  # fear is taken for anger, but anger is not for fear
-        [[0, 0, 60], [0, 0, 60], [0, 0, 60]],  # all is one
-        [[0, 4, 0], [4, 0, 0], [0, 0, 4]],  # too few to say
+        [[60, 0, 0], [55, 5, 0], [0, 0, 60]],  # fear is predicted as anger, but not the reverse
+        [[0, 0, 60], [0, 0, 60], [0, 0, 60]],  # everything is predicted as one class
+        [[0, 4, 0], [4, 0, 0], [0, 0, 4]],  # too few faces
         [[20, 25, 15], [25, 20, 15], [0, 0, 60]],  # two classes that are hard to distinguish
         [[0, 0, 0], [0, 0, 0], [0, 0, 0]],
         [[0, 9, 0], [0, 0, 0], [0, 0, 9]],  # a class that does not occur

@@ -168,7 +168,7 @@ class TestStudy:
         shutil.rmtree(two)
         write_run(study, "dsf", n=70, split="val", accuracy=0.9)
         write_run(study, "lgm", n=70)
-        shutil.rmtree(one)  # what was kept of it stays
+        shutil.rmtree(one)  # its kept numbers remain
         found = keep_study([study], into)
         assert set(found.written) == {"rafdb-dsf-none-s0", "rafdb-lgm-none-s0"}
         assert found.unchanged == ()

@@ -94,7 +94,7 @@ class TestAgainstLibraries:
         )
 
 
-class TestByHand:
+class TestHandComputed:
     def test_small_example_computed_by_hand(self) -> None:
         #                       truth 0: 3 of 4 right, one predicted 1; truth 1: 1 of 2 right, one predicted 0
         found = evaluate(hand_table([0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 0], 2))
@@ -140,7 +140,7 @@ class TestByHand:
         assert (found["accuracy"], found["top2_accuracy"]) == pytest.approx((1 / 3, 2 / 3))
 
     def test_votes_for_no_class_are_ignored_and_noted(self) -> None:
-        # names in another order than the classes, and one face on which nobody chose a class
+        # names in another order than the classes, and one face without votes for any class
         votes = [[1, 0, 1], [3, 0, 0]]
         table = hand_table([0, 1], [0, 1], 2, votes=votes, vote_names=("NF", NAMES[1], NAMES[0]))
         found = evaluate(table)

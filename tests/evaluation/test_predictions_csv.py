@@ -1,4 +1,4 @@
-"""Compressed tables of predictions: used if there is no plain one, and rejected if they are harmful."""
+"""Compressed tables of predictions: used if there is no plain one, and rejected if they are malicious."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TestFinding:
         table(seed=1).to_csv(plain)
         assert find_table(file.parent, "test") == plain_or_compressed(plain) == plain
         same(read_predictions(plain), table(seed=1))
-        same(read_predictions(file), table())  # named, it is read anyway
+        same(read_predictions(file), table())  # read if given explicitly
 
     def test_missing_table_error_names_the_requested_file(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"No predictions at .*predictions_test\.csv\. "):
@@ -118,7 +118,7 @@ class TestReading:
             read_predictions(file)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < len(whole) / 4  # most of it the window that unpacking looks back into
+        assert peak < len(whole) / 4  # mostly the window of the decompressor
 
     def test_header_with_a_million_columns_is_rejected(self, file: Path) -> None:
         file.write_bytes(lzma.compress(b"," * 1_000_000))

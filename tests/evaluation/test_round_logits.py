@@ -71,7 +71,7 @@ def test_rows_with_close_top_classes_keep_more_digits() -> None:
             [1.0002, 1.0003, 0.0],  # by a ten-thousandth
             [1.0000001, 1.0000002, 0.0],  # by the last bit
             [3.0, 1.0002, 1.0003],  # the second class
-            [2.0, 2.0, 1.0],  # equal from the beginning
+            [2.0, 2.0, 1.0],  # equal before rounding
         ],
         dtype=np.float32,
     )
@@ -103,8 +103,8 @@ def test_soft_targets_are_kept_only_if_a_metric_needs_them() -> None:
     whole = ferplus(n=200)
     soft = replace(whole, votes=None, vote_names=())
     hard = replace(soft, target=np.eye(8)[whole.label])
-    assert round_predictions(whole, evaluate(whole)["metrics"]).target is None  # the votes say it
-    assert round_predictions(hard, evaluate(hard)["metrics"]).target is None  # the label says it
+    assert round_predictions(whole, evaluate(whole)["metrics"]).target is None  # determined by the votes
+    assert round_predictions(hard, evaluate(hard)["metrics"]).target is None  # determined by the label
     kept = round_predictions(soft, evaluate(soft)["metrics"]).target
     assert kept is not None
     np.testing.assert_array_equal(kept, soft.target)

@@ -112,7 +112,7 @@ def test_corrupted_bytes_are_detected(archive: Path) -> None:
             found = read_archive(archive)
         except UserError as error:
             refused += "runs.npz cannot be read" in str(error)
-        else:  # a date, or the like, has changed
+        else:  # only metadata such as a date has changed
             assert all(run.equals(other) for run, other in zip(found, before, strict=True))
     assert refused > 0.8 * len(whole) / 97
 

@@ -43,17 +43,17 @@ def test_faces_of_one_photo_are_not_independent() -> None:
     apart, together = metric_intervals(copies), metric_intervals(copies, groups)
     for name in ("accuracy", "mean_class_accuracy", "top2_accuracy", "nll"):
         assert np.diff(together[name])[0] > 2 * np.diff(apart[name])[0], name
-    assert metric_intervals(base, np.arange(100)) == metric_intervals(base)  # groups of one are none
+    assert metric_intervals(base, np.arange(100)) == metric_intervals(base)  # groups of one face are no groups
 
 
-def test_intervals_are_never_narrower_than_the_sample_size_allows() -> None:
+def test_degenerate_resamples_give_a_wilson_interval_or_none() -> None:
     base = table(100)
     right = base.select(np.flatnonzero(base.pred == base.label))
     for few in (metric_intervals(right, np.arange(len(right)) // 3), metric_intervals(right)):
         assert few["accuracy"] == list(wilson(len(right), len(right)))
         assert few["macro_f1"] is None  # every resample is the same
     one_person = metric_intervals(base, np.zeros(100, dtype=int))
-    assert set(one_person.values()) == {None}  # one person says nothing of how others vary
+    assert set(one_person.values()) == {None}  # one person gives no information about the variation between people
 
 
 def test_lists_and_robustness_cards_use_the_same_intervals() -> None:

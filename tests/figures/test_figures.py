@@ -95,7 +95,7 @@ class TestReliability:
         words = legible(drawn[0], tmp_path / "r.png")
         assert f"Reliability: ECE {100 * expected_calibration_error(p, label):.1f}%" in words
         histogram = [patch.get_height() for patch in drawn[0].axes[1].patches]
-        assert sum(histogram) == pytest.approx(100)  # the axis leaves no sample out
+        assert sum(histogram) == pytest.approx(100)  # the axis includes every sample
 
 
 class TestRiskCoverage:
@@ -240,7 +240,7 @@ class TestEmbedding:
     def test_subsets_are_stratified_seeded_and_of_the_requested_size(self) -> None:
         label = np.repeat(np.arange(5), [900, 60, 30, 9, 1])
         rows = stratified_subset(label, 100)
-        assert np.bincount(label[rows]).tolist() == [89, 6, 3, 1, 1]  # the rarest's one row comes from the largest
+        assert np.bincount(label[rows]).tolist() == [89, 6, 3, 1, 1]  # one row of the largest goes to the rarest
         assert (np.diff(rows) > 0).all()
         np.testing.assert_array_equal(rows, stratified_subset(label, 100))
         assert (rows != stratified_subset(label, 100, seed=1)).any()

@@ -29,7 +29,7 @@ def covered(image: np.ndarray, box: tuple[float, float, float, float]) -> float:
         (530.0, 0.0, 110.0, 130.0),
         (0.0, 350.0, 110.0, 130.0),
         (530.0, 350.0, 110.0, 130.0),
-        (40.0, 4.0, 380.0, 470.0),  # room at the sides alone
+        (40.0, 4.0, 380.0, 470.0),  # room only at the sides
         (300.0, 200.0, 12.0, 15.0),
     ],
 )

@@ -111,7 +111,7 @@ def test_modified_onnx_graph_or_description_is_rejected(forms: Forms, tmp_path: 
 
 
 def test_optimizer_state_is_not_verified(forms: Forms, tmp_path: Path) -> None:
-    """Loading a model reads the network's weights, and takes no time for the optimiser's state."""
+    """Loading a model verifies only the weights of the network, to save time."""
     content = torch.load(forms.checkpoint, weights_only=True)
     content["optimizer_states"] = [{"exp_avg": torch.arange(1000.0)}]
     path = tmp_path / "with_state.ckpt"
@@ -168,7 +168,7 @@ def test_exports_of_earlier_versions_load_without_checksum(forms: Forms, tmp_pat
 
 
 def test_damaged_onnx_file_prints_nothing(forms: Forms, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """ONNX Runtime prints boxes when it cannot load a file; the reason is in our own message."""
+    """ONNX Runtime prints its own messages when it cannot load a file; ours already contains the reason."""
     onnx = pytest.importorskip("onnx")
     proto = onnx.load(str(forms.onnx / "model.onnx"))
     proto.graph.node[0].op_type = "NoSuchOperator"

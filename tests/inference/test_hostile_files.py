@@ -146,7 +146,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "a graph that fills the memory": (hostile.graph(hostile.memory_bomb), "failed on 1 faces"),
 }
 
-#: Runs in a separate process, since memory is measured: loads each file, and says what came of it and its peak.
+#: Runs in a separate process, since memory is measured: loads each file, and prints the outcome and peak memory.
 PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path

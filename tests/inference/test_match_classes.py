@@ -1,4 +1,4 @@
-"""Classes of a model and a dataset are matched by name; nothing is left out silently."""
+"""Classes of a model and a dataset are matched by name; no class is dropped silently."""
 
 from __future__ import annotations
 

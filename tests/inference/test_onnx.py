@@ -98,7 +98,7 @@ def test_files_pillow_images_and_arrays_give_the_same_result(
     for i in range(2):
         Image.fromarray(faces[i]).save(tmp_path / f"{i}.png")
     paths = [tmp_path / "0.png", str(tmp_path / "1.png")]
-    turned = Image.fromarray(np.rot90(faces[0]).copy())  # as a camera stores it that was held upright
+    turned = Image.fromarray(np.rot90(faces[0]).copy())  # as stored by a camera held upright
     exif = turned.getexif()
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.png", exif=exif)
@@ -182,7 +182,7 @@ def test_damaged_images_are_rejected(model: OnnxModel, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((40, 40), np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(UserError, match="more than 8 bits"):
         model.predict(tmp_path / "deep.png")
-    Image.new("RGB", (48, 48)).save(tmp_path / "program.eps")  # which Pillow would give to Ghostscript
+    Image.new("RGB", (48, 48)).save(tmp_path / "program.eps")  # which Pillow would pass to Ghostscript
     with pytest.raises(UserError, match="cannot be read as an image"):
         model.predict(tmp_path / "program.eps")
     Image.new("1", (5000, 10)).save(tmp_path / "wide.png")
@@ -255,7 +255,7 @@ def test_quantised_weights_are_smaller_with_similar_predictions(
     assert {"MatMulInteger", "ConvInteger", "DynamicQuantizeLinear"} <= {n.op_type for n in graph.node}
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     products = [stored[n.input[1]] for n in graph.node if n.op_type == "MatMulInteger"]
-    # of 7 bits: two products of 8 bits each overflow on processors without VNNI, whatever this one is
+    # 7 bits: sums of two 8-bit products overflow on processors without VNNI
     assert {w.dtype for w in products} == {np.dtype(np.int8)}
     assert max(int(np.abs(w.astype(int)).max()) for w in products) == 64
 

@@ -129,7 +129,7 @@ def test_detached_variants_stop_one_term_from_moving_the_centres(data):
     assert gradients["pull"][0]["distance"] is None
     torch.testing.assert_close(gradients["balance"][0]["distance"], gradients["none"][0]["distance"])
     torch.testing.assert_close(gradients["pull"][0]["balance"], gradients["none"][0]["balance"])
-    for detach in ("balance", "pull"):  # features and values do not notice
+    for detach in ("balance", "pull"):  # features and values are unaffected
         torch.testing.assert_close(gradients[detach][1], gradients["none"][1])
         assert gradients[detach][2] == pytest.approx(gradients["none"][2])
 
@@ -145,7 +145,7 @@ def test_centres_start_at_the_optimal_distance():
 
 def test_gap_is_infinite_without_smoothing():
     assert DSFLoss(3, D, label_smoothing=0.0).gap == math.inf
-    # and no end is reached only in the limit: the balance falls all the way
+    # the minimum is only approached in the limit: the balance keeps decreasing
     target = torch.eye(3, dtype=torch.float64)
     values = [dsf_loss(simplex(3, g), target, simplex(3, g), label_smoothing=0.0)["balance"].item() for g in (1, 2, 4)]
     assert values == sorted(values, reverse=True)

@@ -39,7 +39,7 @@ def test_supcon_matches_the_paper_formula(data):
 def test_arcface_matches_the_paper_formula(data):
     feature, target = data
     loss = MetricLearningLoss(K, D, loss="arcface", margin=28.6, scale=8)
-    # Towards the proxies: for angles beyond pi - margin the library goes on with a straight line.
+    # Towards the proxies: for angles beyond pi - margin the library continues linearly.
     feature = feature + 3 * F.normalize(loss.loss.W.detach(), dim=0).T[LABEL]
     weight = F.normalize(loss.loss.W.detach().double(), dim=0)
     cosine = F.normalize(feature.double(), dim=1) @ weight

@@ -55,7 +55,7 @@ def test_zero_weight_gives_no_gradient(output, hard):
     output["feature"].requires_grad_()
     objective(output, hard)["total"].backward()
     assert output["feature"].grad.abs().max() == 0
-    assert objective.feature.centers.grad.abs().max() == 0  # a gradient there is, as distributed training needs
+    assert objective.feature.centers.grad.abs().max() == 0  # the gradient exists, as distributed training requires
 
 
 @pytest.mark.parametrize("heads", [(), [], None])

@@ -128,7 +128,7 @@ def test_objective_adds_and_names_the_weighted_loss():
     assert set(terms) == {"total", "classification", "valence_arousal"}
     torch.testing.assert_close(terms["valence_arousal"], ValenceArousalMSE()(output["valence_arousal"], values))
     torch.testing.assert_close(terms["total"], terms["classification"] + 0.5 * terms["valence_arousal"])
-    # depends on which faces share a batch: not among what is measured on validation
+    # depends on the composition of a batch, so it is not a validation metric
     torch.testing.assert_close(objective.evaluate(output, target), terms["classification"])
 
 

@@ -65,7 +65,7 @@ class TestFormula:
 
 
 def test_rank_without_selected_faces_adds_zero_gradient(network: MFER, step: Step, batch: dict[str, Tensor]) -> None:
-    chosen = torch.arange(12) >= 6  # all of them another rank's
+    chosen = torch.arange(12) >= 6  # all selected faces are on another rank
     terms = CoTeaching._objective(step, network(batch["image"]), batch["target"], chosen, slice(0, 6))
     terms["total"].backward()
     assert float(terms["total"].detach()) == 0
@@ -73,7 +73,7 @@ def test_rank_without_selected_faces_adds_zero_gradient(network: MFER, step: Ste
 
 
 def test_faces_with_wrong_labels_are_dropped(step: Step) -> None:
-    """Two networks that have learned something drop most faces with a wrong label, and learn the others."""
+    """Two partly trained networks drop most faces with a wrong label, and learn the others."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(3)
     true = torch.arange(60) % 3
@@ -120,7 +120,7 @@ class TestKeptNetwork:
         assert float(state["network.w"]) == 1.0
 
 
-class TestMistakes:
+class TestErrors:
     @pytest.mark.parametrize(("option", "value"), [("forget_rate", 1.0), ("forget_rate", -0.1), ("ramp_epochs", 0)])
     def test_out_of_range_argument(self, option: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"`{option}`"):

@@ -117,7 +117,7 @@ class TestTeachers:
         Distill([Fixed()])(batch, step)["total"].backward()
 
 
-class TestMistakes:
+class TestErrors:
     @pytest.mark.parametrize(("option", "value"), [("temperature", 0.0), ("alpha", 1.1)])
     def test_out_of_range_argument(self, option: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"`{option}`"):

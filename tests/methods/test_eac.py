@@ -110,7 +110,7 @@ class TestErasing:
         assert float(EAC()(batch, replace(step, epoch=3))["total"]) != total
 
 
-class TestMistakes:
+class TestErrors:
     def test_network_without_a_map_is_rejected(self) -> None:
         tokens = {
             "name": "vit_tiny_patch16_224",

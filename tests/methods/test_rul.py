@@ -129,7 +129,7 @@ def test_uncertainty_branch_learns_which_face_is_hard() -> None:
     assert weak > 2 * strong
 
 
-class TestMistakes:
+class TestErrors:
     @pytest.mark.parametrize(("option", "value"), [("width", 0), ("dropout", 1.0), ("feature_dim", 0)])
     def test_out_of_range_argument(self, option: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"`{option}`"):

@@ -107,7 +107,7 @@ class TestRelabelling:
         assert float(other(batch, step)["total"]) == float(method(batch, step)["total"])
 
 
-class TestMistakes:
+class TestErrors:
     @pytest.mark.parametrize(
         ("option", "value"),
         [("high_share", 1.5), ("rank_margin", -0.1), ("relabel_margin", 2.0), ("relabel_epoch", 0), ("num_faces", 0)],

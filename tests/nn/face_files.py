@@ -1,6 +1,6 @@
 """Names and shapes of the tensors in the public files of face networks, written down independently of the networks.
 
-They are facts of InsightFace's ``arcface_torch``, TreB1eN's InsightFace_Pytorch, face.evoLVe, POSTER V2, AdaFace and
+They are taken from InsightFace's ``arcface_torch``, TreB1eN's InsightFace_Pytorch, face.evoLVe, POSTER V2, AdaFace and
 DDAMFN.
 """
 
@@ -54,7 +54,7 @@ def insightface(depths: Sequence[int] = (3, 4, 14, 3), widths: Sequence[int] = (
 def ir(
     inner: bool, affine: bool, depths: Sequence[int] = (3, 4, 14, 3), widths: Sequence[int] = (64, 128, 256, 512)
 ) -> Shapes:
-    """face.evoLVe's names; with ``inner`` AdaFace's network."""
+    """Names of face.evoLVe; with ``inner``, those of the AdaFace network."""
     found = conv("input_layer.0", widths[0], 3, 3) | norm("input_layer.1", widths[0])
     found |= prelu("input_layer.2", widths[0])
     number, before = 0, widths[0]
@@ -95,7 +95,7 @@ def unit(names: Sequence[str], name: str, channels: int, before: int, kernel: in
 
 
 def mobilefacenet(embedding: int = EMBEDDING) -> Shapes:
-    """TreB1eN's names."""
+    """Names of TreB1eN."""
     leaves = ("conv", "bn", "prelu")
 
     def inverted(name: str, before: int, channels: int, inner: int) -> Shapes:
@@ -116,7 +116,7 @@ def mobilefacenet(embedding: int = EMBEDDING) -> Shapes:
 
 
 def insightface_mobilefacenet() -> Shapes:
-    """InsightFace's, twice as wide, everything numbered."""
+    """Names of InsightFace, twice as wide, with numbered modules."""
     leaves = ("layers.0", "layers.1", "layers.2")
 
     def inverted(name: str, before: int, channels: int, inner: int) -> Shapes:
@@ -174,7 +174,7 @@ def parameters(shapes: Mapping[str, Sequence[int]]) -> int:
 
 
 def random_file(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """Give every tensor its own numbers; variances are positive."""
+    """Fill every tensor with different numbers; variances are positive."""
     generator = torch.Generator().manual_seed(0)
     found: dict[str, Any] = {}
     for name, shape in shapes.items():

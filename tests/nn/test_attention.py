@@ -198,7 +198,7 @@ def test_weights_of_each_channel_sum_to_one_over_the_map():
 
 
 def test_every_parameter_has_a_gradient_except_the_redundant_norm_bias():
-    # A constant added to a channel's scores at all positions leaves its softmax as it was.
+    # A constant added to the scores of a channel at all positions does not change its softmax.
     attention = DSAttention(8).double()
     attention(torch.randn(2, 8, 5, 5, dtype=torch.float64)).square().sum().backward()
     for name, parameter in attention.named_parameters():
@@ -274,7 +274,7 @@ def test_skipping_taps_on_padding_does_not_change_the_result(size: tuple[int, in
 
 
 def test_gradients_on_maps_smaller_than_the_kernel_are_finite_in_bfloat16() -> None:
-    # oneDNN's own gradient of a 7x7 kernel on a 2x2 map was not finite in about half of such trials.
+    # The oneDNN gradient of a 7x7 kernel on a 2x2 map was not finite in about half of such trials.
     for _ in range(8):
         attention = DSAttention(128)
         junk = torch.full((4_000_000,), float("nan"))

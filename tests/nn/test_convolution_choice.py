@@ -1,4 +1,4 @@
-"""The chosen way of a dense convolution, as a table."""
+"""The implementation chosen for a dense convolution, as a table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STAGE_3, STAGE_4 = Shape(512, 512, 14, 14, 7, 7), Shape(1024, 1024, 7, 7, 7, 7) 
         ("cuda", torch.bfloat16, STAGE_4, UNFOLD),
         ("cuda", torch.float32, STAGE_4, LIBRARY),
         ("cuda", torch.float64, STAGE_4, LIBRARY),
-        ("cuda", torch.bfloat16, Shape(512, 512, 10, 10, 7, 7), UNFOLD),  # smaller than what cuDNN is known to do well
+        ("cuda", torch.bfloat16, Shape(512, 512, 10, 10, 7, 7), UNFOLD),  # too small for cuDNN to be fast
         ("cuda", torch.bfloat16, Shape(1024, 1024, 14, 14, 7, 7), UNFOLD),  # more channels
         ("cuda", torch.bfloat16, Shape(128, 512, 14, 14, 7, 7), LIBRARY),  # few channels
         ("cuda", torch.bfloat16, Shape(512, 512, 14, 14, 3, 3), LIBRARY),  # few taps

@@ -107,7 +107,7 @@ def test_batch_is_split_to_respect_the_memory_limit(monkeypatch, dtype, toleranc
         monkeypatch.setattr(unfold, "LARGEST_BYTES", limit)
         parts = gradients(lambda *a: convolve(*a, UNFOLD), x, weight, bias)
         assert len(sizes) >= 9  # three parts or more of each computation
-        assert max(sizes) <= max(limit, 5 / 4 * face)  # a single map's, of the five channels of the gradient
+        assert max(sizes) <= max(limit, 5 / 4 * face)  # size of a single map with the five channels of the gradient
         for mine, theirs in zip(parts, whole, strict=True):
             assert (mine - theirs).abs().max() <= (4 if dtype == torch.bfloat16 else 64) * torch.finfo(
                 dtype
@@ -170,7 +170,7 @@ def test_autocast_output_is_bfloat16_and_gradients_keep_the_dtype_of_their_tenso
 
 def test_bfloat16_weight_gradients_are_accumulated_in_float32(monkeypatch):
     x, given = torch.ones(512, 1, 1, 1).bfloat16(), torch.ones(512, 1, 1, 1).bfloat16()
-    given[1:] = 2**-8  # less than half of bfloat16's step at 1, so it would be lost one by one
+    given[1:] = 2**-8  # less than half the bfloat16 spacing at 1, so single additions would be lost
     monkeypatch.setattr(unfold, "LARGEST_BYTES", 1)
     found = unfold.weight_gradient_unfolded(given, x, 1, 1, torch.float32)
     assert found.item() == 1 + 511 / 256

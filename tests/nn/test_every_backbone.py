@@ -126,7 +126,7 @@ def lived(name: str, folder: Path, export: bool = True) -> None:
         with pytest.raises(UserError, match=NO_ONNX[name]):
             save_onnx(model, folder / "onnx", [random_faces(size, True)], size=size)
         return
-    save_onnx(model, folder / "onnx", [random_faces(size, True)], size=size)  # compares, and refuses differences
+    save_onnx(model, folder / "onnx", [random_faces(size, True)], size=size)  # raises if outputs differ
 
 
 @pytest.mark.slow

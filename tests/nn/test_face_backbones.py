@@ -62,7 +62,7 @@ def tiny(name: str, attention: str = "ds_depthwise", **options: object) -> MFER:
 @pytest.mark.parametrize("face", face_counts.FACES, ids=lambda face: f"{face.backbone}-{face.embedding}")
 def test_whole_networks_have_the_published_number_of_parameters(face):
     assert [published for published in face.published if not face_counts.agrees(face, published)] == []
-    if face.embedding == files.EMBEDDING and not face.options:  # published or not, the files' tensors are counted
+    if face.embedding == files.EMBEDDING and not face.options:  # counted even without a published number
         assert face_counts.count(whole(face.backbone)) == files.parameters(PUBLIC[face.backbone])
 
 
@@ -133,7 +133,7 @@ def test_layer_decay_groups_follow_the_order_of_the_network(name):
     order = [n for n, p in model.named_parameters() if n in layers]
     assert [layers[n] for n in order] == sorted(layers.values())
     assert set(layers.values()) == set(range(max(layers.values()) + 1))
-    # the stem is layer 0, each residual unit one more; what follows the last belongs to it
+    # the stem is layer 0, each residual unit adds one; later modules belong to the last
     assert max(layers.values()) == {"mobilefacenet": 15, "mixedfeaturenet": 34, "iresnet100": 49}.get(name, 24)
     assert not any("attention" in n for n in layers)
 

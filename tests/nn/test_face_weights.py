@@ -1,4 +1,4 @@
-"""Public files of face networks: every tensor finds its place, and other files are refused."""
+"""Public files of face networks: every tensor is loaded, and other files are rejected."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_adaface_lightning_checkpoint_loads_without_its_loss(tmp_path):
 
 
 def test_classes_named_in_old_lightning_checkpoints_are_not_imported(tmp_path, monkeypatch):
-    """Lightning before 1.5 keeps the states of callbacks by their classes."""
+    """Lightning before 1.5 stores callback states under their classes."""
     path = tmp_path / "adaface.ckpt"
     for module, refused in (("model_checkpoint", False), ("other", True)):
         name = f"pytorch_lightning.callbacks.{module}"
@@ -206,7 +206,7 @@ def test_matching_backbone_is_identified_for_every_layout(words):
 
 
 def test_weights_of_another_family_are_rejected_with_the_matching_backbone(misfit, monkeypatch):
-    monkeypatch.setattr("mfer_lightning.nn.weights.nearest_backbone._TIMM", ())  # of the face networks alone: quicker
+    monkeypatch.setattr("mfer_lightning.nn.weights.nearest_backbone._TIMM", ())  # only the face networks: faster
     model = network("iresnet50", SHAPE)
     before = {name: t.clone() for name, t in model.state_dict().items()}
     with pytest.raises(

@@ -62,7 +62,7 @@ def test_every_attention_option_gives_outputs_and_gradients(attention, backbone)
     torch.testing.assert_close(out["logits"], out["head_logits"][0] + out["head_logits"][1] + out["head_logits"][2])
     (out["logits"] * torch.randn(3, 5)).sum().backward()
     without = [name for name, p in model.named_parameters() if p.grad is None]
-    assert without == []  # distributed training fails on parameters that take no part
+    assert without == []  # distributed training fails on unused parameters
 
 
 @pytest.mark.parametrize("stages", [[], [1], [2, 4], [1, 2, 3, 4]])
@@ -97,7 +97,7 @@ def test_feature_is_the_layer_norm_of_the_pooled_map():
 def test_drop_path_is_active_only_in_training_mode():
     model = MFER({**SMALL, "drop_path_rate": 0.5})
     x = torch.randn(4, 3, 64, 64)
-    assert model.training  # probing the backbone left the mode alone
+    assert model.training  # probing the backbone did not change the mode
     torch.manual_seed(0)
     first, second = model(x)["logits"], model(x)["logits"]
     assert not torch.equal(first, second)
@@ -206,4 +206,4 @@ def test_timm_names_are_mapped():
     assert names["model.stages.2.attention.value.weight"] is None
     assert names["norm.weight"] is None
     matcher = model.backbone.model.group_matcher()
-    assert matcher["stem"] == "^stem"  # what timm's layer-wise decay matches is these names
+    assert matcher["stem"] == "^stem"  # the layer-wise decay of timm matches these names

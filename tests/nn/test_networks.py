@@ -107,7 +107,7 @@ def test_invalid_descriptions_are_rejected(config: dict[str, Any], message: str 
 
 
 @pytest.mark.parametrize("network", [DAN, DDAMFN])
-class TestBackboneOfPeers:
+class TestPeerBackbones:
     def test_requires_a_map(self, network: type[DAN | DDAMFN]) -> None:
         without: dict[str, Any] = {"name": "vit_tiny_patch16_224", "pool": "token"}
         with pytest.raises(

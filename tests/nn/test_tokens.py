@@ -175,7 +175,7 @@ def test_position_embeddings_of_a_file_are_interpolated(tmp_path: Path) -> None:
     assert report.new_parts == ("attention", "final norm", "head")
     assert torch.equal(network.backbone.model.blocks[0].attn.qkv.weight, theirs.blocks[0].attn.qkv.weight)
     assert torch.equal(network.backbone.model.pos_embed[:, 0], theirs.pos_embed[:, 0])  # of the class token
-    # and those of a checkpoint of ours
+    # and those of our own checkpoint
     state = {f"network.{name}": value for name, value in vit(96).state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "ours.ckpt")
     assert load_weights(network, tmp_path / "ours.ckpt").new == ()

@@ -438,7 +438,7 @@ def test_head_must_be_load_or_new():
 
 
 def test_offline_start_uses_the_cache_without_retries(monkeypatch, tmp_path):
-    """huggingface_hub waits and tries again for over a minute by itself."""
+    """By default huggingface_hub retries for over a minute."""
     from huggingface_hub import constants
 
     from mfer_lightning.nn.weights import hub

@@ -113,7 +113,7 @@ DECAYING = [n for n in ALL if n not in REFUSED and n not in ("ASGD", "Rprop")]
 
 @pytest.mark.parametrize("name", DECAYING)
 def test_vectors_and_centres_are_never_decayed(name):
-    # With gradients of zero, an optimizer changes what it decays and nothing else.
+    # With zero gradients, an optimizer changes only the parameters that it decays.
     network, objective = parts()
     optimizer = optimizer_for(network, objective, {"name": name, "lr": 1e-2, "weight_decay": 0.5})
     before = weights(network, objective)

@@ -139,4 +139,4 @@ def test_valence_and_arousal_are_mixed_and_missing_values_stay_missing(alphas):
         gaps = shares[:, 1] > 0
         assert found[:, 0].isnan().tolist() == gaps.tolist()
         torch.testing.assert_close(found[~gaps, 0], (shares @ values)[~gaps, 0])
-    assert batch["valence_arousal"].isnan().sum() == 1  # the batch that was given stays as it is
+    assert batch["valence_arousal"].isnan().sum() == 1  # the input batch is not modified

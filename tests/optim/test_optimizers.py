@@ -32,7 +32,7 @@ def test_adamw_keeps_group_names_rates_and_decays():
     ]
     assert optimizer.param_groups[0]["betas"] == (0.8, 0.9)
     assert optimizer.param_groups[0]["eps"] == 1e-6
-    assert "initial_lr" not in found[0]  # the caller's groups are left as they were
+    assert "initial_lr" not in found[0]  # the groups of the caller are not modified
 
 
 def test_sgd_uses_nesterov_if_momentum_is_set():

@@ -33,7 +33,7 @@ def test_validate_and_test_match_a_loop_over_the_faces(make, faces, trainer):
     (val,), (test,) = (each(module, datamodule=faces, verbose=False) for each in (run.validate, run.test))
     names = {"accuracy", "mean_class_accuracy", "macro_f1", "nll"}
     assert val.keys() == {f"val/{name}" for name in (*names, "loss")}
-    assert test.keys() == {f"test/{name}" for name in names}  # of test faces nothing says `val`, and the reverse
+    assert test.keys() == {f"test/{name}" for name in names}  # test metrics are never named `val`, and vice versa
     accuracy, nll, loss = reference(module, faces, "val")
     assert (val["val/accuracy"], val["val/nll"]) == (pytest.approx(accuracy), pytest.approx(nll, rel=1e-5))
     assert val["val/loss"] == pytest.approx(loss, rel=1e-4)
@@ -102,7 +102,7 @@ def test_tracked_test_set_is_logged_separately_from_val(make, trainer):
 
 def test_pair_losses_are_excluded_from_the_validation_loss(make, trainer):
     pytest.importorskip("pytorch_metric_learning")
-    soft = facs(target="crossentropy")  # targets that losses over pairs refuse
+    soft = facs(target="crossentropy")  # targets that pair losses reject
     pairs = Objective(CrossEntropy(0.1), MetricLearningLoss(8, 32, "supcon"), feature_weight=10.0)
     with_pairs = trainer().validate(make(objective=pairs), datamodule=soft, verbose=False)
     without = trainer().validate(make(objective=Objective(CrossEntropy(0.1))), datamodule=soft, verbose=False)

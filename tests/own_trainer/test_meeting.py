@@ -1,4 +1,4 @@
-"""What module and datamodule must agree on in a Trainer, and the metadata that the module stores."""
+"""Agreement of module and datamodule in a Trainer, and the metadata stored by the module."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ def test_user_loaders_work(make, trainer, faces):
     module, run = make(), trainer()
     run.fit(module, batches, batches)
     run.test(module, batches, verbose=False)
-    assert module.metadata == {}  # nothing says what these faces are
+    assert module.metadata == {}  # the dataset of these faces is unknown
 
 
 def test_training_records_its_dataset(make, trainer, faces):
     module = make()
     trainer().validate(module, datamodule=faces, verbose=False)
-    assert module.metadata == {}  # seen, not trained on
+    assert module.metadata == {}  # evaluated, not trained on
     trainer().fit(module, datamodule=faces)
     said = module.metadata
     assert (said["dataset"], said["protocol"], said["data_hash"]) == ("facs", "facs@native", faces.data_hash)
     assert said["alignment"]["template"] == module.preprocess.alignment == "facs-64@1"  # the dataset declares it
-    trainer().fit(module, datamodule=faces)  # and says the same again
+    trainer().fit(module, datamodule=faces)  # the same metadata again
 
 
 @pytest.mark.parametrize("told", [{"protocol": "rafdb@holdout"}, {"data_hash": "0" * 64}])

@@ -95,7 +95,7 @@ def test_lightning_does_not_replace_our_samplers(faces):
     assert isinstance(faces.train_dataloader().sampler, TrainSampler)
     assert isinstance(faces.val_dataloader().sampler, EvalSampler)
     for loader in (faces.train_dataloader(), faces.val_dataloader()):
-        assert isinstance(loader.sampler, DistributedSampler)  # what Lightning asks before it puts its own
+        assert isinstance(loader.sampler, DistributedSampler)  # then Lightning keeps it
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict"])

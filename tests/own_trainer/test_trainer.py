@@ -43,7 +43,7 @@ def test_batch_size_finder_sets_the_batch_size(make, faces, trainer):
     run = trainer()
     run.fit(module, datamodule=faces)
     assert run.num_training_batches == 2
-    # it doubles until the faces are too few
+    # it doubles until there are too few faces
     Tuner(trainer()).scale_batch_size(module, datamodule=faces, init_val=24, steps_per_trial=1)
     assert faces.batch_size == 64
     trainer().fit(module, datamodule=faces)

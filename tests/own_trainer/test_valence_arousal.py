@@ -48,7 +48,7 @@ def test_valence_and_arousal_are_trained_logged_and_selected_by(make, faces, tra
     ccc = [float(ConcordanceCorrCoef()(x[:, i], y[:, i])) for i in range(2)]
     assert tested["test/ccc_valence"] == pytest.approx(ccc[0], abs=1e-5)
     assert tested["test/ccc"] == pytest.approx(sum(ccc) / 2, abs=1e-5)
-    # the verb's own figures, computed from the table of predictions
+    # the metrics of evaluate, computed from the table of predictions
     found = evaluate(module, faces, split="test").result["metrics"]
     for name in NAMES:
         assert found[name] == pytest.approx(tested[f"test/{name}"], abs=1e-5), name
@@ -109,7 +109,7 @@ def test_user_loaders_provide_values_in_the_batch(make, trainer):
     assert {f"val/{name}" for name in NAMES} <= set(own.callback_metrics)
     with pytest.raises(UserError, match="must be a mapping with image, index, target, valence_arousal"):
         trainer().fit(make(**both()), DataLoader(OwnFaces(named=False), batch_size=8))
-    # who only evaluates needs no values
+    # evaluation alone needs no values
     logits = trainer().validate(make(**both()), DataLoader(OwnFaces(named=False), batch_size=8), verbose=False)[0]
     assert "val/ccc" not in logits
 

@@ -123,7 +123,7 @@ def test_help_and_hints_list_plugin_choices(lab: Path, mfer: Mfer, capsys: pytes
     assert "moods" in capsys.readouterr().out
     assert mfer(*MINE, "dataset=mods") == 2
     assert "Did you mean 'moods'" in capsys.readouterr().err
-    assert mfer("dataset=moods") == 2  # without the folder there is no such choice, and it is not offered
+    assert mfer("dataset=moods") == 2  # without the folder the choice does not exist and is not suggested
     assert "Did you mean 'moods'" not in capsys.readouterr().err
 
 

@@ -1,7 +1,7 @@
 """Open a page in a real browser and inspect it.
 
-The page is shown in a frame: a browser without a screen makes no window narrower than 500 pixels, but a frame is as
-wide as it is told to be, and all that a page can ask of its width is answered by the frame.
+The page is shown in a frame: headless browsers have a minimum window width of 500 pixels, but a frame can be narrower,
+and width queries of the page refer to the frame.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from reporting.fabricate import write_run
 
-#: Truth: attention gains ten points with either loss, the loss gains nothing.
+#: True effects: attention adds ten points with either loss, the loss adds none.
 ACCURACY = {"none": 0.6, "ds": 0.75}
 
 

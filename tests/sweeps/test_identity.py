@@ -112,7 +112,7 @@ def test_folders_of_archived_runs_are_still_found(archive: Path) -> None:
     assert runs
     for run in runs:
         config = run["result"]["config"]
-        config["evaluation"].setdefault("shift", 0.0)  # as it is composed today
+        config["evaluation"].setdefault("shift", 0.0)  # as currently composed
         assert config_hash(config) == run["name"].rpartition("-")[2]
 
 

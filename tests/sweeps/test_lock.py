@@ -1,4 +1,4 @@
-"""Two processes never train into one folder."""
+"""Two processes never train in one folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_locked_folder_is_rejected_and_released_afterwards(tmp_path: Path) -> No
 
 
 def test_lock_on_a_deleted_file_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who opened the file before its holder deleted it would lock what nobody else can see."""
+    """A process that opened the file before its owner deleted it would lock a file that no other process can see."""
     fcntl = pytest.importorskip("fcntl")
     real, deleted = fcntl.flock, []
 

@@ -1,4 +1,4 @@
-"""What a sweep refuses before its first job, in one sentence."""
+"""Invalid sweeps are rejected in one sentence before the first job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfer_lightning.sweeps.study import Study
 
 
 def refused(mfer: Mfer, folder: Path, capsys: pytest.CaptureFixture, *arguments: str) -> str:
-    """Run a command line that is refused before anything is made, and return what it said."""
+    """Run a command line that is rejected before any file is written, and return its message."""
     before = sorted(folder.iterdir())
     assert mfer(*arguments) == 2
     said = capsys.readouterr()

@@ -24,7 +24,7 @@ def test_records_are_ordered_and_only_from_this_start(tmp_path: Path, monkeypatc
 
 
 def test_partially_written_record_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Of 84 jobs, twelve at a time, one met such a file between the listing and the reading, and failed.
+    # Of 84 jobs, twelve at a time, one found such a file in the listing, could not read it, and failed.
     monkeypatch.setenv(TOKEN, "now")
     JobRecord(7, ("loss=ce",), "running", "x").write(tmp_path)
     (tmp_path / "jobs" / ".0008-c3ndx2ws.json").symlink_to(tmp_path / "gone")

@@ -38,7 +38,7 @@ def ablation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ablation")
     options = (f"paths.runs={folder}/runs", f"paths.cache={folder}/cache", "name=ablation", "logger=wandb")
     with nobody(folder / "home"):
-        with pytest.raises(SystemExit) as stop:  # with its figures: they are among what is logged
+        with pytest.raises(SystemExit) as stop:  # with its figures, since they are logged
             main([*FACS, *options, "loss=dsf", "seed=3"])
         assert stop.value.code == 0
         assert command(*FACS, *options, "loss=ce", "trainer.max_epochs=1") == 0

@@ -1,4 +1,4 @@
-"""`logger=` chooses loggers; building them starts and writes nothing."""
+"""`logger=` chooses loggers; building them has no side effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`logger=tensorboard`: the event files hold curves, figures, pictures and hyperparameters."""
+"""`logger=tensorboard`: the event files contain curves, metrics, images and hyperparameters."""
 
 from __future__ import annotations
 

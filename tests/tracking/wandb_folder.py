@@ -1,6 +1,6 @@
 """Read the data of an offline W&B run: the records of its `.wandb` file, and its files.
 
-The file is a LevelDB log (blocks of 32 KiB; each piece with checksum, length and kind) behind a header of 7 bytes; its
+The file is a LevelDB log (blocks of 32 KiB; each chunk with checksum, length and type) behind a header of 7 bytes; its
 records are W&B's own protocol buffers.
 """
 
@@ -87,7 +87,7 @@ def records(data: bytes) -> Iterator[proto.Record]:
     at, parts = HEADER, b""
     while at + PIECE.size <= len(data):
         left = BLOCK - at % BLOCK
-        if left < PIECE.size:  # the end of a block, too small for a piece
+        if left < PIECE.size:  # the end of a block, too small for a chunk
             at += left
             continue
         _, length, kind = PIECE.unpack_from(data, at)

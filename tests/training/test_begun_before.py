@@ -1,4 +1,4 @@
-"""Runs started by an earlier version continue with its values, and are never mixed with today's."""
+"""Runs started by an earlier version resume with its values, which are never mixed with current ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_old_and_new_defaults_give_two_run_names_and_two_networks() -> None:
     assert (former.norm.eps, today.norm.eps) == (1e-6, 1e-5)
     assert former.value.bias.any()
     assert not today.value.bias.any()
-    assert former.value.weight.abs().max() > 0.1  # uniform up to 0.25; today's has a standard deviation of 0.02
+    assert former.value.weight.abs().max() > 0.1  # uniform up to 0.25; the current one has a standard deviation of 0.02
     assert today.value.weight.abs().max() < 0.1
 
 
@@ -56,7 +56,7 @@ def test_untrained_finished_and_current_runs_are_not_earlier_runs(tmp_path: Path
     assert config_begun_before(TODAY, tmp_path, in_sweep=False) is None  # nothing was trained
     shutil.rmtree(folder)
     begun(tmp_path, FORMER, finished=True)
-    assert config_begun_before(TODAY, tmp_path, in_sweep=False) is None  # today's values are another run
+    assert config_begun_before(TODAY, tmp_path, in_sweep=False) is None  # current values are another run
     begun(tmp_path, TODAY)
     assert config_of(tmp_path / run_name(TODAY), TODAY) == TODAY
     assert note_on_former_values(TODAY) is None

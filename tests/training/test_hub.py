@@ -1,4 +1,4 @@
-"""``weights=imagenet`` without a network: rejected before any work, leaving no files."""
+"""``weights=imagenet`` without a network connection is rejected before any work and leaves no files."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_weights_colour_is_an_option_and_null_keeps_the_run_name(config):
     composed_config = compose_train(["weights.colour=bgr", "weights=face.pth", "backbone=ir50"])
     assert composed_config["preprocess"]["colour"] == "BGR"
     assert composed_config["weights"] == "face.pth"
-    assert (composed_config["backbone"]["name"], composed_config["preprocess"]["size"]) == ("ir50_evolve", 64)  # facs'
+    assert (composed_config["backbone"]["name"], composed_config["preprocess"]["size"]) == ("ir50_evolve", 64)  # facs
     assert compose_train(["backbone=ir50", "dataset=rafdb"])["preprocess"]["size"] == 112
     without = {**config, "preprocess": {k: v for k, v in config["preprocess"].items() if k != "colour"}}
     assert config_hash(config) == config_hash(without)
@@ -110,7 +110,7 @@ def test_face_network_trains_from_its_file_exports_and_predicts(mfer: Mfer, tmp_
     options, shapes, colour = NETWORKS[name]
     ours = [o for o in FEW if not o.startswith("backbone.")] + [f"backbone={name}", f"backbone.options={options}"]
     kept = files.random_file(shapes)
-    if name == "mobilefacenet":  # fewer units than the file's
+    if name == "mobilefacenet":  # fewer units than in the file
         kept = {key: t for key, t in kept.items() if ".model." not in key or ".model.0." in key}
     torch.save({"state_dict": kept}, tmp_path / "face.pth")
     extra = ["optimizer.layer_decay=0.8", "trainer.checkpointing=true", "freeze=backbone", "freeze.epochs=1"]
@@ -129,7 +129,7 @@ def test_face_network_trains_from_its_file_exports_and_predicts(mfer: Mfer, tmp_
     checkpoint = run / "checkpoints" / "best.ckpt"
     stored = read_checkpoint(checkpoint)["mfer"]["preprocess"]
     assert (stored["colour"], stored["size"], stored["mean"]) == (colour, 112, [0.5, 0.5, 0.5])
-    assert mfer("export", f"checkpoint={run}", "format=onnx", "faces=8") == 0  # compares with the checkpoint
+    assert mfer("export", f"checkpoint={run}", "format=onnx", "faces=8") == 0  # checks against the checkpoint
     Image.fromarray(np.full((112, 112, 3), 90, np.uint8)).save("face.png")
     assert mfer("predict", f"checkpoint={run}", "source=face.png", "aligned=true", "output=said") == 0
     assert "face.png" in (tmp_path / "said" / "predictions.csv").read_text()

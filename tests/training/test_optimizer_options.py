@@ -46,7 +46,7 @@ def test_changing_the_optimizer_name_keeps_only_lr_and_weight_decay() -> None:
         node = checked(f"dataset={dataset}", "optimizer.name=adan")["optimizer"]
         assert (node["betas"], node["weight_decay"]) == (None, 0.05)
     assert composed("optimizer.name=lion", "optimizer.betas=[0.8,0.9]")["optimizer"]["betas"] == [0.8, 0.9]
-    assert composed("optimizer=lion")["optimizer"]["lr"] == 1e-4  # a tenth of what facs gives the others
+    assert composed("optimizer=lion")["optimizer"]["lr"] == 1e-4  # a tenth of the rate that facs sets for the others
     assert composed()["optimizer"]["betas"] == [0.9, 0.99]
     assert composed("dataset=rafdb")["optimizer"]["betas"] == [0.9, 0.999]
 

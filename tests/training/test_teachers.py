@@ -55,7 +55,7 @@ def test_teacher_cost_is_measured_at_its_own_image_size(tmp_path: Path) -> None:
     assert relative_cost(Distill([teacher]), gflops, 64) == pytest.approx(1 + 1 / 3, rel=1e-6)
 
 
-class TestRefusals:
+class TestRejectedTeachers:
     def test_different_classes(self, export: Path) -> None:
         with pytest.raises(
             UserError,

@@ -37,8 +37,8 @@ OWN_DEFAULTS = {
     "devices": 1,  # one process, unless more are asked for
     "precision": "auto",  # None is float32
     "max_epochs": "???",  # the dataset's or the recipe's
-    "num_sanity_val_steps": 0,  # a mistake is found without them
-    "enable_model_summary": False,  # the start of a run shows it
+    "num_sanity_val_steps": 0,  # errors are found without sanity batches
+    "enable_model_summary": False,  # shown at the start of a run
     "gradient_clip_val": 1.0,  # the paper's
     "deterministic": "warn",
 }
@@ -196,7 +196,7 @@ def test_options_without_effect_on_results_do_not_change_the_run_name() -> None:
 
 
 def rows(run: Path) -> list[dict[str, str]]:
-    """``metrics.csv`` without what depends on the machine's speed."""
+    """Rows of ``metrics.csv`` without columns that depend on the speed of the machine."""
     with (run / "metrics.csv").open(newline="") as file:
         return [{k: v for k, v in r.items() if k not in ("seconds", "images_per_second")} for r in csv.DictReader(file)]
 

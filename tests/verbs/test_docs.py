@@ -1,4 +1,4 @@
-"""The code of `docs/python.md` runs as it stands, block after block."""
+"""The code blocks of `docs/python.md` run unchanged, in order."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_module_in_memory_is_evaluated_like_its_checkpoint(
     assert module.network.training
     assert found.folder is None
     assert not list(here.iterdir())
-    assert not capsys.readouterr().out.strip()  # rich before 14.3 ends a bar that is off with an empty line
+    assert not capsys.readouterr().out.strip()  # rich before 14.3 prints an empty line here
     assert "9 faces of facs@native, test" in repr(found)
     assert evaluate(module, datamodule, "val")["n"] == 16
     written = evaluate(module, datamodule, output="here", embedding_points=0)

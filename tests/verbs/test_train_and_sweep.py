@@ -41,7 +41,7 @@ def test_train_returns_the_run_of_the_command_line(here: Path, few_run: Path, ca
 def test_state_of_the_calling_process_is_restored(here: Path) -> None:
     (here / "mine").mkdir()
     (here / "mine" / "config.yaml").write_text("answer: 42\n")
-    torch.use_deterministic_algorithms(False)  # a training of another test may have left it on
+    torch.use_deterministic_algorithms(False)  # training in another test may have enabled it
     argv, environment, filters = list(sys.argv), dict(os.environ), list(warnings.filters)
     with initialize_config_dir(str(here / "mine"), version_base="1.3"):
         mine = GlobalHydra.instance().hydra

@@ -95,8 +95,8 @@ def test_standard_preset_stays_within_its_geometric_limits() -> None:
     assert np.abs(x).max() <= 11 * np.sin(np.deg2rad(12)) + reach + 0.5
     assert y.min() >= -11 - reach - 0.5
     assert y.max() <= -10 / 1.1 * np.cos(np.deg2rad(12)) + reach + 0.5
-    assert np.abs(x).max() > 3.5  # and it does move
-    assert abs(x.mean()) < 0.3  # to both sides alike
+    assert np.abs(x).max() > 3.5  # it moves
+    assert abs(x.mean()) < 0.3  # equally to both sides
 
 
 def test_rotation_keeps_the_image_centre() -> None:

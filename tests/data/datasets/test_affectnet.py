@@ -57,7 +57,7 @@ def test_partial_copies_are_compared_with_the_release(tmp_path: Path) -> None:
         notes[layout] = " ".join(datamodule.notes)
     assert "val has 16 images under the rule 'label', but a complete copy has 4,000" in notes["csv"]
     assert "val has 16 images under the rule 'label', but a complete copy has 3,999" in notes["npy"]
-    assert "val holds" not in notes["folders"]  # which release it was made of is not known
+    assert "val has" not in notes["folders"]  # the original release is unknown
     assert all("a complete copy has 287,651" in note for note in notes.values())
 
 

@@ -75,7 +75,7 @@ class TestCsvRelease:
         path.write_text("\n".join(",".join([row[6], *row[:5]]) for row in rows))
         index = read_affectnet(tree)
         assert index.label[16:].tolist() == list(range(8))
-        assert dict(index.attributes) == {}  # a column that not every face has is of no use
+        assert dict(index.attributes) == {}  # a column missing for some faces is not used
 
     def test_faces_of_one_photo_stay_in_one_split(self, tmp_path: Path) -> None:
         tree = write_affectnet_csv(tmp_path, train=400, val=8)
@@ -275,7 +275,7 @@ class TestClassFolders:
             read_affectnet(write_class_folders(tmp_path, {"train": 4}, ["anger", "boredom"]))
 
 
-class TestMistakes:
+class TestErrors:
     def test_missing_folder(self, tmp_path: Path) -> None:
         with pytest.raises(UserError) as error:
             read_affectnet(tmp_path / "nowhere")

@@ -131,7 +131,7 @@ def test_without_a_selection_set_there_is_no_validation(ferplus_root: Path) -> N
     next(iter(datamodule.train_dataloader()))  # images of two partitions in one batch
 
 
-class TestMistakes:
+class TestErrors:
     def test_missing_folder(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="FERPlus was not found"):
             FERPlusDataModule(tmp_path / "x").setup("fit")

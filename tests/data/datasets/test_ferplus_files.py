@@ -105,7 +105,7 @@ def test_invalid_pixels_name_their_line(tmp_path: Path) -> None:
         source.read(0)
 
 
-class TestMistakes:
+class TestErrors:
     def test_missing_folder(self, tmp_path: Path) -> None:
         with pytest.raises(UserError) as error:
             read_ferplus(tmp_path / "nowhere")

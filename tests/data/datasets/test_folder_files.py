@@ -154,7 +154,7 @@ class TestTable:
             read_folder(tmp_path)
 
 
-class TestMistakes:
+class TestErrors:
     @pytest.mark.parametrize("name", ["nowhere", "nowhere/labels.csv"])
     def test_missing_folder(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(UserError) as error:

@@ -1,4 +1,4 @@
-"""The datamodule inside a Lightning Trainer: epochs reach the sampler, evaluation counts right on several ranks."""
+"""The datamodule inside a Lightning Trainer: epochs reach the sampler, evaluation is correct on several ranks."""
 
 from __future__ import annotations
 

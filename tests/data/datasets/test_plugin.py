@@ -1,4 +1,4 @@
-"""A dataset of another package: one self-declaring class, and everything works as for ours."""
+"""A dataset of another package: one self-declaring class works like the built-in datasets."""
 
 from __future__ import annotations
 

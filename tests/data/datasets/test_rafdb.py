@@ -25,7 +25,7 @@ def test_every_layout_trains_and_reports(tmp_path: Path, layout: str) -> None:
     assert batch["target"].argmax(1).tolist() == batch["label"].tolist()
     for image, row in zip(batch["image"].numpy(), batch["index"].tolist(), strict=True):
         stored = cv2.imread(str(root / str(datamodule.index.path[row])))[:, :, ::-1]
-        assert np.abs(image.transpose(1, 2, 0).astype(int) - stored).max() <= 3  # two JPEG decoders may round apart
+        assert np.abs(image.transpose(1, 2, 0).astype(int) - stored).max() <= 3  # JPEG decoders may round differently
 
 
 def test_paper_protocol_selects_on_the_test_images_and_is_marked(tmp_path: Path) -> None:

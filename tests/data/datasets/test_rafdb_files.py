@@ -123,7 +123,7 @@ def test_gender_race_and_age_are_read_if_present(tmp_path: Path) -> None:
     assert attributes["age"][:6].tolist() == ["unknown", "4-19", "20-39", "40-69", "70+", "0-3"]
 
 
-class TestMistakes:
+class TestErrors:
     def test_missing_folder(self, tmp_path: Path) -> None:
         with pytest.raises(UserError) as error:
             read_rafdb(tmp_path / "nowhere")

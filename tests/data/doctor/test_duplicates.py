@@ -17,7 +17,7 @@ from mfer_lightning.errors import UserError
 
 
 class Pictures:
-    """An image source over arrays; None stands for a broken file."""
+    """An image source over arrays; None is an unreadable file."""
 
     def __init__(self, images: list) -> None:
         self.images = images
@@ -122,7 +122,7 @@ def test_hundred_thousand_images_take_seconds() -> None:
     assert len(pairs) == 100
 
 
-def test_swapped_class_order_is_suspected_from_counts_but_not_in_a_complete_copy() -> None:
+def test_swapped_class_counts_suggest_another_order() -> None:
     train = next(e.count for e in get_protocol("rafdb").expected if e.partition == "train")
     assert not isinstance(train, int)
     assert suspect_order(train, train) is None
@@ -130,4 +130,4 @@ def test_swapped_class_order_is_suspected_from_counts_but_not_in_a_complete_copy
     swapped = list(train)
     swapped[0], swapped[3] = swapped[3], swapped[0]
     assert suspect_order(swapped, train) == [3, 1, 2, 0, 4, 5, 6]
-    assert suspect_order([1, 2, 3], [3, 2, 1]) is None  # too few to say anything
+    assert suspect_order([1, 2, 3], [3, 2, 1]) is None  # too few faces for a conclusion

@@ -165,7 +165,7 @@ def test_every_occluder_hides_part_of_the_face():
         assert 0.01 < share < 0.75, (conditions.occluder, share)
 
 
-def test_no_occluder_hides_nothing(studio):
+def test_face_is_fully_visible_without_occluder(studio):
     assert draw_occluder(Canvas(figure(), SIZE), studio) is None
 
 

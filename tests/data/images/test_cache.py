@@ -73,7 +73,7 @@ def test_opencv_threads_do_not_hang_child_processes(tmp_path: Path) -> None:
 
     class Blurred(Numbers):
         def read(self, row: int) -> np.ndarray:
-            cv2.GaussianBlur(np.zeros((800, 800, 3), dtype=np.uint8), (9, 9), 2)  # large enough to be shared out
+            cv2.GaussianBlur(np.zeros((800, 800, 3), dtype=np.uint8), (9, 9), 2)  # large enough for several threads
             return super().read(row)
 
     before = cv2.getNumThreads()
@@ -220,7 +220,7 @@ def test_killed_builder_leaves_no_file_that_looks_complete(tmp_path: Path, n: in
     builder.wait()
     assert list(tmp_path.glob("*.npy")) == []
     begun = time.monotonic()
-    path = build(Numbers(n), tmp_path)  # neither its lock nor its workers stand in the way
+    path = build(Numbers(n), tmp_path)  # neither its lock nor its workers block the next builder
     assert time.monotonic() - begun < 5
     np.testing.assert_array_equal(CacheFile(path).images[:, 0, 0, 0], np.arange(n) % 251)
     assert list(tmp_path.glob(".*.part")) == []

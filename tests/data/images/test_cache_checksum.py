@@ -1,4 +1,4 @@
-"""A cache file that is not what was written is rebuilt, and one line says so."""
+"""A modified cache file is rebuilt with one message."""
 
 from __future__ import annotations
 
@@ -79,4 +79,4 @@ def test_large_cache_is_verified_only_if_it_was_modified(
     path.write_bytes(bytes(content))
     assert not is_intact(path)
     os.utime(path, ns=(stamp, stamp))
-    assert is_intact(path)  # the price of not reading it
+    assert is_intact(path)  # the cost of not reading it

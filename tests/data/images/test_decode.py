@@ -122,12 +122,12 @@ class TestDamage:
             (None, r"a\.jpg is damaged or truncated"),
         ],
     )
-    def test_the_file_is_named(self, tmp_path: Path, content: bytes | None, message: str) -> None:
+    def test_damaged_file_is_named(self, tmp_path: Path, content: bytes | None, message: str) -> None:
         (tmp_path / "a.jpg").write_bytes(self.jpeg()[:-200] if content is None else content)
         with pytest.raises(UserError, match=message):
             decode(tmp_path / "a.jpg")
 
-    def test_missing(self, tmp_path: Path) -> None:
+    def test_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"a\.jpg is missing"):
             decode(tmp_path / "a.jpg")
 

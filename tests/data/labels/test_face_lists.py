@@ -110,7 +110,7 @@ def test_ambiguous_name_matches_only_with_its_folder() -> None:
     paths = ["test/1/a7.jpg", "test/2/a7.jpg", "test/2/b8.jpg"]
     found = match_list("x", ["a7.jpg", "b8.jpg"], paths, np.arange(3))
     assert (found.rows.tolist(), found.unknown) == ([2], ("a7.jpg",))
-    assert match_list("x", ["a7.jpg", "2/b8.jpg"], paths, np.array([1, 2])).rows.tolist() == [1, 2]  # one is measured
+    assert match_list("x", ["a7.jpg", "2/b8.jpg"], paths, np.array([1, 2])).rows.tolist() == [1, 2]  # one is evaluated
     assert match_list("x", ["1/a7.jpg", "test/2/a7.jpg"], paths, np.arange(3)).rows.tolist() == [0, 1]
 
 

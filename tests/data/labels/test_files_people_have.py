@@ -134,7 +134,7 @@ class TestColumns:
         given = {"path": "where", "label": "What"}
         assert labels(read_folder(root, columns=given)) == {"1.jpg": "happiness", "2.jpg": "sadness"}
 
-    def test_one_matching_column_per_role_is_used(self, tmp_path: Path) -> None:
+    def test_two_columns_for_one_role_require_a_choice(self, tmp_path: Path) -> None:
         root = table(tmp_path, "image,label,emotion\n1.jpg,3,happy\n2.jpg,4,sad\n")
         refused(root, "label, emotion", "columns={path: image, label: <column>}")
         index = read_folder(root, columns={"label": "emotion"})
@@ -153,7 +153,7 @@ class TestColumns:
         assert index.path.tolist() == ["1.jpg", "3.jpg", "2.jpg"]
         assert index.attributes["age"].tolist() == ["40", "9", "30"]
         np.testing.assert_array_equal(index.attributes["score"], np.array([1, 0, 0.25], dtype=np.float32))
-        assert set(index.attributes) == {"age", "score"}  # long texts are none
+        assert set(index.attributes) == {"age", "score"}  # long texts are not labels
 
 
 class TestNumbers:
@@ -252,7 +252,7 @@ class TestImageLocations:
             file.rename(file.with_suffix(".JPG"))
         index = RAFDBDataModule(root).read()
         assert index.path[0] == "Image/aligned/train_00001_aligned.JPG"
-        assert len(index.notes) == 2  # one a part
+        assert len(index.notes) == 2  # one per partition
 
     def test_every_image_counts_and_other_files_are_noted(self, tmp_path: Path) -> None:
         root = write_class_folders(tmp_path, {".": 6}, ["happy", "anger"])

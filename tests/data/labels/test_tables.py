@@ -164,7 +164,7 @@ def test_affectnet_lists_are_read_with_the_table_reader(tmp_path: Path) -> None:
         path = tmp_path / name
         rows = [line.split(",") for line in path.read_text().splitlines()]
         for row in rows[1:]:
-            row[6] += ".0"  # as pandas writes whole numbers beside missing ones
+            row[6] += ".0"  # as pandas writes integers in a column with missing values
             row[0] = f"{tmp_path}/Manually_Annotated_Images/{row[0]}"
         path.write_bytes("\r\n".join("\t".join(row) for row in rows).encode("utf-16"))
     assert read_affectnet(tmp_path).fingerprint() == before

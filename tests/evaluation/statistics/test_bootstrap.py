@@ -67,7 +67,7 @@ def test_groups_are_resampled_whole_and_widen_the_interval() -> None:
     groups = np.repeat(np.arange(10), 4)
     weights = np.concatenate(list(resample_weights(strata, groups, 50, np.random.default_rng(0))))
     assert (weights.reshape(50, 10, 4) == weights.reshape(50, 10, 4)[:, :, :1]).all()
-    # ten copies of each face are no more information than one
+    # ten copies of each face contain no additional information
     base = table(120)
     copies = base.select(np.repeat(np.arange(120), 10))
     for metric in ("macro_f1", "nll"):
@@ -99,7 +99,7 @@ def test_ten_thousand_faces_take_seconds() -> None:
     bootstrap_intervals(base, ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "cohen_kappa"))
     quick = time.process_time() - started
     bootstrap_intervals(base)
-    assert quick < 1  # 0.1 s where nothing else runs
+    assert quick < 1  # 0.1 s on an idle machine
     assert time.process_time() - started < 6
 
 

@@ -88,7 +88,7 @@ def test_missing_tables_or_labels_are_rejected() -> None:
 
 @pytest.mark.slow
 def test_checkpoint_test_has_at_most_5_5_percent_false_positives() -> None:
-    """Computed exactly: on 160 images, with any chance that the two differ on one, from 1 in 100 on."""
+    """Computed exactly on 160 images, for probabilities of a differing prediction from 0.01 upwards."""
     images = 160
     sizes = np.zeros((images + 1, 2))
     for n in range(1, images + 1):

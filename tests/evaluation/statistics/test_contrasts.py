@@ -82,7 +82,7 @@ def test_undecided_contrasts_count_towards_the_family() -> None:
     assert (with_it[0].verdict, with_it[0].adjusted_p_value) == ("undecided", None)
     expected = step_down([1.0, *(compare_methods(METHODS[a], METHODS[b]).p_value for a, b in PAIRS)])[1:]
     assert [c.adjusted_p_value for c in with_it[1:]] == pytest.approx(expected, abs=2e-5)
-    assert with_it[1:] == compare_contrasts(METHODS, PAIRS, family=len(PAIRS) + 1)  # its runs missing altogether
+    assert with_it[1:] == compare_contrasts(METHODS, PAIRS, family=len(PAIRS) + 1)  # all of its runs are missing
     with pytest.raises(ValueError, match="`family` to be at least the number of pairs, 4, but got 3"):
         compare_contrasts(METHODS, PAIRS, family=3)
 

@@ -1,4 +1,4 @@
-"""The metrics of many confusion matrices at once are those of scikit-learn of each."""
+"""Metrics computed for many confusion matrices at once match scikit-learn for each."""
 
 from __future__ import annotations
 

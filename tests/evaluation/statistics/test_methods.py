@@ -89,7 +89,7 @@ class TestVerdicts:
         found = compare_methods(runs(3, 2000, 0.9, 1), runs(3, 2000, 0.9, 2))
         assert found.verdict == "tie"
         assert found.low < 0 < found.high
-        assert found.smallest_detectable > found.high - found.difference  # to be found four times in five takes more
+        assert found.smallest_detectable > found.high - found.difference  # 80% power requires more
 
     @pytest.mark.parametrize("seeds", [(1, 5), (5, 2), (2, 2), (1, 1)])
     def test_fewer_than_three_seeds_are_always_undecided(self, seeds: tuple[int, int]) -> None:
@@ -107,7 +107,7 @@ class TestVerdicts:
         same = np.tile(runs(1, 100, 0.8), (3, 1))
         found = compare_methods(same, same)
         assert (found.verdict, found.p_value) == ("tie", 1.0)
-        # an interval of no width has no meaning
+        # an interval of zero width is meaningless
         assert (found.low, found.high, found.smallest_detectable) == (None,) * 3
         assert compare_methods(np.ones((3, 50), bool), np.zeros((3, 50), bool)).verdict == "better"
 

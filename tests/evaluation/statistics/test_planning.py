@@ -18,7 +18,7 @@ def trained(rng: np.random.Generator, seeds: int, ease: np.ndarray, spread: floa
 def test_promised_difference_has_80_percent_power() -> None:
     rng = np.random.default_rng(1)
     ease = rng.choice([0.55, 0.95], 3000)
-    pilot = [trained(rng, 400, ease, 0.008) for _ in "ab"]  # so large that nothing is left to chance
+    pilot = [trained(rng, 400, ease, 0.008) for _ in "ab"]  # large enough to be nearly deterministic
     plan = plan_seeds(*pilot, images=3000, difference=0.05, family=3)
     wanted = plan.detectable[6]
     found = 0
@@ -55,7 +55,7 @@ def test_smallest_sufficient_number_of_seeds_is_chosen() -> None:
 
 def test_more_seeds_are_not_suggested_if_images_are_the_limit() -> None:
     rng = np.random.default_rng(4)
-    a, b = (trained(rng, 20, rng.choice([0.1, 0.9], 1000), 0.0) for _ in "ab")  # they know different images
+    a, b = (trained(rng, 20, rng.choice([0.1, 0.9], 1000), 0.0) for _ in "ab")  # their errors differ
     plan = plan_seeds(a, b, images=1000, difference=0.001)
     assert (plan.seeds, plan.reached) == (5, False)
     strict = plan_seeds(a, b, images=1000, difference=0.001, tolerance=0.0)

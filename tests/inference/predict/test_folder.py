@@ -230,7 +230,7 @@ def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path) -> None:
         "from pathlib import Path\nfrom mfer_lightning.inference.media.photos import read_photo\n"
         "picture = read_photo(Path(sys.argv[1]))\n"
         "assert picture.status == 'too large' and '2,500,000,000 pixels' in picture.message, picture\n"
-        "assert read_photo(Path(sys.argv[1]), 10**12).status in ('too large', 'unreadable')"  # memory ends: said
+        "assert read_photo(Path(sys.argv[1]), 10**12).status in ('too large', 'unreadable')"  # out of memory
     )
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "bomb.png")], check=True, env=environment)

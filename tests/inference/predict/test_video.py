@@ -88,7 +88,7 @@ def test_video_gives_sampled_frames_one_person_and_summary_plots(
     assert (watched / "predictions.jsonl").read_bytes() == before
     assert mfer("predict", f"checkpoint={run}", f"source={clip}", "video.fps=2", "device=cpu") == 2
     assert "video was" in capsys.readouterr().err
-    (watched / "predictions.jsonl").write_bytes(before[: len(before) // 2])  # lines that are gone are noticed
+    (watched / "predictions.jsonl").write_bytes(before[: len(before) // 2])  # missing lines are detected
     assert mfer("predict", f"checkpoint={run}", f"source={clip}", "video.fps=5", "annotate=true", "device=cpu") == 0
     assert len((watched / "predictions.jsonl").read_bytes().splitlines()) == len(before.splitlines())
 
@@ -145,7 +145,7 @@ def test_playlist_named_mp4_opens_no_other_file(clip: Path, tmp_path: Path) -> N
 
 
 class Camera:
-    """Gives the same picture until Ctrl-C."""
+    """Returns the same image until Ctrl-C."""
 
     def __init__(self, picture: np.ndarray, pictures: int) -> None:
         self.picture, self.left = picture, pictures

@@ -3,10 +3,10 @@
 Paper: Xu, Li, Yang, He, Luo, "MFER", IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 This is the network of the released checkpoints: Meta's ConvNeXt names, DS attention appended behind the last block of
 stages 3 and 4, a multiscale head. It shares no code with ``mfer_lightning`` or timm; it is slow and literal on
-purpose (every normalisation, activation and softmax is spelt out), so that an error in the fast one cannot hide in a
-common helper. It evaluates only: no drop-path, no initialisation worth training from.
+purpose (every normalisation, activation and softmax is spelt out), so that an error in the fast one cannot be hidden by
+a common helper. It evaluates only: no drop-path, no initialisation worth training from.
 
-Where the description leaves something open, this file decides as documented here:
+Where the description is ambiguous, this file decides as documented here:
 
 - The attention's LayerNorm is built without an epsilon in the released code: PyTorch's 1e-5. All others have 1e-6.
 - Which layers carry biases follows from the parameter counts (153,438,016 and 1,918,997): all of them do, and every

@@ -14,7 +14,7 @@ from timm.models.convnext import checkpoint_filter_fn
 from torch import nn
 
 SMALL = {"depths": (1, 1, 2, 1), "dims": (16, 32, 64, 128), "num_classes": 7, "kernel_size": 7}
-TOLERANCE = 1e-4  # what the parity tests allow in float32
+TOLERANCE = 1e-4  # the tolerance of the parity tests in float32
 
 ATTENTION_LEAVES = (
     *("key.0.weight", "key.0.bias", "key.2.weight", "key.2.bias"),

@@ -1,7 +1,7 @@
 """Parity of the package's MFER with the independent reference, through the public interface.
 
-A file in the released layout goes into both; features and logits must agree. No knowledge of how the package builds
-its network enters here, so a refactoring cannot bend these tests along.
+A file in the released layout goes into both; features and logits must agree. The tests do not depend on how
+the package builds its network, so that a refactoring cannot change them.
 """
 
 from __future__ import annotations

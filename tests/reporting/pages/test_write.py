@@ -227,7 +227,7 @@ def test_failed_job_is_reported_once_with_the_sweep_command(tmp_path: Path) -> N
     assert document.commands[0] == "mfer -m loss=ce,dsf seed=0,1 +dataset.occlusion=0.1 name=runs"
 
 
-@pytest.mark.drawn  # drawings hold names, too
+@pytest.mark.drawn  # figures contain names, too
 def test_markup_in_names_is_escaped(tmp_path: Path) -> None:
     names = ("<script>alert(1)</script>", "$x_1^{", "a|b & 'c'", "激动 \\ %", '"q" #')
     write_run(tmp_path / "runs", "<b>&$", n=50, class_names=names, protocol="folder@holdout")
@@ -255,7 +255,7 @@ def test_report_overwrites_only_reports(small: str, tmp_path: Path, monkeypatch:
     with pytest.raises(UserError, match="exists and is not a report"):
         write_report([small], output, QUICK)
     assert (output / "thesis.tex").read_text() == "mine"
-    (output / "report.html").write_text(OLD)  # a report, and something beside it
+    (output / "report.html").write_text(OLD)  # a report next to another file
     with pytest.raises(UserError, match="exists and is not a report"):
         write_report([small], output, QUICK)
     (output / "thesis.tex").unlink()

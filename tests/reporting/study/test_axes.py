@@ -1,4 +1,4 @@
-"""Axes: options that follow from another choice are not axes, and names are familiar ones."""
+"""Axes: options that follow from another choice are not axes, and axes have readable names."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def test_older_runs_use_their_configured_precision(tmp_path: Path, configured: s
     assert bool(sections_of(tmp_path)[0].notes) == told
 
 
-def test_precision_study_notes_runs_with_mixed_precision(tmp_path: Path) -> None:
+def test_comparison_of_precisions_notes_settings_that_resolved_differently(tmp_path: Path) -> None:
     for loss, precision, used in (
         ("ce", "auto", "32-true"), ("dsf", "auto", "bf16-mixed"),
         ("ce", "32-true", "32-true"), ("dsf", "32-true", "32-true"),
@@ -201,7 +201,7 @@ def test_precision_study_notes_runs_with_mixed_precision(tmp_path: Path) -> None
     assert "bf16-mixed" in note
 
 
-def test_precision_study_is_not_warned_about_precision(tmp_path: Path) -> None:
+def test_comparison_of_precisions_gives_no_note(tmp_path: Path) -> None:
     for precision in ("bf16-mixed", "32-true"):
         run = write_run(tmp_path, changes={"trainer.precision": precision}, name=precision)
         change(run, hardware={"precision": precision})

@@ -33,7 +33,7 @@ def test_one_photo_prints_each_face_with_box_and_probabilities(capsys: pytest.Ca
     )
 
 
-def test_an_unreadable_photo_among_a_few_is_printed_once(capsys: pytest.CaptureFixture) -> None:
+def test_unreadable_photo_is_printed_once(capsys: pytest.CaptureFixture) -> None:
     bad = Prediction(path="bad.jpg", status="not an image", message="its content is not a readable image")
     said = printed([photo("a.jpg"), bad], capsys)
     assert said.count("bad.jpg: not an image (its content is not a readable image)") == said.count("bad.jpg") == 1

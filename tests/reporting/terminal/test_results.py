@@ -1,4 +1,4 @@
-"""What stands in an 80-column terminal at the end of a run and of a sweep, without colour."""
+"""Output at the end of a run and of a sweep in an 80-column terminal without colour."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class TestResult:
         print_result(result(), run, console)
         where = run.relative_to(tmp_path)
         text = console.export_text()
-        assert f"Run:     {where}\n" in text  # in one piece, to be copied
+        assert f"Run:     {where}\n" in text  # on one line, to be copied
         assert f"Figures: {where}/figures/confusion.png\n" in text
 
     def test_fits_into_80_columns(self, console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

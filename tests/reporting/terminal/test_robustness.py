@@ -1,4 +1,4 @@
-"""What the terminal says of a robustness card."""
+"""Terminal output for a robustness card."""
 
 from __future__ import annotations
 

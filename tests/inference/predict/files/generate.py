@@ -1,4 +1,4 @@
-"""Write the files in this folder: `pip install av pillow-heif`, then `python generate.py`. No real face is in them.
+"""Write the files in this folder: `pip install av pillow-heif`, then `python generate.py`. They contain no real faces.
 
 screen.webm: as a browser records a screen: 24 frames in 6 seconds at irregular times, nominally 1000 a second, and no
     count of frames. Each frame shows one shade of grey.
