@@ -1,6 +1,7 @@
 """Command line: ``mfer [verb] [overrides]``, equivalent to ``python -m mfer_lightning``.
 
-Only the verb and the help are handled here, without importing torch or Hydra; the rest is in the module of the verb.
+This module handles only the verb, the help, the version and shell completion, without importing torch or Hydra. Each
+verb has a module in :mod:`mfer_lightning.commands`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ VERBS = {
     "data": "check a copy of a dataset: counts, damage, duplicates, leakage, class order",
     "evaluate": "evaluate a checkpoint on any dataset and split; robustness; saliency maps",
     "predict": "predict the emotion of each face in photos, a video or a camera stream",
-    "report": "make tables, figures and tests from finished runs: which differences are real",
+    "report": "make tables and figures from finished runs, and test which differences are significant",
     "export": "export a trained model: Hugging Face layout with safetensors, or ONNX",
     "models": "list the trained models, bundled and in runs/, with their results",
     "demo": "serve a local web page that runs a trained model on photos",
@@ -31,10 +32,16 @@ VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with 0 (done), 1 (failed jobs in a sweep) or 2 (user error).
+    """Run the command line and exit.
+
+    Exit codes: 0 for success, 2 for a user error, 130 after Ctrl-C, 143 after SIGTERM during training, 1 if the output
+    pipe was closed, otherwise the code of the verb (1 if jobs of a sweep failed).
 
     Args:
         arguments: the command line without the program's name; None: ``sys.argv``.
+
+    Raises:
+        UserError: instead of exit code 2, if ``MFER_FULL_ERROR`` or ``HYDRA_FULL_ERROR`` is 1.
     """
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
@@ -93,7 +100,7 @@ def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
         The verb (``"train"`` if none is given) and the remaining arguments.
 
     Raises:
-        UserError: for a first word that is not a verb.
+        UserError: if the first argument is a word but not a verb.
 
     Example:
         >>> split_verb(["dataset=facs", "-m"])

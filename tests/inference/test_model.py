@@ -146,7 +146,7 @@ def test_missing_and_unexpected_weights_are_named() -> None:
     weights = dict(network.state_dict())
     name = next(iter(weights))
     weights["extra"] = weights.pop(name)
-    with pytest.raises(UserError, match=f"{name} is missing; extra is not the network's"):
+    with pytest.raises(UserError, match=f"{name} is missing; extra is not in the network"):
         build_model(describe(network), weights, Path("x.ckpt"))
 
 

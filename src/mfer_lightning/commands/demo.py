@@ -16,10 +16,10 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line after the verb.
 
     Returns:
-        Exit code 0.
+        Exit code: 0.
     """
     if any(a in ("-m", "--multirun") for a in arguments):
-        raise UserError("mfer demo shows one page: give one checkpoint, without -m.")
+        raise UserError("mfer demo does not support -m: give one checkpoint.")
     return run_verb("demo", _demo, arguments)
 
 

@@ -18,13 +18,13 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line after the verb.
 
     Returns:
-        Exit code: 0 if the source exists, whatever its photos contain; unreadable files are reported.
+        Exit code: 0, even if photos are unreadable or contain no faces.
     """
     return run_verb("predict", _predict, overrides(arguments))
 
 
 def overrides(arguments: Sequence[str]) -> list[str]:
-    """Use a positional argument as the source.
+    """Convert a positional argument to ``source=``.
 
     Raises:
         UserError: if there are several.
@@ -38,7 +38,7 @@ def overrides(arguments: Sequence[str]) -> list[str]:
     sources = [*named, *(word for word in rest if word.startswith("source="))]
     if len(sources) > 1:
         raise UserError(
-            f"mfer predict takes one source, and {len(sources)} are given ({', '.join(sources[:3])}, ...): name a "
+            f"mfer predict takes one source, but {len(sources)} are given ({', '.join(sources[:3])}, ...). Give a "
             "folder, or quote a pattern so that the shell does not expand it: mfer predict 'photos/*.jpg'"
         )
     return [f"source={quoted(named[0])}", *rest] if named else rest

@@ -1,6 +1,6 @@
 """``mfer train``: compose the configuration, train, and print the results table of a sweep.
 
-Torch is imported when the first run starts, so that errors on the command line are reported immediately.
+torch is imported when the first run starts, so that errors on the command line are reported immediately.
 """
 
 from __future__ import annotations

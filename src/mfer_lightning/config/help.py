@@ -19,18 +19,18 @@ from mfer_lightning.config.options import (
 )
 from mfer_lightning.config.yaml_options import Option, read_config_file
 
-#: How to read the help of a verb with groups.
+#: Note at the top of the help of a verb with groups.
 _CHOICES_SHOWN = (
-    "The choice in [brackets] sets that default. Name your choices to see their options: "
+    "The choice in [brackets] sets that default. Add your choices to see their options: "
     "mfer train dataset=rafdb optimizer=sgd --help"
 )
 
-#: Maximum length of name and default to show the comment on the same line; otherwise it starts on the next line.
+#: Maximum length of an option with its default for the comment to be on the same line; otherwise, it is on the next.
 _LONGEST = 30
 
 
 def terminal_width() -> int:
-    """Return the number of columns: that of the terminal, from 60 to 120; 80 without a terminal."""
+    """Return the width of the terminal in columns, limited to 60 to 120; 80 without a terminal."""
     return min(max(shutil.get_terminal_size().columns, 60), 120)
 
 
@@ -108,7 +108,7 @@ def _lines(names: list[str], options: Mapping[str, Option], width: int) -> list[
     lines = []
     for name, head in heads.items():
         option = options[name]
-        need = "needed: " if option.default == "???" else ""
+        need = "required: " if option.default == "???" else ""
         text = f"{need}{option.comment}{f' [{option.origin}]' if option.origin else ''}".lstrip()
         if len(head) > _LONGEST:
             lines += [head if len(head) <= width else f"{head[: width - 3]}...", *wrapped(" " * column, text, width)]

@@ -1,7 +1,7 @@
 """Derive the option types of every verb but ``train`` from the verb's YAML file.
 
-``conf/<verb>.yaml`` lists every option with its default, whose type is the type of the option. :data:`TYPES` defines
-the types that the default does not show.
+``conf/<verb>.yaml`` lists every option with its default. The type of an option is that of its default; :data:`TYPES`
+defines the types of options whose default is null.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _IN_VERB: Mapping[tuple[str, str], Any] = {
     ("data", "checkpoint"): Any,
 }
 
-#: Mappings with names from detectors, timm and users.
+#: Mappings that may contain arbitrary names, from detectors, timm and users.
 _FREE = ("detector", "lists", "options")
 
 
