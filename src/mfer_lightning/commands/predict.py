@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer predict``.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after ``predict``.
 
     Returns:
         Exit code: 0, even if photos are unreadable or contain no faces.

@@ -28,7 +28,7 @@ def run_each(
     Args:
         verb: name of the verb.
         job: function of the configuration of the verb, and of one combination as ``options``.
-        arguments: the command line after the verb, without these options.
+        arguments: the command-line arguments after the verb, without these options.
         options: ``<option>=<value>``; with ``-m``, values may be comma-separated lists.
 
     Returns:

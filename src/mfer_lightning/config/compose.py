@@ -44,7 +44,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         config_name: name of the primary configuration file, e.g. ``"evaluate"``; its defaults list begins with
             ``<config_name>_schema``.
         job: function of the plain resolved configuration that returns an exit code, or None for 0.
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after the verb.
 
     Returns:
         Exit code: that of the job, or 1 if one of several failed.

@@ -49,7 +49,7 @@ def split_flags(arguments: Sequence[str], verb: str = "train") -> tuple[list[str
     """Separate Hydra's flags from the overrides, in any order.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after the verb.
         verb: the verb.
 
     Returns:

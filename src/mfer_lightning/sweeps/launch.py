@@ -36,7 +36,7 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
     Args:
         config_name: name of the primary configuration file, e.g. ``"train"``.
         job: function to call with a composed configuration.
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after the verb.
 
     Returns:
         Exit code (0, or 1 if a job of a sweep failed) and the sweep (None for a single run).
