@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def float_onnx(trained: Path) -> Path:
-    """The run's ONNX export in float32, compared on drawn faces."""
+    """The run's ONNX export in float32, compared on synthetic faces."""
     assert mfer("export", f"checkpoint={trained}", "format=onnx", "faces=0") == 0
     return trained / "exports" / "onnx"
 
@@ -137,7 +137,7 @@ def test_second_export_is_rejected_or_overwrites_the_first(
 @pytest.mark.slow
 def test_drawn_faces_replace_missing_data_and_are_reported(trained: Path, float_onnx: Path) -> None:
     said = json.loads((float_onnx / "export.json").read_text())
-    assert [c["faces"] for c in said["comparisons"]] == ["drawn faces", "random pixels"]
+    assert [c["faces"] for c in said["comparisons"]] == ["synthetic faces", "random pixels"]
     assert "the cost in accuracy is not measured" in said["remarks"][0]
     test = Predictions.from_csv(trained / "predictions_test.csv")
     assert OnnxModel(float_onnx).class_names == test.class_names

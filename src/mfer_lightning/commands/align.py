@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer align``.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after the command.
 
     Returns:
         Exit code: 0, or 1 if no photo gave an aligned face.

@@ -13,7 +13,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer demo`` until it is stopped by Ctrl-C.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after the command.
 
     Returns:
         Exit code: 0.

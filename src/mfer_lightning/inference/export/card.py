@@ -105,8 +105,8 @@ def calibration_in_words(description: Mapping[str, Any]) -> Iterator[str]:
         interval = f" (95%: {' to '.join(map(_share, ends))})" if known else ""
         words = f": there, {_share(shares[0])} of the faces are answered, {_share(shares[1])} of them wrongly{interval}"
         yield (
-            f"An answer with a probability below {said.threshold:.3f} is uncertain; the threshold was chosen on {where}"
-            f"{'' if None in shares else words}."
+            f"A prediction with a probability below {said.threshold:.3f} is uncertain; the threshold was chosen on "
+            f"{where}{'' if None in shares else words}."
         )
 
 
