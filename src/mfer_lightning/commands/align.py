@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer align``.
 
     Args:
-        arguments: the command-line arguments after the command.
+        arguments: the command-line arguments after ``align``.
 
     Returns:
         Exit code: 0, or 1 if no photo gave an aligned face.

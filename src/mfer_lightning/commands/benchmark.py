@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer benchmark``.
 
     Args:
-        arguments: the command-line arguments after the command.
+        arguments: the command-line arguments after ``benchmark``.
 
     Returns:
         Exit code: 0.

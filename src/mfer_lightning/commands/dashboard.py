@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer dashboard``.
 
     Args:
-        arguments: the command-line arguments after the command.
+        arguments: the command-line arguments after ``dashboard``.
 
     Returns:
         Exit code: 0.

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer data``.
 
     Args:
-        arguments: the command-line arguments after the command.
+        arguments: the command-line arguments after ``data``.
 
     Returns:
         Exit code: 0 if there are no problems, 1 if the copy is usable with warnings, 2 if it is unusable. With ``-m``,

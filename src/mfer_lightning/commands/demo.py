@@ -13,7 +13,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer demo`` until it is stopped by Ctrl-C.
 
     Args:
-        arguments: the command-line arguments after the command.
+        arguments: the command-line arguments after ``demo``.
 
     Returns:
         Exit code: 0.

@@ -13,7 +13,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer models``.
 
     Args:
-        arguments: the command-line arguments after the command.
+        arguments: the command-line arguments after ``models``.
 
     Returns:
         Exit code: 0.

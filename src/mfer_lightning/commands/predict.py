@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer predict``.
 
     Args:
-        arguments: the command-line arguments after the command.
+        arguments: the command-line arguments after ``predict``.
 
     Returns:
         Exit code: 0, even if photos are unreadable or contain no faces.

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer report``.
 
     Args:
-        arguments: the command-line arguments after the command: folders and options.
+        arguments: the command-line arguments after ``report``: folders and options.
 
     Returns:
         Exit code: 0.

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer train``.
 
     Args:
-        arguments: the command-line arguments after the command.
+        arguments: the command-line arguments after ``train``.
 
     Returns:
         Exit code: 0, or 1 if a job of a sweep failed.

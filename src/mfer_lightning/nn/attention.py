@@ -1,4 +1,4 @@
-"""DS attention: weigh the positions of a feature map with a dynamic global and a static local branch.
+"""DS attention: weight the positions of a feature map with a dynamic global and a static local branch.
 
 Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 Layers and their order follow the authors' public code and were reimplemented from its description. The paper's figure

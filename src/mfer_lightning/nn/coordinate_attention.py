@@ -1,4 +1,4 @@
-"""Coordinate attention: weigh each position of a feature map by its row and its column.
+"""Coordinate attention: weight each position of a feature map by its row and its column.
 
 Paper: Hou, Zhou, Feng: Coordinate Attention for Efficient Mobile Network Design, CVPR 2021, arXiv 2103.02907. Tensor
 names and shapes match the public files that contain it (DDAMFN's). Reimplemented from scratch.

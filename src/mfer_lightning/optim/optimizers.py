@@ -198,8 +198,9 @@ def _checked(name: str, value: Any, default: Any) -> Any:
 def _make_safe(optimizer: Optimizer) -> None:
     """Work around incorrect results of fused optimizers in torch 2.14.
 
-    The fused kernels treat weights, gradients and moments as flat memory. If one of them has another memory format than
-    the weights (such as moments of a run trained without channels_last), the result is silently wrong.
+    The fused kernels treat weights, gradients and moments as flat memory. If gradients or moments have a different
+    memory format from the weights (for example, moments from a run trained without channels_last), the result is
+    silently wrong.
     """
     # Lightning refuses to clip gradients for an optimizer that unscales gradients itself; let the scaler do it.
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]

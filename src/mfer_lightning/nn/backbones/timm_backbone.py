@@ -169,13 +169,13 @@ class Backbone(nn.Module):
             The feature (B,D), and the last map (B,D,h,w) before pooling and norm; None if ``has_map`` is false.
 
         Raises:
-            ValueError: for images of another size than a fixed-size network was built for.
+            ValueError: if the network has a fixed size and the images have a different one.
         """
         side = self._fixed_side
         if side is not None and image.shape[2:] != (side, side):
             raise ValueError(
                 f"Expected argument `image` of {side}x{side} pixels, the size that this network was built "
-                f"for, but got {image.shape[2]}x{image.shape[3]}: build it with image_size={image.shape[3]}."
+                f"for, but got {image.shape[2]}x{image.shape[3]}. Build it with image_size={image.shape[3]}."
             )
         x = self.model.forward_features(image)
         if self._final_layout == "tokens":  # a transformer

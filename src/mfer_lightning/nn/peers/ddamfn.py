@@ -91,7 +91,7 @@ class DDAMFN(Network):
         if image.shape[2:] != (side, side):
             raise ValueError(
                 f"Expected argument `image` of {side}x{side} pixels, the size that this network was built for, but got "
-                f"{image.shape[2]}x{image.shape[3]}: build it with image_size={image.shape[3]}."
+                f"{image.shape[2]}x{image.shape[3]}. Build it with image_size={image.shape[3]}."
             )
         _, last = self.backbone.pooled_map(image)
         assert last is not None
