@@ -53,7 +53,7 @@ def test_run_is_exported_in_hugging_face_layout(trained: Path, capsys: pytest.Ca
     assert f"| Accuracy | {100 * result['metrics']['accuracy']:.2f}% |" in card
     words = Views(flip=True, shift=0.05).words
     assert f"On **test** of `facs@native` (37 faces, {words}):" in card
-    assert "no person's likeness" in card
+    assert "they do not depict real people" in card
     assert "\nlicense: mit\n" in card
     assert "epoch of the checkpoint: 1\n" in card
     assert str(trained) not in card + (folder / "config.json").read_text()

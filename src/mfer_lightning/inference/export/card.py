@@ -130,7 +130,7 @@ def licence_note(dataset: str | None) -> str:
 
     Example:
         >>> licence_note("facs")
-        "Synthetic faces, drawn by mfer_lightning (MIT licence): no person's likeness."
+        'Synthetic faces, rendered by mfer_lightning (MIT licence); they do not depict real people.'
     """
     known = find_dataset(dataset)
     return UNKNOWN_LICENCE if known is None else known.licence
