@@ -109,7 +109,9 @@ def read_answers(path: Path, pictures: Sequence[str]) -> Answers:
     if asked != list(pictures):
         pairs = itertools.zip_longest(asked, pictures)
         line, (got, wanted) = next((n, pair) for n, pair in enumerate(pairs, start=2) if pair[0] != pair[1])
-        raise UserError(f"{path}, line {line}: expected the prediction for {wanted}, but got {got}. Run the adapter again.")
+        raise UserError(
+            f"{path}, line {line}: expected the prediction for {wanted}, but got {got}. Run the adapter again."
+        )
     names = [name for name in rows[0] if name not in ("picture", "cpu_ms", *BOX)]
     shares = np.array([[float(row[name] or "nan") for name in names] for row in rows])
     missed = np.isnan(shares).all(axis=1)

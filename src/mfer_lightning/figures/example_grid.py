@@ -20,8 +20,8 @@ def surest(
 ) -> NDArray[np.int64]:
     """Choose the most confident rows among the correct or among the incorrect predictions.
 
-    Correct predictions are taken from the classes in turn, so that an easy class does not fill the figure. Incorrect ones
-    are chosen by confidence alone, since their classes are of interest.
+    Correct predictions are taken from the classes in turn, so that an easy class does not fill the figure. Incorrect
+    ones are chosen by confidence alone, since their classes are of interest.
 
     Args:
         probabilities: (N,K).
