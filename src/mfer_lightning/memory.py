@@ -1,7 +1,7 @@
 """Memory of this process: keep freed blocks for reuse, and report the peak.
 
 By default, glibc returns every large block to the system when it is freed, and the system zeroes the pages before it
-allocates them again. For batches of images of tens of megabytes each, this takes longer than resizing the images
+allocates them again. For image batches of tens of megabytes, this takes longer than resizing the images
 (docs/performance.md).
 """
 

@@ -44,7 +44,7 @@ def opened(*options: str) -> tuple[dict[str, Any], FaceDataModule]:
 
 
 def trained(path: Path, *options: str, **changes: Any) -> Path:
-    """A checkpoint that records a training on these faces, with random weights that differ between files."""
+    """A checkpoint that records a training run on these faces, with random weights that differ between files."""
     config, datamodule = opened(*options)
     torch.manual_seed(zlib.crc32(path.name.encode()))
     network = MFER(FAMILIES["resnet"], 8, attention="none")

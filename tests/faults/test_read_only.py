@@ -33,7 +33,7 @@ def remount(disk: Path, how: str) -> None:
 
 @contextmanager
 def at_the_second_epoch(what: Callable[[], object]) -> Iterator[None]:
-    """Call a function when the second epoch of a training starts."""
+    """Call a function when the second epoch of a training run starts."""
     begin = FERModule.on_train_epoch_start
 
     def on_train_epoch_start(self: FERModule) -> None:

@@ -23,7 +23,7 @@ from mfer_lightning.nn.backbones.attended import TokenMap
 #: Our names -> the package's classes.
 METHODS = {"gradcam": "GradCAM", "hirescam": "HiResCAM", "layercam": "LayerCAM"}
 
-#: Minimum number of positions per side of a map. Smaller maps do not localise anything, so an earlier stage is used.
+#: Minimum number of positions per side of a feature map. Smaller maps localise nothing, so an earlier stage is used.
 LEAST_SIDE = 4
 
 
@@ -95,7 +95,7 @@ def activation_maps(
         network: a network in evaluation mode that maps (B,3,H,W) to a dict with ``logits`` (B,K).
         pixels: normalised images (B,3,H,W).
         layer: the module whose output is explained.
-        layout: layout of that output: ``"NCHW"``, ``"NHWC"``, or the arrangement of its tokens as a map.
+        layout: layout of that output: ``"NCHW"``, ``"NHWC"``, or the arrangement of its tokens as a feature map.
         classes: (B,) the classes to explain; None: the predicted ones.
         method: a name in :data:`METHODS`.
 
@@ -124,7 +124,7 @@ def _to_channels_first(layout: str | TokenMap) -> Callable[[Tensor], Tensor] | N
 
 
 def target_layer(model: FERModel, stage: int) -> tuple[nn.Module, str | TokenMap]:
-    """Find the last module of a stage, including attention, and the layout of its map or tokens.
+    """Find the last module of a stage, including attention, and the layout of its feature map or tokens.
 
     Args:
         model: the model.
@@ -167,12 +167,12 @@ def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
 
 
 def default_stage(reductions: Sequence[int], side: int) -> int:
-    """Choose the deepest stage whose map has at least :data:`LEAST_SIDE` positions per side.
+    """Choose the deepest stage whose feature map has at least :data:`LEAST_SIDE` positions per side.
 
     If all stages have the same resolution, as in a plain transformer, this is the last stage.
 
     Args:
-        reductions: image side divided by map side, for each stage.
+        reductions: image side divided by feature-map side, for each stage.
         side: side of the network's input in pixels.
 
     Returns:

@@ -64,7 +64,7 @@ def evaluate(
         explain: options of the explain suite, see :class:`~mfer_lightning.analysis.explain_suite.Options`.
         runs: folder for the results of checkpoints that belong to no run.
         device: ``"auto"``, or a torch device.
-        plugins: your own packages that the model was trained with; importing them executes their code.
+        plugins: your own packages that define parts of the model; importing them executes their code.
         **opening: ``dataset_name``, ``flip``, ``loader``, ``precision``, ``compile``, ... of
             :func:`~mfer_lightning.analysis.model_on_split.open_model_on_split`.
 

@@ -31,7 +31,7 @@ SKIPPED = 2
 class StepTimes(Profiler):
     """Add up the times of the actions that Lightning profiles, and print them when the run ends.
 
-    On a GPU, each measurement synchronises with the device, so that time is attributed to the right part. The run is
+    On a GPU, each measurement synchronises with the device, so that time is attributed to the correct part. The run is
     therefore slower than without the profiler, and only the shares are meaningful.
 
     Args:

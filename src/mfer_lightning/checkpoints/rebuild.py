@@ -29,7 +29,7 @@ NEWEST_FORMAT = 1
 
 
 def check_description(description: Mapping[str, Any], source: Path) -> None:
-    """Reject a description that is not plain data, lacks an entry, has a newer format, or names code.
+    """Reject a description that is not plain data, lacks an entry, has a newer format, or names forbidden classes.
 
     Args:
         description: the ``mfer`` entry of a checkpoint, or the content of an export's ``config.json``.
@@ -73,8 +73,11 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
     weights = merge_adapter(weights)
     names, config = description["class_names"], description["network"]
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
-        raise UserError(f"{source} does not describe a model: {len(names)} class names, network {excerpt(config)}.")
-    config = with_former_attention(config)  # descriptions without these options were trained with their former defaults
+        raise UserError(
+            f"{source} does not describe a model: it has {len(names)} class names, which do not match its network "
+            f"{excerpt(config)}."
+        )
+    config = with_former_attention(config)  # networks saved before these options used their former defaults
     file_checks.check_numbers(config, source)
     if "image_size" not in config and isinstance(description["preprocess"], Mapping):  # from an earlier version
         config = {**config, "image_size": description["preprocess"].get("size")}
@@ -82,7 +85,7 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
         with torch.device("meta"), file_checks.parts_at_most(len(weights), source):
             network = build_described(config)
         file_checks.check_fit(network.state_dict(), weights, source)
-        if file_checks.check_tables(network, source):  # tables are not stored, so they are computed by building again
+        if file_checks.check_tables(network, source):  # non-persistent buffers are not stored: build again
             network = build_described(config)
     file_checks.check_finite(weights, source)
     network.load_state_dict({name: _own(weight) for name, weight in weights.items()}, assign=True)
@@ -104,7 +107,7 @@ def build_preprocess(description: Mapping[str, Any], source: Path) -> Preprocess
         raise UserError(f"{source} does not describe a model: its preprocessing is {held}.")
     file_checks.check_numbers(description["preprocess"], source, "preprocess")
     with _explained(description, source):
-        # Checkpoints saved before `grey` existed do not record that FERPlus is grey.
+        # Checkpoints saved before `grey` existed do not record that FERPlus is greyscale.
         return Preprocess.from_config({"grey": description.get("dataset") == "ferplus", **description["preprocess"]})
 
 
@@ -116,7 +119,7 @@ def unlike_attention(description: Mapping[str, Any], network: object) -> str | N
         network: the network that will receive its weights.
 
     Returns:
-        E.g. ``"norm_eps 1e-06 (here 1e-05)"``; None if they agree, or if one of them has no attention of this package.
+        E.g. ``"norm_eps 1e-06 (here 1e-05)"``; None if they agree, or if either has no attention of this package.
     """
     parts = (description.get("network"), getattr(network, "config", None))
     stored, own = (
@@ -138,8 +141,8 @@ def network_weights(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> None:
     """Reject a stored configuration with a ``_target_`` outside the whitelist, even though it would never be called.
 
-    The names are compared with the whitelist without importing anything: the classes of datasets would import
-    Lightning, which prediction does not need.
+    The names are compared with the whitelist without importing anything: importing the classes of
+    datasets would import Lightning, which prediction does not need.
 
     Args:
         config: the configuration, or a part of it.

@@ -1,1 +1,1 @@
-"""The verbs of the command line, one file per verb."""
+"""The commands of the command line, one file per command."""

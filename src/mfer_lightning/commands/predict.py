@@ -37,8 +37,9 @@ def overrides(arguments: Sequence[str]) -> list[str]:
     rest = [word for word in arguments if word not in named]
     sources = [*named, *(word for word in rest if word.startswith("source="))]
     if len(sources) > 1:
+        more = ", ..." if len(sources) > 3 else ""
         raise UserError(
-            f"mfer predict takes one source, but {len(sources)} are given ({', '.join(sources[:3])}, ...). Give a "
+            f"mfer predict takes one source, but {len(sources)} are given ({', '.join(sources[:3])}{more}). Give a "
             "folder, or quote a pattern so that the shell does not expand it: mfer predict 'photos/*.jpg'"
         )
     return [f"source={quoted(named[0])}", *rest] if named else rest

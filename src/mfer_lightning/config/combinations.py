@@ -1,4 +1,4 @@
-"""Run a verb for each combination of options that are not part of its own configuration."""
+"""Run a command for each combination of options that are not part of its own configuration."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def run_each(
     arguments: Sequence[str],
     options: Sequence[str],
 ) -> int:
-    """Run a verb once for each combination of options that are not part of its own configuration.
+    """Run a command once for each combination of options that are not part of its own configuration.
 
     As in every sweep, the error of a rejected combination is printed, and the others still run.
 
     Args:
-        verb: name of the verb.
-        job: function of the configuration of the verb, and of one combination as ``options``.
-        arguments: the command-line arguments after the verb, without these options.
+        verb: name of the command.
+        job: function of the configuration of the command, and of one combination as ``options``.
+        arguments: the command-line arguments after the command, without these options.
         options: ``<option>=<value>``; with ``-m``, values may be comma-separated lists.
 
     Returns:

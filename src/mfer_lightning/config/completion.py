@@ -1,7 +1,7 @@
-"""Complete verbs, groups, choices, options and files in bash, zsh and fish. Imports neither Hydra nor torch.
+"""Complete commands, groups, choices, options and files in bash, zsh and fish. Imports neither Hydra nor torch.
 
 As in every Hydra application, ``mfer -sc install=bash`` prints a script for the shell to evaluate. Hydra's completion
-is not used: it does not know the verbs, imports Hydra at every key press, and lets bash expand special characters in
+is not used: it does not know the commands, imports Hydra at every key press, and lets bash expand special characters in
 file names.
 """
 
@@ -19,7 +19,7 @@ from mfer_lightning.config.options import LIKE_TRAIN, NAMES_CHOICES, is_internal
 from mfer_lightning.config.yaml_options import Option
 from mfer_lightning.errors import UserError
 
-#: Verbs that take folders as positional arguments.
+#: Commands that take folders as positional arguments.
 _TAKES_FILES = ("report",)
 
 #: Shell -> commands that install and remove the completion. The shell passes the command line up to the cursor. Bash
@@ -58,7 +58,7 @@ def shell_completion(arguments: Sequence[str], verbs: Sequence[str]) -> str:
 
     Args:
         arguments: the command line.
-        verbs: the available verbs.
+        verbs: the available commands.
 
     Returns:
         The text to print.
@@ -85,7 +85,7 @@ def candidates(line: str, verbs: Sequence[str]) -> list[str]:
 
     Args:
         line: command line up to the cursor, starting with the program name.
-        verbs: the available verbs.
+        verbs: the available commands.
 
     Returns:
         Complete words. Nodes end with a dot and options with =, so that completion can continue.

@@ -1,4 +1,4 @@
-"""Compose the configuration of a verb with Hydra, and run the verb's job with it."""
+"""Compose the configuration of a command with Hydra, and run the command's job with it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FULL_ERROR = "MFER_FULL_ERROR"
 
 
 def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], arguments: Sequence[str]) -> int:
-    """Compose the configuration of a verb other than ``train`` and run its job.
+    """Compose the configuration of a command other than ``train`` and run its job.
 
     With ``-m``, the job runs for each combination of the comma-separated values, one after the other in this process.
     If a job fails with a user error, the error is printed, and the others still run.
@@ -44,7 +44,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         config_name: name of the primary configuration file, e.g. ``"evaluate"``; its defaults list begins with
             ``<config_name>_schema``.
         job: function of the plain resolved configuration that returns an exit code, or None for 0.
-        arguments: the command-line arguments after the verb.
+        arguments: the command-line arguments after the command.
 
     Returns:
         Exit code: that of the job, or 1 if one of several failed.
@@ -57,7 +57,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
     primary_config(flags, config_name)
     check_overrides(overrides, config_name)
     if any(o.startswith(("launcher=", "hydra/launcher=", "sweep=", "hydra/sweeper=")) for o in overrides):
-        raise UserError("launcher= and sweep= work only with mfer train. Other verbs run a sweep in this process.")
+        raise UserError("launcher= and sweep= work only with mfer train. Other commands run a sweep in this process.")
     codes: list[int] = []
     refused: list[UserError] = []
     swept = wants_sweep(flags, overrides)
@@ -89,7 +89,7 @@ def refuse_empty(config: Mapping[str, Any]) -> None:
     """Reject paths that are set to an empty value, which would mean the current folder.
 
     Args:
-        config: plain configuration of a verb.
+        config: plain configuration of a command.
 
     Raises:
         UserError: if there is such a path.
@@ -107,7 +107,7 @@ def start_hydra(
 
     Args:
         config_name: name of the primary configuration file.
-        schema: dataclass of the verb's options.
+        schema: dataclass of the command's options.
         task: function of the composed configuration.
         flags: flags of Hydra, e.g. ``-m``.
         overrides: ``key=value``.

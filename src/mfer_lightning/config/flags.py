@@ -30,7 +30,7 @@ FLAG_VALUES = dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")) | dict.fro
 
 
 def join_values(arguments: Sequence[str]) -> list[str]:
-    """Convert ``--flag value`` to ``--flag=value``, so that no verb treats the value as a folder.
+    """Convert ``--flag value`` to ``--flag=value``, so that no command treats the value as a folder.
 
     Example:
         >>> join_values(["--config-dir", "mine", "-m", "--cfg=job"])
@@ -49,8 +49,8 @@ def split_flags(arguments: Sequence[str], verb: str = "train") -> tuple[list[str
     """Separate Hydra's flags from the overrides, in any order.
 
     Args:
-        arguments: the command-line arguments after the verb.
-        verb: the verb.
+        arguments: the command-line arguments after the command.
+        verb: name of the command.
 
     Returns:
         Flags with their values, and overrides.
@@ -104,11 +104,11 @@ def _refuse(flag: str, value: str, verb: str) -> None:
 
 
 def primary_config(flags: Sequence[str], verb: str) -> str:
-    """Return the name of the primary configuration file: ``--config-name``, or that of the verb.
+    """Return the name of the primary configuration file: ``--config-name``, or that of the command.
 
     Args:
         flags: the result of :func:`split_flags`.
-        verb: the verb.
+        verb: name of the command.
 
     Raises:
         UserError: if the file is not in any folder of ``--config-dir``.

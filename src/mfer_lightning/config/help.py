@@ -1,4 +1,4 @@
-"""Write the help text of a verb from its configuration files. Imports neither Hydra nor torch."""
+"""Write the help text of a command from its configuration files. Imports neither Hydra nor torch."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from mfer_lightning.config.options import (
 )
 from mfer_lightning.config.yaml_options import Option, read_config_file
 
-#: Note at the top of the help of a verb with groups.
+#: Note at the top of the help of a command with groups.
 _CHOICES_SHOWN = (
-    "The choice in [brackets] sets that default. Add your choices to see their options: "
+    "A choice in [brackets] at the end of a line sets that default. Add your choices to see their options: "
     "mfer train dataset=rafdb optimizer=sgd --help"
 )
 
@@ -47,10 +47,10 @@ def wrapped(head: str, text: str, width: int) -> list[str]:
 
 
 def verb_help(verb: str, summary: str, chosen: Mapping[str, str] | None = None, width: int | None = None) -> str:
-    """Return the help text of a verb: its purpose, its options and their defaults.
+    """Return the help text of a command: its purpose, its options and their defaults.
 
     Args:
-        verb: name of the verb.
+        verb: name of the command.
         summary: its purpose in a few words.
         chosen: group -> choice on the command line, whose options replace those of the default.
         width: number of columns; None: that of the terminal.
@@ -93,7 +93,7 @@ def verb_help(verb: str, summary: str, chosen: Mapping[str, str] | None = None, 
 
 
 def _head(verb: str) -> tuple[str, str, list[str]]:
-    """Return the docs page, the description and the examples from the head of a verb's file."""
+    """Return the docs page, the description and the examples from the head of a command's file."""
     head = primary_file(verb).head
     examples = [line.strip() for line in head if re.match(r"\s+mfer\b", line)]
     words = " ".join(line for line in head if line.strip() not in (*examples, "Examples:"))

@@ -22,9 +22,9 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
     Args:
         key: dotted name that was given, e.g. ``"batch_size"``.
         legal: names that are accepted.
-        verb: verb of the options.
+        verb: name of the command.
         overrides: the command line, if known; the given value is repeated in the suggestion.
-        schema: dataclass of the verb's options, which may have more options than the configuration files.
+        schema: dataclass of the command's options, which may have more options than the configuration files.
 
     Returns:
         One message.
@@ -70,8 +70,8 @@ def hint(key: str, value: str, names: Mapping[str, bool], verb: str) -> str:
     Args:
         key: dotted name that was given.
         value: value that was given.
-        names: names of the verb's options.
-        verb: verb of the options.
+        names: names of the command's options.
+        verb: name of the command.
 
     Returns:
         ``"did you mean optimizer.lr=1e-3?"`` or a similar clause; empty if there is no suggestion.
@@ -142,7 +142,7 @@ def more_by_name(group: str, name: str) -> str:
 
 
 def option_names(verb: str, schema: Any = None) -> dict[str, bool]:
-    """Return the names of a verb's options and nodes, each with whether it is an option that can be set."""
+    """Return the names of a command's options and nodes, each with whether it is an option that can be set."""
     tree = every_option(verb)
     names = {name: not is_internal(name, option) and option.default is not None for name, option in tree.items()}
     return {**_fields(schema, ""), **names} if schema is not None else names
@@ -183,5 +183,5 @@ def _close(key: str, value: str, legal: Sequence[str], names: Mapping[str, bool]
 
 
 def _verbs() -> list[str]:
-    """Return the verbs that have options, ``train`` first."""
+    """Return the commands that have options, ``train`` first."""
     return sorted((f.stem for f in config_dir().glob("*.yaml")), key=lambda verb: (verb != "train", verb))

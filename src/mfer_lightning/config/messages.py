@@ -35,7 +35,7 @@ def readable(schema: type = Train, overrides: Sequence[str] = (), full: bool = F
     """Convert errors that Hydra and OmegaConf raise in a block to user errors.
 
     Args:
-        schema: dataclass of the verb's options.
+        schema: dataclass of the command's options.
         overrides: the command line, if known.
         full: raise the original errors, with their tracebacks.
 
@@ -58,7 +58,7 @@ def explain(error: BaseException, schema: type = Train, overrides: Sequence[str]
 
     Args:
         error: the error caught around composition or a job.
-        schema: dataclass of the verb's options.
+        schema: dataclass of the command's options.
         overrides: the command line, if known.
 
     Returns:

@@ -1,4 +1,4 @@
-"""List the options of every verb with defaults and comments from ``conf/``. Imports neither Hydra nor torch."""
+"""List the options of every command with defaults and comments from ``conf/``. Imports neither Hydra nor torch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mfer_lightning.errors import UserError
 #: Groups of recipes, which set options of other groups and have none of their own.
 RECIPES = ("experiment", "debug", "sweep", "launcher")
 
-#: Verbs that accept every option of ``mfer train`` in addition to their own.
+#: Commands that accept every option of ``mfer train`` in addition to their own.
 LIKE_TRAIN = ("data",)
 
-#: Verb -> groups that are not in its defaults list, but of which it accepts a choice.
+#: Command -> groups that are not in its defaults list, but of which it accepts a choice.
 NAMES_CHOICES = {"evaluate": ("dataset",), "data": ("dataset",)}
 
 
@@ -36,10 +36,10 @@ def primary_file(verb: str) -> ConfigFile:
 
 
 def options_of(verb: str, chosen: Mapping[str, str] | None = None) -> dict[str, Option]:
-    """List the options of a verb: those in its own file, and those of the choices in its defaults list.
+    """List the options of a command: those in its own file, and those of the choices in its defaults list.
 
     Args:
-        verb: name of the verb.
+        verb: name of the command.
         chosen: group -> choice on the command line; other groups have their default choice.
 
     Returns:
@@ -80,7 +80,7 @@ def options_of(verb: str, chosen: Mapping[str, str] | None = None) -> dict[str, 
 
 
 def every_option(verb: str) -> dict[str, Option]:
-    """List the options of a verb under every choice of its groups.
+    """List the options of a command under every choice of its groups.
 
     Example:
         >>> {"optimizer.momentum", "scheduler.milestones"} <= set(every_option("train"))

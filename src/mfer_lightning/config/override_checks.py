@@ -39,7 +39,7 @@ def check_overrides(overrides: Sequence[str], verb: str) -> None:
 
     Args:
         overrides: ``key=value``.
-        verb: verb of the command line.
+        verb: name of the command.
 
     Raises:
         UserError: if an override is rejected; the message says what to use instead.

@@ -15,7 +15,7 @@ from omegaconf.grammar_parser import parse
 
 from mfer_lightning.config.path_quoting import quoted
 
-#: Options of any verb that are a path or a list of paths; ``*`` stands for any name.
+#: Options of any command that are a path or a list of paths; ``*`` stands for any name.
 PATHS = (
     "callbacks.*.dirpath",
     "callbacks.*.filename",
@@ -68,7 +68,7 @@ def quote_paths(overrides: Sequence[str], several: bool = False) -> list[str]:
     commas, unless a file with this name exists.
 
     Args:
-        overrides: ``key=value``, after the verb and without flags.
+        overrides: ``key=value``, after the command and without flags.
         several: whether commas outside of quotes separate the values of a sweep (``-m``).
 
     Returns:
@@ -99,7 +99,7 @@ def expand_paths(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Expand the path options of a plain configuration.
 
     Args:
-        config: configuration of any verb.
+        config: configuration of any command.
         prefix: prefix of its names.
     """
     return {key: _expanded(value, f"{prefix}{key}") for key, value in config.items()}
@@ -109,7 +109,7 @@ def empty_paths(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Yield the names of path options that were set to an empty value.
 
     Args:
-        config: configuration of any verb.
+        config: configuration of any command.
         prefix: prefix of its names.
     """
     for key, value in config.items():

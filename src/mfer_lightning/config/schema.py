@@ -236,7 +236,7 @@ def register(name: str, schema: type = Train) -> None:
 
     Args:
         name: name in the defaults list of the primary configuration file, e.g. ``"train_schema"``.
-        schema: dataclass of the options of a verb.
+        schema: dataclass of the options of a command.
     """
     register_resolvers()
     node = OmegaConf.structured(schema)
@@ -262,10 +262,10 @@ def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "", verb: 
     """Reject unknown options that were added with Hydra's ``+``, and options that were removed with ``~``.
 
     Args:
-        config: plain configuration of a verb.
-        schema: dataclass of the verb's options.
+        config: plain configuration of a command.
+        schema: dataclass of the command's options.
         prefix: prefix of names in the message, e.g. ``"trainer."``.
-        verb: verb of the options; empty: that of the schema.
+        verb: name of the command; empty: that of the schema.
 
     Raises:
         UserError: if there is such an option.

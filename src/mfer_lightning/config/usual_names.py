@@ -84,7 +84,7 @@ TRAIN = {
     "seed_everything": "seed",
 }
 
-#: The same for verbs that work with a trained model.
+#: The same for commands that work with a trained model.
 TRAINED = {
     "ckpt": "checkpoint",
     "ckpt_path": "checkpoint",

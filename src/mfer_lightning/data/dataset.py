@@ -51,7 +51,7 @@ class ImageStore:
         """Prepare the images of a partition, building their cache if it is missing.
 
         Raises:
-            UserError: see :func:`build_cache`; also if the image size differs from that of a partition opened before.
+            UserError: see :func:`build_cache`; or if the image size differs from that of a partition opened before.
         """
         for number in np.flatnonzero(self._names == partition).tolist():
             rows = np.flatnonzero(self._partition == number)
@@ -139,7 +139,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         return len(self.split)
 
     def is_grey(self) -> bool:
-        """Whether the images are grey, judged from up to 64 of them; their partition must be open."""
+        """Whether the images are greyscale, judged from up to 64 of them; their partition must be open."""
         rows = self.split.rows
         return has_no_colour(self.store.fetch(rows[:: -(-len(rows) // 64)]))
 

@@ -45,8 +45,8 @@ class Protocol:
         class_names: canonical emotions in the order of the dataset; empty if the files define the classes.
         selection: how the reported epoch is selected, in words: usually one of the constants above.
         train: partitions used for training.
-        val: partition used for selection; ``"holdout"``: held out of ``train``; None: no selection.
-        test: partition used for reporting; ``"holdout"``: held out of ``train`` before val, if the dataset has no
+        val: partition used for selection; ``"holdout"``: held out from ``train``; None: no selection.
+        test: partition used for reporting; ``"holdout"``: held out from ``train`` before val, if the dataset has no
             official test part.
         label_rule: rule of the hard label for evaluation: ``"label"`` (from the files), ``"majority"`` or ``"argmax"``.
         target: default rule for training targets.

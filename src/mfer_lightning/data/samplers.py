@@ -1,8 +1,8 @@
 """Distributed samplers whose keys include the epoch.
 
 They yield ``(epoch, position)``: augmentation depends on the epoch, which the dataset in a persistent worker cannot
-know otherwise. Lightning calls ``set_epoch`` before each epoch, also after resuming. The order of an epoch depends only
-on (seed, epoch). Rank r of W takes every W-th key, so that the batches of all ranks together equal the batch of a
+know otherwise. Lightning calls ``set_epoch`` before each epoch, including after resuming. The order of an epoch depends
+only on (seed, epoch). Rank r of W takes every W-th key, so that the batches of all ranks together equal the batch of a
 single rank. The classes derive from torch's distributed sampler, because Lightning wraps any other sampler in its own
 by default, which counts some faces twice.
 """

@@ -268,7 +268,7 @@ def count_notes(index: FaceIndex, protocol: Protocol, rule: str, targets: Target
         elif isinstance(expected.count, tuple) and tuple(classes.tolist()) != expected.count:
             notes.append(
                 f"{expected.partition} has {_counts(index, classes.tolist())}, but a complete copy has "
-                f"{_counts(index, expected.count)}: is the class order right?"
+                f"{_counts(index, expected.count)}: is the class order correct?"
             )
     return notes
 

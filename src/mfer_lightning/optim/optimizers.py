@@ -90,7 +90,7 @@ def build_optimizer(
     if kind is SGD and not chosen.get("momentum"):
         chosen["nesterov"] = False  # torch rejects it
     if kind is Muon:
-        for group in groups:  # classifiers, centres and vectors use AdamW (Jordan et al., 2024)
+        for group in groups:  # classifiers, centres and 1-D parameters use AdamW (Jordan et al., 2024)
             label = str(group.get("name", ""))
             group["use_fallback"] = label.startswith((HEAD_PREFIX[:-1], "centers")) or label.endswith("_no_decay")
     optimizer: Optimizer = kind(groups, **chosen)

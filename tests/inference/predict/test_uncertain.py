@@ -1,4 +1,4 @@
-"""Answers below the threshold are marked as uncertain in every output."""
+"""Predictions below the threshold are marked as uncertain in every output."""
 
 from __future__ import annotations
 

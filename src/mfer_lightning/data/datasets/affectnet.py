@@ -144,7 +144,7 @@ class AffectNetDataModule(FaceDataModule):
         if name not in (None, f"affectnet{classes}"):
             raise UserError(
                 f"dataset.classes={classes} contradicts {name}: use dataset=affectnet{classes}, "
-                "so that results have the right name."
+                "so that results have the correct name."
             )
         self.classes = classes
         super().__init__(root, name=f"affectnet{classes}", **options)

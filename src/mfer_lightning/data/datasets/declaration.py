@@ -49,7 +49,7 @@ class DatasetInfo:
             None: to be determined by the user.
         marks: names of files and folders at its root that no other dataset has.
         size: side of its images in pixels; None: varies.
-        grey: whether its images are grey.
+        grey: whether its images are greyscale.
         alignment: how the published faces are aligned, in words.
         template: name of the alignment template closest to the published faces; None: not measured.
         first_number: number of the first class in the label files; None: classes are not numbered.

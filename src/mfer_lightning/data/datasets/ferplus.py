@@ -2,7 +2,7 @@
 
 Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", ICMI 2016. Votes: microsoft/FERPlus, MIT licence. Faces: FER2013 (Goodfellow et al.,
-ICML 2013 workshop), 48 x 48 pixels, grey, collected from the web for research, from the Kaggle challenge of 2013.
+ICML 2013 workshop), 48 x 48 pixels, greyscale, collected from the web for research, from the Kaggle challenge of 2013.
 
 Classes: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt; annotators may also vote for unknown
 and NF ("not a face").

@@ -1,8 +1,8 @@
 """JAFFE: posed expressions of ten Japanese women, with seven emotions.
 
 Paper: Lyons, Akamatsu, Kamachi, Gyoba, "Coding Facial Expressions with Gabor Wavelets", International Conference on
-Automatic Face and Gesture Recognition 1998. 213 grey pictures of 256 x 256 pixels. Licence: non-commercial research, on
-request (Zenodo).
+Automatic Face and Gesture Recognition 1998. 213 greyscale pictures of 256 x 256 pixels. Licence: non-commercial
+research, on request (Zenodo).
 
 Classes, by the letters in the file names: AN anger, DI disgust, FE fear, HA happy, NE neutral, SA sad, SU surprise.
 

@@ -40,11 +40,11 @@ class Scan:
         rows: (M,) rows of the index.
         size: (M,2) height and width in pixels.
         mean: (M,3) means of R, G and B, within [0, 255].
-        std: (M,) standard deviation of the grey image, on the same scale.
+        std: (M,) standard deviation of the greyscale image, on the same scale.
         grey: (M,) whether the three channels are equal.
         exact: (M,) 64-bit hash of the size and the pixels.
         perceptual: (M,) 64-bit perceptual hash.
-        thumbnail: (M, THUMBNAIL, THUMBNAIL) uint8 grey.
+        thumbnail: (M, THUMBNAIL, THUMBNAIL) uint8 greyscale.
         unreadable: row -> reason.
     """
 
@@ -124,7 +124,7 @@ def describe(image: NDArray[np.uint8]) -> tuple[Any, ...]:
 
 
 def perceptual_hash(small: NDArray[np.uint8]) -> int:
-    """Compute the perceptual hash (pHash) of a 32x32 grey image.
+    """Compute the perceptual hash (pHash) of a 32x32 greyscale image.
 
     Each bit says whether one of the 8x8 lowest DCT coefficients is above their median.
 

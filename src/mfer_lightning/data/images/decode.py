@@ -26,8 +26,8 @@ DECODER_VERSION = 2
 def decode(path: Path) -> NDArray[np.uint8]:
     """Decode an image file of any common format and mode.
 
-    Palette, CMYK, grey, 1-bit and 16-bit images are converted to RGB, transparent pixels are blended with white, the
-    rotation in the EXIF tag is applied, and the first frame of an animation is used.
+    Palette, CMYK, greyscale, 1-bit and 16-bit images are converted to RGB, transparent pixels are blended with white,
+    the rotation in the EXIF tag is applied, and the first frame of an animation is used.
 
     Args:
         path: the file.
@@ -106,7 +106,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):
-        # 16- and 32-bit grey: PIL's conversion would clip at 255. Mode I does not record the bit depth of the file, so
+        # 16- and 32-bit greyscale: PIL's conversion would clip at 255. Mode I does not record the file's bit depth, so
         # images with values above 255 are treated as 16-bit.
         values = np.asarray(image).astype(np.float64)
         if not np.isfinite(values).all():
@@ -161,7 +161,7 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def has_no_colour(images: NDArray[np.uint8]) -> bool:
-    """Whether (N,H,W,3) images are grey, allowing for JPEG artefacts in equal channels.
+    """Whether (N,H,W,3) images are greyscale, allowing for JPEG artefacts in equal channels.
 
     Example:
         >>> has_no_colour(np.full((2, 4, 4, 3), 90, dtype=np.uint8))

@@ -98,7 +98,7 @@ class FileSource:
 
 
 class PixelCsvSource:
-    """Square grey images in the column ``pixels`` of a csv with the columns emotion, pixels, Usage.
+    """Square greyscale images in the column ``pixels`` of a csv with the columns emotion, pixels, Usage.
 
     Args:
         index: the faces.

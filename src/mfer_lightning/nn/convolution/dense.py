@@ -22,7 +22,7 @@ from mfer_lightning.nn.convolution.unfold import convolve_unfolded, turn, weight
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, ways: Ways) -> Tensor:
-    """Compute a dense convolution with stride 1 that keeps the size of the map.
+    """Compute a dense convolution with stride 1 that keeps the size of the feature map.
 
     Under autocast, the computation uses its dtype; the weight gradient has the dtype of the weight.
 

@@ -1,4 +1,4 @@
-"""Dense convolutions as one matrix product over an unfolded map.
+"""Dense convolutions as one matrix product over an unfolded feature map.
 
 Ours; the idea is ``im2col``. A row of the unfolded matrix contains what one output position reads: kh*kw*C values.
 Maps are padded once in channels-last memory, where the rows are a strided view of the padded map and kw*C adjacent

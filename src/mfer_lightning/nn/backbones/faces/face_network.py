@@ -22,8 +22,8 @@ def data_config(name: str, first_conv: str, classifier: tuple[str, ...]) -> Any:
     Args:
         name: name of the network.
         first_conv: name of its first convolution.
-        classifier: names of the modules that compute the identity embedding from the last map; a backbone does not have
-            them.
+        classifier: names of the modules that compute the identity embedding from the last feature map; a backbone does
+            not have them.
 
     Example:
         >>> data_config("mobilefacenet", "conv1.conv", ("linear",))["mobilefacenet"].default.mean
@@ -48,10 +48,10 @@ class FaceNetwork(nn.Module):
     """Base class of the face networks.
 
     Args:
-        num_classes: width of the identity embedding; 0 for a backbone, whose output is a map.
+        num_classes: width of the identity embedding; 0 for a backbone, whose output is a feature map.
 
     Attributes:
-        num_features: channels of the last map.
+        num_features: channels of the last feature map.
         feature_info: last module, channels and stride of each stage.
     """
 
@@ -68,7 +68,7 @@ class FaceNetwork(nn.Module):
         raise NotImplementedError
 
     def stages(self) -> Iterable[nn.Module]:
-        """Return the modules between the stem and the last map in order, including inserted attention."""
+        """Return the modules between the stem and the last feature map in order, including inserted attention."""
         raise NotImplementedError
 
     def last_map(self, x: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class FaceNetwork(nn.Module):
         raise NotImplementedError
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return timm's patterns of parameter names by layer, for layer-wise learning-rate decay."""
+        """Return the patterns by which timm assigns parameters to layers, for layer-wise learning-rate decay."""
         raise NotImplementedError
 
     def forward_features(self, x: Tensor) -> Tensor:
