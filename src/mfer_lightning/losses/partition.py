@@ -1,7 +1,7 @@
 """Partition loss: make the features of several attention heads differ.
 
 Paper: Wen, Lin, Wang, Xu: Distract Your Attention, Biomimetics 8(2), 2023, arXiv 2109.07270; formula as in the authors'
-public code. Ours: the mean variance is over the faces of all ranks.
+public code. Our change: the variance is averaged over the faces of all ranks.
 """
 
 from __future__ import annotations

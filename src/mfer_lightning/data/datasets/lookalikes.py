@@ -18,8 +18,8 @@ SAMPLE = 1000
 def refuse_lookalike(index: FaceIndex) -> None:
     """Reject faces that seem to belong to another dataset, judged by file names and class counts.
 
-    Counts match if the classes of a part have exactly the counts of a part of the other dataset, in any order, as in a
-    renumbered copy. The expected counts of the dataset itself in another order are rejected as well.
+    Counts match if the numbers of faces by class in a partition are exactly those in a partition of the other dataset,
+    in any order, as in a renumbered copy. The expected counts of the dataset itself in another order are rejected too.
 
     Args:
         index: the index that was read.
