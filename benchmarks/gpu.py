@@ -27,7 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 #: Total time limit in seconds.
 BUDGET = 480.0
-#: Precisions of the small trainings on a GPU, and in a rehearsal.
+#: Precisions of the small training runs on a GPU, and in a rehearsal.
 PRECISIONS, REHEARSED = ("32-true", "bf16-mixed", "16-mixed"), ("32-true", "bf16-mixed")
 #: The reference training.
 REFERENCE = "cpu-32-true"
@@ -179,7 +179,7 @@ def _rate_of(shape: str, parts: Any) -> float:
 
 
 def accuracy_verdict(runs: Path, name: str) -> Verdict:
-    """Compare the test accuracy of a training with the reference's.
+    """Compare the test accuracy of a training run with the reference's.
 
     The target is three standard errors of the difference of two proportions of n faces each. This is generous, because
     both are measured on the same faces.

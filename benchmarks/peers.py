@@ -109,7 +109,9 @@ def read_answers(path: Path, pictures: Sequence[str]) -> Answers:
     if asked != list(pictures):
         pairs = itertools.zip_longest(asked, pictures)
         line, (got, wanted) = next((n, pair) for n, pair in enumerate(pairs, start=2) if pair[0] != pair[1])
-        raise UserError(f"{path}, line {line}: expected the answer for {wanted}, but got {got}. Run the adapter again.")
+        raise UserError(
+            f"{path}, line {line}: expected the prediction for {wanted}, but got {got}. Run the adapter again."
+        )
     names = [name for name in rows[0] if name not in ("picture", "cpu_ms", *BOX)]
     shares = np.array([[float(row[name] or "nan") for name in names] for row in rows])
     missed = np.isnan(shares).all(axis=1)
@@ -272,7 +274,7 @@ def named(text: str) -> tuple[str, str]:
 def main() -> None:
     """Run all models, compare them, and write ``peers.json`` and ``peers.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, help="folder for the answers and the result")
+    parser.add_argument("out", type=Path, help="folder for the predictions and the result")
     parser.add_argument("--ferplus", type=Path, help="folder of FERPlus, for the table of crops")
     parser.add_argument("--photos", type=Path, help="folder of photos with labels.csv, for the table of photos")
     parser.add_argument("--half", choices=("working", "final"), default="working", help="which half of the photos")

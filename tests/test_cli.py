@@ -1,4 +1,4 @@
-"""Help, verbs and exit codes of the real command line, in separate processes."""
+"""Help, commands and exit codes of the real command line, in separate processes."""
 
 from __future__ import annotations
 

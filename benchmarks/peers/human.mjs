@@ -5,7 +5,7 @@
 // `photos`: Human.detect with its defaults for faces (BlazeFace, face mesh, emotion), without the models that have no
 // part in it; the face with the largest box counts. Human cuts its scores to two decimals.
 // `crops`: the picture is the face. The package has no call for that, so its emotion model is asked directly, after the
-// same steps as in the package's src/gear/emotion.ts: bilinear to 64x64, grey by 0.2989, 0.587, 0.114, scaled to [-1, 1].
+// same steps as in the package's src/gear/emotion.ts: bilinear to 64x64, greyscale by 0.2989, 0.587, 0.114, scaled to [-1, 1].
 
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,4 @@
-"""MFER, complete and tested, and an experiment framework for facial expression recognition.
+"""MFER, a network for facial expression recognition, and an experiment framework for this field.
 
 Public names are imported lazily, so that ``import mfer_lightning`` is fast.
 """

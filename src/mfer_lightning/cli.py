@@ -1,6 +1,7 @@
-"""Command line: ``mfer [verb] [overrides]``, equivalent to ``python -m mfer_lightning``.
+"""Command line: ``mfer [command] [overrides]``, equivalent to ``python -m mfer_lightning``.
 
-Only the verb and the help are handled here, without importing torch or Hydra; the rest is in the module of the verb.
+This module handles only the command, the help, the version and shell completion, without importing torch or Hydra. Each
+command has a module in :mod:`mfer_lightning.commands`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from mfer_lightning.config.flags import join_values
 from mfer_lightning.config.location import choices, groups, use_config_dirs
 from mfer_lightning.errors import UserError, nearest
 
-#: Verb -> its purpose; each is a module of :mod:`mfer_lightning.commands` with a function ``main(arguments) -> int``.
+#: Command -> its purpose; each is a module of :mod:`mfer_lightning.commands` with ``main(arguments) -> int``.
 VERBS = {
-    "train": "train a network on a dataset, test it with the best checkpoint (the default verb)",
+    "train": "train a network on a dataset, test it with the best checkpoint (the default command)",
     "align": "find faces in photos and align them to a named template",
     "data": "check a copy of a dataset: counts, damage, duplicates, leakage, class order",
     "evaluate": "evaluate a checkpoint on any dataset and split; robustness; saliency maps",
     "predict": "predict the emotion of each face in photos, a video or a camera stream",
-    "report": "make tables, figures and tests from finished runs: which differences are real",
+    "report": "make tables and figures from finished runs, and test which differences are significant",
     "export": "export a trained model: Hugging Face layout with safetensors, or ONNX",
     "models": "list the trained models, bundled and in runs/, with their results",
     "demo": "serve a local web page that runs a trained model on photos",
@@ -31,10 +32,16 @@ VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with 0 (done), 1 (failed jobs in a sweep) or 2 (user error).
+    """Run the command line and exit.
+
+    Exit codes: 0 for success, 2 for a user error, 130 after Ctrl-C, 143 after SIGTERM during training, 1 if the output
+    pipe was closed, otherwise the code of the command (1 if jobs of a sweep failed).
 
     Args:
         arguments: the command line without the program's name; None: ``sys.argv``.
+
+    Raises:
+        UserError: instead of exit code 2, if ``MFER_FULL_ERROR`` or ``HYDRA_FULL_ERROR`` is 1.
     """
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
@@ -76,7 +83,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _verb_first(arguments: list[str]) -> list[str]:
-    """Move the verb before the flags, because people type ``mfer -m evaluate ...``."""
+    """Move the command before the flags, because people type ``mfer -m evaluate ...``."""
     first = next((n for n, word in enumerate(arguments) if not word.startswith("-")), 0)
     if first == 0 or arguments[first] not in VERBS:
         return arguments
@@ -84,16 +91,16 @@ def _verb_first(arguments: list[str]) -> list[str]:
 
 
 def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """Split the verb from its arguments.
+    """Split the command from its arguments.
 
     Args:
         arguments: the command line without the program's name.
 
     Returns:
-        The verb (``"train"`` if none is given) and the remaining arguments.
+        The command (``"train"`` if none is given) and the remaining arguments.
 
     Raises:
-        UserError: for a first word that is not a verb.
+        UserError: if the first argument is a word but not a command.
 
     Example:
         >>> split_verb(["dataset=facs", "-m"])
@@ -113,7 +120,7 @@ def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _help_on(words: Sequence[str]) -> str:
-    """Return the help of the named verb, with the given choices; without a verb, the overview."""
+    """Return the help of the named command, with the given choices; without a command, the overview."""
     if not words or not words[0].isalpha():
         return help_text()
     verb, rest = split_verb(words)
@@ -124,10 +131,10 @@ def _help_on(words: Sequence[str]) -> str:
 
 
 def help_text() -> str:
-    """Return the overview of verbs, choices and option values."""
+    """Return the overview of commands, choices and option values."""
     from mfer_lightning.config.help import terminal_width, wrapped
 
-    lines = ["Usage: mfer [verb] [option=value ...]    (or: python -m mfer_lightning)", "", "Verbs:"]
+    lines = ["Usage: mfer [command] [option=value ...]    (or: python -m mfer_lightning)", "", "Commands:"]
     width, columns = max(len(name) for name in (*VERBS, *groups())), min(terminal_width(), 100)
     for verb, text in VERBS.items():
         lines += wrapped(f"  {verb:<{width}} ", text, columns)
@@ -140,12 +147,12 @@ def help_text() -> str:
         "",
         *wrapped("", "Their options can be set, too: optimizer.lr=1e-3 backbone.name=<timm model> seed=1", columns),
         "",
-        "  mfer VERB --help  all options of a verb, with their defaults",
+        "  COMMAND --help    all options of a command, with their defaults",
         "  -m, --multirun    sweep over comma-separated values: -m loss=ce,lgm seed=0,1,2",
         "  --config-dir DIR  add your own choices; for classes: plugins=[my_lab]",
         "  --config-name X   start from X.yaml in that folder (docs/training.md)",
         "  --cfg job         print the composed configuration and stop",
-        "  -sc install=bash  completion of verbs, options and choices; also zsh, fish",
+        "  -sc install=bash  completion of commands, options and choices; also zsh, fish",
         "  --version         print the version",
         "",
         "Examples:",

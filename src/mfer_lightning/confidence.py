@@ -1,4 +1,4 @@
-"""Read the confidence settings of a model: its temperature, and the probability below which an answer is uncertain.
+"""Read a model's confidence settings: its temperature, and the probability below which a prediction is uncertain.
 
 Imports no torch and reads no files.
 """
@@ -11,8 +11,8 @@ from typing import Any
 
 from mfer_lightning.errors import UserError, excerpt
 
-#: Temperatures that are fitted and accepted. For a model that is always right the optimum is 0; it gets the lower
-#: limit.
+#: Range of temperatures, both for fitting and for stored values. For a model that makes no mistakes, the optimum would
+#: be 0; it gets the lower limit.
 TEMPERATURES = (0.02, 50.0)
 
 
@@ -22,7 +22,7 @@ class Confidence:
 
     Args:
         temperature: the probabilities are ``softmax(logits / temperature)``.
-        threshold: answers with a lower probability are uncertain, within [0, 1]; None: the model has none.
+        threshold: predictions with a lower probability are uncertain, within [0, 1]; None: the model has no threshold.
 
     Raises:
         ValueError: for values out of range.
@@ -40,10 +40,13 @@ class Confidence:
 
     @classmethod
     def of_metadata(cls, said: Mapping[str, Any]) -> Confidence:
-        """Read the entry ``calibration`` of a model's metadata; without it, the defaults.
+        """Read the entry ``calibration`` of a model's metadata; return the defaults if there is none.
+
+        Args:
+            said: metadata of a model.
 
         Raises:
-            ValueError: if it is malformed.
+            ValueError: if the entry is malformed or a value is out of range.
 
         Example:
             >>> Confidence.of_metadata({"calibration": {"temperature": 1.5, "uncertain": {"threshold": 0.4}}})
@@ -63,18 +66,19 @@ class Confidence:
 
 
 def threshold_for(said: Mapping[str, Any], asked: Any) -> float | None:
-    """Return the probability below which an answer is uncertain.
+    """Return the probability below which a prediction is uncertain.
 
     Args:
         said: metadata of a model.
-        asked: the option ``uncertain``. None: the model's threshold, if it has one. True: the same, and it must have
-            one. False or 0: never uncertain. A number up to 1: this threshold.
+        asked: the option ``uncertain``. None: the model's threshold, if it has one. True: the model's threshold, which
+            is then required. False or 0: no prediction is uncertain. A number up to 1: this threshold.
 
     Returns:
-        The threshold; None: no answer is uncertain.
+        The threshold, within (0, 1]; None: no prediction is uncertain.
 
     Raises:
-        UserError: for anything else.
+        UserError: for any other value, or for True if the model has no threshold.
+        ValueError: if the stored settings are malformed.
 
     Example:
         >>> model = {"calibration": {"uncertain": {"threshold": 0.4}}}
@@ -98,7 +102,7 @@ def check_uncertain(asked: Any) -> Any:
     """Check the option ``uncertain`` before a model is loaded, and return it.
 
     Raises:
-        UserError: for a value that is not legal.
+        UserError: if the value is not a boolean, None or a number within [0, 1].
     """
     if asked is None or isinstance(asked, bool) or (_is_number(asked) and 0 <= asked <= 1):
         return asked

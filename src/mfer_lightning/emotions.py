@@ -1,8 +1,8 @@
 """Emotion names, their spellings, and the mapping between two class orders.
 
-A wrong class order (a checkpoint trained with one order and evaluated with another) is the most common silent error of
-the field. Therefore no part of this package passes bare class indices to another: a class order is always a tuple of
-these names, and only :func:`remap` converts between two orders. The order of a dataset is in its declaration
+A wrong class order (a checkpoint trained with one order and evaluated with another) is the most common silent error in
+the field. Therefore, class indices never cross a module boundary without their names: a class order is always a tuple
+of these names, and only :func:`remap` converts between two orders. Each dataset declares its order
 (:mod:`mfer_lightning.data.datasets`).
 """
 
@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from mfer_lightning.errors import UserError
 
-#: Ekman's six, neutral and contempt, in the order of AffectNet's codes.
+#: Ekman's six basic emotions, neutral and contempt, in the order of AffectNet's label codes.
 EMOTIONS: tuple[str, ...] = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 
 #: Spellings found in folder names, csv files and other projects' checkpoints.
@@ -40,7 +40,7 @@ def canonical(name: str) -> str:
     """Return the canonical emotion name of a spelling.
 
     Args:
-        name: an emotion in any of the common spellings, any case.
+        name: an emotion in any of the common spellings, in upper or lower case.
 
     Returns:
         One of :data:`EMOTIONS`, or for a custom class the name in lower case.

@@ -1,7 +1,8 @@
 """The exception for errors that a user can correct, and argument checks.
 
 Anything raised as :class:`UserError` is printed as a single readable message without a traceback and ends the
-program with exit code 2 (``HYDRA_FULL_ERROR=1`` shows the traceback). Every other exception is a bug in this package.
+program with exit code 2 (``HYDRA_FULL_ERROR=1`` shows the traceback). Any other exception that reaches the command line
+is a bug in this package.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-#: Longer lists of names are truncated in messages.
+#: Maximum number of names listed in a message.
 MOST_NAMES = 24
-#: Longer words are shortened in messages. Few paths are this long.
-_ENDLESS = re.compile(r"(\S{200})\S{300,}")
+#: Words of 500 or more characters are cut to 200 in messages. Few paths are this long.
+_LONG_WORD = re.compile(r"(\S{200})\S{300,}")
 
 
 class UserError(Exception):
-    r"""An error in the command line, the configuration or the data, with the remedy in its message.
+    r"""An error in the command line, the configuration or the data that the user can correct.
 
-    The message says what is wrong, where, what is legal and what to do. It may quote untrusted text from files or
-    names: characters that could move a terminal's cursor are escaped, and very long words are shortened.
+    The message states what is wrong, where, what is legal and what to do. It may quote untrusted text from files or
+    names, so control and other unprintable characters are escaped, and very long words are shortened.
 
     Example:
         >>> print(UserError("x\x1b[2J.png is not a table"))
@@ -31,20 +32,20 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         lines = [printable(line) for line in super().__str__().split("\n")]
-        return _ENDLESS.sub(lambda word: f"{word[1]}...", "\n".join(lines))
+        return _LONG_WORD.sub(lambda word: f"{word[1]}...", "\n".join(lines))
 
 
 class TrialPrunedError(Exception):
-    """A trial of a search was pruned. Not an error: the job that runs the trial catches and records it."""
+    """Signal that a search trial was pruned; caught and recorded by the job that runs the trial."""
 
 
 class Range(NamedTuple):
     """A range of legal finite numbers.
 
     Attributes:
-        low: the smallest.
-        high: the largest; infinity for no limit.
-        excluded: ``"low"`` or ``"high"`` if that end is not itself legal.
+        low: the lower limit.
+        high: the upper limit; infinity for no limit.
+        excluded: ``"low"`` or ``"high"`` if that limit is exclusive; empty if both are inclusive.
 
     Example:
         >>> 0.0 in Range(0, 1), 0.0 in Range(0, excluded="low"), str(Range(0, 1))
@@ -81,15 +82,15 @@ def check_number(name: str, value: Number, low: float, high: float = math.inf, *
     Args:
         name: name of the argument.
         value: its value.
-        low: the smallest legal value, as in :class:`Range`.
-        high: the largest legal value.
-        excluded: which end is not legal.
+        low: the lower limit.
+        high: the upper limit.
+        excluded: the exclusive limit, as in :class:`Range`.
 
     Returns:
-        The number.
+        The number, unchanged.
 
     Raises:
-        ValueError: naming the argument, the legal values and the value.
+        ValueError: if the value is out of range, not finite or not a number.
 
     Example:
         >>> check_number("margin", -1.0, 0.0)
@@ -109,7 +110,11 @@ def check_number(name: str, value: Number, low: float, high: float = math.inf, *
 
 
 def check_count(name: str, value: int, low: int = 1) -> int:
-    """Reject a size that is not a whole number of at least ``low``."""
+    """Reject an argument that is not an integer of at least ``low``, and return it.
+
+    Raises:
+        ValueError: if it is not.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ValueError(f"Expected argument `{name}` to be an integer >= {low}, but got {value!r}.")
     return value
@@ -126,7 +131,7 @@ def printable(text: str) -> str:
 
 
 def excerpt(value: object, most: int = 200) -> str:
-    """Return the ``repr`` of a value, shortened if it is too long for a sentence.
+    """Return the ``repr`` of a value, cut to ``most`` characters and marked with ``...`` if it is longer.
 
     Example:
         >>> excerpt(["anger", "fear"]), excerpt("a" * 300, 10)
@@ -141,7 +146,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
-    """Suggest the legal names nearest to a wrong one.
+    """Suggest the legal names most similar to a wrong one.
 
     Args:
         name: the wrong name.
@@ -149,7 +154,7 @@ def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
         n: maximum number of suggestions.
 
     Returns:
-        ``"did you mean 'dsf'?"`` if a name is similar, else ``"legal: a, b, c"``.
+        ``"did you mean 'dsf'?"`` if a name is similar, else ``"legal: a, b, c"`` with up to :data:`MOST_NAMES` names.
 
     Example:
         >>> nearest("dfs", ["ce", "center", "lgm", "dsf"])
@@ -167,20 +172,20 @@ def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
 
 
 def check_choice(option: str, value: Any, legal: Collection[str]) -> None:
-    """Reject a value that is not one of the legal ones.
+    """Reject a value of an option that is not one of the legal ones.
 
     Raises:
-        UserError: naming the option and the nearest legal values.
+        UserError: if it is not; the message suggests similar legal values.
     """
     if value not in legal:
         raise UserError(f"{option}={value}: {nearest(str(value), legal)}")
 
 
 def check_least(option: str, value: float, least: float) -> None:
-    """Reject a number below the smallest legal one.
+    """Reject a value of an option that is below ``least``.
 
     Raises:
-        UserError: naming the option and its bound.
+        UserError: if it is, or if it is NaN.
     """
     if not value >= least:
         raise UserError(f"{option}={value}: the value must be at least {least}.")
@@ -190,7 +195,7 @@ def expect_choice(argument: str, value: Any, legal: Iterable[str]) -> None:
     """Reject an argument of a class or function that is not one of the legal values.
 
     Raises:
-        ValueError: naming the argument and its legal values.
+        ValueError: if it is not; the message lists the legal values.
     """
     names = tuple(legal)
     if value not in names:
@@ -198,7 +203,7 @@ def expect_choice(argument: str, value: Any, legal: Iterable[str]) -> None:
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value is text, a number, true, false or None, or lists and mappings of these, as stored in checkpoints.
+    """Whether a value consists only of strings, numbers, booleans, None, lists, tuples and dicts, as in checkpoints.
 
     Example:
         >>> is_plain({"depths": (2, 2), "name": None}), is_plain(len)

@@ -23,7 +23,7 @@ _TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
 def atomic_path(target: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to ``target`` that is renamed to ``target`` when the block ends without an error.
 
-    A reader sees either the old file or the complete new one, even if the process is killed half way.
+    A reader sees either the old file or the complete new one, even if the process is killed while writing.
 
     Args:
         target: the file to write. Its folder is created if it is missing.
@@ -59,7 +59,10 @@ def replacing(target: Path, suffix: str) -> Iterator[Path]:
 
     Args:
         target: the file to write.
-        suffix: of the temporary path.
+        suffix: suffix of the temporary path.
+
+    Raises:
+        OSError: if the file cannot be written.
     """
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=suffix)
     os.close(handle)
@@ -99,7 +102,7 @@ def require_space(folder: str | Path, size: int, what: str) -> None:
         what: what is written, for the message, e.g. ``"the run"``.
 
     Raises:
-        UserError: if less is free.
+        UserError: if less than ``size`` bytes are free.
     """
     place = Path(folder).absolute()
     while not place.exists():
@@ -113,7 +116,7 @@ def require_space(folder: str | Path, size: int, what: str) -> None:
 
 
 def said_bytes(size: int) -> str:
-    """Format a number of bytes.
+    """Format a number of bytes as MB (10^6) or GB (10^9), with one decimal place.
 
     Example:
         >>> said_bytes(1_250_000_000), said_bytes(3_400_000), said_bytes(12)
@@ -140,7 +143,7 @@ def remove_leftovers(folder: str | Path) -> list[Path]:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Compute the SHA-256 of a file, in hexadecimal digits."""
+    """Compute the SHA-256 of a file, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -160,9 +163,11 @@ def write_text(target: str | Path, text: str) -> None:
 
 
 def write_json(target: str | Path, value: Any) -> None:
-    """Write a JSON file atomically, indented, with non-ASCII text as it is.
+    """Write a JSON file atomically, indented, without escaping non-ASCII characters.
 
-    NaN and infinities raise ``ValueError``, since they are not JSON; use ``None`` for an undefined number.
+    Raises:
+        ValueError: for NaN and infinities, which JSON does not have; use ``None`` for an undefined number.
+        UserError: if the file cannot be written.
     """
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -175,10 +180,10 @@ def changed_settings(stored: Path, settings: Mapping[str, Any]) -> dict[str, Any
         settings: plain values.
 
     Returns:
-        Name -> stored value of every setting that differs.
+        Name -> stored value of every setting that differs (None if it was not stored).
 
     Raises:
-        UserError: if the file is damaged.
+        UserError: if the file is damaged, or cannot be written.
     """
     if not stored.is_file():
         write_json(stored, dict(settings))

@@ -1,7 +1,8 @@
 """Memory of this process: keep freed blocks for reuse, and report the peak.
 
-glibc returns every large block to the system when it is freed, and the system clears its pages before handing them out
-again. For batches of images, tens of megabytes each, that costs more than resizing them (docs/performance.md).
+By default, glibc returns every large block to the system when it is freed, and the system zeroes the pages before it
+allocates them again. For image batches of tens of megabytes, this takes longer than resizing the images
+(docs/performance.md).
 """
 
 from __future__ import annotations
@@ -11,26 +12,29 @@ import os
 import sys
 from pathlib import Path
 
-#: glibc's names of the settings (malloc.h).
+#: Parameters of mallopt (malloc.h).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _LARGEST_KEPT = 1 << 30
 _NEVER = (1 << 31) - 1
 _PAD = 1 << 26
 
-#: Environment variables with which a user sets the same; if present, nothing is changed.
-_USERS_OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
+#: Environment variables that configure the allocator; if the user has set one, nothing is changed.
+_ALLOCATOR_VARIABLES = (
+    *("MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_THRESHOLD_"),
+    *("GLIBC_TUNABLES", "LD_PRELOAD"),
+)
 
 
 def keep_freed_memory() -> bool:
     """Let this process keep freed blocks of up to 1 GiB for its next allocations.
 
-    Its memory use then stays at its peak until it ends. Nothing is done if the user has set an allocator or its
-    thresholds by environment variables, or the C library is not glibc.
+    The memory use of the process then stays at its peak until it ends. This function has no effect if environment
+    variables select or configure an allocator, or if the C library is not glibc.
 
     Returns:
         Whether the thresholds were set.
     """
-    if not sys.platform.startswith("linux") or any(os.environ.get(name) for name in _USERS_OWN):
+    if not sys.platform.startswith("linux") or any(os.environ.get(name) for name in _ALLOCATOR_VARIABLES):
         return False
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -41,10 +45,10 @@ def keep_freed_memory() -> bool:
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the peak memory of this process; None if the system does not report it.
+    """Return the peak resident memory of this process in bytes; None if the system does not report it.
 
-    On Linux, a process inherits ``ru_maxrss`` from its parent, so a small program started by a large one would report
-    the large one's peak. There, the kernel's own mark of this program (``VmHWM``) is read instead.
+    On Linux, ``VmHWM`` in ``/proc/self/status`` is read instead of ``ru_maxrss``: a process inherits the latter from
+    its parent, so a small program started by a large one would report the peak of the large one.
     """
     status = Path("/proc/self/status")
     if status.is_file():

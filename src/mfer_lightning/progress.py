@@ -11,10 +11,10 @@ from rich.progress import Progress
 
 
 def progress_bar(*, quiet: bool = False) -> Progress:
-    """Return a progress bar, a context manager, that disappears when it is done.
+    """Return a progress bar (a context manager) that disappears when it is done.
 
     Args:
-        quiet: show nothing.
+        quiet: if true, show nothing.
     """
     return Progress(transient=True, disable=quiet or not _can_be_shown(Console()))
 
@@ -25,7 +25,7 @@ def status(words: str, console: Console | None = None) -> Iterator[Callable[[str
 
     Args:
         words: the text of the line.
-        console: where to show it; None: the terminal's error stream.
+        console: where to show it; None: stderr.
 
     Yields:
         A function that replaces the text.
@@ -39,5 +39,5 @@ def status(words: str, console: Console | None = None) -> Iterator[Callable[[str
 
 
 def _can_be_shown(console: Console) -> bool:
-    """Whether rich can update its output. In Jupyter it needs ipywidgets, and without them warns at each update."""
+    """Whether rich can update its output. In Jupyter, rich needs ipywidgets and otherwise warns at each update."""
     return not console.is_jupyter or find_spec("ipywidgets") is not None

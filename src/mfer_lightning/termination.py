@@ -1,4 +1,4 @@
-"""End a process on SIGTERM with one line and exit code 143, whatever else fails at the same time."""
+"""End a process on SIGTERM with one line and exit code 143, even if other errors occur at the same time."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class _State:
 
 
 def received() -> bool:
-    """Whether SIGTERM has arrived, so that later failures are consequences of it."""
+    """Whether SIGTERM has arrived; later failures are then treated as consequences of it."""
     return _State.received
 
 
 def receive() -> None:
-    """Record that SIGTERM has arrived. Other processes of the run may have received it as well.
+    """Record that SIGTERM has arrived, and send later errors in threads and destructors to the log.
 
-    Errors caused by their end, including those in threads and destructors, go to the log: torch's handler would raise
-    at any line when a loader's worker has died.
+    Other processes of the run may have received the signal as well, and their end causes such errors. torch's SIGCHLD
+    handler is removed: it would raise an exception at an arbitrary line as soon as a loader worker has died.
     """
     _State.received = True
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -47,7 +47,11 @@ def receive() -> None:
 
 
 def say(words: str = _WORDS) -> None:
-    """Print the line once, on the first rank."""
+    """Print one line to stderr, on the first rank only; further calls print nothing.
+
+    Args:
+        words: the line.
+    """
     if not _State.said and all(os.environ.get(name, "0") == "0" for name in _RANKS):
         print(words, file=sys.stderr, flush=True)
     _State.said = True
@@ -58,11 +62,14 @@ def one_line_on_sigterm(*, leave: bool = False) -> Iterator[None]:
     """On SIGTERM, leave the block with ``SystemExit(143)`` and print one line, so that clean-up code runs.
 
     A handler that replaces this one within the block must call :func:`receive` and :func:`say`. Only the main thread
-    of a process can handle signals; in other threads this does nothing.
+    of a process can handle signals; in other threads this has no effect.
 
     Args:
-        leave: end the process at the end of the block, without running the ends of threads and destructors, which may
-            wait for dead processes or report errors about them.
+        leave: after a signal, kill child processes and end this process at the end of the block, without joining
+            threads or running destructors, which may wait for dead processes or report errors about them.
+
+    Raises:
+        SystemExit: with code 143, if SIGTERM has arrived.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -71,7 +78,7 @@ def one_line_on_sigterm(*, leave: bool = False) -> Iterator[None]:
 
     def stop(signum: int, frame: FrameType | None) -> None:
         if os.getpid() != process:
-            os._exit(TERMINATED)  # a process forked since then has inherited the handler
+            os._exit(TERMINATED)  # a process forked within the block has inherited the handler
         receive()
         say()
         raise SystemExit(TERMINATED)

@@ -1,4 +1,4 @@
-"""Test-time augmentation: average the predictions for several views of a face. Imports no torch and reads no files."""
+"""Test-time augmentation: average the predictions for several views of a face. Does not import torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfer_lightning.errors import UserError, printable
 #: A batch of images whose last two dimensions are height and width: a NumPy array or a torch tensor.
 Pictures = TypeVar("Pictures")
 
-#: The largest shift, as a fraction of the image side; beyond it a face leaves its crop.
+#: The largest shift, as a fraction of the image side; a larger one would move parts of the face out of the crop.
 LARGEST_SHIFT = 0.25
 
 _CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -26,12 +26,12 @@ class Views:
 
     Args:
         flip: add the mirrored face.
-        shift: add four copies, moved towards the corners by this fraction of the side, within [0, 0.25], rounded to
-            whole pixels and at least one. The border is repeated. Stored with four digits. With ``flip``, each copy
-            is mirrored too.
+        shift: add four copies shifted towards the corners by this fraction of the side, within [0, 0.25]; 0: none. The
+            value is rounded to four decimal places and applied in whole pixels, at least one. Missing pixels repeat the
+            border. With ``flip``, each copy is also mirrored.
 
     Raises:
-        ValueError: if the shift is out of range.
+        ValueError: if the shift is not a number or is out of range.
 
     Example:
         >>> Views(flip=True).count, Views(shift=0.02).count, Views(flip=True, shift=0.02).count
@@ -57,9 +57,9 @@ class Views:
         """Return the views that a checkpoint was evaluated with, unless the caller sets others.
 
         Args:
-            said: metadata of a model; in older models there is no shift.
+            said: metadata of a model; older models do not store a shift.
             flip: the caller's setting; None: that of the metadata.
-            shift: the same.
+            shift: the caller's setting; None: that of the metadata.
 
         Raises:
             ValueError: if the shift is out of range.
@@ -70,7 +70,7 @@ class Views:
 
     @property
     def count(self) -> int:
-        """Number of images made from one."""
+        """Number of views per face, including the original."""
         return (1 + self.flip) * (5 if self.shift else 1)
 
     @property
@@ -80,7 +80,7 @@ class Views:
 
     @property
     def words(self) -> str:
-        """Description of what is averaged; empty for the original face alone."""
+        """Description of the averaged views; empty for the original face alone."""
         moved = f"four copies moved to the corners by {100 * self.shift:g}% of the side (a pixel at least)"
         if self.flip and self.shift:
             return f"averaged with {moved} and all of them mirrored"
@@ -94,7 +94,7 @@ class Views:
         """Yield the views one after another, the original images first.
 
         Args:
-            pictures: (..., H, W), an array or a tensor.
+            pictures: (..., H, W), an array or a tensor; the views have the same shape.
         """
         for down, right in ((0, 0), *(_CORNERS if self.shift else ())):
             view = self._moved(pictures, down, right) if down else pictures
@@ -106,8 +106,11 @@ class Views:
         """Average the predictions for the views.
 
         Args:
-            predict: returns named arrays or tensors for a batch of images.
+            predict: function from a batch of images to named arrays or tensors.
             pictures: (B,...,H,W).
+
+        Returns:
+            The mean of each named output over the views.
         """
         total: dict[str, Any] = {}
         for view in self.of(pictures):
@@ -123,21 +126,21 @@ class Views:
 
 
 def _mirrored(pictures: Any) -> Any:
-    return pictures.flip(-1) if hasattr(pictures, "flip") else pictures[..., ::-1]  # a tensor has no negative steps
+    return pictures.flip(-1) if hasattr(pictures, "flip") else pictures[..., ::-1]  # tensors reject negative steps
 
 
-#: The original face alone, nothing averaged.
+#: The original face alone, without averaging.
 ONE_VIEW = Views()
 
 
 def check_shift(shift: float | None) -> None:
-    """Reject an option ``shift`` that is out of range; None uses the value in the model's file.
+    """Reject a value of the option ``shift`` that is out of range; None is legal and means the stored value.
 
     Raises:
-        UserError: naming the legal range.
+        UserError: if it is outside [0, 0.25].
     """
     if shift is not None and not 0 <= shift <= LARGEST_SHIFT:
         raise UserError(
-            f"shift={shift:g}: a face is moved by a fraction of its side, from 0 (not at all) to {LARGEST_SHIFT:g}, "
+            f"shift={shift:g}: the value must be a fraction of the image side from 0 (no shift) to {LARGEST_SHIFT:g}, "
             "e.g. 0.02 (one pixel of 48)."
         )

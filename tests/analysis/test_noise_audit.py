@@ -44,7 +44,7 @@ def opened(*options: str) -> tuple[dict[str, Any], FaceDataModule]:
 
 
 def trained(path: Path, *options: str, **changes: Any) -> Path:
-    """A checkpoint that records a training on these faces, with random weights that differ between files."""
+    """A checkpoint that records a training run on these faces, with random weights that differ between files."""
     config, datamodule = opened(*options)
     torch.manual_seed(zlib.crc32(path.name.encode()))
     network = MFER(FAMILIES["resnet"], 8, attention="none")
@@ -115,7 +115,7 @@ def test_judges_with_other_labels_files_or_initial_weights_are_rejected(halves: 
     refuse("does not record which faces it was trained on", silent)
     config, _ = opened("dataset.hold_out=2/2")
     start = {"dataset": config, "weights": str(halves[0]), "paths": {"data": "data"}}
-    refuse("began with .*1.ckpt, which was trained on other faces of facs", trained(
+    refuse("was initialised from .*1.ckpt, which was trained on other faces of facs", trained(
         tmp_path / "begun.ckpt", "dataset.hold_out=2/2", config=start
     ))  # fmt: skip
     same = {**start, "weights": str(halves[1])}
@@ -134,7 +134,9 @@ def test_initial_weights_are_traced_to_the_first_training(
 
     whole = trained(tmp_path / "whole.ckpt")
     second = begun("second.ckpt", begun("first.ckpt", whole))
-    with pytest.raises(UserError, match=r"second\.ckpt began with .*whole\.ckpt, which was trained on other faces of"):
+    with pytest.raises(
+        UserError, match=r"second\.ckpt was initialised from .*whole\.ckpt, which was trained on other faces of"
+    ):
         judge_training_set([halves[0], second], device="cpu", loader=LOADER)
 
     bundled = tmp_path / "bundled"
@@ -142,12 +144,14 @@ def test_initial_weights_are_traced_to_the_first_training(
     index = {"default": "all", "models": {"all-v1": digests(bundled / "all-v1", ("config.json", "model.safetensors"))}}
     write_json(bundled / registry.INDEX, index)
     monkeypatch.setattr(registry, "FOLDER", bundled)
-    with pytest.raises(UserError, match=r"third\.ckpt began with all-v1, which was trained on other faces of facs"):
+    with pytest.raises(
+        UserError, match=r"third\.ckpt was initialised from all-v1, which was trained on other faces of facs"
+    ):
         judge_training_set([halves[0], begun("third.ckpt", "all-v1")], device="cpu", loader=LOADER)
 
     judge_training_set([halves[0], begun("fourth.ckpt", tmp_path / "gone.ckpt")], device="cpu", loader=LOADER)
     said = capfd.readouterr().out
-    assert "fourth.ckpt began with" in said
+    assert "fourth.ckpt was initialised from" in said
     assert "gone.ckpt, which no longer exists" in said
 
 

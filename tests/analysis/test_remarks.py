@@ -17,7 +17,7 @@ from mfer_lightning.nn.preprocess import Preprocess
 
 CLASSES = ("neutral", "happiness")
 TEST_IS_MISSING = "the test images are missing: results are on val, on which the checkpoint was selected"
-TRAINED_ON_THESE = "the model was trained on these faces: this does not measure how it performs on others"
+TRAINED_ON_THESE = "the model was trained on these faces, so the results do not measure generalisation"
 NOT_KNOWN = "the model was trained on dataset=folder with other faces, labels or splits, which may include these faces"
 
 

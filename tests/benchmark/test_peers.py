@@ -161,9 +161,9 @@ def test_pairs_are_tested_on_the_same_faces_with_correction(peers, tmp_path, fac
 
 def test_answers_for_other_images_are_rejected(peers, tmp_path):
     path = write(tmp_path / "p.csv", SEVEN, {"a.png": sure(SEVEN, "sad"), "c.png": None})
-    with pytest.raises(UserError, match=r"line 3: expected the answer for b.png, but got c.png"):
+    with pytest.raises(UserError, match=r"line 3: expected the prediction for b.png, but got c.png"):
         peers.read_answers(path, ("a.png", "b.png"))
-    with pytest.raises(UserError, match=r"line 4: expected the answer for d.png, but got None"):
+    with pytest.raises(UserError, match=r"line 4: expected the prediction for d.png, but got None"):
         peers.read_answers(path, ("a.png", "c.png", "d.png"))
 
 

@@ -92,7 +92,7 @@ def test_predict_uses_the_default_model_for_a_bare_path(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("predict", "a.jpg", "b.jpg"), "mfer predict takes one source, and 2 are given (a.jpg, b.jpg"),
+        (("predict", "a.jpg", "b.jpg"), "mfer predict takes one source, but 2 are given (a.jpg, b.jpg"),
         (("predict", "a.jpg", "source=b.jpg"), "takes one source"),
         (("predict", "nothing.jpg"), "source=nothing.jpg: there is no such file or folder"),
         (("predict",), "source"),

@@ -57,7 +57,7 @@ def test_times_are_exclusive_and_sum_to_the_total(tmp_path: Path, capsys: pytest
     profiler.describe()
     text = capsys.readouterr().out
     assert "over 3 training steps" in text
-    assert "16000.00 ms a step" in text.splitlines()[-1]
+    assert "16000.00 ms per step" in text.splitlines()[-1]
     assert (tmp_path / "steps.txt").read_text().strip() == text.strip()
     profiler.describe()
     assert not capsys.readouterr().out, "said once"

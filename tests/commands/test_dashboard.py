@@ -39,7 +39,7 @@ def test_definition_is_written_and_publish_command_is_printed(
     assert found["report"]["displayName"] == "Ablation: ablation"
     assert [w["displayName"] for w in found["workspaces"]] == ["Ablation: ablation: facs@native, test"]
     said = capsys.readouterr().out
-    assert "Nothing was sent" in said
+    assert "Nothing was uploaded" in said
     assert f"mfer dashboard runs={trained} entity=team project=faces publish=true" in said
     assert "1 of them were not logged to W&B" in said
 

@@ -269,9 +269,9 @@ def test_invalid_arguments_raise_one_clear_error(
         (("noise=audit",), "needs networks that were not trained on the faces they judge"),
         (("noise=audit", "checkpoint=a.ckpt", "dataset=ferplus"), "takes the dataset and its options from the check"),
         (("noise=audit", "checkpoint=absent"), "There is no absent"),
-        (("noise=audit", "shared=lists"), "shared=lists belongs to the dataset check, not to noise=audit"),
+        (("noise=audit", "shared=lists"), "shared=lists applies only to the dataset check, not to noise=audit"),
         (("noise=look",), "noise=look"),
-        (("checkpoint=runs/a",), "checkpoint=runs/a belongs to an audit of the labels: add noise=audit"),
+        (("checkpoint=runs/a",), "checkpoint=runs/a applies only to a label audit: add noise=audit"),
     ],
 )
 def test_audit_names_its_missing_requirements(

@@ -16,7 +16,7 @@ from commands.conftest import Mfer
         (["checkpoint=x", "port=http"], "a whole number"),
         (["checkpoint=x", "max_pixels=0"], "max_pixels=0"),
         (["checkpoint=x", "share=true"], "There is no option `share`"),
-        (["checkpoint=x,y", "-m"], "one page"),
+        (["checkpoint=x,y", "-m"], "does not support -m"),
     ],
 )
 def test_invalid_arguments_raise_one_clear_error(

@@ -252,7 +252,7 @@ def test_sweep_evaluates_every_combination_and_leaves_no_other_files(
         (("checkpoint={run}", "loader.eval_batch_size=0"), "must be at least 1"),
         (("checkpoint={run}", "seed=1"), "There is no option `seed`"),
         (("checkpoint={run}", "flip=maybe"), "flip"),
-        (("checkpoint={run}", "shift=3"), "from 0 (not at all) to 0.25"),
+        (("checkpoint={run}", "shift=3"), "from 0 (no shift) to 0.25"),
         (("predictions=nothing.csv",), "nothing.csv"),
         (("predictions={run}/predictions_test.csv", "dataset=facs"), "dataset=facs needs a model"),
         (("predictions={run}/predictions_test.csv", "flip=true"), "flip=True needs a model"),
@@ -260,7 +260,7 @@ def test_sweep_evaluates_every_combination_and_leaves_no_other_files(
         (("predictions={run}/predictions_test.csv", "suite=robustness"), "suite=robustness needs a model"),
         (("predictions={run}/predictions_test.csv", "split=val"), "split=val needs a model"),
         (("predictions={run}/predictions_test.csv", "dataset.occlusion=1"), "dataset.occlusion=1 needs a model"),
-        (("checkpoint={run}", "dataset.occlusion=0,1"), "add -m to take each"),
+        (("checkpoint={run}", "dataset.occlusion=0,1"), "add -m to run each"),
         (("checkpoint={run}", "suite=robust"), "did you mean 'robustness'"),
         (
             ("checkpoint={run}", "suite=explain", "lists.occlusion=a.txt"),
@@ -270,7 +270,7 @@ def test_sweep_evaluates_every_combination_and_leaves_no_other_files(
         (("checkpoint={run}", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),
         (("predictions={run}/predictions_test.csv", "lists.occlusion=3"), "There is no list 3"),
         (("predictions={run}/predictions_test.csv", "lists.x={run}/metrics.csv"), "lists.x: none of its"),
-        (("checkpoint={run}", "suite=explain", "calibrate=true"), "calibrate=true belongs to suite=standard"),
+        (("checkpoint={run}", "suite=explain", "calibrate=true"), "calibrate=true works only with suite=standard"),
         (("checkpoint={run}/config.yaml",), "cannot be read as a checkpoint"),
     ],
 )
@@ -289,7 +289,7 @@ def test_invalid_arguments_raise_one_clear_error(
 def test_results_of_a_run_are_never_overwritten(what: str, trained: Path, capsys: pytest.CaptureFixture) -> None:
     before = {path: path.read_bytes() for path in trained.rglob("*.*") if path.is_file()}
     assert mfer("evaluate", what.format(run=trained), f"output={trained}") == 2
-    assert "is a run's own folder" in capsys.readouterr().err
+    assert "is the folder of a training run" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
 
 

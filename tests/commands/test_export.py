@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def float_onnx(trained: Path) -> Path:
-    """The run's ONNX export in float32, compared on drawn faces."""
+    """The run's ONNX export in float32, compared on synthetic faces."""
     assert mfer("export", f"checkpoint={trained}", "format=onnx", "faces=0") == 0
     return trained / "exports" / "onnx"
 
@@ -53,7 +53,7 @@ def test_run_is_exported_in_hugging_face_layout(trained: Path, capsys: pytest.Ca
     assert f"| Accuracy | {100 * result['metrics']['accuracy']:.2f}% |" in card
     words = Views(flip=True, shift=0.05).words
     assert f"On **test** of `facs@native` (37 faces, {words}):" in card
-    assert "no person's likeness" in card
+    assert "they do not depict real people" in card
     assert "\nlicense: mit\n" in card
     assert "epoch of the checkpoint: 1\n" in card
     assert str(trained) not in card + (folder / "config.json").read_text()
@@ -137,7 +137,7 @@ def test_second_export_is_rejected_or_overwrites_the_first(
 @pytest.mark.slow
 def test_drawn_faces_replace_missing_data_and_are_reported(trained: Path, float_onnx: Path) -> None:
     said = json.loads((float_onnx / "export.json").read_text())
-    assert [c["faces"] for c in said["comparisons"]] == ["drawn faces", "random pixels"]
+    assert [c["faces"] for c in said["comparisons"]] == ["synthetic faces", "random pixels"]
     assert "the cost in accuracy is not measured" in said["remarks"][0]
     test = Predictions.from_csv(trained / "predictions_test.csv")
     assert OnnxModel(float_onnx).class_names == test.class_names

@@ -70,11 +70,11 @@ def test_failing_pair_is_reported_and_the_others_are_evaluated(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("checkpoint=[runs/a,runs/b]",), "name the datasets"),
+        (("checkpoint=[runs/a,runs/b]",), "give the datasets"),
         (("checkpoint=runs/a", "datasets=[facs]", "dataset=facs"), "cannot be combined with datasets"),
         (("checkpoint=runs/a", "datasets=[facs]", "dataset.size=32"), "cannot be combined with datasets"),
         (("checkpoint=runs/a", "datasets=[facs]", "suite=robustness"), "suite cannot be combined with datasets"),
-        (("checkpoint=runs/a", "datasets=[facs,facs]"), "names facs twice"),
+        (("checkpoint=runs/a", "datasets=[facs,facs]"), "contains facs twice"),
         (("checkpoint=runs/a", "datasets=[fasc]"), "facs"),
         (("checkpoint=runs/a", "datasets=[{difficulty:1}]"), "a mapping with its name"),
         (("datasets=[facs]",), "Name the models"),

@@ -37,7 +37,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("seed=1 dsf", "`dsf` is neither a verb nor an option"),
     ("seed=[1", "`seed=[1` cannot be understood", "Quote"),
     ("loss=dsf✓", "cannot be understood", "ASCII"),
-    ("loss=ce,dsf", "loss=ce,dsf: several values are a sweep", "-m"),
+    ("loss=ce,dsf", "loss=ce,dsf: several values need a sweep", "-m"),
     ("'paths.data=${oc.env:NO_SUCH_PLACE}/x'", "paths.data: the environment variable NO_SUCH_PLACE is not set"),
     ("'trainer.max_epochs=${nothing.there}'", "trainer.max_epochs: ${nothing.there} refers to the option"),
     # types and missing values
@@ -51,9 +51,9 @@ MISTAKES: list[tuple[str, ...]] = [
     ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5", "fraction"),
     ("attention.stages=[7]", "stages 1 to 4"),
     # transforms of an augmentation
-    ("+augment.transforms.0.p=0.1", "changed item by item", "e.g. augment.flip.p=0.1"),
+    ("+augment.transforms.0.p=0.1", "cannot be changed one by one", "e.g. augment.flip.p=0.1"),
     ("augment.flip.p=2", "augment.flip.p=2", "less than or equal to 1"),
-    ("+augment.blur.p=0.1", "augment.blur does not say which transform it is", "+augment.blur._target_=albumentations"),
+    ("+augment.blur.p=0.1", "augment.blur has no `_target_`", "+augment.blur._target_=albumentations"),
     ("+augment.blur._target_=albumentations.GaussianBlurr", "did you mean 'GaussianBlur'"),
     ("+augment.blur._target_=os.system", "names `os.system`, which is not allowed: only names", "albumentations"),
     (
@@ -188,7 +188,7 @@ MORE_TESTER_MISTAKES: list[tuple[str, ...]] = [
     ("name=.", "name=.:", "single folder in paths.runs"),
     ("~trainer.max_epochs", "`trainer.max_epochs` cannot be removed"),
     ("+sampler.foo=1", "no option `sampler.foo`"),
-    ("dataset=facs,rafdb", "several values are a sweep", "-m dataset=facs,rafdb"),
+    ("dataset=facs,rafdb", "several values need a sweep", "-m dataset=facs,rafdb"),
     ("weights=missing.pth", "weights=missing.pth: there is no such file. The value must be none, imagenet"),
     ("evaluation.flip=maybe", "evaluation.flip=maybe", "true or false"),
     ("evaluation.shift=1", "evaluation.shift=1", "at most 0.25"),

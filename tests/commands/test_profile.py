@@ -17,5 +17,5 @@ def test_table_is_printed_and_saved(mfer: Mfer, tmp_path: Path, capsys: pytest.C
     rows = {line[:22].strip(): line.split() for line in text.splitlines()[1:]}
     for words in ("data", "forward and loss", "backward", "optimiser", "validation", "metrics and logging"):
         assert words in rows
-    shares = [float(parts[-2]) for name, parts in rows.items() if name != "together"]
+    shares = [float(parts[-2]) for name, parts in rows.items() if name != "total"]
     assert sum(shares) == pytest.approx(100, abs=0.6)

@@ -101,6 +101,7 @@ def test_contrast_without_matching_method_writes_no_report(
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_sweep_report_can_be_disabled_and_never_fails_the_sweep(
     mfer: Mfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

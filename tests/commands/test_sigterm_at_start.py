@@ -131,5 +131,5 @@ def test_sweep_stops_with_its_job(tmp_path: Path, request: pytest.FixtureRequest
     assert process.returncode == 143
     assert "job 1" not in out
     assert [line for line in err.splitlines() if "image cache" not in line] == [
-        "Stopped by SIGTERM. The same command begins again: there is no whole epoch yet."
+        "Stopped by SIGTERM. The same command starts the run again, because no epoch is complete yet."
     ]

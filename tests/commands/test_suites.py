@@ -80,10 +80,10 @@ def test_quick_card_is_marked_as_quick(trained: Path, tmp_path: Path, capsys: py
     assert card_in(tmp_path / "workers")["curves"] == card["curves"]  # same result with workers
     assert card["n"] == pytest.approx(16, abs=4)
     assert card["n_of_split"] == 37
-    assert f"quick: {card['n']} of 37 faces, stratified (robustness.limit)" in card["notes"]
+    assert f"a stratified sample of {card['n']} of 37 faces (robustness.limit)" in card["notes"]
     assert card["batch"] is None
     assert not card["summary"]["corruptions"]["whole"]
-    assert "quick:" in capsys.readouterr().out
+    assert "a stratified sample of" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_worst_mistakes_are_explained(trained: Path, capsys: pytest.CaptureFixtu
         np.testing.assert_allclose(maps["attention_stage3_mean"].sum(axis=(1, 2)), 1, atol=5e-3)
     for figure in ("gradcam", "attention"):
         assert (folder / "figures" / f"{figure}.png").stat().st_size > 5000
-    assert "surest mistakes" in capsys.readouterr().out
+    assert "most confident mistakes" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -213,7 +213,7 @@ def test_missing_package_is_reported_before_prediction(
         (("suite=robustness", "robustness.border=pink"), "robustness.border=pink"),
         (("suite=robustness", "robustness.limt=3"), "limit"),
         (("suite=robustness", "lists.occlusion=nothing.txt"), "There is no list nothing.txt"),
-        (("suite=robustness", "lists.occlusion=3"), "There is no list 3: give a text or csv file"),
+        (("suite=robustness", "lists.occlusion=3"), "There is no list 3. Give a text or csv file"),
         (("suite=robustness", "lists.occlusion={run}/metrics.csv"), "lists.occlusion: none of its"),
         (("suite=explain", "explain.choice=best"), "explain.choice=best"),
         (("suite=explain", "explain.method=cam"), "explain.method=cam"),
@@ -221,7 +221,7 @@ def test_missing_package_is_reported_before_prediction(
         (("suite=explain", "explain.stage=7"), "explain.stage=7"),
         (("suite=explain", "explain.target=joyful"), "explain.target=joyful"),
         (("suite=explain", "explain.rows=[99999]"), "99999 is not in the test split"),
-        (("suite=explain", "explain.rows=[]"), "give 1 to 200 numbers"),
+        (("suite=explain", "explain.rows=[]"), "must be 1 to 200 row numbers"),
     ],
 )
 def test_invalid_arguments_raise_one_clear_error(

@@ -1,4 +1,4 @@
-"""A training on a real pseudo-terminal of 80 columns: one line per bar, epochs from 1."""
+"""A training run on a real pseudo-terminal of 80 columns: one line per bar, epochs from 1."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_affectnet_with_missing_values_works_with_every_command(
     assert np.isnan(table.true_valence_arousal).sum() == 12
     assert np.abs(table.valence_arousal).max() <= 1
 
-    # evaluate gives the same metrics, also from the table alone
+    # evaluate gives the same metrics, even from the table alone
     assert mfer("evaluate", f"checkpoint={run}", "paths.data=.", "output=again") == 0
     again = json.loads((tmp_path / "again" / "result.json").read_text())
     assert mfer("evaluate", f"predictions={run / 'predictions_test.csv'}", "output=table") == 0

@@ -1,4 +1,4 @@
-"""The function of a verb takes the options of the command line, with the same names and defaults."""
+"""The function of a command takes the options of the command line, with the same names and defaults."""
 
 from __future__ import annotations
 

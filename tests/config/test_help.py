@@ -1,4 +1,4 @@
-"""``mfer VERB --help``: every option with its default and comment, for every verb, from the files in conf/."""
+"""``mfer COMMAND --help``: every option with its default and comment, for every command, from the files in conf/."""
 
 from __future__ import annotations
 

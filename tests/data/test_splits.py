@@ -252,15 +252,15 @@ class TestCounts:
     )
 
     def notes(self, train: list[int], test: list[int]) -> list[str]:
-        return [n for n in make_splits(index_of("rafdb", train, test), self.PROTOCOL).notes if "whole copy" in n]
+        return [n for n in make_splits(index_of("rafdb", train, test), self.PROTOCOL).notes if "complete copy" in n]
 
     def test_complete_copy_gives_no_note(self) -> None:
         assert self.notes([20] * 7, [1] * 7) == []
 
     def test_missing_images_are_counted(self) -> None:
         (note,) = self.notes([20] * 7, [1] * 6 + [0])
-        assert note.startswith("test holds 6 images")
-        assert "a whole copy 7" in note
+        assert note.startswith("test has 6 images")
+        assert "a complete copy has 7" in note
 
     def test_correct_total_with_wrong_classes_suggests_the_class_order(self) -> None:
         (note,) = self.notes([21, 19] + [20] * 5, [1] * 7)
@@ -275,8 +275,8 @@ class TestCounts:
         index = read_ferplus(ferplus_root)
         assert index.layout == PNG_FOLDERS.name
         notes = make_splits(index, get_protocol("ferplus"), "crossentropy").notes
-        assert any("'majority', a whole copy 3,191" in note for note in notes)
-        assert any("'crossentropy', a whole copy 27,947" in note for note in notes)
+        assert any("'majority', but a complete copy has 3,191" in note for note in notes)
+        assert any("'crossentropy', but a complete copy has 27,947" in note for note in notes)
 
 
 def without(index: FaceIndex, partition: str) -> FaceIndex:

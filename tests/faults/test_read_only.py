@@ -33,7 +33,7 @@ def remount(disk: Path, how: str) -> None:
 
 @contextmanager
 def at_the_second_epoch(what: Callable[[], object]) -> Iterator[None]:
-    """Call a function when the second epoch of a training starts."""
+    """Call a function when the second epoch of a training run starts."""
     begin = FERModule.on_train_epoch_start
 
     def on_train_epoch_start(self: FERModule) -> None:
@@ -120,7 +120,7 @@ def test_run_whose_folder_vanishes_stops_and_the_same_command_restarts_it(
     options = (*FEW, f"paths.runs={tmp_path / 'runs'}")
     with at_the_second_epoch(lambda: shutil.rmtree(tmp_path / "runs")):
         assert mfer(*options) == 2
-    assert "has vanished while the run was training" in sentence(capsys)
+    assert "was deleted during training" in sentence(capsys)
     assert mfer(*options) == 0
     mine, theirs = (final_weights(folder) for folder in (only_run(tmp_path / "runs"), few_run))
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)

@@ -94,7 +94,7 @@ def files(draw: Draw, folder: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stop a training before it reads data, after all checks and a trial build of the network."""
+    """Stop a training run before it reads data, after all checks and a trial build of the network."""
     monkeypatch.setattr(run, "_train", lambda *_: 0.5)
 
 

@@ -64,8 +64,8 @@ def test_error_messages_escape_control_characters_and_shorten_long_words() -> No
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name: a\n b: [\n", r"mine\.yaml, line 2: this is no YAML file"),
-        ("name: \0", r"mine\.yaml: this is no YAML file"),
+        ("name: a\n b: [\n", r"mine\.yaml, line 2: this is not a valid YAML file"),
+        ("name: \0", r"mine\.yaml: this is not a valid YAML file"),
         ("name: mine\nclassification: null\n", "loss.classification=None: a classification loss is required"),
     ],
 )

@@ -31,7 +31,7 @@ def test_half_precision_file_is_half_the_size_with_similar_predictions(
 ) -> None:
     written = export(forms.checkpoint, output=tmp_path / "half", half=True, faces=0)
     whole = (forms.safetensors / "model.safetensors").stat().st_size
-    assert (written.folder / "model.safetensors").stat().st_size < 0.6 * whole  # names and vectors are not halved
+    assert (written.folder / "model.safetensors").stat().st_size < 0.6 * whole  # names, 1-D weights are not halved
     again = read_model(written.folder, "cpu")
     assert {p.dtype for p in again.network.parameters()} == {torch.float32}
     difference = np.abs(probabilities(again, faces) - probabilities(forms.model, faces)).max()
@@ -45,7 +45,7 @@ def test_measured_differences_are_in_the_export_and_the_model_card(forms: Forms,
     written = export(forms.checkpoint, output=tmp_path / "half", half=True, faces=0)
     stored = json.loads((written.folder / "export.json").read_text())
     assert (stored["format"], stored["half"], stored["tolerance"]) == ("safetensors", True, TOLERANCE)
-    assert [c["faces"] for c in stored["comparisons"]] == ["drawn faces", "random pixels"]
+    assert [c["faces"] for c in stored["comparisons"]] == ["synthetic faces", "random pixels"]
     assert all(0 < c["largest_difference"] <= TOLERANCE for c in stored["comparisons"])
     assert written.comparisons[0].sentence in (written.folder / "README.md").read_text()
     assert json.loads((written.folder / "config.json").read_text())["torch_dtype"] == "float16"
@@ -98,7 +98,7 @@ def test_export_with_large_differences_is_rejected(
     forms: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(half, "TOLERANCE", 1e-9)
-    with pytest.raises(UserError, match=r"half=true changes the answers .* \(allowed: 1e-09\)"):
+    with pytest.raises(UserError, match=r"half=true changes the predictions .* \(allowed: 1e-09\)"):
         export(forms.checkpoint, output=tmp_path / "half", half=True, faces=0)
     assert not (tmp_path / "half").exists()
 
@@ -109,7 +109,7 @@ def test_half_precision_on_the_command_line(forms: Forms, tmp_path: Path, capsys
             main(["export", f"checkpoint={forms.checkpoint}", f"output={tmp_path / str(code)}", "faces=0", *words])
         assert stop.value.code == code
     said = capsys.readouterr()
-    assert "Weights in half precision against the checkpoint in float32:\n  drawn faces (16 faces): " in said.out
+    assert "Weights in half precision against the checkpoint in float32:\n  synthetic faces (16 faces): " in said.out
     assert "half=true needs format=safetensors; with format=onnx, use quantize=int8" in said.err
 
 

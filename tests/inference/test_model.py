@@ -113,7 +113,7 @@ def test_folder_of_runs_is_not_a_run(save: Callable[..., Path], tmp_path: Path) 
         ),
         ({"format": 99}, "Install a newer mfer_lightning"),
         ({"format": "1"}, "Install a newer mfer_lightning"),
-        ({"class_names": ["anger"]}, "1 class names, network"),
+        ({"class_names": ["anger"]}, "1 class names, which do not match its network"),
         (
             {"shift": "wide"},
             r"cannot be used: .*`shift` to be a number within \[0, 0.25\], but got 'wide'",
@@ -146,7 +146,7 @@ def test_missing_and_unexpected_weights_are_named() -> None:
     weights = dict(network.state_dict())
     name = next(iter(weights))
     weights["extra"] = weights.pop(name)
-    with pytest.raises(UserError, match=f"{name} is missing; extra is not the network's"):
+    with pytest.raises(UserError, match=f"{name} is missing; extra is not in the network"):
         build_model(describe(network), weights, Path("x.ckpt"))
 
 

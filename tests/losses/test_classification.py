@@ -104,7 +104,7 @@ def test_balanced_softmax_with_balanced_counts_equals_cross_entropy(logits, hard
 
 
 def test_balanced_softmax_learns_the_balanced_posterior():
-    """A feature seen equally often under both classes of a 9:1 set: cross-entropy gives 0.9, balanced softmax 0.5."""
+    """For a feature equally likely in both classes of a 9:1 set, cross-entropy predicts 0.9, balanced softmax 0.5."""
     target = torch.eye(2)[[0] * 90 + [1] * 10]
     # p(x | class) equal for both classes, so the balanced posterior is even.
     found = {}

@@ -122,7 +122,7 @@ def test_fixed_size_networks_name_their_size_and_others_accept_any() -> None:
     for backbone in (dinov2,) if fixed else (dinov2, swin):
         assert MFER(backbone, 3, attention=DEPTHWISE).eval()(torch.randn(1, 3, 224, 224))["logits"].shape == (1, 3)
     network = vit(64)
-    with pytest.raises(ValueError, match=r"64x64 pixels.*but got 32x32: build it with image_size=32"):
+    with pytest.raises(ValueError, match=r"64x64 pixels.*but got 32x32\. Build it with image_size=32"):
         network(torch.randn(1, 3, 32, 32))
 
 

@@ -363,9 +363,9 @@ def test_non_finite_weights_are_rejected_and_nothing_is_loaded(tmp_path):
     name = next(iter(state))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     for wrong, message in (
-        (torch.full_like(state[name], float("nan")), "numbers that are not finite"),
-        (torch.full_like(state[name], float("inf")), "numbers that are not finite"),
-        (state[name].to(torch.int8), "has int8 numbers, which are not weights"),
+        (torch.full_like(state[name], float("nan")), "contains NaN or infinite values"),
+        (torch.full_like(state[name], float("inf")), "contains NaN or infinite values"),
+        (state[name].to(torch.int8), "has dtype int8, but floating-point weights are needed"),
     ):
         torch.save({**state, name: wrong}, tmp_path / "x.pth")
         with pytest.raises(UserError, match=message):

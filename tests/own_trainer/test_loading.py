@@ -100,7 +100,8 @@ def test_class_counts_and_losses_of_other_libraries_are_rebuilt(make, saved):
 def test_undescribed_parts_must_be_passed(make, saved):
     own = make(network=Plain(), objective=Objective(CrossEntropy()))
     path, _ = saved(own)
-    with pytest.raises(UserError, match=r"module's network: pass it, FERModule.load_from_checkpoint\(path, network="):
+    message = r"module's network\. Pass it explicitly: FERModule.load_from_checkpoint\(path, network="
+    with pytest.raises(UserError, match=message):
         FERModule.load_from_checkpoint(path)
     loaded = FERModule.load_from_checkpoint(path, network=Plain())
     assert torch.equal(loaded.network.layer.weight, torch.load(path)["state_dict"]["network.layer.weight"])

@@ -173,9 +173,7 @@ def test_plugin_is_allowed_only_within_the_block(lab: Path, monkeypatch: pytest.
 
 
 def test_checkpoint_names_its_missing_plugins() -> None:
-    assert (
-        missing_plugins({"plugins": ["my_lab", 3, "../x"]}) == " It was trained with plugins=[my_lab]: give the same."
-    )
+    assert missing_plugins({"plugins": ["my_lab", 3, "../x"]}) == " It was trained with plugins=[my_lab]: use the same."
     assert not missing_plugins({"plugins": "my_lab"})
     assert not missing_plugins(None)
 

@@ -64,7 +64,7 @@ def test_missing_extra_error_shows_the_install_command(
         (("sweep=optuna", "hydra.sweeper.max_failure_rate=2"), "a number from 0 to 1"),
         (("sweep=optuna", "hydra.sweeper.direction=up"), "must be maximize or minimize"),
         (("-m", "launcher=submitit_local", "hydra.launcher.tasks_per_node=2", "seed=0,1"), "supports only 1"),
-        (("align", "-m", "launcher=joblib", "source=a,b"), "belong to mfer train"),
+        (("align", "-m", "launcher=joblib", "source=a,b"), "work only with mfer train"),
         (("-m", "hydra/launcher=rq", "seed=0,1"), "hydra/launcher=rq: there is no such choice"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

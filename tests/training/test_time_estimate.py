@@ -1,4 +1,4 @@
-"""The estimate for a training of hours on a CPU, and advice to shorten it."""
+"""The estimate for a training run of hours on a CPU, and advice to shorten it."""
 
 from __future__ import annotations
 

@@ -163,9 +163,9 @@ def test_lightning_ddp_names_are_accepted(strategy: str, unused: bool, tmp_path:
         ("trainer.strategy=deepspeed_stage_2", ("trainer.strategy=deepspeed_stage_2", "use ddp")),
         ("trainer.precision=transformer-engine-float16", ("weights are kept in float32",)),
         ("trainer.precision=16", ("16-mixed needs a GPU",)),
-        ("trainer.accumulate=2 trainer.accumulate_grad_batches=3", ("older spelling", "accumulate_grad_batches=3")),
-        ("trainer.accumulate=2 trainer.accumulate_grad_batches=1", ("older spelling", "accumulate_grad_batches=1")),
-        ("trainer.clip=2.0 trainer.gradient_clip_val=1.0", ("older spelling", "gradient_clip_val=1.0")),
+        ("trainer.accumulate=2 trainer.accumulate_grad_batches=3", ("former name", "accumulate_grad_batches=3")),
+        ("trainer.accumulate=2 trainer.accumulate_grad_batches=1", ("former name", "accumulate_grad_batches=1")),
+        ("trainer.clip=2.0 trainer.gradient_clip_val=1.0", ("former name", "gradient_clip_val=1.0")),
         ("trainer.accumulate=0", ("trainer.accumulate_grad_batches=0", "at least 1")),
         ("trainer.clip=much", ("trainer.clip=much", "a number")),
     ],
@@ -223,7 +223,7 @@ def test_search_rejects_both_spellings_of_a_fixed_option(mfer: Mfer, tmp_path: P
     search = ("-m", "sweep=optuna", "hydra.sweeper.n_trials=1", "optimizer.lr=interval(0.001,0.002)")
     assert mfer(*search, *both, *QUICK, "name=s", "report=false") == 1
     (record,) = (tmp_path / "runs" / "s" / "jobs").glob("*.json")
-    assert "older spelling" in json.loads(record.read_text())["error"]
+    assert "former name" in json.loads(record.read_text())["error"]
 
 
 @pytest.mark.slow

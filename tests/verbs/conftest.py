@@ -1,4 +1,4 @@
-"""Verbs called from Python, in their own folder."""
+"""Commands called from Python, in their own folder."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_state_of_the_calling_process_is_restored(here: Path) -> None:
     ("overrides", "words"),
     [
         (["loss=dff"], "Did you mean 'dsf'"),
-        (["loss=ce,dsf"], r"several values are a sweep.*in Python: sweep"),
+        (["loss=ce,dsf"], r"several values need a sweep.*in Python: sweep"),
         (["-m", "loss=ce,dsf"], r"-m is not supported in Python: use sweep\(\[...\]\)"),
         (["optimizer.lr=-1"], "optimizer.lr=-1.0"),
         (["sweep=optuna"], r"use sweep\(\[...\]\)"),

@@ -1,4 +1,4 @@
-"""Align the faces in photos and write them, in one process or several."""
+"""Align the faces in photos and write the crops, in one process or several."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ Row = dict[str, Any]
 
 
 def build_aligner(settings: Mapping[str, Any]) -> Aligner:
-    """Build the aligner for settings: ``detector`` (name and options) and the options of :class:`Aligner`.
+    """Build an aligner from settings.
+
+    Args:
+        settings: ``detector`` (a mapping with its ``name`` and options), ``faces``, and optionally ``template``,
+            ``size``, ``margin``, ``refine`` and ``border`` as in :class:`Aligner`.
 
     Raises:
         UserError: for unknown names and values out of range.
@@ -43,17 +47,17 @@ def build_aligner(settings: Mapping[str, Any]) -> Aligner:
 def align_photos(
     photos: Sequence[Photo], settings: Mapping[str, Any], output: Path, workers: int
 ) -> Iterator[list[Row]]:
-    """Align photos and write the faces.
+    """Align photos and write the crops.
 
     Args:
         photos: photos to align.
         settings: settings for :func:`build_aligner`, plus ``faces``, ``no_face``, ``second_look``, ``format``,
             ``quality``.
         output: folder for the faces.
-        workers: worker processes; 0 and 1: the main process.
+        workers: number of worker processes; 0 or 1: run in the main process.
 
     Yields:
-        The report rows of one photo at a time, in photo order.
+        The report rows of one photo at a time, in the order of the photos.
 
     Raises:
         UserError: if the disk is full, a worker died, or settings are illegal.
@@ -66,10 +70,19 @@ def _build(settings: Mapping[str, Any], output: Path) -> Callable[[Photo], list[
 
 
 def align_photo(photo: Photo, aligner: Aligner, settings: Mapping[str, Any], output: Path) -> list[Row]:
-    """Align one photo and write its faces.
+    """Align one photo and write its crops.
+
+    Args:
+        photo: the photo; if it cannot be read, its row says why.
+        aligner: the aligner.
+        settings: as in :func:`align_photos`.
+        output: folder for the faces.
 
     Returns:
-        The rows of the report: one per face, or one with the reason why there is none.
+        The rows of the report: one per face, or a single one with the reason if there is no face.
+
+    Raises:
+        UserError: if a crop cannot be written.
     """
     try:
         image = decode(photo.source)

@@ -44,10 +44,10 @@ class Aligner:
     Args:
         detector: face detector; see :func:`~mfer_lightning.align.detectors.build_detector`.
         template: a name in :data:`~mfer_lightning.align.templates.TEMPLATES`.
-        size: height of the crops in pixels; None: that of the template.
-        margin: extra border, as a fraction of the template's size.
+        size: height of the crops in pixels, at least 8; None: that of the template.
+        margin: extra border on each side, as a fraction of the template's size, 0 to 2.
         faces: which faces of a photo to use, one of :data:`CHOICES`.
-        refine: number of landmark refinements per face (:mod:`mfer_lightning.align.refine_landmarks`).
+        refine: number of landmark refinements per face, at least 0 (:mod:`mfer_lightning.align.refine_landmarks`).
         border: how to fill pixels outside the photo: black, edge, mirror.
         detector_name: the detector's name in :meth:`to_config`.
 
@@ -88,21 +88,39 @@ class Aligner:
 
         Args:
             image: (H,W,3) RGB.
-            second_look: search again as in :func:`~mfer_lightning.align.second_look.look_again`.
+            second_look: detect with :func:`~mfer_lightning.align.second_look.look_again` instead, for photos in which
+                the detector has found nothing.
 
         Returns:
-            The chosen face, or all of them; empty if there is none.
+            The chosen face, or all of them; empty if no face is found.
         """
         seen = look_again(self.detector, image) if second_look else self.detector.detect(image)
         return self.align_detections(image, seen)
 
     def align_detections(self, image: NDArray[np.uint8], found: list[Detection]) -> list[AlignedFace]:
-        """Align the faces that were detected in a photo: the chosen one, or all of them."""
+        """Align detected faces.
+
+        Args:
+            image: (H,W,3) RGB, the photo.
+            found: its faces.
+
+        Returns:
+            The chosen face, or all of them, with refined landmarks.
+        """
         chosen = self.choose(found, image.shape[1], image.shape[0])
         return [self.crop(image, refine(self.detector, image, face, self.refine)) for face in chosen]
 
     def choose(self, found: list[Detection], width: int, height: int) -> list[Detection]:
-        """Select among the faces of a photo of this size, according to ``faces``."""
+        """Select faces according to ``faces``.
+
+        Args:
+            found: the faces of a photo.
+            width: width of the photo in pixels.
+            height: height of the photo in pixels.
+
+        Returns:
+            One face, or all of them for ``faces="all"``; empty if ``found`` is.
+        """
         if self.faces == "all" or not found:
             return found
 
@@ -114,7 +132,11 @@ class Aligner:
         return [min(found, key=key)]
 
     def crop(self, image: NDArray[np.uint8], face: Detection) -> AlignedFace:
-        """Align one face of a photo to the template."""
+        """Align one face of an (H,W,3) RGB photo to the template.
+
+        Raises:
+            ValueError: if its landmarks are not finite or all the same.
+        """
         matrix = similarity(face.landmarks, self.points)
         off = transform_points(matrix, face.landmarks) - self.points
         residual = float(np.sqrt((off**2).sum(1).mean()) / self.height)

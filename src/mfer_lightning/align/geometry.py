@@ -21,13 +21,13 @@ BORDERS = {"black": cv2.BORDER_CONSTANT, "edge": cv2.BORDER_REPLICATE, "mirror":
 
 
 def similarity(source: Points, target: Points) -> Matrix:
-    """Compute the rotation, uniform scale and translation that map points to others with the least squared error.
+    """Fit the rotation, uniform scale and translation that map points to target points, by least squares.
 
     Reflections are excluded: if one would fit better, the best proper rotation is returned.
 
     Args:
         source: (N,2) points x, y, N >= 2, not all the same.
-        target: (N,2) their targets.
+        target: (N,2) target points.
 
     Returns:
         (2,3) matrix M, with ``target ~ M[:, :2] @ source + M[:, 2]``.
@@ -57,7 +57,11 @@ def similarity(source: Points, target: Points) -> Matrix:
 
 
 def invert(matrix: Matrix) -> Matrix:
-    """Invert a (2,3) affine matrix."""
+    """Invert a (2,3) affine matrix.
+
+    Raises:
+        numpy.linalg.LinAlgError: if it is singular.
+    """
     inverse = np.linalg.inv(matrix[:, :2])
     return np.column_stack([inverse, -inverse @ matrix[:, 2]])
 
@@ -70,7 +74,7 @@ def transform_points(matrix: Matrix, points: Points) -> Points:
 def warp(image: Image, matrix: Matrix, width: int, height: int, border: str = "black") -> Image:
     """Resample an image under a similarity transform.
 
-    When shrinking, the image is low-pass filtered first to avoid aliasing.
+    If the transform shrinks the image, the image is low-pass filtered first, to avoid aliasing.
 
     Args:
         image: (H,W,3) uint8.
@@ -96,7 +100,7 @@ def warp(image: Image, matrix: Matrix, width: int, height: int, border: str = "b
 
 
 def _shrunk(image: Image, matrix: Matrix, scale: float) -> tuple[Image, Matrix]:
-    """Shrink by averaging as far as the transform does, and return the remaining transform."""
+    """Shrink an image to the scale of the transform by averaging, and return it with the remaining transform."""
     height, width = image.shape[:2]
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     shrunk = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -10,7 +10,7 @@ from pathlib import Path
 from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
 from mfer_lightning.errors import UserError
 
-#: Start of a URL: letters, a colon and a slash; Windows drives have a single letter.
+#: Start of a URL: two or more letters, a colon and a slash; Windows drives have a single letter.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
@@ -43,7 +43,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
         The photos, sorted by name.
 
     Raises:
-        UserError: if there are none, or the output folder is the source.
+        UserError: if the source is a URL, does not exist or contains no photos, or if the output folder is the source.
     """
     refuse_address(source)
     root = Path(source).expanduser()
@@ -52,7 +52,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
         root, files = root.parent, [root]
     elif root.is_dir():
         if inside == root.resolve():
-            raise UserError(f"output={output} is the folder of the photos themselves: choose another one.")
+            raise UserError(f"output={output} is the folder of the photos themselves. Choose another one.")
         files = [f for f in sorted(root.rglob("*")) if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES]
         files = [f for f in files if not is_side_file(f.relative_to(root))]
         files = [f for f in files if inside not in f.resolve().parents]  # the output folder may be inside the source
@@ -75,7 +75,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
 
 
 def is_side_file(path: Path) -> bool:
-    """Whether a file is one that macOS stores next to a file on foreign disks and in zip files.
+    """Whether a file is metadata that macOS adds to zip files and to disks with other file systems.
 
     Example:
         >>> is_side_file(Path("a/._b.png")), is_side_file(Path("__MACOSX/b.png")), is_side_file(Path("a/b.png"))
@@ -88,12 +88,10 @@ def refuse_address(source: str | Path) -> None:
     """Reject a URL as a source.
 
     Raises:
-        UserError: naming the URL.
+        UserError: if it is a URL.
     """
     if _ADDRESS.match(str(source)) and not Path(source).exists():
-        raise UserError(
-            f"source={source} is a URL, and nothing is downloaded: download it yourself, then name the file."
-        )
+        raise UserError(f"source={source} is a URL, and nothing is downloaded. Download it, then pass the local file.")
 
 
 def is_pattern(text: str | Path) -> bool:
@@ -102,7 +100,11 @@ def is_pattern(text: str | Path) -> bool:
 
 
 def expand_pattern(path: Path) -> tuple[Path, list[Path]]:
-    """Split a path at its first part with a wildcard: the folder before it, and all matches in it."""
+    """Expand a path with wildcards.
+
+    Returns:
+        The folder before the first wildcard, and the sorted matches in it.
+    """
     first = next(i for i, part in enumerate(path.parts) if is_pattern(part))
     anchor = Path(*path.parts[:first])
     return anchor, sorted(anchor.glob(str(Path(*path.parts[first:]))))

@@ -1,8 +1,9 @@
 """Refine landmarks: detect each face again in an upright crop, to reduce the effect of its pose in the photo.
 
-Detectors place landmarks differently on tilted, small or large faces, and some round to whole pixels. The face is
-cropped upright by its first landmarks and detected again, repeatedly: landmarks that converge no longer depend on the
-initial detection. Each step uses several crop sizes and keeps the median, which reduces rounding errors.
+Detectors place landmarks differently on tilted, small or large faces, and some round them to whole pixels. In each
+step, the face is cropped upright according to its current landmarks and detected again. Once the landmarks converge,
+they no longer depend on the first detection. Each step takes the median over several crop sizes, which reduces rounding
+errors.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def refine(detector: Detector, image: NDArray[np.uint8], first: Detection, steps
         detector: face detector.
         image: (H,W,3) RGB photo.
         first: the face as detected in the photo.
-        steps: number of repetitions; 0: none.
+        steps: number of refinement steps; 0: none.
 
     Returns:
         The face with refined landmarks; box and score are those in the photo. If it is not found again, its latest

@@ -1,4 +1,4 @@
-"""Write ``report.csv``: one row per face, or one for a photo without a face, appended after each photo."""
+"""Write ``report.csv``: one row per face, and one for each photo without a face, appended photo by photo."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Report:
 
     Args:
         folder: the output folder, created if it is missing.
-        settings: plain values; a folder started with other settings is rejected.
+        settings: plain values, stored in ``alignment.json``.
 
     Raises:
         UserError: if the folder was started with other settings, or is not writable.
@@ -51,7 +51,11 @@ class Report:
         return {row["photo"]: row["status"] for row in self.rows()}
 
     def forget(self, photos: Set[str]) -> None:
-        """Remove the rows of photos that will be retried."""
+        """Remove the rows of photos that will be retried.
+
+        Raises:
+            UserError: if the report cannot be written.
+        """
         kept = [row for row in self.rows() if row["photo"] not in photos]
         with atomic_path(self.path) as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -59,7 +63,11 @@ class Report:
             writer.writerows(kept)
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append the rows of one photo."""
+        """Append the rows of one photo.
+
+        Raises:
+            UserError: if the report cannot be written.
+        """
         fresh = not self.path.is_file()
         try:
             with self.path.open("a", newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""``mfer align``: align the faces of photos into a folder; an interrupted run can be continued."""
+"""``mfer align``: align the faces in photos and write them to a folder. An interrupted run can be continued."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfer_lightning.align.report_file import CENTRE, DONE, Report
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.progress import progress_bar
 
-#: What to do with a photo with several faces, and with one without.
+#: Legal values of ``faces`` (which faces to use if a photo has several), ``no_face`` and ``format``.
 SEVERAL_FACES = ("largest", "surest", "central", "all", "skip")
 NO_FACES = ("skip", "centre")
 FORMATS = ("jpg", "png")
@@ -37,14 +37,14 @@ def align(
     workers: int = 0,
     retry: bool = False,
 ) -> Report:
-    """Align the photos that no earlier run has aligned.
+    """Align the faces in photos, skipping photos that an earlier run has processed.
 
     Args:
         source: a photo, a folder (searched recursively), or a pattern such as ``photos/*.jpg``.
         output: folder for the aligned faces, ``alignment.json`` and ``report.csv``.
         template: a name in :data:`mfer_lightning.align.templates.TEMPLATES`.
-        size: height of the crops in pixels; None: that of the template.
-        margin: extra border on each side, as a fraction of the template's size.
+        size: height of the crops in pixels, at least 8; None: that of the template.
+        margin: extra border on each side, as a fraction of the template's size, 0 to 2.
         faces: which of several faces to use, one of :data:`SEVERAL_FACES`.
         no_face: what to do with a photo without a face, one of :data:`NO_FACES`.
         second_look: if no face is found, search again with a border and a lower threshold
@@ -54,14 +54,14 @@ def align(
         detector: ``name`` and options of the detector; None: MTCNN.
         format: ``"jpg"`` or ``"png"``.
         quality: quality of JPEG files, 1 to 100.
-        workers: worker processes; 0: the main process.
-        retry: retry the photos without a face and those that could not be read.
+        workers: number of worker processes; 0 or 1: run in the main process.
+        retry: retry the photos of earlier runs that were not aligned: no face, several faces, or unreadable.
 
     Returns:
-        The report, including earlier runs.
+        The report, including the rows of earlier runs.
 
     Raises:
-        UserError: for illegal options, a source without photos, or a folder started with other settings.
+        UserError: for illegal options, a source without photos, a folder started with other settings, or a full disk.
     """
     chosen: dict[str, Any] = {"faces": faces, "no_face": no_face, "format": format, "quality": quality}
     chosen["detector"] = dict({"name": "mtcnn"} if detector is None else detector)
@@ -73,13 +73,13 @@ def align(
         raise UserError(f"quality={quality}: the value must be from 1 to 100.")
     check_least("workers", workers, 0)
     if not isinstance(chosen["detector"].get("name"), str):
-        raise UserError("detector: say its name, e.g. detector.name=mtcnn.")
+        raise UserError("detector has no name. Set it, e.g. detector.name=mtcnn.")
     settings = {**chosen, "template": template, "size": size, "margin": margin, "refine": refine, "border": border}
     settings["second_look"] = second_look
     photos = list_photos(source, output)
     aligner = build_aligner(settings)  # before anything is written, so that an illegal setting leaves no folder behind
     folder = Path(output).expanduser()
-    # added in a later version: without it, folders of earlier versions can be continued
+    # stored only if true, so that folders of earlier versions, which lack it, can be continued
     looked = {"second_look": True} if second_look else {}
     report = Report(folder, {**aligner.to_config(), **chosen, **looked})
     if retry:

@@ -1,8 +1,8 @@
-"""Search again for faces that fill a photo or extend beyond it: with a border and a lower threshold.
+"""Search again for faces that fill a photo or extend beyond it, with a border and a lower threshold.
 
-Detectors are trained on faces with surroundings. A crop that ends at the chin or in the middle of the forehead is often
-missed, but found if the photo's edge is replicated around it. The second look is only for photos in which the first
-found nothing: it never replaces a detection.
+Detectors are trained on faces with background around them. They often miss a face that is cut off at the chin or the
+forehead, but find it if a border that repeats the edge pixels is added to the photo. This second detection pass is only
+for photos in which the first pass found nothing: it never replaces a detection.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ BORDER = 0.15
 
 
 def look_again(detector: Detector, image: NDArray[np.uint8]) -> list[Detection]:
-    """Detect the faces in an (H,W,3) RGB photo with a border around it.
+    """Detect the faces in a photo after adding a border.
 
     Args:
-        detector: if it has a method ``detect_faint``, this is used to find less confident faces; otherwise only the
-            border is added.
-        image: the photo.
+        detector: if it has a method ``detect_faint``, that method is used, to find faces with a lower confidence.
+            Otherwise, ``detect`` is used.
+        image: (H,W,3) RGB, the photo.
 
     Returns:
         Faces whose centre is in the photo, in photo coordinates; boxes may extend beyond it.

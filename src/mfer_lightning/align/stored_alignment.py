@@ -1,10 +1,10 @@
 """Describe the alignment of a training set's faces, and build the same aligner for new photos.
 
-The description consists of plain values stored with the model. There are three kinds of ``origin``:
+The description consists of plain values and is stored with the model. Its ``origin`` is one of:
 
-- ``"alignment.json"``: the faces were aligned by ``mfer align``, whose settings were found next to them;
-- ``"approximation"``: the dataset has its own aligned faces, and a template named after it is close;
-- ``"assumed"``: nothing is known, and the project's own alignment is used.
+- ``"alignment.json"``: the faces were aligned by ``mfer align``, and its settings were found next to them;
+- ``"approximation"``: the dataset provides cropped faces, and the template that it declares is close to them;
+- ``"assumed"``: nothing is known, and the default alignment of this package is used.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from mfer_lightning.errors import UserError
 
 FILE, APPROXIMATION, ASSUMED = "alignment.json", "approximation", "assumed"
 
-#: Refinement steps if the template is approximate anyway; see :mod:`mfer_lightning.align.refine_landmarks`.
+#: Refinement steps if the template is only approximate; see :mod:`mfer_lightning.align.refine_landmarks`.
 _REFINE = 1
-#: Maximum height of crops in pixels, whatever a file contains.
+#: Maximum height of crops in pixels that a stored alignment may request.
 _LARGEST = 1024
 
 
@@ -38,7 +38,10 @@ def describe_alignment(
 
     Returns:
         ``origin``, ``note`` (a sentence if the alignment is not exactly that of the faces, else empty), ``size``, and
-        the arguments of an aligner: ``template``, ``height``, ``margin``, ``border``, ``refine``, ``detector``.
+        the settings of an aligner: ``template``, ``height``, ``margin``, ``border``, ``refine``, ``detector``.
+
+    Raises:
+        UserError: if ``template`` does not exist.
 
     Example:
         >>> describe_alignment(None, "ferplus", 48, "ferplus-48")["origin"]
@@ -86,7 +89,7 @@ def build_stored_aligner(
     Args:
         alignment: the description stored in a checkpoint.
         faces: which faces of a photo to use, one of :data:`mfer_lightning.align.aligner.CHOICES`.
-        detector: detector options that override the stored ones; another ``name`` discards the stored ones.
+        detector: detector options that override the stored ones; if ``name`` differs, the stored ones are discarded.
 
     Raises:
         UserError: if the description is damaged or its detector is not installed.
@@ -94,7 +97,7 @@ def build_stored_aligner(
     try:
         height = int(alignment["height"])
         if not 8 <= height <= _LARGEST:
-            raise ValueError(f"its crops are {height} pixels high, but 8 to {_LARGEST} are possible")
+            raise ValueError(f"its crops are {height} pixels high, but must have 8 to {_LARGEST}")
         chosen = dict(detector or {})
         own = dict(alignment["detector"])
         options = {**own, **chosen} if chosen.get("name", own.get("name")) == own.get("name") else chosen

@@ -27,9 +27,9 @@ class Template:
     Args:
         name: name of the template.
         version: version number of its points.
-        width: width in pixels of the crop for the points.
-        height: height in pixels of that crop.
-        points: five (x, y).
+        width: width in pixels of the crop that the points refer to.
+        height: height of that crop in pixels.
+        points: five (x, y) in pixels.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Template:
         """Scale the points to a crop of another size.
 
         Args:
-            size: height of the crop in pixels; the width follows.
-            margin: extra border on each side, as a fraction of the template's size.
+            size: height of the crop in pixels, including the margin, at least 8; the aspect ratio is preserved.
+            margin: extra border on each side, as a fraction of the template's size, 0 to 2.
 
         Returns:
-            (5,2) points, width and height.
+            (5,2) points, and the width and height of the crop in pixels.
 
         Raises:
             ValueError: if the size or margin is out of range.
@@ -71,14 +71,14 @@ class Template:
         return (points + 0.5) * factor - 0.5, width, size
 
 
-#: Medians over 701 training faces of FERPlus (benchmarks/dataset_templates.py): its own crops are not aligned, and the
-#: median deviation of a coordinate is 3 to 5% of the side.
+#: Median landmarks over 701 training faces of FERPlus (benchmarks/dataset_templates.py). The crops of FERPlus are not
+#: aligned: the median deviation of a coordinate is 3 to 5% of the side.
 _FERPLUS = ((14.6, 18.2), (32.6, 17.9), (23.7, 28.4), (16.5, 37.3), (31.3, 37.1))
-#: Medians over 120 training faces of the renderer, by the same script; deviation 3 to 5% of the side.
+#: Median landmarks over 120 rendered training faces of facs, by the same script; deviation 3 to 5% of the side.
 _FACS = ((22.8, 27.6), (40.6, 27.5), (32.2, 38.2), (24.4, 47.4), (39.6, 48.4))
 
-#: The MFER paper aligns to face.evoLVe's template; the square one is the template of width 96 with 8 more pixels on
-#: each side. ArcFace's reference points are identical.
+#: The MFER paper aligns to the template of face.evoLVe. The square template is the one of width 96 with 8 more pixels
+#: on the left and right. ArcFace uses the same points.
 _TEMPLATES = (
     Template("face-evolve-112", 1, 112, 112, _ARCFACE),
     Template("face-evolve-96x112", 1, 96, 112, _FACE_EVOLVE),

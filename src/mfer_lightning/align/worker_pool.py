@@ -1,7 +1,7 @@
-"""Apply a function to many items in several processes, with the results in order.
+"""Apply a function to many items in several processes, and return the results in order.
 
-Built on ``concurrent.futures``, with two additions: each process builds its own function once (detectors cannot be
-pickled), and only a few chunks are queued, because results may contain pixels.
+Based on ``concurrent.futures``, with two additions: each process builds its own function once, because detectors cannot
+be pickled, and only a few chunks are queued at a time, because results may contain images.
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ def map_in_processes(
     Args:
         build: creates the function; called once in each process, so it must be picklable.
         items: items to process.
-        workers: worker processes; 0 and 1: the main process.
-        chunk: items sent to a process at a time.
-        waiting: queued chunks per process.
+        workers: number of worker processes; 0 or 1: run in the main process.
+        chunk: number of items sent to a process at a time.
+        waiting: maximum number of queued chunks per process.
+
+    Yields:
+        The result for each item, in order.
 
     Raises:
-        UserError: if a process died.
+        UserError: if a worker process died.
     """
     if workers <= 1:
         yield from map(build(), items)

@@ -1,4 +1,4 @@
-"""Compute accuracies, drops and means, with confidence intervals, from correct and wrong predictions."""
+"""Compute accuracies, accuracy drops and mean accuracies, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ def point(right: Right, label: NDArray[np.int64], groups: NDArray[np.integer] | 
     Args:
         right: (N,) whether each face was predicted correctly; at least one face.
         label: (N,) class of each face.
-        groups: (N,) photo or person of each, see :func:`mfer_lightning.evaluation.share_interval.share_interval`.
+        groups: (N,) photo or person of each face, see
+            :func:`mfer_lightning.evaluation.share_interval.share_interval`.
+
+    Returns:
+        ``n``, ``accuracy``, its limits ``low`` and ``high``, and ``mean_class_accuracy``; fractions within [0, 1].
     """
     low, high = share_interval(right, label, groups)
     recalls = [float(right[label == k].mean()) for k in np.unique(label)]
@@ -45,7 +49,7 @@ def drop(before: Right, after: Right, confidence: float = 0.95) -> tuple[float, 
     Args:
         before: (N,) whether each face was predicted correctly before.
         after: (N,) the same after the change.
-        confidence: nominal coverage.
+        confidence: nominal coverage, between 0 and 1.
 
     Returns:
         The drop (negative for a gain), and the limits of its interval.

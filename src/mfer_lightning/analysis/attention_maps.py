@@ -1,4 +1,4 @@
-"""Read the weights of DS attention modules: how each channel weights the positions of a map."""
+"""Read the attention weights of DS attention modules: one weight per channel and position of a feature map."""
 
 from __future__ import annotations
 
@@ -31,9 +31,16 @@ class AttentionMaps:
         return np.asarray(self.weights.mean(axis=1))
 
     def most_active(self, count: int) -> NDArray[np.int64]:
-        """Return for each face the ``count`` channels with the most uneven weights, (B, count), the most uneven first.
+        """Return the channels with the least uniform weights of each face.
 
-        Measured by the sum of squares: 1 if one position has all the weight, 1/(H*W) if all are equal.
+        A channel is ranked by the sum of its squared weights: 1 if one position has all the weight, 1/(H*W) if all
+        weights are equal.
+
+        Args:
+            count: number of channels; all of them if there are fewer.
+
+        Returns:
+            (B, count) int64 channel indices, least uniform first.
         """
         uneven = (self.weights.astype(np.float64) ** 2).sum(axis=(2, 3))
         return np.asarray(np.argsort(-uneven, axis=1, kind="stable")[:, :count])
@@ -42,7 +49,7 @@ class AttentionMaps:
 def attention_maps(model: FERModel, faces: Tensor, batch_size: int = 32) -> list[AttentionMaps]:
     """Read the weights of every DS attention module for a batch of faces.
 
-    Hooks recompute the weights from the modules' inputs, so that normal forward passes store nothing for this.
+    Hooks recompute the weights from the inputs of the modules, so that normal forward passes need not store them.
 
     Args:
         model: a loaded model; it is not changed.

@@ -15,20 +15,20 @@ from mfer_lightning.analysis.forward_passes import Passes
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.views import ONE_VIEW
 
-#: Largest allowed difference of logits, relative to the largest logit, since kernels depend on the batch size:
-#: on CPUs, and on devices that may round products to ten bits (TF32).
+#: Largest allowed difference of logits, relative to the largest logit: on CPUs, and on devices that may round factors
+#: to ten bits (TF32). It is not 0 because the choice of kernels depends on the batch size.
 TOLERANCE, TOLERANCE_ELSEWHERE = 1e-3, 1e-2
 
-#: Number of faces to predict one by one.
+#: Maximum number of faces to predict one by one.
 ALONE = 64
 
 
 def flip_consistency(passes: Passes) -> dict[str, Any]:
-    """Compare the predictions for faces and for their mirror images, without averaging.
+    """Compare the predictions for faces and for their mirror images, without test-time augmentation.
 
     Returns:
-        ``n``, ``equal`` (proportion of equal predictions, with Wilson's ``low`` and ``high``), ``total_variation``
-        (mean over faces of half the sum of the probabilities' absolute differences, 0 to 1).
+        ``n``, ``equal`` (proportion of equal predictions) with its 95% Wilson interval ``low`` and ``high``, and
+        ``total_variation`` (mean total variation distance between the two probability distributions, 0 to 1).
     """
     plain = passes.logits("plain", None, ONE_VIEW) if passes.subject.views.count > 1 else passes.logits("clean")
     mirrored = passes.logits("mirror", mirror, ONE_VIEW)
@@ -46,12 +46,19 @@ def flip_consistency(passes: Passes) -> dict[str, Any]:
 
 
 def batch_invariance(passes: Passes, seed: int = 0) -> dict[str, Any]:
-    """Predict the faces in a shuffled order, and some of them one by one, and compare with the plain predictions.
+    """Test whether the prediction for a face depends on the other faces in its batch.
+
+    All faces are predicted in a shuffled order, and some of them one by one. Both are compared with the usual
+    predictions.
+
+    Args:
+        passes: the model and the faces.
+        seed: seed of the order and of the sample.
 
     Returns:
-        ``passes`` (bool), ``tolerance``, and for ``shuffled`` and ``alone`` each: ``n``, ``largest_difference`` (of
-        logits, relative to the largest logit), ``changed`` (predictions of another class); ``suspects``: names of
-        modules that keep no running statistics and therefore use those of the batch.
+        ``passes`` (whether all differences are within the tolerance); ``tolerance``; ``shuffled`` and ``alone``, each
+        with ``n``, ``largest_difference`` (of logits, relative to the largest logit) and ``changed`` (number of faces
+        with another predicted class); ``suspects``, the result of :func:`batch_statistics`.
     """
     subject = passes.subject
     clean = passes.logits("clean")

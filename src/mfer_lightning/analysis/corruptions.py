@@ -1,7 +1,7 @@
 """Corrupt faces for the robustness suite: each change is a function of the face, an amount and random numbers.
 
-Written with OpenCV and NumPy. albumentations has many of these changes, but with integer radii and kernels, which are
-too coarse for faces of 48 pixels, and with a random state that would have to be reset for each face.
+The changes are implemented with OpenCV and NumPy. albumentations has many of them, but its radii and kernel sizes are
+integers, which is too coarse for faces of 48 pixels, and its random state would have to be reset for each face.
 :mod:`mfer_lightning.analysis.severities` defines the amounts.
 """
 
@@ -24,19 +24,19 @@ Rng = np.random.Generator
 
 
 class Change:
-    """One kind of change by one amount: the same for a face in every process and for all models.
+    """Apply one kind of change by one amount, with the same result in every process and for all models.
 
-    The random numbers of a face depend on (seed, row, kind), not on the amount: over the severities of a curve the same
-    noise grows, and two models see the same faces.
+    The random numbers of a face depend on (seed, row, kind), not on the amount. A higher severity therefore scales the
+    same noise pattern, and all models see the same faces.
 
     Args:
-        kind: a name of :data:`CHANGES`.
+        kind: a name in :data:`CHANGES`.
         amount: in the unit of the kind (:data:`~mfer_lightning.analysis.severities.TABLES`).
         seed: seed of the random numbers.
-        border: how to fill a moved crop beyond the image, as in alignment: black, edge or mirror.
+        border: how to fill pixels outside the image after a geometric change, as in alignment: black, edge or mirror.
 
     Raises:
-        ValueError: for unknown names.
+        ValueError: for an unknown kind or border.
 
     Example:
         >>> faces = np.full((1, 8, 8, 3), 100, dtype=np.uint8)
@@ -56,7 +56,17 @@ class Change:
     def __call__(
         self, images: NDArray[np.uint8], seed: int, epoch: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
-        """Change a batch (B,H,W,3); the run's own seed and epoch are ignored."""
+        """Change a batch of faces.
+
+        Args:
+            images: (B,H,W,3), not modified.
+            seed: ignored; the seed of this object is used.
+            epoch: ignored.
+            rows: (B,) row of each face in the index.
+
+        Returns:
+            (B,H,W,3) uint8.
+        """
         del seed, epoch
         function = CHANGES[self.kind]
         stream = 64 * (STREAM_CHANGE + 1) + tuple(CHANGES).index(self.kind)
@@ -68,33 +78,33 @@ class Change:
 
 
 def gaussian_noise(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Add normal noise with a standard deviation on a scale where white is 1."""
+    """Add Gaussian noise. The amount is its standard deviation, where white is 1."""
     return _bytes(face + 255 * amount * rng.standard_normal(face.shape, dtype=np.float32))
 
 
 def shot_noise(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Add photon noise, with ``amount`` photons at white."""
+    """Add photon (Poisson) noise. The amount is the expected number of photons of a white pixel."""
     return _bytes(rng.poisson(face / 255 * amount) / amount * 255)
 
 
 def impulse_noise(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Set a fraction of the values to black or white."""
+    """Set a fraction ``amount`` of the values to 0 or 255."""
     hit = rng.random(face.shape)
     return np.asarray(np.where(hit < amount, np.where(hit < amount / 2, 0, 255), face), dtype=np.uint8)
 
 
 def defocus_blur(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Average over a disk with a radius in pixels, not necessarily an integer."""
+    """Average over a disk. The amount is its radius in pixels, which need not be an integer."""
     return _filtered(face, _disk(amount))
 
 
 def motion_blur(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Average along a centred straight line with a length in pixels and a random direction."""
+    """Average along a centred straight line in a random direction. The amount is its length in pixels."""
     return _filtered(face, _line(amount, float(rng.uniform(0, np.pi))))
 
 
 def zoom_blur(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Average over zooms from 1 to ``amount``, in steps of 0.01."""
+    """Average the face with its magnifications by factors from 1 to ``amount``, in steps of 0.01."""
     height, width = face.shape[:2]
     total = face.astype(np.float64)
     zooms = np.arange(1, amount + 1e-9, 0.01)
@@ -105,26 +115,26 @@ def zoom_blur(face: Face, amount: float, rng: Rng, border: str) -> Face:
 
 
 def brightness(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Add to the value (of hue, saturation, value), on a scale where white is 1; negative to darken."""
+    """Add ``amount`` to the value channel of HSV, where white is 1; a negative amount darkens."""
     value = face.max(axis=2, keepdims=True) / 255
     changed = np.clip(value + amount, 0, 1)
-    # black has no hue and becomes grey
+    # black pixels have no hue and become grey
     return _bytes(np.where(value > 0, face * (changed / np.maximum(value, 1 / 255)), 255 * changed))
 
 
 def darkness(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Subtract from the value."""
+    """Subtract ``amount`` from the value channel of HSV, where white is 1."""
     return brightness(face, -amount, rng, border)
 
 
 def contrast(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Scale the distance of each channel's values from their mean."""
+    """Multiply the difference of each channel from its mean by ``amount``."""
     mean = face.mean(axis=(0, 1), keepdims=True)
     return _bytes((face - mean) * amount + mean)
 
 
 def jpeg(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Compress as JPEG with a quality."""
+    """Compress as JPEG. The amount is the quality, 0 to 100."""
     _, encoded = cv2.imencode(".jpg", face[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, round(amount)])
     decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     assert decoded is not None
@@ -132,16 +142,16 @@ def jpeg(face: Face, amount: float, rng: Rng, border: str) -> Face:
 
 
 def pixelate(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Shrink to a fraction of the side by averaging, and enlarge again with nearest neighbours."""
+    """Shrink to a fraction ``amount`` of the side by averaging, and enlarge again with nearest neighbours."""
     height, width = face.shape[:2]
     small = (max(1, int(width * amount)), max(1, int(height * amount)))
     shrunk = cv2.resize(face, small, interpolation=cv2.INTER_AREA)
-    # OpenCV's plain nearest neighbour measures from the corners of pixels, which would also shift the face
+    # INTER_NEAREST measures from the corners of pixels instead of their centres, which would also shift the face
     return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
 
 
 def resolution(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Shrink the shorter side to ``amount`` pixels by averaging, and enlarge again smoothly."""
+    """Shrink the shorter side to ``amount`` pixels by averaging, and enlarge again with bicubic interpolation."""
     height, width = face.shape[:2]
     share = amount / min(height, width)
     if share >= 1:
@@ -152,7 +162,7 @@ def resolution(face: Face, amount: float, rng: Rng, border: str) -> Face:
 
 
 def shift(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Shift the face by a fraction of the side, in a random direction."""
+    """Shift the face by a fraction ``amount`` of the side, in a random direction."""
     height, width = face.shape[:2]
     angle = rng.uniform(0, 2 * np.pi)
     matrix = np.array([[1.0, 0, amount * width * np.cos(angle)], [0, 1.0, amount * height * np.sin(angle)]])
@@ -160,14 +170,14 @@ def shift(face: Face, amount: float, rng: Rng, border: str) -> Face:
 
 
 def rotation(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Rotate the face by an angle in degrees, in either direction."""
+    """Rotate the face by ``amount`` degrees about the centre, clockwise or counterclockwise at random."""
     height, width = face.shape[:2]
     turn = np.deg2rad(amount) * (1 if rng.random() < 0.5 else -1)
     return warp(face, _about_the_middle(height, width, 1.0, float(turn)), width, height, border)
 
 
 def scale(face: Face, amount: float, rng: Rng, border: str) -> Face:
-    """Scale the face about the centre."""
+    """Scale the face by a factor ``amount`` about the centre."""
     height, width = face.shape[:2]
     return warp(face, _about_the_middle(height, width, amount), width, height, border)
 
@@ -185,7 +195,7 @@ CHANGES: Mapping[str, Callable[[Face, float, Rng, str], Face]] = MappingProxyTyp
 def mirror(
     images: NDArray[np.uint8], seed: int, epoch: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """Mirror a batch (B,H,W,3): a change without an amount."""
+    """Mirror a batch (B,H,W,3), with the same signature as :class:`Change`; the other arguments are ignored."""
     del seed, epoch, rows
     return np.ascontiguousarray(images[:, :, ::-1])
 
@@ -204,13 +214,13 @@ def _about_the_middle(height: int, width: int, zoom: float, turn: float = 0.0) -
     return np.array([[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]])
 
 
-#: Samples per side within each pixel of a kernel, so that radii and lengths need not be integers.
+#: Subsamples per pixel and axis of a kernel, so that radii and lengths need not be integers.
 _FINE = 16
 
 
 @lru_cache(maxsize=64)
 def _disk(radius: float) -> NDArray[np.float64]:
-    """Return a disk kernel. A radius of up to 0.5 fits into one pixel and has no effect."""
+    """Return the normalised kernel of a disk. A disk of radius 0.5 or less fits into one pixel and has no effect."""
     half = int(np.ceil(radius))
     places = (np.arange((2 * half + 1) * _FINE) + 0.5) / _FINE - half - 0.5
     inside = (places[:, None] ** 2 + places[None, :] ** 2 <= max(radius, 1e-6) ** 2).astype(np.float64)
@@ -221,7 +231,7 @@ def _disk(radius: float) -> NDArray[np.float64]:
 
 
 def _line(length: float, angle: float) -> NDArray[np.float64]:
-    """Return the kernel of a line one pixel wide; its points are distributed over the nearest pixels."""
+    """Return the normalised kernel of an anti-aliased line: each point is distributed over the four nearest pixels."""
     half = int(np.ceil(length / 2)) + 1
     kernel = np.zeros((2 * half + 1, 2 * half + 1))
     steps = max(2, round(length * _FINE))

@@ -11,11 +11,11 @@ from mfer_lightning.inference.trained_run import in_words
 
 
 class Evaluated(Mapping[str, Any]):
-    """The result of an evaluation; ``result["metrics"]["accuracy"]``, ``result["intervals"]["accuracy"]``.
+    """The result of an evaluation, as a mapping: e.g. ``result["metrics"]["accuracy"]``.
 
     Args:
         result: the content of ``result.json`` (or ``evaluation.json``, ``robustness.json``, ``explain.json``).
-        folder: where it was written; None if it was not.
+        folder: folder of the result; None if nothing was written.
         predictions: the table of predictions; None for the suites robustness and explain.
     """
 
@@ -28,12 +28,20 @@ class Evaluated(Mapping[str, Any]):
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """The metrics over all faces: accuracy, mean-class accuracy, ..."""
+        """The metrics over all faces: accuracy, mean-class accuracy, ...
+
+        Raises:
+            KeyError: for the suites robustness and explain.
+        """
         return dict(self.result["metrics"])
 
     @property
     def intervals(self) -> dict[str, list[float] | None]:
-        """Their 95% intervals, [low, high] each."""
+        """The 95% interval of each metric, [low, high].
+
+        Raises:
+            KeyError: for the suites robustness and explain.
+        """
         return dict(self.result["intervals"])
 
     def __getitem__(self, key: str) -> Any:

@@ -27,7 +27,11 @@ from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.tracking.provenance import versions
 
 #: Ways to choose faces, with their descriptions for titles.
-CHOICES = {"mistakes": "surest mistakes", "surest": "surest correct predictions", "sample": "stratified sample"}
+CHOICES = {
+    "mistakes": "most confident mistakes",
+    "surest": "most confident correct predictions",
+    "sample": "stratified sample",
+}
 
 #: Maximum number of faces in the figure of attention weights, one per row.
 ATTENTION_FACES = 8
@@ -39,12 +43,13 @@ class Options:
 
     Args:
         choice: one of :data:`CHOICES`.
-        rows: the faces to explain instead of a choice, by their rows of the index.
-        count: number of faces.
+        rows: index rows of the faces to explain, 1 to 200 of them; None: as given by ``choice`` and ``count``.
+        count: number of faces, 1 to 200.
         target: the class to explain: ``"predicted"``, ``"true"``, or an emotion.
-        stage: the backbone stage to explain; None: the deepest whose map has at least 4 positions per side.
+        stage: number of the backbone stage to explain, from 1; None: see
+            :func:`~mfer_lightning.analysis.gradcam.default_stage`.
         method: one of :data:`~mfer_lightning.analysis.gradcam.METHODS`.
-        channels: number of attention channels to show for each face.
+        channels: number of attention channels to show for each face, 0 to 12.
     """
 
     choice: str = "mistakes"
@@ -59,7 +64,7 @@ class Options:
         """Check the values, and that the package grad-cam is installed, before a model is loaded.
 
         Raises:
-            UserError: naming the option and its legal values.
+            UserError: if a value is not legal, or the package is missing.
         """
         check_choice("explain.choice", self.choice, CHOICES)
         check_choice("explain.method", self.method, METHODS)
@@ -67,12 +72,12 @@ class Options:
             if not least <= value <= most:
                 raise UserError(f"explain.{option}={value}: the value must be from {least} to {most}.")
         if self.rows is not None and not 1 <= len(self.rows) <= 200:
-            raise UserError(f"explain.rows names {len(self.rows)} faces: give 1 to 200 numbers, or null.")
+            raise UserError(f"explain.rows has {len(self.rows)} rows: the value must be 1 to 200 row numbers, or null.")
         require_package()
 
     @property
     def words(self) -> str:
-        """A description of the faces."""
+        """Description of the chosen faces."""
         return CHOICES[self.choice] if self.rows is None else "chosen faces"
 
 
@@ -81,15 +86,16 @@ def explain_model(subject: ModelOnSplit, folder: Path, options: Options) -> dict
 
     Args:
         subject: the model and the faces.
-        folder: folder of the results: ``maps.npz``, ``figures/gradcam.png``, with attention ``figures/attention.png``,
-            and ``explain.json``, written last.
+        folder: folder of the results: ``maps.npz``, ``figures/gradcam.png``, ``figures/attention.png`` (if the network
+            has DS attention), and ``explain.json``, written last.
         options: which faces to explain, and how.
 
     Returns:
         The content of ``explain.json``.
 
     Raises:
-        UserError: if there are no such faces, or the backbone has no maps.
+        UserError: if there are no such faces, the target or the stage does not exist, or the backbone has no feature
+            maps.
     """
     names = subject.match.names
     target = _target(options.target, names)
@@ -129,7 +135,7 @@ def explain_model(subject: ModelOnSplit, folder: Path, options: Options) -> dict
             [example.face for example in examples[:ATTENTION_FACES]],
             [(f"stage {a.stage}", a.weights, a.most_active(options.channels)) for a in attention],
             folder / "figures" / "attention.png",
-            f"Attention weights, 1 = even over the map ({where})",
+            f"Attention weights relative to uniform weights ({where})",
         )
     with atomic_path(folder / "maps.npz") as temporary:
         kept: dict[str, Any] = {f"attention_stage{a.stage}_mean": a.mean.astype(np.float16) for a in attention}
@@ -192,7 +198,7 @@ def _choose(subject: ModelOnSplit, options: Options) -> tuple[ModelOnSplit, NDAr
         chosen = np.array([position[row] for row in dict.fromkeys(options.rows)])
     elif options.choice == "sample":
         sample = choose_faces(datamodule, split, subject.match, options.count)
-        # a sample is empty if there are fewer faces than would give each class one
+        # the sample is empty if the count is too small for one face per class
         chosen = (sample if len(sample) else chosen)[: options.count]
     subject = replace(subject, positions=chosen)
     with progress_bar() as bar:

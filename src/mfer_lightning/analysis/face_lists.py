@@ -1,4 +1,4 @@
-"""Measure accuracy on subsets of faces listed by file name, e.g. occluded or turned ones."""
+"""Measure accuracy on subsets of faces listed by file name, e.g. occluded or non-frontal faces."""
 
 from __future__ import annotations
 
@@ -24,18 +24,28 @@ def read_lists(files: Mapping[str, Any]) -> dict[str, list[str]]:
         Name -> file names.
 
     Raises:
-        UserError: if one is not a file, or :func:`read_names` rejects it.
+        UserError: if a value is not a file name, or :func:`read_names` rejects the file.
     """
     for name, path in files.items():
         if not isinstance(path, str) or not path:
-            raise UserError(f"lists.{name}={path}: give a file, as lists.{name}=<text or csv file of file names>.")
+            raise UserError(f"lists.{name}={path}: the value must be a text or csv file of file names.")
     return {name: read_names(path) for name, path in files.items()}
 
 
 def match_lists(
     lists: Mapping[str, Sequence[str]], paths: Sequence[str], measured: NDArray[np.int64], among: str = "the dataset"
 ) -> list[FaceList]:
-    """Find the faces of several lists (name -> file names) with :func:`match_list`."""
+    """Match several lists with :func:`match_list`.
+
+    Args:
+        lists: name -> file names.
+        paths: paths of all faces in the index.
+        measured: rows of the index that are measured.
+        among: what is searched, for error messages.
+
+    Raises:
+        UserError: if none of the faces of a list is measured.
+    """
     return [match_list(name, names, paths, measured, among) for name, names in lists.items()]
 
 
@@ -56,8 +66,9 @@ def list_figures(
         groups: (N,) photo or person of each face, or None.
 
     Returns:
-        Name of a list -> plain values: what matched, a description ``said``, and the accuracies ``subset`` and ``rest``
-        (None if there are no other faces).
+        Name of a list -> plain values: counts of matched and unmatched names, a description ``said``, and the
+        accuracies ``subset`` and ``rest`` (None if there are no other faces), see
+        :func:`~mfer_lightning.analysis.accuracy_intervals.point`.
     """
 
     def measured(faces: NDArray[np.bool_]) -> dict[str, Any]:
@@ -81,12 +92,12 @@ def list_figures(
 def measure_lists(
     lists: Sequence[FaceList], table: Predictions, result: dict[str, Any], groups: NDArray[np.int64] | None = None
 ) -> None:
-    """Add the accuracy on lists of faces, and on the other faces, to an evaluation; do nothing without lists.
+    """Add the accuracy on lists of faces, and on all other faces, to an evaluation. Without lists, do nothing.
 
     Args:
-        lists: to be matched with the labelled faces of the table, by its ``index``.
+        lists: the matched lists; their rows refer to ``table.index``.
         table: the predictions; faces without a label are ignored.
-        result: extended by ``lists``, and in ``notes`` by one sentence per list on what matched.
+        result: changed in place: gets an entry ``lists``, and in ``notes`` one sentence per list about its matches.
         groups: (N,) photo or person of each face of the table, or None.
     """
     if lists:

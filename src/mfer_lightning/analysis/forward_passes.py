@@ -1,4 +1,4 @@
-"""Predict the same faces under a series of changes; finished passes are kept until the suite is finished."""
+"""Predict the same faces under a series of changes, and keep finished passes on disk until the suite is finished."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ class Passes:
 
     Args:
         subject: the model and the faces.
-        folder: where finished passes are kept. Those of an interrupted suite with the same faces and weights are
-            reused,
-            others are removed. None: nothing is kept.
-        definition: what else a kept pass depends on (version, seed, border).
+        folder: where finished passes are kept. Passes of an interrupted suite are reused if faces, weights and
+            ``definition`` are the same, and removed otherwise. None: nothing is kept.
+        definition: everything else that a pass depends on (version, seed, border), as text.
         progress: called with a pass's name and the number of faces done since the last call.
     """
 
@@ -47,12 +46,15 @@ class Passes:
                 write_json(folder / "identity.json", identity)
 
     def logits(self, name: str, change: Change | None = None, views: Views | None = None) -> NDArray[np.float32]:
-        """Return the logits (N,K) over the common classes of all faces under a change.
+        """Return the logits of all faces under a change.
 
         Args:
             name: name of the pass, used as a file name.
             change: change applied to the faces; None for no change.
-            views: views averaged for each face; None: the subject's.
+            views: views averaged for each face; None: the views of the subject.
+
+        Returns:
+            (N,K) float32 over the common classes, sorted by row of the index.
         """
         if self.folder is None:
             return self.run(name, self.subject.positions, change, views)
@@ -70,7 +72,17 @@ class Passes:
     def run(
         self, name: str, positions: NDArray[np.int64], change: Change | None = None, views: Views | None = None
     ) -> NDArray[np.float32]:
-        """Like :meth:`logits`, for any faces of the split in any order; rows are returned sorted, and not kept."""
+        """Like :meth:`logits`, for any faces of the split, without keeping the result.
+
+        Args:
+            name: name of the pass, for ``progress``.
+            positions: (M,) positions of the faces within the split, in the order in which they are predicted.
+            change: change applied to the faces; None for no change.
+            views: views averaged for each face; None: the views of the subject.
+
+        Returns:
+            (M,K) float32 over the common classes, sorted by row of the index.
+        """
         subject = self.subject
         outputs = predict_split(
             subject.model,

@@ -1,8 +1,8 @@
 """Grad-CAM: show which regions of a face support a class.
 
 Paper: Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391. Computed by the package grad-cam (Gildenblat, MIT,
-https://github.com/jacobgil/pytorch-grad-cam). Ours: the target layer is found from the backbone's stages for any
-family, and weights may stay frozen.
+https://github.com/jacobgil/pytorch-grad-cam). Ours: the target layer is found from the stages of the backbone, for any
+family, and the weights may be frozen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mfer_lightning.nn.backbones.attended import TokenMap
 #: Our names -> the package's classes.
 METHODS = {"gradcam": "GradCAM", "hirescam": "HiResCAM", "layercam": "LayerCAM"}
 
-#: A map with fewer positions per side shows no location; the stage before it is used.
+#: Minimum number of positions per side of a feature map. Smaller maps localise nothing, so an earlier stage is used.
 LEAST_SIDE = 4
 
 
@@ -38,8 +38,8 @@ def explain(
 ) -> NDArray[np.float32]:
     """Compute a map of the regions that support a class, for each face.
 
-    Each map is scaled to its own maximum: it shows where, not how much. It is 0 everywhere if nothing supports the
-    class.
+    Each map is scaled to its own maximum, so it shows where the class is supported, but not how strongly. It is 0
+    everywhere if nothing supports the class.
 
     Args:
         model: a loaded model; it is not changed.
@@ -51,10 +51,10 @@ def explain(
         batch_size: faces per batch; memory use is as in training.
 
     Returns:
-        float32 (B,H,W) within 0..1, of the size of the faces.
+        (B,H,W) float32 within [0, 1], of the size of the faces.
 
     Raises:
-        ValueError: for arguments outside their range.
+        ValueError: if an argument is out of range.
         UserError: if the package grad-cam is missing, or timm lists no stages for the backbone.
     """
     if faces.dim() != 4 or faces.dtype != torch.uint8:
@@ -92,15 +92,18 @@ def activation_maps(
     """Compute the maps of a network from its normalised input.
 
     Args:
-        network: the network in evaluation mode; maps (B,3,H,W) to a dict with ``logits`` (B,K).
+        network: a network in evaluation mode that maps (B,3,H,W) to a dict with ``logits`` (B,K).
         pixels: normalised images (B,3,H,W).
         layer: the module whose output is explained.
-        layout: layout of that output: ``"NCHW"``, ``"NHWC"``, or the arrangement of its tokens as a map.
+        layout: layout of that output: ``"NCHW"``, ``"NHWC"``, or the arrangement of its tokens as a feature map.
         classes: (B,) the classes to explain; None: the predicted ones.
-        method: a name of :data:`METHODS`.
+        method: a name in :data:`METHODS`.
 
     Returns:
-        float32 (B,H,W) within 0..1, of the size of the input.
+        (B,H,W) float32 within [0, 1], of the size of the input.
+
+    Raises:
+        UserError: if the package grad-cam is missing.
     """
     library, target = require_package()
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(pixels.device.type, enabled=False):
@@ -121,11 +124,14 @@ def _to_channels_first(layout: str | TokenMap) -> Callable[[Tensor], Tensor] | N
 
 
 def target_layer(model: FERModel, stage: int) -> tuple[nn.Module, str | TokenMap]:
-    """Find the last module of a stage, including attention, and the layout of its map or tokens.
+    """Find the last module of a stage, including attention, and the layout of its feature map or tokens.
 
     Args:
         model: the model.
         stage: number from 1, as returned by :func:`stage_of`.
+
+    Returns:
+        The module, and ``"NCHW"``, ``"NHWC"`` or the arrangement of its tokens.
     """
     backbone = model.network.backbone
     found = backbone.stages[stage - 1]
@@ -148,8 +154,8 @@ def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
     stages = model.network.backbone.stages
     if not stages:
         raise UserError(
-            "Grad-CAM needs maps, and timm lists no stages for this backbone: use another one (convnext, resnet, swin, "
-            "vit, ...)."
+            "Grad-CAM needs feature maps, but timm lists no stages for this backbone. Use another one (convnext, "
+            "resnet, swin, vit, ...)."
         )
     side = int(model.preprocess.size or min(faces.shape[-2:]))
     # With the class token as the feature, the positions after the last block have no gradient.
@@ -161,13 +167,16 @@ def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
 
 
 def default_stage(reductions: Sequence[int], side: int) -> int:
-    """Choose the deepest stage whose map has at least 4 positions a side, from 1; the last on faces of usual size.
+    """Choose the deepest stage whose feature map has at least :data:`LEAST_SIDE` positions per side.
 
-    A plain transformer has the same number of positions everywhere: the last.
+    If all stages have the same resolution, as in a plain transformer, this is the last stage.
 
     Args:
-        reductions: image side divided by map side, of each stage.
+        reductions: image side divided by feature-map side, for each stage.
         side: side of the network's input in pixels.
+
+    Returns:
+        The number of the stage, from 1; 1 if all maps are too small.
 
     Example:
         >>> default_stage([4, 8, 16, 32], 224), default_stage([4, 8, 16, 32], 64), default_stage([4, 8, 16, 32], 8)
@@ -179,7 +188,7 @@ def default_stage(reductions: Sequence[int], side: int) -> int:
 
 
 class _Logits(nn.Module):
-    """Wrap the network as the package grad-cam expects it: images in, logits out."""
+    """Wrap a network for the package grad-cam, which expects a module from images to logits."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -191,7 +200,9 @@ class _Logits(nn.Module):
 
 
 def require_package() -> tuple[Any, Callable[[int], Any]]:
-    """Import grad-cam and its target class; called early, before any slow work.
+    """Import the package grad-cam, and return it with its target class.
+
+    Called before any slow work, so that a missing package is reported immediately.
 
     Raises:
         UserError: if it is not installed.

@@ -1,7 +1,9 @@
-"""Let trained networks judge training faces that they were not trained on.
+"""Predict training faces with networks that were not trained on them, for the audit of label noise.
 
-A checkpoint records what it was trained on: the dataset's configuration and a hash of faces, labels and splits. The
-faces are read again with that configuration, and the hash shows whether they are still the same.
+These out-of-sample predictions come from networks that were each trained on a part of the training set; in this module,
+a network judges a face if it was not trained on it. A checkpoint records what it was trained on: the configuration of
+the dataset, and a hash of faces, labels and splits. The faces are read again with that configuration, and the hash
+shows whether they are unchanged.
 """
 
 from __future__ import annotations
@@ -28,21 +30,21 @@ from mfer_lightning.inference.model import FERModel, choose_device, read_model, 
 from mfer_lightning.inference.predict_split import predict_split
 from mfer_lightning.views import Views
 
-#: Options of a dataset that do not change faces and labels, or that differ between folds.
+#: Options of a dataset that may differ between the networks: they do not change faces or labels, or select the part.
 _FREE = ("hold_out", "root", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory", "augment")
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Predictions for the faces of a training set, each face judged by networks that were not trained on it.
+    """Predictions for the faces of a training set, each by networks that were not trained on that face.
 
     Args:
         datamodule: the dataset with the whole training set, in the order of its rows.
         rows: (N,) int64 rows of the index.
-        probabilities: (N,K) float64, the mean over a face's judges.
+        probabilities: (N,K) float64, the mean over the networks that judged each face.
         judges: (N,) int64 number of networks that judged each face, at least 1.
         checkpoints: files of the networks.
-        config: the dataset's configuration, without a held-out part.
+        config: the configuration of the dataset, without ``hold_out``.
     """
 
     datamodule: FaceDataModule
@@ -64,23 +66,24 @@ def judge_training_set(
 ) -> Judged:
     """Predict each face of a training set with the networks that were not trained on it.
 
-    Faces that share a photo or a person with a network's training faces count as seen.
+    A face that shares a photo or a person with a training face of a network is not predicted by that network.
 
     Args:
         checkpoints: runs, checkpoints, or folders of runs (a sweep), trained on parts of one training set
             (``dataset.hold_out=1/3`` and so on).
         device: ``"auto"``, or a torch device.
-        data: the data root; None: that of the training.
+        data: the data root; None: the one used for training.
         cache: folder of decoded images.
         loader: ``eval_batch_size`` and ``num_workers``.
         progress: called with one line per network, before it predicts.
 
     Raises:
         UserError: if a checkpoint does not record its training data, the files have changed since, the networks were
-            trained on different datasets or labels, or a face was seen by all of them.
+            trained on different datasets or labels, a network was initialised from or trained with a model that may
+            have seen the other faces, or all networks were trained on the same face.
     """
     found = {file.resolve(): file for where in checkpoints for file in run_checkpoints(where)}
-    files = list(found.values())  # a network given twice judges once
+    files = list(found.values())  # a network that is given twice counts once
     sizes = {"num_workers": 2, **(loader or {})}
     if sizes.get("eval_batch_size") is None:
         sizes["eval_batch_size"] = usual_batch(choose_device(device))
@@ -94,9 +97,8 @@ def judge_training_set(
         seen = open_dataset(config, sizes, cache)
         if seen.data_hash != model.metadata.get("data_hash"):
             raise UserError(
-                f"{file} was trained on other faces or labels than {seen.root} now contains, so the faces that "
-                "it saw are "
-                "unknown: restore the files and lists of its training, or train it again."
+                f"{file} was trained on other faces or labels than {seen.root} now contains, so its training faces are "
+                "unknown. Restore the files and lists that it was trained on, or train it again."
             )
         _refuse_seen_before(model, file, seen)
         if whole is None:
@@ -124,16 +126,19 @@ def judge_training_set(
 
 
 _HOW = (
-    "noise=audit needs networks that were not trained on the faces they judge. Train one per part of the training set, "
-    "mfer -m ... dataset.hold_out=1/3,2/3,3/3 name=parts, and give them all: checkpoint=runs/parts."
+    "noise=audit needs networks that were not trained on the faces they judge. Train one network per part of the "
+    "training set with mfer -m ... dataset.hold_out=1/3,2/3,3/3 name=parts, and use all of them: checkpoint=runs/parts."
 )
 
 
 def run_checkpoints(where: str | PathLike[str]) -> list[Path]:
-    """Find the selected checkpoint of a run, or of each finished run in a folder (a sweep).
+    """Find the selected checkpoint of a run, or of each run in a folder (a sweep).
+
+    Args:
+        where: a run, a checkpoint, or a folder of runs.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no checkpoint, or a run of the folder is not finished.
     """
     folder = Path(where).expanduser()
     runs = sorted(path.parent for path in folder.glob("*/checkpoints")) if folder.is_dir() else []
@@ -149,7 +154,8 @@ def _trained_on(model: FERModel, file: Path, data: str | None) -> dict[str, Any]
     stored = stored_config(model.metadata)
     if stored is None or "dataset" not in stored or not model.metadata.get("data_hash"):
         raise UserError(
-            f"{file} does not record which faces it was trained on, so it cannot judge labels. Train a run."
+            f"{file} does not record which faces it was trained on, so it cannot be used to audit labels. Use a "
+            "checkpoint written by mfer train."
         )
     return dataset_config(None, [], stored, data)
 
@@ -158,8 +164,8 @@ def _compare(first: Mapping[str, Any], config: Mapping[str, Any], a: Path, b: Pa
     for key in dict.fromkeys((*first, *config)):
         if key not in _FREE and first.get(key) != config.get(key):
             raise UserError(
-                f"{b} was trained with dataset.{key}={config.get(key)} and {a} with {first.get(key)}: networks that "
-                "judge labels together must be trained on parts of one training set."
+                f"{b} was trained with dataset.{key}={config.get(key)} and {a} with {first.get(key)}. All networks of "
+                "an audit must be trained on parts of the same training set."
             )
 
 
@@ -185,13 +191,13 @@ def _refuse_unjudged(whole: FaceDataModule, judges: NDArray[np.int64], files: Se
 
 
 def _refuse_seen_before(model: FERModel, file: Path, seen: FaceDataModule) -> None:
-    """Reject a network initialised from, or taught by, a model that was trained on more of the same faces.
+    """Reject a network that was initialised from, or trained with a teacher that is, a model trained on other parts.
 
-    The models that those were initialised from or taught by count as well.
+    Such models are followed recursively: their initial weights and teachers are checked as well.
     """
     info = find_dataset(seen.dataset)
     same = {seen.dataset, *(() if info is None else info.shares_faces_with)}
-    left, known = list(_forebears(model.metadata)), set()
+    left, known = list(_source_models(model.metadata)), set()
     while left:
         what, path = left.pop()
         if path in known:
@@ -199,7 +205,7 @@ def _refuse_seen_before(model: FERModel, file: Path, seen: FaceDataModule) -> No
         known.add(path)
         if find_bundled(path) is None and not Path(path).expanduser().exists():
             print(
-                f"Note: {file} {what} {path}, which no longer exists: it may have seen the judged faces.",
+                f"Note: {file} {what} {path}, which no longer exists and may have been trained on the judged faces.",
                 flush=True,
             )
             continue
@@ -210,15 +216,16 @@ def _refuse_seen_before(model: FERModel, file: Path, seen: FaceDataModule) -> No
             described.get("data_hash") != model.metadata.get("data_hash")
         ):
             raise UserError(
-                f"{file} {what} {path}, which was trained on other faces of {seen.dataset}, perhaps on those to "
-                "judge. Train it without that model, or with weights and teachers that saw the same part."
+                f"{file} {what} {path}, which was trained on other faces of {seen.dataset}, possibly on the faces to "
+                "judge. Train it without that model, or use weights and teachers trained on the same part."
             )
-        left += _forebears(described)
+        left += _source_models(described)
 
 
-def _forebears(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _source_models(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the models that a network was initialised from or trained with: the relation in words, and the path."""
     weights = str((metadata.get("config") or {}).get("weights") or "none")
     if weights.endswith((".ckpt", ".safetensors")) or find_bundled(weights) is not None:
-        yield "began with", weights
+        yield "was initialised from", weights
     for record in metadata.get("teachers") or ():
-        yield "was taught by", str(record["path"])
+        yield "was trained with the teacher", str(record["path"])

@@ -18,7 +18,9 @@ InMemory = FERModule | FERModel | Predictor
 
 @contextmanager
 def as_model(given: str | PathLike[str] | InMemory, device: str) -> Iterator[str | PathLike[str] | FERModel]:
-    """Yield the model of an object in memory, in evaluation mode on a device; paths are returned unchanged.
+    """Yield the model of an object in memory, in evaluation mode on a device; yield paths unchanged.
+
+    At the end of the block, the model is moved back, and the modes of its modules are restored.
 
     Args:
         given: a ``FERModule``, a loaded model, or a path.
@@ -48,5 +50,5 @@ def _loaded(given: FERModel | Predictor) -> FERModel:
     if isinstance(given, FERModel):
         return given
     if not isinstance(given.classifier, TorchClassifier):
-        raise UserError("An ONNX model cannot be evaluated: evaluate the checkpoint that it was exported from.")
+        raise UserError("An ONNX model cannot be evaluated. Evaluate the checkpoint that it was exported from.")
     return given.classifier.model

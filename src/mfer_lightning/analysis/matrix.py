@@ -18,19 +18,19 @@ class Cell:
     Args:
         model: the model's name.
         dataset: the dataset's name, with its options.
-        protocol: the protocol of the faces, marked if classes are left out.
-        trained_on: the protocol of the model's training, if known.
+        protocol: the protocol of the faces, with a suffix if classes are left out.
+        trained_on: the protocol that the model was trained under; empty if unknown.
         faces: number of faces measured; 0 if the pair could not be measured.
         classes: number of common classes.
-        left_out: classes that only the model or only the dataset has.
-        accuracy: overall, 0 to 1.
-        low: lower end of its 95% interval.
-        high: upper end.
-        mean_class_accuracy: mean of the classes' recalls.
+        left_out: classes that are left out, e.g. because only the model or only the dataset has them.
+        accuracy: overall accuracy, 0 to 1; None if it could not be measured.
+        low: lower limit of its 95% interval.
+        high: upper limit of its 95% interval.
+        mean_class_accuracy: mean of the per-class recalls, 0 to 1.
         alignment: a sentence if the model's training faces and these faces were aligned differently; else empty.
-        folder: folder of the whole evaluation.
+        folder: folder with the full results.
         error: why the pair could not be measured; else empty.
-        at_home: whether the model was trained on this dataset, with the same options that change its faces.
+        at_home: whether the model was trained on this dataset with the same options (as far as they change the faces).
     """
 
     model: str
@@ -103,7 +103,10 @@ class Matrix:
         }
 
     def write(self, folder: str | Path) -> Path:
-        """Write ``matrix.csv``, one line per pair, ``matrix.json``, and the heat map ``figures/matrix.png``.
+        """Write ``matrix.csv`` (one row per pair), ``matrix.json`` and the heat map ``figures/matrix.png``.
+
+        Args:
+            folder: folder for the files, created if it is missing.
 
         Returns:
             The folder.

@@ -1,4 +1,4 @@
-"""``mfer evaluate checkpoint=[...] datasets=[...]``: several models on several datasets, as one matrix."""
+"""``mfer evaluate checkpoint=[...] datasets=[...]``: evaluate several models on several datasets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mfer_lightning.progress import status
 from mfer_lightning.reporting.terminal.matrix import print_matrix
 from mfer_lightning.views import check_shift
 
-#: Options of ``mfer evaluate`` that apply to one model on one dataset, with their neutral values.
+#: Options of ``mfer evaluate`` that apply only to one model on one dataset, with the values that have no effect.
 _OF_ONE: Mapping[str, Any] = {"predictions": None, "suite": "standard", "calibrate": False, "lists": {}}
 
 
@@ -36,7 +36,7 @@ def evaluate_matrix(
     explain: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Matrix:
-    """Measure several models on several datasets; write and print the matrix.
+    """Evaluate several models on several datasets; write and print the matrix.
 
     Args:
         checkpoint: one or several runs, checkpoints or exports.
@@ -45,8 +45,8 @@ def evaluate_matrix(
         output: folder of the matrix; None: ``matrix-<hash>`` in ``runs``, with a hash of the models and datasets.
         runs: folder of runs.
         plugins: your own packages that the models were trained with; importing them executes their code.
-        robustness: options of that suite, which does not apply to a matrix.
-        explain: options of that suite, which does not apply to a matrix.
+        robustness: ignored: options of a suite that does not apply to a matrix.
+        explain: ignored: options of a suite that does not apply to a matrix.
         **options: options of :func:`~mfer_lightning.analysis.transfer_matrix.measure_matrix`.
 
     Returns:
@@ -57,7 +57,7 @@ def evaluate_matrix(
     """
     for name, usual in _OF_ONE.items():
         if options.pop(name, usual) != usual:
-            raise UserError(f"{name} cannot be combined with datasets=[...]: it is for one model on one dataset.")
+            raise UserError(f"{name} cannot be combined with datasets=[...]: it needs one model and one dataset.")
     check_choice("split", split, SPLITS)
     check_shift(options.get("shift"))
     named = [checkpoint] if isinstance(checkpoint, (str, PathLike)) else list(checkpoint or [])
@@ -65,7 +65,7 @@ def evaluate_matrix(
         raise UserError("Name the models to measure on datasets=[...]: checkpoint=[<run>,<run>] or checkpoint=<run>.")
     folder = Path(output or Path(runs) / _name(named, datasets, split)).expanduser()
     if is_training(folder):
-        raise UserError(f"output={output} is a run's own folder: choose another for the matrix.")
+        raise UserError(f"output={output} is the folder of a training run. Choose another one for the matrix.")
     with plugins_loaded(plugins), status("reading datasets") as say:
         matrix = measure_matrix(named, datasets, split, runs=runs, progress=say, **options)
     matrix.write(folder)

@@ -31,7 +31,7 @@ from mfer_lightning.inference.predict_split import SplitName
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.views import ONE_VIEW, Views
 
-#: Options of a dataset that do not change its faces, or that are part of the protocol's name.
+#: Options of a dataset that do not change its faces, or that are already part of the protocol name.
 OTHERWISE_SAME = ("protocol", "root", "name", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory")
 
 
@@ -47,7 +47,7 @@ class ModelOnSplit:
         positions: (N,) positions of the faces within the split, sorted by row of the index.
         views: views averaged for each face.
         dataset: the dataset's configuration.
-        options: the given options of the dataset that change its faces, as text.
+        options: the explicitly set options of the dataset that change its faces, as text.
     """
 
     model: FERModel
@@ -77,13 +77,13 @@ class ModelOnSplit:
 
     @property
     def protocol(self) -> str:
-        """The protocol's name, marked if classes are left out."""
+        """Name of the protocol, with a suffix if classes are left out."""
         return f"{self.datamodule.protocol.name}{self.match.mark}"
 
     def describe(self) -> dict[str, Any]:
         """Return the entries of a result that describe the faces: dataset, protocol, split, evaluation set."""
         usual = self.datamodule.protocol.describe(self.split)
-        # in the protocol's name
+        # the fold is already in the protocol name
         options = " ".join(word for word in self.options.split() if not word.startswith("fold="))
         return {
             "dataset": self.dataset.get("name", self.datamodule.dataset),
@@ -121,14 +121,14 @@ class ModelOnSplit:
         """Check that there are faces to evaluate.
 
         Raises:
-            UserError: if the split is empty, or all its faces belong to dropped classes.
+            UserError: if the split is empty, or all of its faces belong to dropped classes.
         """
         if len(self.positions) == 0:
             self.datamodule.predict_dataloader(self.split)  # explains an empty split
-            raise UserError(f"drop leaves no face of the {self.split} split.")
+            raise UserError(f"All faces of the {self.split} split belong to dropped classes. Drop fewer classes.")
 
     def remarks(self) -> list[str]:
-        """Return notes on faces the model was trained or selected on, on the dataset, and on dropped classes."""
+        """Return notes on the result: faces that the model has seen, the dataset, the precision, dropped classes."""
         notes = [*self._seen_before(), *self._of_dataset()]
         if self.model.precision != "32-true":
             notes.append(
@@ -137,11 +137,11 @@ class ModelOnSplit:
         if self.match.dropped:
             lost = int((self.match.to_common[self.datamodule.splits[self.split].label] < 0).sum())
             names = ", ".join(self.match.dropped)
-            notes.append(f"left out by drop: {names} ({lost:,} faces; a view of {len(self.match.names)} classes)")
+            notes.append(f"left out by drop: {names} ({lost:,} faces); {len(self.match.names)} classes remain")
         return notes
 
     def _of_dataset(self) -> list[str]:
-        """Return the datamodule's notes; results of another split than val do not lack the test images."""
+        """Return the notes of the datamodule; missing test images are mentioned only for the split val."""
         return [note for note in self.datamodule.notes if note != TEST_IS_MISSING or self.split == "val"]
 
     def _seen_before(self) -> list[str]:
@@ -156,9 +156,9 @@ class ModelOnSplit:
                 "include these faces"
             ]
         if self.split == "train":
-            return ["the model was trained on these faces: this does not measure how it performs on others"]
+            return ["the model was trained on these faces, so the results do not measure generalisation"]
         if protocol.name == trained_on and self.split == "val" and not protocol.cuts_partition:
-            return []  # not trained on, and known as the split of the selection
+            return []  # not trained on, and val is known to be the split of the selection
         if origin.cuts_partition:
             trained = (stored_config(self.model.metadata) or {}).get("dataset") or {}
             origin = origin.at_fold(trained.get("fold"))
@@ -196,16 +196,16 @@ def open_model_on_split(
 
     Args:
         checkpoint: a run's folder, a checkpoint, an export, or a loaded model, which stays on its device.
-        split: the split.
-        datamodule: the dataset; None: the one named below.
+        split: ``"test"``, ``"val"`` or ``"train"``.
+        datamodule: the dataset; None: as given by ``dataset_name`` and ``dataset_options``.
         dataset_name: a choice of ``conf/dataset``; None: the dataset that the model was trained on.
-        dataset_options: ``dataset.<option>=<value>``, which take precedence.
+        dataset_options: ``dataset.<option>=<value>``, which override the stored options and those of the choice.
         drop: classes to leave out.
         flip: average with the mirrored face; None: as stored in the checkpoint.
         shift: average with four shifted copies; None: as stored in the checkpoint.
         device: ``"auto"``, or a torch device.
         precision: precision of the forward passes, see :func:`~mfer_lightning.inference.arithmetic.choose_precision`;
-            None: float32, and a loaded model's own.
+            None: float32 for a file, and the current precision for a loaded model.
         compile: compile the network, see :func:`~mfer_lightning.inference.compilation.compile_model`.
         verify: compare the weights with the checksums in their file.
         data: the data root; None: the stored one, or the default.
@@ -213,7 +213,8 @@ def open_model_on_split(
         loader: ``eval_batch_size`` and ``num_workers``.
 
     Raises:
-        UserError: if the model or the dataset cannot be opened, or their classes differ.
+        UserError: if the model or the dataset cannot be opened, or one has classes that the other lacks and that are
+            not in ``drop``.
     """
     if datamodule is not None and (dataset_name or dataset_options or data or cache):
         raise UserError(
@@ -255,7 +256,7 @@ def choose_faces(
         datamodule: the dataset, with its labels read.
         split: the split.
         match: the common classes; faces of dropped classes are left out.
-        limit: approximate number of faces; the choice depends only on their names. None: all.
+        limit: approximate number of faces; the sample depends only on their paths. None: all.
 
     Returns:
         Positions within the split, sorted by row of the index.
@@ -300,7 +301,7 @@ def options_in_words(options: Sequence[str], *, faces_only: bool = True) -> str:
 
     Args:
         options: ``dataset.<option>=<value>``.
-        faces_only: leave out options that do not change its faces or are part of the protocol's name.
+        faces_only: leave out options that do not change its faces, or that are already part of the protocol name.
 
     Example:
         >>> options_in_words(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])

@@ -1,4 +1,4 @@
-"""Audit the labels of a training set: list suspected wrong ones, and rate the list if the true labels are known."""
+"""Audit the labels of a training set: list suspected label errors, and evaluate the list if true labels are known."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ TABLE = "suspects.csv"
 
 @dataclass(frozen=True, eq=False)
 class NoiseAudit:
-    """Suspected wrong labels of a training set.
+    """Suspected label errors of a training set.
 
     Args:
         judged: the faces, with predictions of networks that were not trained on them.
-        noise: the estimates of confident learning, by position among the judged faces.
+        noise: the estimates of confident learning, indexed by position among the judged faces.
         given: (N,) int64 labels in the dataset.
-        truth: (N,) int64 labels before some were flipped on purpose; None if none were.
+        truth: (N,) int64 labels before label noise was added (``dataset.label_noise``); None if none was added.
         votes: (N,K) int64 annotators' votes by class; None if the dataset has none.
         folder: folder of the results.
-        least_margin: minimum difference between a suspect's most probable class and its given label.
+        least_margin: minimum difference between the probabilities of a suspect's suggested and given label.
     """
 
     judged: Judged
@@ -60,17 +60,21 @@ class NoiseAudit:
 
     @property
     def paths(self) -> NDArray[np.str_]:
-        """(N,) the faces' paths."""
+        """(N,) paths of the faces."""
         return self.judged.datamodule.index.path[self.judged.rows]
 
     def pairs(self) -> list[tuple[str, str, int]]:
-        """Count suspects by given and suggested label, the most frequent pair first."""
+        """Count suspects by given and suggested label.
+
+        Returns:
+            (given, suggested, number of faces), the most frequent pair first.
+        """
         ranked, names = self.noise.ranked, self.class_names
         counted = Counter(zip(self.given[ranked].tolist(), self.noise.suggested[ranked].tolist(), strict=True))
         return [(names[a], names[b], count) for (a, b), count in sorted(counted.items(), key=lambda x: (-x[1], x[0]))]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``noise.json``: plain values, NaN as None."""
+        """Return the content of ``noise.json``: plain values, with None for NaN."""
         datamodule, noise, ranked = self.judged.datamodule, self.noise, self.noise.ranked
         found: dict[str, Any] = {
             "dataset": self.judged.config.get("name", datamodule.dataset),
@@ -116,19 +120,23 @@ class NoiseAudit:
         return found
 
     def write(self, faces: int = 12) -> Path:
-        """Write the list, the networks' predictions, the estimates and two figures.
+        """Write the list of suspects, the predictions, the estimates and two figures.
 
-        ``suspects.csv`` holds one suspect per line, the most suspect first: ``path``, ``label`` (suggested), ``given``,
-        ``self_confidence``, ``margin``, ``rank``; ``true`` if labels were flipped on purpose; ``votes_given`` and
-        ``votes_label`` if annotators voted. ``dataset.exclude=`` and ``dataset.relabel=`` accept this file.
-        ``predictions_train.csv`` is the table of predictions of all judged faces, ``noise.json`` has the estimates,
-        ``figures/suspects.png`` shows the most suspect faces of each label, ``figures/noise_matrix.png`` the matrix.
+        ``suspects.csv`` has one row per suspect, the most suspect first, with the columns ``path``, ``label``
+        (suggested), ``given``, ``self_confidence``, ``margin`` and ``rank``; ``true`` if label noise was added; and
+        ``votes_given`` and ``votes_label`` if the dataset has votes. ``dataset.exclude=`` and ``dataset.relabel=``
+        accept this file. ``predictions_train.csv`` is the table of predictions for all judged faces, and ``noise.json``
+        contains the estimates. ``figures/suspects.png`` shows the most suspect faces of each given label, and
+        ``figures/noise_matrix.png`` the estimated noise matrix.
 
         Args:
-            faces: faces per given label in the contact sheet.
+            faces: maximum number of faces per given label in the contact sheet.
 
         Returns:
             The folder.
+
+        Raises:
+            UserError: if the folder cannot be written to.
         """
         make_folder(self.folder / "figures")
         self._write_table(self.folder / TABLE)
@@ -140,7 +148,7 @@ class NoiseAudit:
             self.class_names,
             self.class_names,
             self.folder / "figures" / "noise_matrix.png",
-            caption="estimated noise matrix (%): true label down, given label across",
+            caption="estimated noise matrix (%): true label in rows, given label in columns",
         )
         sheet = self.folder / "figures" / "suspects.png"
         if len(self.noise.ranked):
@@ -151,7 +159,7 @@ class NoiseAudit:
         return self.folder
 
     def predictions(self) -> Predictions:
-        """Return the table of predictions for all judged faces; logits are logarithms of probabilities."""
+        """Return the table of predictions for all judged faces. Its logits are the logarithms of the probabilities."""
         index = self.judged.datamodule.index
         return Predictions(
             index=self.judged.rows,
@@ -201,15 +209,16 @@ def audit_labels(
     show: bool = True,
     **options: Any,
 ) -> NoiseAudit:
-    """Find suspected wrong labels of a training set, write and print them.
+    """Find suspected label errors in a training set; write and print them.
 
     Args:
         checkpoints: runs, checkpoints or folders of runs that were trained on parts of the training set
             (``dataset.hold_out=1/3``, ``2/3``, ``3/3``).
         output: folder; None: ``noise-<protocol>-<hash>`` in ``runs``, with a hash of the networks.
         runs: folder of runs.
-        faces: faces per given label in the contact sheet.
-        margin: list only faces whose given label is less probable than another class by at least this much.
+        faces: maximum number of faces per given label in the contact sheet.
+        margin: minimum difference between the probabilities of the suggested and the given label, within [0, 1); faces
+            with a smaller difference are not listed.
         show: whether to print a summary.
         **options: options of :func:`~mfer_lightning.analysis.judges.judge_training_set`.
 
@@ -224,7 +233,7 @@ def audit_labels(
         raise UserError(f"margin={margin}: the value must be at least 0 and below 1, e.g. 0.6.")
     named = [checkpoints] if isinstance(checkpoints, (str, PathLike)) else list(checkpoints or [])
     if output is not None and is_training(Path(output).expanduser()):
-        raise UserError(f"output={output} is a run's own folder: choose another for the audit.")
+        raise UserError(f"output={output} is the folder of a training run. Choose another one for the audit.")
     with status("reading labels") as say:
         judged = judge_training_set(named, progress=say, **options)
     folder = Path(output) if output else Path(runs) / _name(judged)
@@ -239,17 +248,17 @@ def audit_labels(
 
 
 def audit_judged(judged: Judged, folder: Path, margin: float = 0.0) -> NoiseAudit:
-    """Find suspected wrong labels among judged faces.
+    """Find suspected label errors among judged faces.
 
     Args:
-        judged: the faces.
-        folder: for the results; nothing is written yet.
+        judged: the faces and their predictions.
+        folder: folder for the results; this function does not write anything.
         margin: as in :func:`audit_labels`.
     """
     datamodule, index = judged.datamodule, judged.datamodule.index
     given = datamodule.splits.labels(len(index))[judged.rows]
     truth: NDArray[np.int64] | None = None
-    if datamodule.label_noise:  # if only a table changed labels, it is unknown which ones are right
+    if datamodule.label_noise:  # if only a table (dataset.relabel) changed labels, the true labels are unknown
         clean = make_splits(index, datamodule.protocol, datamodule.target, needed=())
         truth = clean.labels(len(index))[judged.rows]
     votes: NDArray[np.int64] | None = None

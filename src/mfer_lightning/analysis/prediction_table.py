@@ -1,4 +1,4 @@
-"""``mfer evaluate predictions=...``: recompute all results from a table of predictions, without model and images."""
+"""``mfer evaluate predictions=...``: recompute all results from a table of predictions, without a model or images."""
 
 from __future__ import annotations
 
@@ -40,13 +40,14 @@ def evaluate_predictions(
         folder: folder of the results; None: that of the table.
         lists: file names of subsets to measure, see :mod:`mfer_lightning.analysis.face_lists`.
         drop: classes to leave out.
-        calibrate: fit one temperature on the predictions on val in the same folder.
+        calibrate: fit one temperature to the val predictions in the same folder, and report calibration with it.
 
     Returns:
         The results, which are also written to ``evaluation.json``, with figures.
 
     Raises:
-        UserError: if the file is not such a table.
+        UserError: if the file is not such a table, no face has a label, a list matches no face, or with ``calibrate``,
+            there are no val predictions.
     """
     path = Path(predictions).expanduser()
     table = Predictions.from_csv(path)
@@ -54,7 +55,7 @@ def evaluate_predictions(
     names, paths, groups = table.class_names, table.path.tolist(), _groups_beside(path, table.index)
     table = _view(replace(table, index=np.arange(len(table))), match)  # numbered by the rows of this table
     if not (table.label >= 0).any():
-        left = f" once {', '.join(match.dropped)} is left out" if match.dropped else ""
+        left = f" without {', '.join(match.dropped)}" if match.dropped else ""
         raise UserError(f"{path}: no face has a label{left}, so there is nothing to measure.")
     groups = None if groups is None else groups[table.index]
     matched = match_lists(lists or {}, paths, table.index[table.label >= 0], among="the table")
@@ -77,7 +78,7 @@ def evaluate_predictions(
 
 
 def _groups_beside(path: Path, index: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Read from the features next to a table which faces share a photo or a person; None if unknown."""
+    """Read the photo or person of each face from the features file next to a table; None if unknown."""
     features = path.with_name(f"{table_name(path).replace('predictions_', 'features_', 1)}.npz")
     try:
         with np.load(features, allow_pickle=False) as stored:
@@ -89,9 +90,9 @@ def _groups_beside(path: Path, index: NDArray[np.int64]) -> NDArray[np.int64] | 
 
 
 def _intervals_of_its_run(path: Path) -> dict[str, Any] | None:
-    """Return the intervals of the result computed from this table, in the same folder; None if there is none.
+    """Return the intervals in the ``result.json`` next to the table if it was computed from this table; else None.
 
-    The intervals are then those of the run, even if it is unknown which faces share a photo or a person.
+    These intervals are correct even if it is no longer known which faces share a photo or a person.
     """
     try:
         result = read_result(path.with_name(RESULT))

@@ -1,4 +1,4 @@
-"""Measure a model's accuracy on the same faces under a series of changes: the robustness card."""
+"""Compute the robustness card: the accuracy of a model on the same faces under a series of changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfer_lightning.analysis.forward_passes import Passes
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, RESOLUTIONS, SEVERITIES, TABLES, VERSION
 from mfer_lightning.data.labels.face_lists import FaceList
 
-#: Group of the curves over resolution.
+#: Name of the change, and of its group, that reduces the resolution.
 RESOLUTION = "resolution"
 
 #: All changes of the suite, by name.
@@ -41,15 +41,15 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """Its name, also used as a file name."""
+        """Name of the condition, also used as a file name."""
         return f"{self.kind}-{self.severity}"
 
 
 def conditions(side: int, kinds: Sequence[str] | None = None) -> list[Condition]:
-    """List the conditions for faces of a size, each kind by increasing severity.
+    """List the conditions for faces of a given size, with increasing severity within each kind.
 
     Args:
-        side: side of the stored faces in pixels. Resolutions that are not lower are left out.
+        side: side of the stored faces in pixels. Resolutions that are not lower than this are left out.
         kinds: names of changes, and ``"resolution"``; None: all.
 
     Raises:
@@ -68,7 +68,7 @@ def conditions(side: int, kinds: Sequence[str] | None = None) -> list[Condition]
             continue
         if kind == RESOLUTION:
             lower = [n for n in RESOLUTIONS if n < side]
-            found += [Condition(kind, RESOLUTION, s, n, "pixels a side") for s, n in enumerate(lower, start=1)]
+            found += [Condition(kind, RESOLUTION, s, n, "pixels per side") for s, n in enumerate(lower, start=1)]
         else:
             table = TABLES[kind]
             found += [Condition(kind, table.group, s, table.amount(s, side), table.unit) for s in SEVERITIES]
@@ -91,13 +91,13 @@ def measure_robustness(
         wanted: the conditions to measure, see :func:`conditions`.
         lists: subsets to compare with all other faces.
         seed: seed of the changes' random numbers.
-        border: how to fill moved crops.
-        check_batches: test whether predictions depend on the batch.
+        border: how to fill pixels outside the image after a geometric change: black, edge, mirror.
+        check_batches: test whether predictions depend on the rest of the batch.
 
     Returns:
-        Plain numbers, dicts and lists: ``suite_version``, ``clean``, ``curves``, ``summary``, ``flip``, ``batch``,
-        ``lists``. Accuracies have the same 95% intervals as in a result, drops those of Agresti and Min, and means
-        those of a bootstrap over faces.
+        Plain numbers, dicts and lists: ``suite_version``, ``n``, ``clean``, ``curves``, ``summary``, ``flip``,
+        ``batch``, ``lists``. All have 95% intervals: accuracies the same as in ``result.json``, accuracy drops those of
+        Agresti and Min, and mean accuracies those of a bootstrap over faces.
     """
     label, groups = passes.subject.label, passes.subject.groups
     clean = passes.logits("clean").argmax(axis=1) == label
@@ -123,7 +123,7 @@ def measure_robustness(
 
 
 def _summary(clean: Right, rights: dict[Condition, Right], seed: int) -> dict[str, Any]:
-    """Average over the severities of a kind, then over kinds; all kinds have the same severities."""
+    """Average the accuracies of each part over its conditions; all its kinds have the same number of severities."""
     parts = {"corruptions": CORRUPTIONS, RESOLUTION: (RESOLUTION,), "misalignments": MISALIGNMENTS}
     found: dict[str, Any] = {}
     for name, kinds in parts.items():

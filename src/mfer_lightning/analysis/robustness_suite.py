@@ -37,7 +37,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     """Check the options ``robustness.*`` before a model is loaded.
 
     Raises:
-        UserError: naming the option and its legal values.
+        UserError: if a value is not legal.
     """
     if options["limit"] is not None and options["limit"] < 1:
         raise UserError(f"robustness.limit={options['limit']}: give a number of faces, at least 1, or null for all.")
@@ -60,20 +60,20 @@ def evaluate_robustness(
 ) -> dict[str, Any]:
     """Measure the robustness of a model; write and print the card.
 
-    An interrupted suite continues where it stopped, if model, faces and options are the same.
+    An interrupted suite continues where it stopped if the model, faces and options are the same.
 
     Args:
         subject: the model and the faces.
         folder: folder of the results: ``robustness.csv``, ``figures/``, and ``robustness.json``, written last.
         lists: file names of subsets to measure, see :mod:`mfer_lightning.analysis.face_lists`.
         limit: use a stratified sample of about this many faces; None: all.
-        kinds: changes of the suite by name; None: all.
+        kinds: names of the changes to measure; None: all.
         batch: check that predictions do not depend on the rest of the batch.
-        border: how to fill a moved crop beyond the image: black, edge, mirror.
+        border: how to fill pixels outside the image after a geometric change: black, edge, mirror.
         seed: seed of the changes' random numbers.
 
     Returns:
-        The card.
+        The card: the content of ``robustness.json``.
 
     Raises:
         UserError: if there are no faces to evaluate, or a list contains none of them.
@@ -101,7 +101,7 @@ def evaluate_robustness(
 
     notes = subject.remarks()
     if len(subject.positions) < whole:
-        notes.append(f"quick: {len(subject.positions):,} of {whole:,} faces, stratified (robustness.limit)")
+        notes.append(f"a stratified sample of {len(subject.positions):,} of {whole:,} faces (robustness.limit)")
     notes += [found["said"] for found in measured["lists"].values()]
     if measured["batch"] is not None and not measured["batch"]["passes"]:
         notes.append(describe_batch(measured["batch"]))
@@ -131,7 +131,7 @@ def evaluate_robustness(
             changed.setdefault(condition.kind, []).append(face)
         plot_changes(first, changed, folder / "figures" / "changes.png")
     if card["lists"]:
-        plot_lists(card, folder / "figures" / "lists.png", f"Lists of hard faces ({where})")
+        plot_lists(card, folder / "figures" / "lists.png", f"Accuracy on lists of faces ({where})")
     write_json(folder / "robustness.json", card)
     passes.finish()
     print_robustness(card, folder)
@@ -139,7 +139,7 @@ def evaluate_robustness(
 
 
 def _write_csv(card: Mapping[str, Any], path: Path) -> None:
-    """Write every accuracy of a card as one row: clean, points of the curves, lists and their complements."""
+    """Write one row per accuracy of a card: clean, points of the curves, lists and their complements."""
     rows: list[dict[str, Any]] = [{"kind": "clean", **card["clean"]}]
     for kind, curve in card["curves"].items():
         facts = {"kind": kind, "group": curve["group"], "unit": curve["unit"]}

@@ -1,4 +1,4 @@
-"""``mfer evaluate``: measure a trained model, or a table of its predictions, on any dataset and split."""
+"""``mfer evaluate``: evaluate a trained model on any dataset and split, or evaluate a table of predictions."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def evaluate(
     """Evaluate a trained model, or a table of predictions without a model.
 
     Args:
-        checkpoint: a run, a run's folder, a checkpoint or an export, whose results are written and printed; or a
-            :class:`~mfer_lightning.module.FERModule` or loaded model in memory, for which nothing is written unless
+        checkpoint: a run, its folder, a checkpoint or an export: results are written and printed. Or a
+            :class:`~mfer_lightning.module.FERModule` or loaded model in memory: results are written and printed only if
             ``output`` is given.
         datamodule: the dataset; None: ``dataset_name``, or the one that the model was trained on.
         split: ``"test"``, ``"val"`` or ``"train"``.
@@ -59,12 +59,12 @@ def evaluate(
         drop: classes to leave out.
         calibrate: fit one temperature on val and report calibration before and after.
         lists: name -> file of file names: subsets to measure.
-        embedding_points: faces in the t-SNE figure.
+        embedding_points: number of faces in the t-SNE figure; 0: no figure.
         robustness: options of :func:`~mfer_lightning.analysis.robustness_suite.evaluate_robustness`.
         explain: options of the explain suite, see :class:`~mfer_lightning.analysis.explain_suite.Options`.
         runs: folder for the results of checkpoints that belong to no run.
         device: ``"auto"``, or a torch device.
-        plugins: your own packages that the model was trained with; importing them executes their code.
+        plugins: your own packages that define parts of the model; importing them executes their code.
         **opening: ``dataset_name``, ``flip``, ``loader``, ``precision``, ``compile``, ... of
             :func:`~mfer_lightning.analysis.model_on_split.open_model_on_split`.
 
@@ -83,10 +83,10 @@ def evaluate(
     check_choice("split", split, SPLITS)
     check_choice("suite", suite, SUITES)
     if lists and suite == "explain":
-        raise UserError(f"lists.{next(iter(lists))} does not apply to suite={suite}: leave out one of them.")
+        raise UserError(f"lists.{next(iter(lists))} does not apply to suite={suite}: remove one of them.")
     check_shift(opening.get("shift"))
     if calibrate and suite != "standard":
-        raise UserError(f"calibrate=true belongs to suite=standard, not to suite={suite}.")
+        raise UserError(f"calibrate=true works only with suite=standard, not with suite={suite}.")
     rounded = None if opening.get("precision") in (None, "32-true") else opening["precision"]
     if rounded is not None and suite == "explain":
         raise UserError(f"precision={rounded}: suite=explain computes gradients in float32: leave out precision.")
@@ -100,8 +100,8 @@ def evaluate(
     folder = None if output is None else Path(output).expanduser()
     if folder is not None and is_training(folder):
         raise UserError(
-            f"output={output} is a run's own folder, whose results would be overwritten: choose another, or "
-            "leave out output to write into the run's evaluations/."
+            f"output={output} is the folder of a training run, whose results would be overwritten. Choose another one, "
+            "or leave out output to write to evaluations/ in the folder of the run."
         )
     names = read_lists(lists or {})
     if predictions is not None:
@@ -122,7 +122,7 @@ def evaluate(
             further: dict[str, Any] = {"calibrate": calibrate, "embedding_points": embedding_points}
             return evaluate_model(subject, folder, lists=names, **further)
         if folder is None:
-            raise UserError(f"suite={suite} draws figures: for a model in memory, give output=<folder>.")
+            raise UserError(f"suite={suite} draws figures: give output=<folder> for a model in memory.")
         if suite == "robustness":
             card = robustness_suite.evaluate_robustness(subject, folder, lists=names, **(robustness or {}))
         else:

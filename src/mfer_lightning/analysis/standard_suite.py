@@ -1,4 +1,4 @@
-"""``mfer evaluate suite=standard``: predictions, all metrics and ``result.json``, as at the end of training."""
+"""``mfer evaluate suite=standard``: write predictions, all metrics and ``result.json``, as at the end of training."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def evaluate_model(
         The result.
 
     Raises:
-        UserError: if there are no faces to evaluate, or a list contains none of them.
+        UserError: if there are no faces to evaluate, a list contains none of them, or with ``calibrate``, there is no
+            val split.
     """
     split, index = subject.split, subject.datamodule.index
     matched = match_lists(lists or {}, index.path.tolist(), subject.rows)  # before the slow predictions
@@ -140,8 +141,8 @@ def _result(subject: ModelOnSplit, table: Predictions, seconds: float) -> dict[s
 
 
 def _validation_table(subject: ModelOnSplit, *, quiet: bool) -> Predictions:
-    """Predict val, to fit a temperature."""
+    """Predict the val split, to fit a temperature."""
     datamodule = subject.datamodule
     if len(datamodule.splits.val) == 0:
-        raise UserError(f"calibrate=true needs a val split to fit on, and {datamodule.protocol.name} has none.")
+        raise UserError(f"calibrate=true needs a val split, but {datamodule.protocol.name} has none.")
     return tabulate(datamodule, "val", _predict(subject, "val", quiet=quiet), subject.match)[0]

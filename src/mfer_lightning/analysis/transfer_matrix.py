@@ -1,7 +1,7 @@
-"""Measure several models on several datasets: one accuracy with its interval for each pair.
+"""Evaluate several models on several datasets: one accuracy with its interval for each pair.
 
-Classes are matched by name. A class that only one side has is left out of that pair, with a note: its accuracy is over
-fewer classes than the others and not comparable with them.
+Classes are matched by name. If only the model or only the dataset has a class, the class is left out for that pair. A
+note then says that the accuracy is not comparable with the others, because it is over fewer classes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def measure_matrix(
         checkpoints: M runs, checkpoints or exports.
         datasets: D datasets.
         split: ``"test"``, ``"val"`` or ``"train"``.
-        drop: classes to leave out everywhere, in addition to those that only one side has.
+        drop: classes to leave out for all pairs, in addition to those that only the model or only the dataset has.
         runs: folder for the results of checkpoints that belong to no run.
         device: ``"auto"``, or a torch device.
         verify: compare the weights with the checksums in their files.
@@ -80,7 +80,7 @@ def measure_matrix(
         progress: called with one line per pair, before it is measured.
 
     Returns:
-        The matrix. A pair that cannot be measured contains the reason.
+        The matrix. The cell of a pair that cannot be measured contains the reason.
 
     Raises:
         UserError: if a model or a dataset cannot be opened, or one is named twice.
@@ -145,9 +145,8 @@ def _name_and_options(dataset: Dataset) -> tuple[str, list[str]]:
         return dataset, []
     if not isinstance(dataset, Mapping) or not isinstance(dataset.get("name"), str):
         raise UserError(
-            f"datasets contains {dataset}: each must be a dataset's name, or a mapping with its name and "
-            "options, as in "
-            "datasets=[ferplus,{name:facs,difficulty:0.8}]."
+            f"datasets contains {dataset}: each item must be the name of a dataset, or a mapping with its name and "
+            "options, e.g. datasets=[ferplus,{name:facs,difficulty:0.8}]."
         )
     given = {key: value for key, value in dataset.items() if key != "name"}
     return dataset["name"], [f"dataset.{key}={_value(value)}" for key, value in given.items()]
@@ -166,12 +165,12 @@ def _title(name: str, options: Sequence[str]) -> str:
 
 def _once(name: str, seen: Mapping[str, Any], option: str) -> str:
     if name in seen:
-        raise UserError(f"{option} names {name} twice: leave one of them out.")
+        raise UserError(f"{option} contains {name} twice: remove one of them.")
     return name
 
 
 def _short_names(paths: Sequence[str]) -> list[str]:
-    """Name models by the last distinguishing part of their path.
+    """Name models by the shortest endings of their paths that are distinct.
 
     Example:
         >>> _short_names(["runs/a/checkpoints/best.ckpt", "runs/b", "exports/c/"])

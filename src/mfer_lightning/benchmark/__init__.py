@@ -1,1 +1,1 @@
-"""Measure speed, as ratios to a plain baseline in the same run and to the limits of the machine."""
+"""Measure speed relative to a plain baseline, timed in the same run, and to the limits of the machine."""

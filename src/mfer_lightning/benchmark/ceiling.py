@@ -1,4 +1,4 @@
-"""Measure the limits of a device: matrix products and copies."""
+"""Measure the limits of a device: the rates of matrix products and memory copies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfer_lightning.benchmark.timing import Sample, interleaved
 SHAPES = ((1568, 512, 2048), (1568, 2048, 512), (6272, 256, 1024), (2048, 2048, 2048))
 #: Side of the square matrix product for GPUs.
 GPU_SIDE = 8192
-#: Size of the copy, larger than any cache.
+#: Size of the copy in MiB, larger than any cache.
 MEGABYTES = 256
 #: Number of measurements, of which the best is taken.
 REPEATS = 8
@@ -30,7 +30,8 @@ def gemm_rates(dtype: torch.dtype, shapes: Sequence[tuple[int, int, int]], devic
         device: device to measure.
 
     Returns:
-        By wall-clock time, and by processor time: the rate of one core, independent of other processes.
+        The rate per second of wall-clock time, and per second of processor time. The latter is the rate of one core and
+        does not depend on other processes.
     """
     found = []
     with torch.inference_mode():
@@ -42,7 +43,7 @@ def gemm_rates(dtype: torch.dtype, shapes: Sequence[tuple[int, int, int]], devic
 
 
 def copy_rate(device: Device) -> float:
-    """Return the bytes read and written by a copy larger than any cache, in 10^9 per second."""
+    """Return the memory bandwidth of a large copy in GB/s, counting both reads and writes."""
     source = torch.zeros(MEGABYTES * 2**18, device=device.type)
     target = torch.empty_like(source).zero_()
     return _rates(lambda: target.copy_(source), 2e-9 * source.nbytes, device).wall
@@ -56,8 +57,8 @@ def measure(device: Device, side: int | None = None) -> dict[str, float]:
         side: side of the square product; None: 8192 on a GPU, the products of :data:`SHAPES` on the CPU.
 
     Returns:
-        ``gemm_float32``, ``gemm_bfloat16`` and, for a GPU, ``gemm_tf32`` (GFLOP/s), and ``copy`` (GB/s). For the CPU
-        also the same with suffix ``_core``: GFLOP per second of processor time of one core.
+        ``gemm_float32``, ``gemm_bfloat16`` and, for a GPU, ``gemm_tf32`` (GFLOP/s), and ``copy`` (GB/s). For the CPU,
+        also the GEMM rates with the suffix ``_core``: GFLOP per second of processor time, the rate of one core.
     """
     square = side or (None if device.is_cpu else GPU_SIDE)
     shapes = SHAPES if square is None else ((square, square, square),)
@@ -73,6 +74,6 @@ def measure(device: Device, side: int | None = None) -> dict[str, float]:
 
 
 def _rates(work: Callable[[], object], amount: float, device: Device) -> Sample:
-    """Return the best rate, which is least affected by other load."""
+    """Return the best rate, which is the one least affected by other load."""
     (samples,) = interleaved({"": work}, REPEATS, synchronise=device.synchronise).values()
     return Sample(*(amount / np.maximum(np.min(samples, axis=0), 1e-9)).tolist())

@@ -1,7 +1,7 @@
-"""Time every way to compute the convolutions of MFER-Base, to check that the network uses the fastest.
+"""Time every implementation of the convolutions of MFER-Base, to check that the network uses the fastest one.
 
-:mod:`mfer_lightning.nn.convolution.choice` makes the choice. Operations are counted densely for all ways, including
-padding, with two operations per multiply-add.
+:mod:`mfer_lightning.nn.convolution.choice` makes the choice. The number of operations is that of a dense convolution
+for all implementations, including padding, with two operations per multiply-add.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mfer_lightning.benchmark.timing import Sample, interleaved, median
 from mfer_lightning.nn.convolution import Shape, choose, convolve_taps, depthwise_weight_gradient
 from mfer_lightning.nn.convolution.dense import convolve_forward, input_gradient, weight_gradient
 
-#: Name -> function, for the ways to compute the same result.
+#: Name -> function, for the implementations of one computation.
 Works = dict[str, Callable[[], object]]
 
 KERNEL = 7
@@ -31,7 +31,7 @@ DEPTHWISE = ((128, 56), (256, 28), (512, 14), (1024, 7))
 def measure_convolutions(
     device: Device, batch: int, bfloat16: bool, repeats: int, ceiling: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Time each way to compute the dense convolutions' forward pass and gradients, and the depthwise weight gradient.
+    """Time the implementations of the dense convolutions (forward, gradients) and of the depthwise weight gradient.
 
     Args:
         device: device to measure.
@@ -41,9 +41,9 @@ def measure_convolutions(
         ceiling: see :func:`~mfer_lightning.benchmark.ceiling.measure`.
 
     Returns:
-        One row per way: map, computation, way, whether the network uses it, milliseconds (on the CPU also of processor
-        time), GFLOP/s and fraction of the GEMM rate. Rows ``forward and both gradients`` sum up the ways that are
-        used.
+        One row per implementation: ``map`` (channels and size), ``computation``, ``way`` (the implementation),
+        ``taken`` (whether the network uses it), milliseconds (on the CPU, also of processor time), GFLOP/s and fraction
+        of the GEMM rate. A row ``forward and both gradients`` adds up the implementations that the network uses.
     """
     dtype = torch.bfloat16 if bfloat16 else torch.float32
     rate = ceiling["gemm_bfloat16" if bfloat16 else "gemm_float32"]

@@ -13,7 +13,7 @@ import torch
 from mfer_lightning.errors import UserError
 from mfer_lightning.memory import peak_memory_bytes
 
-#: float32; float32 with factors of products rounded to TF32 (NVIDIA since Ampere); bfloat16 by autocast.
+#: float32; float32 with the factors of products rounded to TF32 (NVIDIA GPUs since Ampere); bfloat16 by autocast.
 ARITHMETIC = ("float32", "tf32", "bfloat16")
 
 
@@ -23,11 +23,11 @@ class Device:
 
     Args:
         type: ``"cpu"`` or ``"cuda"``.
-        accelerator: Lightning's name of the device.
-        calls: calls per measurement; several on a GPU, so that one is prepared while another is computed.
-        batches: faces per step.
-        baselines: precisions of the plain baseline.
-        workers: numbers of loader workers.
+        accelerator: name of the device in Lightning.
+        calls: calls per measurement; several on a GPU, so that the CPU can queue one while the GPU computes another.
+        batches: default numbers of faces per step.
+        baselines: default precisions of the plain baseline.
+        workers: default number of loader workers.
         steps: maximum number of steps of ``end_to_end``.
     """
 
@@ -46,11 +46,11 @@ class Device:
 
     @property
     def arithmetic(self) -> tuple[str, ...]:
-        """The torch device."""
+        """The precisions that can be measured on the device, out of :data:`ARITHMETIC`."""
         return ("float32", "bfloat16") if self.is_cpu else ARITHMETIC
 
     def synchronise(self) -> None:
-        """Wait until the device has finished all work; on the CPU it always has."""
+        """Wait until the device has finished all work. On the CPU, this returns immediately."""
         if not self.is_cpu:
             torch.cuda.synchronize()
 
@@ -66,7 +66,7 @@ class Device:
             name: one of :data:`ARITHMETIC`.
         """
         precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-        if name != "bfloat16":  # torch's default rounds the factors of convolutions, but not those of matrix products
+        if name != "bfloat16":  # by default, torch uses TF32 for convolutions, but not for matrix products
             torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
             torch.backends.cudnn.allow_tf32 = name == "tf32"
         try:
@@ -77,11 +77,11 @@ class Device:
             torch.backends.cudnn.allow_tf32 = convolutions
 
     def peak_bytes(self) -> int:
-        """Return the peak memory so far: of this process, or of torch's tensors on the GPU."""
+        """Return the peak memory so far in bytes: of this process, or on a GPU, of torch's tensors."""
         return (peak_memory_bytes() or 0) if self.is_cpu else int(torch.cuda.max_memory_allocated())
 
     def free(self) -> None:
-        """Free memory that Python and torch hold without need."""
+        """Collect garbage, and return unused cached GPU memory."""
         gc.collect()
         if not self.is_cpu:
             torch.cuda.empty_cache()

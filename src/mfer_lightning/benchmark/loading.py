@@ -1,4 +1,4 @@
-"""Compare our data loader with torchvision's usual one: from files to normalised batches."""
+"""Compare our data loader with the usual one of torchvision, from files to normalised batches."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.nn import Preprocess
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-#: Number of distinct faces; the others are copies, since drawing a face takes longer than anything measured here.
+#: Maximum number of distinct faces. The others are copies, because rendering a face takes longer than loading it.
 DISTINCT = 512
 
 
 def write_faces(root: Path, count: int, side: int, suffix: str = ".jpg") -> None:
-    """Write synthetic faces as square files in the usual layout: folders of partitions, then of classes."""
+    """Write synthetic faces as square images to ``<root>/<partition>/<class>/``.
+
+    Args:
+        root: folder of the dataset.
+        count: number of training faces; there are 80 validation faces.
+        side: side of the images in pixels.
+        suffix: ``".jpg"`` (quality 95) or ``".png"``.
+    """
     faces = FacsGenerator(size=side, seed=0)
     for partition, share in (("train", count), ("val", 80)):
         distinct = min(share, DISTINCT)
@@ -36,7 +43,14 @@ def write_faces(root: Path, count: int, side: int, suffix: str = ".jpg") -> None
 
 
 def their_loader(root: Path, batch: int, workers: int, size: int) -> DataLoader[Any]:
-    """Return torchvision's usual loader; each iteration is one epoch."""
+    """Return the usual loader of torchvision; iterating over it gives one epoch.
+
+    Args:
+        root: folder of the dataset.
+        batch: batch size.
+        workers: number of loader workers.
+        size: side in pixels to which images are resized.
+    """
     steps = [transforms.Resize((size, size)), transforms.RandomHorizontalFlip()]
     steps += [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     folder = datasets.ImageFolder(str(root / "train"), transforms.Compose(steps))
@@ -44,7 +58,15 @@ def their_loader(root: Path, batch: int, workers: int, size: int) -> DataLoader[
 
 
 def our_loader(root: Path, cache: Path, batch: int, workers: int, side: int) -> DataLoader[Any]:
-    """Return this project's loader for the same faces."""
+    """Return the loader of this package for the same faces.
+
+    Args:
+        root: folder of the dataset.
+        cache: folder for decoded images.
+        batch: batch size.
+        workers: number of loader workers.
+        side: side of the cached images in pixels.
+    """
     datamodule = FolderDataModule(
         root, augment="paper", batch_size=batch, num_workers=workers, size=side, cache_dir=cache
     )
@@ -55,9 +77,20 @@ def our_loader(root: Path, cache: Path, batch: int, workers: int, side: int) -> 
 def measure_loader(
     folder: Path, faces: int, workers: tuple[int, ...], repeats: int, device: Device, *, stored: int = 100
 ) -> list[dict[str, Any]]:
-    """Compare faces per second of both loaders, normalised to 224 pixels on the device, with each number of workers.
+    """Measure the throughput of both loaders, from files to normalised faces of 224 pixels on the device.
 
-    Ours transfers faces to the device at their stored size and resizes them there, as ``mfer train`` does.
+    Our loader transfers faces to the device at their stored size, and they are resized there, as in ``mfer train``.
+
+    Args:
+        folder: folder for faces and cache.
+        faces: number of training faces.
+        workers: numbers of loader workers to measure.
+        repeats: number of epochs of each loader, in turn.
+        device: the device.
+        stored: side of the files in pixels.
+
+    Returns:
+        One row per number of workers: ``workers``, ``faces_per_second`` of both loaders, and the speed-up ``ratio``.
     """
     root, batch = folder / "faces", min(64, faces)
     write_faces(root, faces, side=stored)

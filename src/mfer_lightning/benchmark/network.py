@@ -1,4 +1,4 @@
-"""Time training steps and forward passes of the paper's network, relative to the plain baseline and the device."""
+"""Time training steps and forward passes of the network of the paper, relative to the plain baseline and the device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fe
 
 
 def measure_training(work: Work, repeats: int, ceiling: Mapping[str, float]) -> dict[str, Any]:
-    """Time training steps, in turn.
+    """Time training steps of the baselines and of our network, in turn.
 
     Args:
         work: the workload.
@@ -50,7 +50,7 @@ def measure_training(work: Work, repeats: int, ceiling: Mapping[str, float]) -> 
 
 
 def measure_inference(work: Work, repeats: int, ceiling: Mapping[str, float]) -> dict[str, Any]:
-    """Time forward passes, in turn, and compare their outputs.
+    """Time forward passes of the baselines and of our network, in turn, and compare their outputs.
 
     Args:
         work: the workload.
@@ -58,8 +58,8 @@ def measure_inference(work: Work, repeats: int, ceiling: Mapping[str, float]) ->
         ceiling: see :func:`~mfer_lightning.benchmark.ceiling.measure`.
 
     Returns:
-        The table of :func:`compare`, and the largest differences of the logits, in float32 and as measured, relative to
-        the largest logit.
+        The table of :func:`compare`, and ``relative_difference_of_logits``: the largest difference between the logits
+        of both networks relative to the largest logit, in float32 and, if measured, in bfloat16.
     """
     naive, ours = build(work)
     naive.eval()
@@ -101,23 +101,25 @@ def compare(
     work: Work,
     ceiling: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Time variants in turn.
+    """Time several variants in turn.
 
     Args:
-        works: :func:`variant` of each baseline, ``ours`` and perhaps ``ours_compiled`` -> one call.
+        works: name -> function to time; names are :func:`variant` of each baseline, ``ours``, and with ``compile``,
+            ``ours_compiled``.
         repeats: number of measurements of each.
         operations: operations per call, in 10^9.
         work: the workload.
         ceiling: see :func:`~mfer_lightning.benchmark.ceiling.measure`.
 
     Returns:
-        Seconds, faces and operations per second and fraction of the ceiling by variant; ``ratio``, how many times
-        faster ours is than the first baseline, and ``ratios`` to each of several. On the CPU, fractions and ratio also
-        in processor time. With ``compile``, the seconds of each variant's first call, which includes compilation.
-        Variants that do not fit into the device's memory are listed in ``out_of_memory`` and left out of the tables.
+        By variant: seconds per call, faces per second, GFLOP/s, and the fraction of the rate of matrix products.
+        ``ratio`` is the speed-up of ``ours`` over the first baseline; ``ratios`` are those over each baseline if there
+        are several. On the CPU, seconds, fractions and ratio are also given in processor time. With ``compile``,
+        ``seconds_of_first_call`` includes compilation. Variants that do not fit into the memory of the device are
+        listed in ``out_of_memory`` and left out of the tables.
 
     Raises:
-        UserError: if ours does not fit.
+        UserError: if ``ours`` does not fit into memory.
     """
     device = work.where
     fitting, first_call = {}, {}
@@ -174,7 +176,7 @@ def _fits(call: Callable[[], object], work: Work) -> bool:
         fits = False
     else:
         fits = True
-    if not fits:  # only here has the error released the memory held by its frames
+    if not fits:  # after the except block, when the traceback no longer keeps tensors alive
         work.where.free()
     return fits
 

@@ -8,7 +8,7 @@ from typing import Any
 from mfer_lightning.benchmark.device import ARITHMETIC, Device
 from mfer_lightning.errors import UserError, nearest
 
-#: Parts in the order in which they run, and those that do not use a GPU.
+#: All parts in the order in which they run, and the parts that are measured on the CPU only.
 PARTS = (
     "train",
     "inference",
@@ -52,7 +52,7 @@ def chosen_parts(given: Any, device: Device) -> list[str]:
 
 
 def left_out(parts: Iterable[str]) -> list[str]:
-    """Return the names of all other parts."""
+    """Return the names of all parts that are not in ``parts``."""
     return [name for name in PARTS if name not in set(parts)]
 
 
@@ -62,6 +62,9 @@ def chosen_baselines(given: Any, device: Device) -> tuple[str, ...]:
     Args:
         given: ``"auto"``, a name or a list of names.
         device: device to measure.
+
+    Returns:
+        Precisions, in the order of :data:`~mfer_lightning.benchmark.device.ARITHMETIC`.
 
     Raises:
         UserError: if a precision is unknown or not available on the device.
@@ -82,7 +85,7 @@ def chosen_batches(given: Any, device: Device) -> Sequence[int]:
         device: device to measure.
 
     Raises:
-        UserError: if a value is not such a number.
+        UserError: if a value is not an integer of at least 1, or the list is empty.
     """
     batches: Sequence[Any] = device.batches if given == "auto" else _listed(given)
     for batch in batches:
@@ -98,7 +101,7 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _chosen(option: str, what: str, given: Any, known: Iterable[str], hint: str = "") -> list[str]:
-    """Return the given names, in the order of the known ones."""
+    """Check the given names, and return them in the order of the known ones."""
     wanted = _listed(given)
     for name in wanted:
         if name not in known:

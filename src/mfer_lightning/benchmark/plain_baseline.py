@@ -1,10 +1,10 @@
 """The plain baseline: a straightforward implementation of MFER, and a bare training loop.
 
 Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
-Float32, default memory format, maps reshaped to tokens and back in each attention, torch's AdamW with its defaults.
-timm's ConvNeXt is the backbone (a plain ResNet for the small model), so the baseline is a fair one: it lacks only the
-package's optimisations for speed, and computes the same results. It shares no module with :mod:`mfer_lightning.nn`;
-:func:`same_weights` copies the weights.
+The baseline uses float32 and the default memory format, reshapes feature maps to tokens and back in each attention
+module, and trains with torch's AdamW. Its backbone is timm's ConvNeXt (for the small model, a plain ResNet). The
+comparison is fair: the baseline computes the same results and lacks only the speed optimisations of this package. It
+shares no module with :mod:`mfer_lightning.nn`; :func:`same_weights` copies the weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from torch import Tensor, nn
 
 
 class NaiveAttention(nn.Module):
-    """DS attention with reshapes: (B,C,H,W) in and out."""
+    """DS attention with reshapes.
+
+    Args:
+        width: number of channels.
+        kernel_size: side of the convolution kernel.
+    """
 
     def __init__(self, width: int, kernel_size: int = 7) -> None:
         super().__init__()
@@ -29,7 +34,7 @@ class NaiveAttention(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weight the positions of a map."""
+        """Apply attention to a map (B,C,H,W), and return a map of the same shape."""
         batch, width, height, breadth = x.shape
         tokens = x.flatten(2).transpose(1, 2)
         key = self.key(tokens) * tokens
@@ -40,7 +45,12 @@ class NaiveAttention(nn.Module):
 
 
 class NaiveHead(nn.Module):
-    """Linear, GELU, Linear."""
+    """Linear, GELU, Linear, applied to the first channels of the feature.
+
+    Args:
+        width: number of channels to use.
+        num_classes: number of classes K.
+    """
 
     def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()
@@ -48,12 +58,17 @@ class NaiveHead(nn.Module):
         self.fc1, self.fc2 = nn.Linear(width, width), nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map the first n channels of (B,D) to (B,K)."""
+        """Map features (B,D) to logits (B,K)."""
         return self.fc2(F.gelu(self.fc1(x[:, : self.width])))  # type: ignore[no-any-return]
 
 
 class NaiveNetwork(nn.Module):
-    """Pooling, LayerNorm and three heads over the map of a timm network."""
+    """Pooling, LayerNorm and three heads on top of a timm network.
+
+    Args:
+        trunk: the timm network.
+        num_classes: number of classes K.
+    """
 
     def __init__(self, trunk: Any, num_classes: int) -> None:
         super().__init__()
@@ -67,7 +82,7 @@ class NaiveNetwork(nn.Module):
         return self.trunk.forward_features(x)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map normalised images (B,3,S,S) to the heads' logits."""
+        """Map normalised images (B,3,S,S) to the logits (B,K) of each of the three heads."""
         feature = self.norm(self.maps(x).mean((2, 3)))
         return tuple(head(feature) for head in self.heads)
 
@@ -77,7 +92,7 @@ class NaiveMFER(NaiveNetwork):
 
     Args:
         name: name of a ConvNeXt in timm.
-        num_classes: K.
+        num_classes: number of classes K.
         options: further arguments of its constructor.
     """
 
@@ -98,7 +113,12 @@ class NaiveMFER(NaiveNetwork):
 
 
 class NaiveResNet(NaiveNetwork):
-    """The network of ``experiment=ferplus_small`` in a few lines: timm's ResNet-18 with a small stem."""
+    """The network of ``experiment=ferplus_small``: timm's ResNet-18 with a small stem.
+
+    Args:
+        num_classes: number of classes K.
+        options: further arguments of timm's constructor.
+    """
 
     def __init__(self, num_classes: int, options: Mapping[str, Any]) -> None:
         super().__init__(timm.create_model("resnet18", num_classes=0, drop_path_rate=0.1, **options), num_classes)
@@ -107,7 +127,16 @@ class NaiveResNet(NaiveNetwork):
 
 
 def naive_step(network: nn.Module, optimizer: torch.optim.Optimizer, image: Tensor, target: Tensor) -> None:
-    """Do one step: the sum of the heads' cross-entropies, gradients clipped to norm 1, AdamW."""
+    """Do one training step.
+
+    The loss is the sum of the heads' cross-entropies with label smoothing 0.1. Gradients are clipped to norm 1.
+
+    Args:
+        network: the baseline, in training mode.
+        optimizer: its optimiser.
+        image: normalised images (B,3,S,S).
+        target: (B,) class indices or (B,K) probabilities.
+    """
     optimizer.zero_grad()
     loss = torch.stack([F.cross_entropy(logits, target, label_smoothing=0.1) for logits in network(image)]).sum()
     loss.backward()

@@ -1,4 +1,4 @@
-"""Measurements in separate processes: start-up, memory, and one rank against two."""
+"""Measurements in separate processes: start-up time, peak memory, and one rank compared with several."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 from mfer_lightning.benchmark.timing import interleaved, median
 from mfer_lightning.benchmark.workload import Work, bare_step
 
-#: The shortest possible run, on the default dataset.
+#: Overrides for a short run on the default dataset.
 SHORT = ("logger=csv", "trainer.max_epochs=1", "trainer.limit_val_batches=1", "evaluation.embedding_points=0")
 
 #: Program that runs the command line up to the end of the first training step.
@@ -35,9 +35,18 @@ main(sys.argv[1:])
 
 
 def measure_startup(repeats: int) -> dict[str, Any]:
-    """Return the seconds of ``mfer --help``, and of ``mfer train`` up to the end of the first step.
+    """Measure the time of ``mfer --help``, and of ``mfer train`` until the end of the first step.
 
-    The training uses the built-in dataset with 512 faces, whose cache is built beforehand.
+    The training uses the built-in dataset with 512 faces; a warm-up run builds its cache.
+
+    Args:
+        repeats: number of measurements of each.
+
+    Returns:
+        ``help_seconds`` and ``first_step_seconds``, medians of wall-clock time.
+
+    Raises:
+        RuntimeError: if a process fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         train = ["train", "dataset.train_size=512", "dataset.val_size=64", "dataset.test_size=64", *SHORT]
@@ -50,9 +59,16 @@ def measure_startup(repeats: int) -> dict[str, Any]:
 
 
 def measure_memory(work: Work) -> dict[str, Any]:
-    """Return the peak memory in GB of a training process, with and without gradient checkpointing.
+    """Measure the peak memory of training, with and without gradient checkpointing.
 
-    On the CPU it is that of the process, on a GPU that of torch's tensors.
+    On the CPU, this is the memory of the process; on a GPU, that of torch's tensors.
+
+    Args:
+        work: the workload.
+
+    Returns:
+        For ``plain`` and ``checkpointing``: ``peak_gb``, and ``of_the_steps_gb`` (the increase during the steps), in
+        GB; ``ratio`` of both peaks.
     """
     table: dict[str, Any] = {}
     for name in ("plain", "checkpointing"):
@@ -65,7 +81,7 @@ def measure_memory(work: Work) -> dict[str, Any]:
 
 
 def peak_of_steps(work: Work, checkpointing: bool) -> tuple[int, int]:
-    """Train for two steps and return the peak number of bytes before the steps and overall."""
+    """Train for two steps, and return the peak memory in bytes before the steps and overall."""
     step = bare_step(work, checkpointing)
     before = work.where.peak_bytes()
     for _ in range(2):
@@ -75,14 +91,20 @@ def peak_of_steps(work: Work, checkpointing: bool) -> tuple[int, int]:
 
 
 def measure_ranks(threads: int, repeats: int, batch: int) -> dict[str, Any]:
-    """Compare one rank with ``threads`` threads with that many ranks of one thread, at the same batch size.
+    """Compare one rank that uses several threads with several single-threaded ranks, at the same batch size.
 
-    The faces per second are those of the last epoch in ``metrics.csv``, since the first one includes the start.
+    The throughput is that of the last epoch in ``metrics.csv``, because the first epoch includes start-up.
 
     Args:
-        threads: threads of the one rank, and number of single-threaded ranks.
+        threads: threads of the single rank, and number of single-threaded ranks.
         repeats: number of measurements of each, in turn.
         batch: faces per step over all ranks; an epoch has 16 steps.
+
+    Returns:
+        ``faces_per_second`` of ``one_rank`` and ``ranks``, and the ``ratio`` of the latter to the former.
+
+    Raises:
+        RuntimeError: if a process fails.
     """
     common = [f"dataset.train_size={16 * batch}", "dataset.val_size=64", "dataset.test_size=64"]
     common += [*SHORT, "trainer.max_epochs=2", f"loader.batch_size={batch}", "resume=never"]
@@ -108,7 +130,7 @@ def measure_ranks(threads: int, repeats: int, batch: int) -> dict[str, Any]:
 
 
 def _run(*arguments: str, **environment: str) -> None:
-    """Run Python."""
+    """Run Python with arguments and additional environment variables."""
     done = subprocess.run(  # noqa: S603  # our own interpreter and words
         [sys.executable, *arguments],
         capture_output=True,

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from mfer_lightning.tracking.provenance import hardware, versions
 
-#: Column headings, for values with names that are too long.
+#: Short column headings for values with long names.
 _HEADS = {
     "faces_per_second": "faces/s",
     "gflops_per_second": "GFLOP/s",
@@ -36,12 +36,12 @@ def environment(threads: int) -> dict[str, Any]:
 
 
 def show(title: str, values: Any) -> None:
-    """Print one part.
+    """Print the measurements of one part.
 
     Args:
-        title: its name.
-        values: a mapping of names to values, or a list of mappings. Rows of numbers only become one table. Of other
-            values, those given by variant become columns, and the rest a list.
+        title: name of the part.
+        values: a mapping from names to values, or a list of such mappings. A list of flat mappings is printed as one
+            table. Otherwise, each mapping is printed as a list, followed by a table with one row per variant.
     """
     rows = values if isinstance(values, list) else [values]
     if len(rows) > 1 and not any(isinstance(value, Mapping) for row in rows for value in row.values()):
@@ -58,7 +58,7 @@ def show(title: str, values: Any) -> None:
 
 
 def by_variant(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Pick the values that are given by variant, for some of the variants of ``seconds`` or ``faces_per_second``.
+    """Select the values that are mappings from variants; the variants are those of ``seconds`` or ``faces_per_second``.
 
     Example:
         >>> by_variant({"batch": 8, "seconds": {"naive": 2.0, "ours": 1.0}, "ratios": {"naive": 2.0}, "x": {"y": 1}})
@@ -69,7 +69,7 @@ def by_variant(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings.
+    """Flatten nested mappings, joining names with a colon.
 
     Example:
         >>> flat({"seconds": {"naive": 2.0, "ours": 1.0}, "ratio": 2.0})

@@ -1,4 +1,4 @@
-"""Compare timings on a machine with other load."""
+"""Time functions in turn, so that comparisons are valid on a machine with other load."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ class Sample(NamedTuple):
 
 
 def once(work: Callable[[], object], calls: int = 1, synchronise: Callable[[], None] = lambda: None) -> Sample:
-    """Time one call.
+    """Make one measurement.
 
     Args:
         work: the function to time.
-        calls: number of consecutive calls, of which the mean is returned.
+        calls: number of consecutive calls.
         synchronise: waits until the device has finished its work.
+
+    Returns:
+        The mean time of a call.
     """
     synchronise()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -41,13 +44,13 @@ def interleaved(
     """Time several functions in turn (A, B, A, B, ...), so that all are measured under the same load.
 
     Args:
-        works: name -> function to time; each is called once beforehand, which is not counted.
-        repeats: number of measurements of each.
-        calls: calls per measurement, which is their mean.
+        works: name -> function to time; each is called once beforehand to warm up.
+        repeats: number of measurements of each function.
+        calls: calls per measurement; the mean is recorded.
         synchronise: waits until the device has finished its work.
 
     Returns:
-        Name -> its measurements, in order.
+        Name -> measurements, in order.
 
     Example:
         >>> samples = interleaved({"a": lambda: None, "b": lambda: None}, repeats=3)
@@ -69,7 +72,7 @@ def median(samples: Sequence[Sample]) -> Sample:
 
 
 def rates(samples: Mapping[str, Sequence[Sample]], amount: float, digits: int = 1) -> dict[str, float]:
-    """Return amounts per second of wall-clock time, from the medians.
+    """Divide an amount by the median wall-clock seconds of each variant, rounded to ``digits`` decimal places.
 
     Example:
         >>> rates({"ours": [Sample(2.0, 4.0)]}, amount=64)
@@ -79,7 +82,7 @@ def rates(samples: Mapping[str, Sequence[Sample]], amount: float, digits: int = 
 
 
 def speedup(baseline: Sequence[Sample], ours: Sequence[Sample]) -> Sample:
-    """Return the speed-up by either clock: the median over repeats of the ratio of consecutive measurements.
+    """Return the speed-up in wall-clock and in processor time: the median ratio over the repeats.
 
     Example:
         >>> speedup([Sample(2.0, 4.0), Sample(4.0, 4.0)], [Sample(1.0, 2.0), Sample(2.0, 2.0)])

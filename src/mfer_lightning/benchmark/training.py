@@ -1,4 +1,4 @@
-"""Compare ``mfer train`` with a bare training loop: end to end, and the overhead of the framework."""
+"""Compare ``mfer train`` with a bare training loop: end-to-end throughput, and the overhead of the framework."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mfer_lightning.training.build_trainer import build_trainer, precision
 
 #: Minimum number of steps at the start of an epoch that are not measured.
 SKIPPED = 2
-#: Batches that each worker reads ahead (see ``FaceDataModule``), which would make the loader look faster.
+#: Batches that each worker prefetches (see ``FaceDataModule``). They are not timed: the loader would look faster.
 AHEAD = 4
 #: Batch size for the network of the built-in dataset: about 50 ms per step on two cores.
 BATCH = 32
@@ -47,7 +47,7 @@ def measure_end_to_end(folder: Path, work: Work, workers: int, steps: int, repea
         stored: side of the files in pixels.
 
     Returns:
-        Faces per second of both, and the ratio of ``mfer train`` to the bare steps.
+        ``faces_per_second`` of both, and ``share_of_bare_step``: the speed of ``mfer train`` relative to bare steps.
     """
     skipped = SKIPPED + AHEAD * workers
     write_faces(folder / "faces", work.batch * (skipped + steps + 1), side=stored)
@@ -83,19 +83,19 @@ def _end_to_end_config(folder: Path, work: Work, workers: int, stored: int) -> d
 
 
 def measure_overhead(folder: Path, steps: int, repeats: int) -> dict[str, Any]:
-    """Compare the two loops, in turn, over the same network and the same faces.
+    """Measure the overhead of the framework: compare a bare loop with ``mfer train`` on the same network and faces.
 
-    The bare loop uses the same loader and does the necessary work of a step: preprocessing, forward pass, loss,
-    backward pass, clipping, optimiser, schedule. Lightning, our callbacks, the running means and metrics.csv count as
-    framework.
+    The bare loop uses the same loader and does only the necessary work of a step: preprocessing, forward pass, loss,
+    backward pass, gradient clipping, optimiser, schedule. Lightning, our callbacks, the running means and
+    ``metrics.csv`` count as overhead.
 
     Args:
         folder: folder for the runs' files.
         steps: steps measured in each repeat.
-        repeats: of both.
+        repeats: number of repeats of both loops, in turn.
 
     Returns:
-        Milliseconds per step of both, and the overhead in percent, in wall-clock and in processor time.
+        Milliseconds per step of both loops, and the overhead in percent, in wall-clock and in processor time.
     """
     overrides = [f"dataset.train_size={BATCH * (steps + SKIPPED + 2)}", "dataset.val_size=32", "dataset.test_size=32"]
     overrides += [f"loader.batch_size={BATCH}", "loader.num_workers=0", "trainer.max_epochs=1", "logger=csv"]
@@ -175,14 +175,14 @@ def _timed_fit(config: Mapping[str, Any], folder: Path, steps: int, device: Devi
         skipped: number of steps before the first timed one.
 
     Returns:
-        The mean of the timed steps.
+        The mean time of the timed steps.
     """
-    for name in ("lightning.pytorch", "lightning.fabric", "mfer_lightning"):  # only the table should be printed
+    for name in ("lightning.pytorch", "lightning.fabric", "mfer_lightning"):  # print only the table
         logging.getLogger(name).setLevel(logging.ERROR)
     module, datamodule = _build_run(config)
     trainer: Any = build_trainer(config, folder, datamodule.protocol.monitor, History(folder / "metrics.csv"))
     clock = _Clock(skipped, skipped + steps, device)
-    # Checkpoints are written at the end of the epoch, when the clock has stopped: these can be gigabytes and are not
+    # Checkpoints would be written at the end of the epoch, after the timed steps. They can have gigabytes and are not
     # needed.
     trainer.callbacks = [*(kept for kept in trainer.callbacks if not isinstance(kept, RunCheckpoint)), clock]
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The workload for measuring the networks: both networks, faces, and a training step."""
+"""The workload for timing networks: both networks, faces, and a training step."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Work:
         options: arguments of its constructor.
         size: side of a face in pixels.
         batch: faces per step.
-        bfloat16: whether ours computes in bfloat16 (else float32).
+        bfloat16: whether our network computes in bfloat16 (else float32).
         device: ``"cpu"`` or ``"cuda"``.
         baselines: precisions of the plain baseline, see :data:`.device.ARITHMETIC`.
-        compile: whether to measure ours with ``torch.compile`` as well.
+        compile: whether to measure our network with ``torch.compile`` as well.
     """
 
     backbone: str
@@ -61,7 +61,7 @@ def build(work: Work) -> tuple[NaiveMFER, MFER]:
 
 
 def faces(work: Work) -> tuple[Tensor, Tensor]:
-    """Create uint8 faces with random pixels, and labels, on the device: the content does not affect speed."""
+    """Create random uint8 faces (B,3,S,S) and int64 labels (B,) on the device. Their content does not affect speed."""
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (work.batch, 3, work.size, work.size), generator=generator, dtype=torch.uint8)
     label = torch.randint(0, CLASSES, (work.batch,), generator=generator)
@@ -69,13 +69,23 @@ def faces(work: Work) -> tuple[Tensor, Tensor]:
 
 
 def normalised(work: Work) -> tuple[Tensor, Tensor]:
-    """Create preprocessed faces, and targets."""
+    """Create preprocessed faces (B,3,S,S) and one-hot targets (B,K) on the device."""
     image, label = faces(work)
     return Preprocess(size=work.size).to(work.device)(image), nn.functional.one_hot(label, CLASSES).float()
 
 
 def our_step(network: nn.Module, work: Work) -> Callable[[Tensor, Tensor], None]:
-    """Return a training step as in ``mfer train``, but without Lightning: see the part ``overhead``."""
+    """Return a training step as in ``mfer train``, but without Lightning.
+
+    The part ``overhead`` of the benchmark measures what Lightning adds.
+
+    Args:
+        network: our network.
+        work: the workload.
+
+    Returns:
+        A function of normalised images (B,3,S,S) and targets (B,K).
+    """
     network.to(memory_format=torch.channels_last).train()
     objective = Objective(CrossEntropy(label_smoothing=0.1))
     optimizer = build_optimizer(parameter_groups(network, objective, lr=1e-5, weight_decay=0.05), lr=1e-5)
@@ -92,7 +102,12 @@ def our_step(network: nn.Module, work: Work) -> Callable[[Tensor, Tensor], None]
 
 
 def bare_step(work: Work, checkpointing: bool = False) -> Callable[[], None]:
-    """Return a training step of our network, on the same faces each time."""
+    """Return a training step of our network that uses the same faces each time.
+
+    Args:
+        work: the workload.
+        checkpointing: whether to use gradient checkpointing.
+    """
     network = our_network(work)
     network.backbone.set_checkpointing(checkpointing)
     step = our_step(network.to(work.device), work)

@@ -1,1 +1,1 @@
-"""The trained models in the package: one folder per version, and an index of their checksums."""
+"""Trained models included in the package: one folder per version, and an index of their checksums."""

@@ -1,8 +1,8 @@
 """Find the bundled models by name and version, and check their files. Does not import torch.
 
-Each is a folder next to this file, ``<name>-v<version>``, written by ``mfer export half=true``, with the
-``result.json`` of its training run. ``index.json`` contains the SHA-256 of every file and the default model's name;
-``docs/tools/bundle_model.py`` writes both.
+Each model is a folder ``<name>-v<version>`` next to this file. It contains the output of ``mfer export half=true`` and
+the ``result.json`` of the training run. ``index.json`` contains the SHA-256 of every file and the name of the default
+model. ``docs/tools/bundle_model.py`` writes the folders and the index.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import sha256_of
 
-#: Where the models and their index are.
+#: Folder of the models and their index.
 FOLDER = Path(__file__).resolve().parent
 INDEX = "index.json"
 
@@ -30,10 +30,10 @@ class BundledModel:
     """One version of a bundled model.
 
     Args:
-        name: without version, e.g. ``"ferplus"``.
-        version: from 1.
-        folder: of the export.
-        sha256: file -> its SHA-256 in the index.
+        name: name without version, e.g. ``"ferplus"``.
+        version: version number, from 1.
+        folder: folder of the model.
+        sha256: file name -> SHA-256 in the index, in hexadecimal digits.
     """
 
     name: str
@@ -47,10 +47,10 @@ class BundledModel:
         return f"{self.name}-v{self.version}"
 
     def checked(self) -> Path:
-        """Return the folder after comparing its files with the index.
+        """Compare the files with the checksums in the index, and return the folder.
 
         Raises:
-            UserError: if one is missing or has changed.
+            UserError: if a file is missing or has changed.
         """
         for file, expected in self.sha256.items():
             path = self.folder / file
@@ -95,13 +95,16 @@ def bundled_models() -> list[BundledModel]:
 
 
 def find_bundled(name: str) -> BundledModel | None:
-    """Find a model by name and version, or by its name alone, which means the newest version.
+    """Find a model by name and version, or the newest version by name alone.
 
     Args:
         name: as given by the user, e.g. ``"ferplus"`` or ``"ferplus-v1"``, or a path.
 
     Returns:
-        The model; None if there is none of that name.
+        The model; None if there is no such model.
+
+    Raises:
+        UserError: if the index is damaged.
     """
     if not _NAME.fullmatch(name):
         return None
@@ -112,7 +115,7 @@ def find_bundled(name: str) -> BundledModel | None:
 def with_version(name: str) -> str:
     """Add the version to a bundled model's name, so that it refers to the same weights in later releases.
 
-    Paths, which take precedence over names, and anything else that is not a bundled name are returned unchanged.
+    Existing paths, which take precedence over names, and all other strings are returned unchanged.
     """
     model = None if Path(name).expanduser().exists() else find_bundled(name)
     return name if model is None else model.full_name
@@ -122,19 +125,19 @@ def default_model() -> BundledModel:
     """Return the default model.
 
     Raises:
-        UserError: if this installation has none.
+        UserError: if this version has no bundled model, or the index is damaged.
     """
     models = bundled_models()
     if not models:
         raise UserError(
-            "This version of mfer_lightning has no bundled model: name one with checkpoint=<a run's folder, a "
-            ".ckpt file or an exported folder>. mfer train creates one."
+            "This version of mfer_lightning has no bundled model. Give one with checkpoint=<a run's folder, a "
+            ".ckpt file or an exported folder>. mfer train creates a checkpoint."
         )
     return models[0]
 
 
 def is_full_name(name: str) -> bool:
-    """Whether this is a name with a version.
+    """Whether a string is a model name with a version.
 
     Example:
         >>> is_full_name("ferplus-v1"), is_full_name("ferplus"), is_full_name("ferplus-v0")
@@ -145,12 +148,12 @@ def is_full_name(name: str) -> bool:
 
 
 def is_bundled(path: Path) -> bool:
-    """Whether a path is the folder of a bundled model, which is read-only."""
+    """Whether a path is a folder next to the bundled models, where nothing may be written."""
     return path.parent == FOLDER
 
 
 def names_in_words() -> str:
-    """Return a sentence with the legal names; empty if there is no bundled model."""
+    """Return a sentence that lists the names of all bundled models; empty if there are none."""
     names = [model.full_name for model in bundled_models()]
     return f"Bundled models: {', '.join(names)}." if names else ""
 

@@ -17,11 +17,12 @@ from mfer_lightning.nn.weights.checksums import check_storages
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Write each checkpoint to a temporary file next to its target, flush it to disk, and rename it.
 
-    Lightning writes to the system's temporary folder, which may be on another file system, where a move is a copy that
-    a killed process leaves incomplete. It also keeps a second copy of the checkpoint in memory.
+    Lightning writes to the temporary folder of the system. If that is on another file system, moving the file means
+    copying it, and a killed process leaves an incomplete copy. Lightning also keeps a second copy of the checkpoint in
+    memory.
 
-    The size of a checkpoint is known in advance, and the space is reserved first. The previous checkpoint is kept until
-    the new one is complete.
+    Before writing, this class checks that there is enough free space. The previous checkpoint is kept until the new one
+    is complete.
     """
 
     def save_checkpoint(
@@ -37,7 +38,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             write_checkpoint(checkpoint, temporary)
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Read a checkpoint like Lightning, and compare every tensor with the checksums in the file.
+        """Read a checkpoint like Lightning, and compare its tensors with the checksums in the file.
+
+        Tensors that are loaded to other devices than the CPU are not compared.
 
         Raises:
             UserError: if the file has changed since it was written.

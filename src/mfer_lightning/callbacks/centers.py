@@ -14,12 +14,13 @@ from mfer_lightning.module import FERModule
 class CentersFromData(Callback):
     """Set the centres to the mean feature of each class before the first step, using part of the training faces.
 
-    The faces are the first ones of the first epoch, with its augmentation, so they are a random sample whatever the
-    order of the files. The network has its initial weights (random or pre-trained) and is in evaluation mode. The sums
-    are over all ranks. A resumed run keeps its learned centres, and a loss without centres is ignored.
+    The faces are the first ones of the first epoch, with augmentation: a random sample that does not depend on the
+    order of the files. The network has its initial weights (random or pre-trained) and is in evaluation mode. The means
+    are over the faces of all ranks. The callback has no effect in a resumed run, which keeps its learned centres, or if
+    the loss has no centres.
 
     Args:
-        faces: number of faces over all ranks, at least one batch.
+        faces: minimum number of faces over all ranks, at least 1; whole batches are used.
 
     Raises:
         ValueError: if ``faces`` is below 1.
@@ -29,7 +30,7 @@ class CentersFromData(Callback):
         self.faces = check_number("faces", faces, 1)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Set the centres, only at the start of a new run."""
+        """Set the centres at the start of a new run."""
         assert isinstance(pl_module, FERModule)
         if trainer.global_step > 0 or getattr(pl_module.objective.feature, "init_centers", None) is None:
             return

@@ -11,14 +11,15 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 class RunCheckpoint(ModelCheckpoint):
     """Save one checkpoint of a run: the best by a validation metric, or the last.
 
-    Both are saved at the end of an epoch. If validation does not run at the end of every epoch (``val_check_interval``,
-    ``check_val_every_n_epoch``), the best is saved after validation, as in Lightning.
+    A run has two of these callbacks, ``best`` and ``last``. Both save at the end of an epoch. If validation does not
+    run at the end of every epoch (``val_check_interval``, ``check_val_every_n_epoch``), ``best`` saves after
+    validation, as in Lightning.
 
-    A run has two of these callbacks, ``best`` and ``last``. (Lightning's ``save_last`` writes ``last.ckpt`` only in
-    epochs that improve the best one, so that a run would resume from the best epoch, not the last: 2.6.6.)
+    Lightning's ``save_last`` is not used: in version 2.6.6, it writes ``last.ckpt`` only in epochs that improve on the
+    best one, so a run would resume from the best epoch instead of the last.
 
-    Unlike Lightning's callback, it supports moving a run between two starts: checkpoints are in the run's current
-    folder, and the best score so far is kept. (Lightning resets it if the absolute path differs.)
+    Unlike Lightning's callback, this one allows a run to be moved before it is resumed: checkpoints are in the current
+    folder of the run, and the best score so far is kept. Lightning resets the score if the absolute path has changed.
 
     Args:
         folder: checkpoint folder of the run.
@@ -43,7 +44,7 @@ class RunCheckpoint(ModelCheckpoint):
         return f"RunCheckpoint[{self.filename}]"
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the state of an earlier start, even if the run has been moved."""
+        """Restore the state of an interrupted run, even if the run has been moved."""
         state = dict(state_dict, dirpath=self.dirpath)
         for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
             state[name] = self._here(state.get(name, ""))

@@ -30,13 +30,14 @@ PAYS_FROM = 600.0
 class CompileNetwork(Callback):
     """Run the network through ``torch.compile``; if that fails, print one line and continue without it.
 
-    A two-parameter layer is compiled first, forward and backward, which fails immediately if no compiler is available.
-    A network that still cannot be compiled falls back to eager mode at its first batch. Compilation is in place: the
-    names in checkpoints do not change. Results are kept in the cache folder, so that a second run starts faster.
+    First, a layer with two parameters is compiled, forward and backward, to detect immediately whether a compiler is
+    available. If compiling the network fails anyway, it falls back to eager mode at the first batch. Compilation is in
+    place, so the names in checkpoints do not change. Compiled code is kept in the cache folder, so that later runs
+    start faster.
 
     Args:
-        mode: ``"blocks"`` compiles each kind of repeated block once, ``"whole"`` the network as one graph, and
-            ``"auto"`` the blocks if training runs on a GPU for an estimated ten minutes or more.
+        mode: ``"blocks"`` compiles each kind of repeated block once, ``"whole"`` compiles the network as one graph, and
+            ``"auto"`` compiles the blocks if training runs on a GPU for an estimated ten minutes or more.
 
     Raises:
         ValueError: for any other mode.
@@ -68,7 +69,7 @@ class CompileNetwork(Callback):
             blocks = [network]
             network.compile()
             self._say(trainer, "the network as one graph", 2 * 60)
-        # Evaluation uses eager mode: its own graph would take longer to compile than it saves, and results do not
+        # Evaluation uses eager mode: compiling its graph would take longer than it saves, and its results then do not
         # depend on whether training was compiled.
         guard_calls(blocks, lambda *_, **__: torch.is_grad_enabled(), lambda error: self._warn(trainer, error))
 
@@ -86,10 +87,10 @@ class CompileNetwork(Callback):
 
 
 def pays_to_compile(trainer: L.Trainer, module: FERModule) -> bool:
-    """Whether training is on a GPU and long enough for compilation to pay off.
+    """Whether training runs on a GPU and takes long enough for compilation to save time.
 
-    Estimated from the network's multiply-adds and the number of training faces, not measured, so that the same command
-    always gives the same decision.
+    The time is estimated from the multiply-adds of the network and the number of training faces. It is not measured, so
+    the same command always gives the same decision.
     """
     if trainer.strategy.root_device.type != "cuda":
         return False
@@ -102,6 +103,6 @@ def pays_to_compile(trainer: L.Trainer, module: FERModule) -> bool:
 def use_lasting_cache() -> None:
     """Keep compiled code in the cache folder, unless ``TORCHINDUCTOR_CACHE_DIR`` is set.
 
-    torch's default is in the folder for temporary files, which is cleared when the machine restarts.
+    By default, torch uses the folder for temporary files, which may be cleared when the machine restarts.
     """
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(default_cache_dir() / "compiled"))

@@ -14,18 +14,17 @@ MODES = {"accuracy": "max", "mean_class_accuracy": "max", "macro_f1": "max", "nl
 class EarlyStop(EarlyStopping):
     """Stop after several validations, usually one per epoch, without improvement.
 
-    Unlike Lightning's callback, it has fewer arguments and reports why the run is shorter than planned.
-    :class:`~mfer_lightning.callbacks.EndOfTraining` makes sure that a stopped run is not trained further when it is
-    resumed.
+    Unlike Lightning's callback, it has fewer arguments and prints why the run is shorter than planned.
+    :class:`~mfer_lightning.callbacks.EndOfTraining` ensures that resuming does not train a stopped run further.
 
     Args:
-        monitor: a metric in :data:`MODES`, or with ``mode`` any metric; without ``val/``.
-        patience: validations without improvement, at least 1.
+        monitor: a metric in :data:`MODES`, or any metric if ``mode`` is given; without the prefix ``val/``.
+        patience: number of validations without improvement before training stops, at least 1.
         min_delta: minimum improvement that counts, >= 0.
         mode: whether higher (``max``) or lower (``min``) values are better; None: as in :data:`MODES`.
 
     Raises:
-        ValueError: if an argument is not legal.
+        ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class EarlyStop(EarlyStopping):
         )
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Report why the run is shorter than planned."""
+        """Print why the run is shorter than planned."""
         if self.wait_count >= self.patience and trainer.is_global_zero:
             moved = "risen above" if self.mode == "max" else "fallen below"
             best = float(self.best_score)

@@ -17,17 +17,17 @@ LARGEST_DECAY = 0.9999999
 
 
 class WarmEMA(WeightAveraging):
-    """Moving average of all weights and buffers from the first step, used for validation, checkpoints and test.
+    """Keep a moving average of all weights and buffers from the first step, for validation, checkpoints and test.
 
-    After step n, the average moves towards the weights by ``1 - min(decay, (1 + n) / (10 + n))``, so that a run of a
-    few hundred steps is averaged over its last part instead of its start.
+    At step n, the average moves towards the weights by ``1 - min(decay, (1 + n) / (10 + n))``. With this warm-up, the
+    average of a run of a few hundred steps covers its last part instead of its start.
 
-    Unlike Lightning's ``EMAWeightAveraging``, it has this warm-up, updates all tensors in one fused call, and validates
-    or tests a checkpoint (``ckpt_path="best"``) with its average: Lightning 2.6 replaces it with the weights of the
-    last step.
+    Unlike Lightning's ``EMAWeightAveraging``, this callback has the warm-up, updates all tensors in one fused call, and
+    validates or tests a checkpoint (``ckpt_path="best"``) with the average stored in it. Lightning 2.6 would use the
+    weights of the last step instead.
 
     Args:
-        decay: fraction of the old average kept at each step after the warm-up, from 0 to :data:`LARGEST_DECAY`.
+        decay: fraction of the average that is kept at each step after the warm-up, from 0 to :data:`LARGEST_DECAY`.
 
     Raises:
         ValueError: if ``decay`` is out of range.
@@ -38,7 +38,7 @@ class WarmEMA(WeightAveraging):
         super().__init__(multi_avg_fn=self._move)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Restore the average when training resumes; otherwise the module already has the checkpoint's average."""
+        """Restore the average if training resumes; otherwise, the module already contains the average."""
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
@@ -53,7 +53,7 @@ class WarmEMA(WeightAveraging):
             super().on_validation_epoch_end(trainer, pl_module)
 
     def _move(self, averages: list[Tensor], weights: list[Tensor], _: Any) -> None:
-        n = self._latest_update_step  # counted on the host: reading AveragedModel's counter would stall a GPU
+        n = self._latest_update_step  # on the CPU: reading AveragedModel's counter would synchronise with the GPU
         decay = min(self.decay, (1 + n) / (10 + n))
         if averages[0].is_floating_point():
             torch._foreach_lerp_(averages, weights, 1 - decay)

@@ -22,7 +22,7 @@ class TrainingDivergedError(UserError):
 
 
 class _Seen(NamedTuple):
-    """A batch trained on since the last check."""
+    """A batch since the last check: whether its loss is not finite, its number, its step and its rows."""
 
     bad: Tensor
     batch: int
@@ -33,18 +33,19 @@ class _Seen(NamedTuple):
 class FiniteLossGuard(Callback):
     """Stop at the first loss that is not finite, and report where it happened.
 
-    On the CPU, every loss is checked before it reaches the weights. On a GPU a check synchronises with the device, so
-    there is one every ``every`` batches and one at the end of an epoch; batches since the last check are recorded, so
-    that the first bad one can be reported. At the end of each epoch, the weights are checked too, before their
-    checkpoint is saved, so the last checkpoint is always good.
+    On the CPU, every loss is checked before the backward pass. On a GPU, a check synchronises with the device, so
+    losses are checked every ``every`` batches and at the end of an epoch; the batches since the last check are
+    recorded, so that the first one with a bad loss can be reported. At the end of each epoch, the weights are checked
+    before their checkpoint is saved, so the last checkpoint always contains finite weights.
 
-    All ranks check together, and all stop if any of them finds a problem.
+    All ranks check at the same time, and all stop if one of them finds a problem.
 
     Args:
-        every: batches between two checks on a GPU, at least 1.
+        every: number of batches between two checks on a GPU, at least 1.
 
     Raises:
-        TrainingDivergedError: naming epoch, step, batch, its rows and the last good checkpoint.
+        TrainingDivergedError: during training, if the loss or a weight is not finite. The message gives the epoch, the
+            step, for a loss also the batch and its rows, and the last good checkpoint.
         ValueError: if ``every`` is below 1.
     """
 

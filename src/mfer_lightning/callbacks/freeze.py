@@ -11,24 +11,24 @@ from mfer_lightning.nn.backbones import Backbone
 
 
 class FreezeBackbone(Callback):
-    """Freeze timm's part of the backbone in the first epochs, then train everything.
+    """Freeze the timm part of the backbone in the first epochs, then train everything.
 
-    Its weights and batch-norm statistics are frozen, and drop path and dropout are off: its features are those of the
-    pre-trained network. Attention, the final norm, heads and centres are trained.
+    While it is frozen, its weights and batch-norm statistics do not change, and drop path and dropout are off, so its
+    features are those of the pre-trained network. Attention, the final norm, heads and centres are trained.
 
-    Unlike Lightning's ``BaseFinetuning``, the optimiser contains all weights from the start and skips those without a
-    gradient. No parameter groups are added later, there is a single schedule, and resuming before or after the boundary
-    is exact. What is frozen depends only on the epoch.
+    Unlike with Lightning's ``BaseFinetuning``, the optimiser contains all weights from the start and skips those
+    without a gradient. No parameter groups are added later, there is a single schedule, and resuming before or after
+    the transition is exact, because what is frozen depends only on the epoch.
 
-    On several ranks, DistributedDataParallel needs ``find_unused_parameters=True``: the weights are wrapped while all
-    are trainable, and frozen afterwards.
+    On several ranks, DistributedDataParallel needs ``find_unused_parameters=True``, because the weights are frozen only
+    after it has wrapped them.
 
     Args:
         epochs: number of epochs, at least 1; None: the whole run (a linear probe).
 
     Raises:
         ValueError: if ``epochs`` is below 1.
-        UserError: if the network does not belong to this package, at the start of training.
+        UserError: at the start of training, if the network has no backbone of this package.
     """
 
     def __init__(self, epochs: int | None = None) -> None:
@@ -41,12 +41,13 @@ class FreezeBackbone(Callback):
         return self.epochs is None or epoch < self.epochs
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Freeze or unfreeze. Validation restores the modules' modes, so once per epoch is enough."""
+        """Freeze or unfreeze. Validation restores the modes of the modules, so once per epoch is enough."""
         assert isinstance(pl_module, FERModule)
         backbone = getattr(pl_module.network, "backbone", None)
         if not isinstance(backbone, Backbone):
             raise UserError(
-                f"freeze=backbone needs a network with a backbone of this package, not {type(pl_module.network)}."
+                f"freeze=backbone needs a network with a backbone of this package, not a "
+                f"{type(pl_module.network).__name__}."
             )
         learns = not self.frozen(trainer.current_epoch)
         for name, parameter in backbone.named_parameters():

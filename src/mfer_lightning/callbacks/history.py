@@ -17,12 +17,12 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_text
 from mfer_lightning.module import FERModule
 
-#: Columns of every run, in this order; loss terms follow.
+#: First columns of every run, in this order; loss terms and metrics follow.
 LEADING = ("epoch", "step", "lr", "seconds", "images_per_second")
 
 
 def network_rate(optimizer: Optimizer) -> float:
-    """Return the network's learning rate: the largest of its groups, excluding the centres of a feature loss."""
+    """Return the largest learning rate of the parameter groups, excluding the centres of a feature loss."""
     groups = [g for g in optimizer.param_groups if g.get("name") != "centers"]
     return float(max(g["lr"] for g in groups))
 
@@ -30,11 +30,11 @@ def network_rate(optimizer: Optimizer) -> float:
 class History(Callback):
     """Write one row per epoch to ``metrics.csv``, before the checkpoint of that epoch is saved.
 
-    A resumed run drops the rows of epochs that will be repeated, and keeps all others. (Lightning's ``CSVLogger``
-    deletes the file.)
+    If a run is resumed, rows of epochs that will be repeated are dropped, and all others are kept. (Lightning's
+    ``CSVLogger`` deletes the file.)
 
     Args:
-        path: the file.
+        path: the file; if it exists, its rows are read.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -46,17 +46,17 @@ class History(Callback):
 
     @property
     def images_per_second(self) -> float | None:
-        """Median training throughput over the epochs, for all devices; None before the end of the first epoch."""
+        """Median training throughput of all devices over the epochs; None before the end of the first epoch."""
         rates = [float(r["images_per_second"]) for r in self.rows if r.get("images_per_second")]
         return statistics.median_high(rates) if rates else None
 
     @property
     def seconds(self) -> float:
-        """Total time of all epochs including validation, over all starts of the run."""
+        """Total time of all epochs in seconds, including validation and epochs before the run was resumed."""
         return sum(float(r["seconds"]) for r in self.rows)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Read the rows of an earlier start of this run."""
+        """Drop the rows of epochs that will be repeated."""
         self.rows = [row for row in self.rows if int(row["epoch"]) < trainer.current_epoch]
 
     def _read(self) -> list[dict[str, Any]]:
@@ -73,13 +73,13 @@ class History(Callback):
         self._validated = False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Record that the metrics belong to this epoch: Lightning keeps those of an earlier one."""
+        """Record that this epoch was validated. Otherwise, Lightning still has the metrics of an earlier epoch."""
         self._validated = not trainer.sanity_checking
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count images."""
+        """Count the images and the time."""
         self._images += len(batch["index"]) * trainer.world_size
         self._train_seconds = time.perf_counter() - self._epoch_started
 
@@ -107,8 +107,8 @@ class History(Callback):
     def _write(self) -> None:
         if len(self.rows) > 1 and not self.path.is_file():
             raise UserError(
-                f"{self.path} has vanished while the run was training: what is left of {self.path.parent} is no whole "
-                "run. Delete it; the same command begins the run anew."
+                f"{self.path} was deleted during training, so the run in {self.path.parent} is incomplete. Delete this "
+                "folder and repeat the same command to start the run again."
             )
         names = list(LEADING) + [k for k in dict.fromkeys(k for r in self.rows for k in r) if k not in LEADING]
         text = io.StringIO()

@@ -20,26 +20,27 @@ from mfer_lightning.callbacks.atomic_io import write_checkpoint
 from mfer_lightning.files import atomic_path
 from mfer_lightning.termination import TERMINATED, receive, say
 
-#: Seconds to wait for the end of a step before the state is saved in the middle of it.
+#: Seconds to wait for the end of a step; after that, the state is saved during the step.
 PATIENCE = 5.0
 
-#: File name of the saved state. Resuming does not use it (it starts from the last complete epoch, to be exact), but it
-#: can be evaluated.
+#: File name of the saved state. It can be evaluated. It is not used to resume a run: resuming is exact only from the
+#: end of an epoch.
 NAME = "interrupted.ckpt"
 
 
 class Interruption(Callback):
     """On SIGTERM, save the state at the end of the current step, or after :data:`PATIENCE`, and exit with code 143.
 
-    Lightning's handler broadcasts from within the signal handler, where another collective may be in progress, and
-    exits with code 0 or 1; this one replaces it while the loops run. Other ranks wait for the first, which stops them.
+    This replaces Lightning's handler while the loops run. Lightning broadcasts from within the signal handler, where
+    another collective operation may be in progress, and exits with code 0 or 1. Here, the other ranks wait for the
+    first rank, which stops them.
 
     Lightning's requeueing on SIGUSR1 is not used (``SLURMEnvironment(auto_requeue=False)``): it saves with a collective
-    from within the signal handler, and resumes in the middle of an epoch.
+    operation from within the signal handler, and resumes in the middle of an epoch.
 
     Args:
         folder: checkpoint folder of the run.
-        requeue: requeues the SLURM job and returns whether that worked; None: ignore SIGUSR1.
+        requeue: function that requeues the SLURM job and returns whether it succeeded; None: ignore SIGUSR1.
     """
 
     def __init__(self, folder: str | Path, requeue: Callable[[], bool] | None = None) -> None:
@@ -52,7 +53,7 @@ class Interruption(Callback):
         self._stepped = False
 
     def listen(self) -> None:
-        """Install the signal handlers. Only possible in the main thread; elsewhere this does nothing."""
+        """Install the signal handlers. In other threads than the main one, this has no effect."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_signal)
             if self.requeue is not None:
@@ -78,12 +79,15 @@ class Interruption(Callback):
         self._leave_if_asked()
 
     def on_train_end(self, *_: Any) -> None:
-        """Exit if the signal has arrived; the checkpoints needed later are written."""
+        """Exit if the signal has arrived. By now, the checkpoints of the run are written."""
         self._leave_if_asked()
         self._training = False
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Exit as requested by the signal if the error is only a consequence of another process receiving it too."""
+        """After a signal, treat an exception as its consequence, because other processes may have received it too.
+
+        Other ranks exit; the first saves the state.
+        """
         if self.received is None:
             return
         if not trainer.is_global_zero:
@@ -93,7 +97,7 @@ class Interruption(Callback):
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
-            return  # a forked process has inherited the handler; SLURM sends the signal to it too
+            return  # a forked process, which has inherited the handler and receives the signal from SLURM as well
         self.received = signum
         receive()
         if not self._training:
@@ -102,12 +106,12 @@ class Interruption(Callback):
         first = self._trainer is None or self._trainer.is_global_zero
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.setitimer(signal.ITIMER_REAL, PATIENCE if first else 2 * PATIENCE)
-        if first and not self._stepped:  # a compiler may take minutes, and there is nothing to save
+        if first and not self._stepped:  # there is nothing to save, and the first step may compile for minutes
             self._leave_if_asked()
 
     def _on_alarm(self, signum: int, frame: FrameType | None) -> None:
         if self._trainer is not None and not self._trainer.is_global_zero:
-            os._exit(TERMINATED)  # the first rank is gone, and a collective may be waiting for it
+            os._exit(TERMINATED)  # the first rank has exited, and a collective operation may be waiting for it
         self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:
@@ -115,11 +119,11 @@ class Interruption(Callback):
             return
         if self._training:
             self._save()
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)  # again, in case the exception is lost in a destructor
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)  # try again later if a destructor swallows the exception
         self._end()
 
     def _save(self) -> None:
-        """Save the state, if there is a step to save, and report it."""
+        """Save the state if at least one step is done, and print where."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._training = False  # a second signal exits immediately
         if self._trainer is None or not self._stepped:
@@ -128,18 +132,18 @@ class Interruption(Callback):
         checkpoint = self._trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         with atomic_path(self.path) as path:
             write_checkpoint(checkpoint, path)
-        self._say(f" The state is in {self.path};")
+        self._say(f" The state is saved in {self.path}.")
 
     def _say(self, where: str) -> None:
         if self._trainer is None or self._trainer.is_global_zero:
             words = f"Stopped by {signal.Signals(self.received or signal.SIGTERM).name}.{where} "
             if self.received == signal.SIGUSR1 and self.requeue is not None and self.requeue():
-                words += "the job is in the queue again, and goes on from the last whole epoch."
+                words += "The job was requeued and will continue from the last complete epoch."
             elif self._trainer is not None and self._trainer.current_epoch == 0:
-                words += "the same command begins again: there is no whole epoch yet."
+                words += "The same command starts the run again, because no epoch is complete yet."
             else:
-                words += "the same command goes on from the last whole epoch."
-            say(words.replace(". the", ". The"))
+                words += "The same command continues from the last complete epoch."
+            say(words)
 
     def _end(self) -> None:
         launcher = None if self._trainer is None else self._trainer.strategy.launcher

@@ -1,4 +1,4 @@
-"""Report the metrics of a search trial, and prune it if the study decides so."""
+"""Report the metrics of a search trial to its study, and stop the trial if the study prunes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PruneTrial(Callback):
 
     Args:
         monitor: the logged metric of the search, e.g. ``"val/accuracy"``.
-        report: takes the epoch, from 0, and the metric; returns whether to prune the trial.
+        report: function of the epoch (from 0) and the metric that returns whether to prune the trial.
     """
 
     def __init__(self, monitor: str, report: Callable[[int, float], bool]) -> None:
@@ -33,7 +33,7 @@ class PruneTrial(Callback):
         """Report the metric of the epoch.
 
         Raises:
-            TrialPrunedError: on all ranks, if the study prunes the trial. The last epoch is never pruned.
+            TrialPrunedError: on all ranks, if the study prunes the trial. A trial is not pruned after its last epoch.
         """
         if not self._validated or self.monitor not in trainer.callback_metrics:
             return
@@ -42,4 +42,4 @@ class PruneTrial(Callback):
         figure = float(trainer.callback_metrics[self.monitor])
         stop = self.report(epoch, figure) if trainer.is_global_zero else False
         if trainer.strategy.broadcast(stop) and epoch + 1 != trainer.max_epochs:
-            raise TrialPrunedError(f"Pruned after epoch {epoch + 1}: {self.monitor} {figure:.4f} is behind the study.")
+            raise TrialPrunedError(f"The study pruned the trial after epoch {epoch + 1} ({self.monitor} {figure:.4f}).")

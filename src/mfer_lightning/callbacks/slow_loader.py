@@ -14,26 +14,26 @@ from lightning.pytorch.callbacks import Callback
 from mfer_lightning.data.images.cache import available_cpus
 from mfer_lightning.errors import check_number
 
-#: Batches to ignore at the start of each epoch: workers start, files are read from disk, blocks compile.
+#: Batches to ignore at the start of each epoch, while workers start, files are read from disk and blocks are compiled.
 SKIPPED = 20
-#: Number of batches over which the waiting time is measured.
+#: Number of batches in one measurement of the waiting time.
 COUNTED = 100
 
 
 class SlowLoader(Callback):
-    """Measure the fraction of training time spent waiting for the next batch; if it is large, report it once.
+    """Measure the fraction of training time spent waiting for the next batch, and print one warning if it is large.
 
-    Waiting is the time from the end of one step to the start of the next. The loader fills its queue while the device
-    computes, so there is hardly any waiting if the device is the bottleneck. Measuring does not synchronise with the
-    device. The first of several epochs, the first 20 batches of each epoch, and gaps with a validation or a checkpoint
-    are ignored.
+    The waiting time is the time from the end of one step to the start of the next. The loader fills its queue while the
+    device computes, so it is close to 0 if the device is the bottleneck. Measuring does not synchronise with the
+    device. The first of several epochs, the first 20 batches of each epoch, and steps after a validation or a
+    checkpoint are ignored.
 
     Args:
-        share: minimum fraction of waiting time for a message, 0 < share <= 1.
+        share: minimum fraction of waiting time for a warning, within [0, 1].
 
     Attributes:
-        waited: seconds of waiting, over the measured batches.
-        total: total seconds of the same batches.
+        waited: waiting time of the measured batches in seconds.
+        total: total time of these batches in seconds.
         batches: number of measured batches.
 
     Raises:
@@ -65,7 +65,7 @@ class SlowLoader(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the batch; after enough batches, compare."""
+        """Count the batch; after enough batches, compare the waiting time with the limit."""
         if self._said or self._begun is None:
             return
         now = time.perf_counter()
@@ -120,11 +120,12 @@ def advice(facts: Mapping[str, Any]) -> list[str]:
     """Suggest changes that make a loader faster, most effective first.
 
     Args:
-        facts: ``workers`` of the loader, ``cores`` for this process, whether images are ``cached`` and augmented
-            (``augments``), and the side of ``stored`` images and of those ``used``; None: unknown.
+        facts: ``workers`` (number of loader workers), ``cores`` (number available to this process), ``cached`` and
+            ``augments`` (whether images are cached and augmented), ``stored`` (side of the stored images in pixels) and
+            ``used`` (side of the network's input in pixels); except for ``cores``, None means unknown.
 
     Returns:
-        Sentences without full stops.
+        Sentences without full stops, at least one.
 
     Example:
         >>> known = {"workers": 4, "cores": 16, "cached": True, "stored": 448, "used": 224, "augments": False}
@@ -142,5 +143,5 @@ def advice(facts: Mapping[str, Any]) -> list[str]:
     if stored and used and stored > used:
         ways.append(f"Store images at the size of the network's input: dataset.size={used} (now {stored})")
     if facts["augments"]:
-        ways.append("Augment less, e.g. augment=paper, which only mirrors")
+        ways.append("Augment less, e.g. with augment=paper, which only mirrors faces")
     return ways or ["All cores are already in use: a machine with more or faster cores would train faster"]

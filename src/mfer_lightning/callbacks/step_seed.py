@@ -1,4 +1,4 @@
-"""Seed torch's random numbers at each training step, so that a resumed run equals an uninterrupted one."""
+"""Seed torch's generators at each training step, so that a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mfer_lightning.data.seeding import STREAM_LAYERS, hashes
 
 
 class StepSeed(Callback):
-    """Make random numbers of layers (drop path, dropout) a function of the seed, epoch, batch and rank.
+    """Make the random numbers of layers (drop path, dropout) a function of the seed, epoch, batch and rank.
 
-    Checkpoints do not store the state of torch's generators. Without this callback, a resumed run draws other numbers
-    than an uninterrupted one. Epoch starts do not suffice: Lightning skips that hook in the first epoch of a resumed
-    run.
+    Checkpoints do not store the state of torch's generators, so without this callback, a resumed run would draw other
+    random numbers than an uninterrupted one. Seeding at the start of an epoch is not enough, because Lightning skips
+    that hook in the first epoch of a resumed run.
 
     Args:
         seed: random seed of the run.
@@ -31,4 +31,4 @@ class StepSeed(Callback):
         """Seed the generators of the CPU and of every GPU."""
         place = batch_idx * trainer.world_size + trainer.global_rank
         drawn = hashes(self.seed, trainer.current_epoch, place, STREAM_LAYERS)
-        torch.manual_seed(int(drawn[0] >> 1))  # 63 bits, the maximum
+        torch.manual_seed(int(drawn[0]) >> 1)  # 63 bits, the maximum

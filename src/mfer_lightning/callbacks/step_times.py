@@ -21,21 +21,21 @@ WORDS = (
     (r"save_checkpoint|RunCheckpoint", "checkpoints"),
     (r"\[Callback\]|\[LightningModule\]", "metrics and logging"),
 )
-#: Time between the actions above: Lightning's loops.
+#: Name of the remaining time, between the actions above: Lightning's loops.
 REST = "loops"
 
-#: Training steps to ignore at the start: the first ones allocate memory and wait for workers to start.
+#: Training steps to ignore at the start, which allocate memory and wait for workers to start.
 SKIPPED = 2
 
 
 class StepTimes(Profiler):
-    """Sum up the times that Lightning measures in training steps, and print them when the run ends.
+    """Add up the times of the actions that Lightning profiles, and print them when the run ends.
 
-    On a GPU, each measurement synchronises with the device, so that time is attributed correctly: the run is slower
-    than without the profiler, and only the shares are meaningful.
+    On a GPU, each measurement synchronises with the device, so that time is attributed to the correct part. The run is
+    therefore slower than without the profiler, and only the shares are meaningful.
 
     Args:
-        dirpath: folder for ``steps.txt``.
+        dirpath: folder for ``steps.txt``, created if it is missing.
     """
 
     def __init__(self, dirpath: str | Path) -> None:
@@ -45,11 +45,11 @@ class StepTimes(Profiler):
         self._open: list[tuple[str, float, list[float]]] = []  # name, start, seconds of nested actions
 
     def start(self, action_name: str) -> None:
-        """Begin an action, nested in those that have not ended."""
+        """Start an action, nested in those that have not ended."""
         self._open.append((action_name, self._now(), [0.0]))
 
     def stop(self, action_name: str) -> None:
-        """End an action."""
+        """End an action and all actions nested in it; ignored if the action has not been started."""
         if not any(name == action_name for name, _, _ in self._open):
             return
         now = self._now()
@@ -73,13 +73,13 @@ class StepTimes(Profiler):
         return time.perf_counter()
 
     def summary(self) -> str:
-        """Return the table: milliseconds per training step and shares, largest first."""
+        """Return a table of milliseconds per training step and percentages by part, largest first."""
         counted = max(self.steps - SKIPPED, 1)
         rows = sorted(((v, k) for k, v in self.seconds.items() if v > 0), reverse=True)
         total = sum(v for v, _ in rows) or 1.0
-        lines = [f"Where the time went, over {counted} training steps:"]
-        lines += [f"  {name:<20} {1000 * v / counted:9.2f} ms a step {100 * v / total:6.1f} %" for v, name in rows]
-        return "\n".join([*lines, f"  {'together':<20} {1000 * total / counted:9.2f} ms a step"])
+        lines = [f"Mean time of each part over {counted} training steps:"]
+        lines += [f"  {name:<20} {1000 * v / counted:9.2f} ms per step {100 * v / total:6.1f} %" for v, name in rows]
+        return "\n".join([*lines, f"  {'total':<20} {1000 * total / counted:9.2f} ms per step"])
 
     def describe(self) -> None:
         """Print the table, and write it to ``steps.txt``."""

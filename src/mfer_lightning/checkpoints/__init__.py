@@ -1,1 +1,1 @@
-"""Checkpoints as data: read and check them, and build network and preprocessing. Does not use Lightning."""
+"""Read and check checkpoints, and build the network and the preprocessing from them. Does not use Lightning."""

@@ -1,7 +1,7 @@
 """Check the content of a model file before building its network: sizes, types, names, shapes.
 
-A file can describe a network that would fill the memory, or claim tensors larger than the stored data. Everything is
-checked against limits before anything of that size is allocated.
+A file may describe a network that does not fit into memory, or tensors that are larger than the stored data. Everything
+is compared with limits before memory is allocated for it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from torch.nn.modules.module import (
 from mfer_lightning.errors import FORMULA, UserError, excerpt, nearest
 from mfer_lightning.nn.weights.read import is_stored_whole
 
-#: Limits of a description: nesting, number of values, length of strings. A training configuration has a few hundred
-#: values.
+#: Limits of a description: nesting depth, number of values, length of strings. A training configuration has a few
+#: hundred values.
 _DEEPEST, _MOST_VALUES, _LONGEST_TEXT = 16, 20_000, 10_000
-#: Limits of network options by name: counts, sides in pixels, and everything else (widths).
+#: Parts of option names that mark counts and sides in pixels, and the limits of counts, sides and all other numbers.
 _COUNTS, _SIDES = ("depth", "layer", "block", "num", "repeat", "stage", "group", "scale"), ("size", "resolution")
 _MOST_COUNT, _LONGEST_SIDE, _WIDEST = 1000, 1024, 1 << 22
-#: Maximum bytes of tables computed by a network (Swin's position indices). timm's largest have a few megabytes.
+#: Maximum bytes of the non-persistent buffers of a network (such as Swin's position indices). The largest in timm have
+#: a few megabytes.
 _MOST_TABLE_BYTES = 256 << 20
-#: Maximum bytes of weights. timm's largest models have four gigabytes.
+#: Maximum bytes of weights. The largest models in timm have four gigabytes.
 _MOST_WEIGHT_BYTES = 16 << 30
 #: Maximum characters of a class name.
 _LONGEST_NAME = 100
@@ -40,8 +41,12 @@ _LONGEST_NAME = 100
 def check_plain(value: Any, source: Path) -> None:
     """Reject a description that is nested too deeply, is too long, or contains anything but plain values.
 
+    Args:
+        value: the description.
+        source: the file, for messages.
+
     Raises:
-        UserError: naming the file.
+        UserError: if it is rejected.
     """
     left = _MOST_VALUES
     waiting: list[tuple[Any, int]] = [(value, 0)]
@@ -67,10 +72,10 @@ def check_numbers(config: Mapping[str, Any], source: Path, key: str = "network")
     Args:
         config: plain nested values.
         source: the file, for messages.
-        key: name of the value.
+        key: name of ``config``, for messages.
 
     Raises:
-        UserError: naming the value.
+        UserError: if a number is not finite or is out of range.
     """
     for name, value in config.items():
         for number in value if isinstance(value, (list, tuple)) else (value,):
@@ -79,7 +84,7 @@ def check_numbers(config: Mapping[str, Any], source: Path, key: str = "network")
             elif isinstance(number, (list, tuple)):
                 check_numbers({str(name): number}, source, key)
             elif isinstance(number, (int, float)) and not _sane(str(name), number):
-                raise UserError(f"{source} cannot be used: {key}.{name} is {number}, which no network has.")
+                raise UserError(f"{source} cannot be used: {key}.{name} is {number}, which is out of range.")
 
 
 def _sane(name: str, number: float) -> bool:
@@ -92,14 +97,14 @@ def _sane(name: str, number: float) -> bool:
 
 @contextmanager
 def parts_at_most(weights: int, source: Path) -> Iterator[None]:
-    """Within the block, abort building a network that has many more parts than its file has weights.
+    """Within the block, stop building a network that has many more parameters or modules than its file has weights.
 
     Args:
         weights: number of tensors in the file.
         source: the file, for messages.
 
     Raises:
-        UserError: as soon as there are too many.
+        UserError: as soon as there are too many parameters or modules.
     """
     own = threading.get_ident()
     left = {"parameters": 2 * weights + 200, "modules": 20 * weights + 2000}
@@ -125,10 +130,14 @@ def parts_at_most(weights: int, source: Path) -> Iterator[None]:
 
 
 def check_tables(network: nn.Module, source: Path) -> bool:
-    """Check the size of the tables that a network on the meta device computes without storing.
+    """Check the size of the non-persistent buffers of a network: computed tables that checkpoints do not contain.
+
+    Args:
+        network: the network, on the meta device.
+        source: the file, for messages.
 
     Returns:
-        Whether there are any.
+        Whether it has such buffers.
 
     Raises:
         UserError: if they are too large.
@@ -137,19 +146,23 @@ def check_tables(network: nn.Module, source: Path) -> bool:
     hidden = [buffer for name, buffer in network.named_buffers() if name not in stored]
     total = sum(b.numel() * b.element_size() for b in hidden)
     if total > _MOST_TABLE_BYTES:
-        raise UserError(f"{source} cannot be used: its network would compute tables of {total:,} bytes for itself.")
+        raise UserError(f"{source} cannot be used: its network would need {total:,} bytes of non-persistent buffers.")
     return bool(hidden)
 
 
 def check_weights(weights: Mapping[str, Any], source: Path) -> None:
-    """Reject weights that are not plain tensors, or that claim more data than is stored.
+    """Reject weights that are not plain tensors on the CPU, are larger than the stored data, or are too large in total.
+
+    Args:
+        weights: name -> tensor.
+        source: the file, for messages.
 
     Raises:
-        UserError: naming the tensor.
+        UserError: if they are rejected.
     """
     for name, value in weights.items():
         if not isinstance(value, Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
-            raise UserError(f"{source} does not have a plain tensor as the weight {str(name)[:80]!r}.")
+            raise UserError(f"{source}: the weight {str(name)[:80]!r} is not a plain tensor.")
         if value.is_quantized or value.is_complex():
             raise UserError(
                 f"{source}: the weight {str(name)[:80]!r} is {value.dtype}, which no network of this package has."
@@ -158,14 +171,18 @@ def check_weights(weights: Mapping[str, Any], source: Path) -> None:
             raise UserError(f"{source}: the weight {str(name)[:80]!r} claims to be larger than its stored data.")
     total = sum(value.numel() * value.element_size() for value in weights.values())
     if total > _MOST_WEIGHT_BYTES:
-        raise UserError(f"{source} has {total:,} bytes of weights; more than {_MOST_WEIGHT_BYTES:,} are not loaded.")
+        raise UserError(f"{source} has {total:,} bytes of weights, but at most {_MOST_WEIGHT_BYTES:,} are loaded.")
 
 
 def check_finite(weights: Mapping[str, Tensor], source: Path) -> None:
     """Reject weights with NaN or infinite values.
 
+    Args:
+        weights: name -> tensor.
+        source: the file, for messages.
+
     Raises:
-        UserError: naming the first.
+        UserError: if there are any; the message names the first such weight.
     """
     for name, value in weights.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
@@ -173,10 +190,14 @@ def check_finite(weights: Mapping[str, Tensor], source: Path) -> None:
 
 
 def check_class_names(names: Any, source: Path) -> None:
-    """Reject class names that are not distinct and printable: they are written to file headers, tables and pages.
+    """Reject class names that are not distinct and printable, because they are written to headers, tables and pages.
+
+    Args:
+        names: the class names.
+        source: the file, for messages.
 
     Raises:
-        UserError: showing the names.
+        UserError: if they are rejected.
     """
     whole = isinstance(names, (list, tuple)) and all(
         isinstance(n, str) and n.isprintable() and not n.startswith(FORMULA) and 0 < len(n) <= _LONGEST_NAME
@@ -190,10 +211,15 @@ def check_class_names(names: Any, source: Path) -> None:
 
 
 def check_fit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: Path) -> None:
-    """Reject weights that do not match the network exactly in name, shape and dtype kind.
+    """Reject weights whose names, shapes or kinds of dtype (floating point or not) differ from those of the network.
+
+    Args:
+        expected: name -> tensor in the network.
+        weights: name -> tensor in the file.
+        source: the file, for messages.
 
     Raises:
-        UserError: naming the first three differences.
+        UserError: if they differ; the message lists the first three differences.
     """
     both = [(name, value, weights[name]) for name, value in expected.items() if name in weights]
     wrong = [f"{n} is {tuple(w.shape)}, expected {tuple(v.shape)}" for n, v, w in both if w.shape != v.shape]
@@ -201,7 +227,7 @@ def check_fit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], sou
         f"{n} is {w.dtype}, expected {v.dtype}" for n, v, w in both if w.is_floating_point() != v.is_floating_point()
     ]
     wrong += [f"{name} is missing" for name in expected if name not in weights]
-    wrong += [f"{name} is not the network's ({nearest(name, expected)})" for name in weights if name not in expected]
+    wrong += [f"{name} is not in the network ({nearest(name, expected)})" for name in weights if name not in expected]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise UserError(

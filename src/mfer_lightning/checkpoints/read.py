@@ -1,4 +1,4 @@
-"""Read checkpoints without executing code in them."""
+"""Read checkpoints without executing code that they may contain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint written by this package.
 
     Only tensors and plain values are unpickled (``weights_only``); a file with anything else is rejected. The file is
-    memory-mapped, so that it takes no more memory than the parts in use.
+    memory-mapped, so only the parts in use take up memory.
 
     Args:
         path: a ``.ckpt`` file.

@@ -1,4 +1,4 @@
-"""Build network and preprocessing from the description in a checkpoint or an export."""
+"""Build the network and the preprocessing from the description in a checkpoint or an export."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ NEWEST_FORMAT = 1
 
 
 def check_description(description: Mapping[str, Any], source: Path) -> None:
-    """Reject a description that is not plain data, lacks an entry, has a newer format, or names code.
+    """Reject a description that is not plain data, lacks an entry, has a newer format, or names forbidden classes.
 
     Args:
         description: the ``mfer`` entry of a checkpoint, or the content of an export's ``config.json``.
         source: the file, for messages.
 
     Raises:
-        UserError: explaining what is wrong.
+        UserError: if the description is rejected.
     """
     file_checks.check_plain(description, source)
     missing = [key for key in REQUIRED if key not in description]
     if missing:
-        raise UserError(f"{source} does not describe a model: it lacks {', '.join(missing)}.")
+        raise UserError(f"{source} does not describe a model: {', '.join(missing)} missing.")
     if type(description["format"]) is not int or description["format"] > NEWEST_FORMAT:
         raise UserError(
             f"{source} has format {excerpt(description['format'])}; this version reads up to {NEWEST_FORMAT}. "
@@ -58,23 +58,26 @@ def check_description(description: Mapping[str, Any], source: Path) -> None:
 def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> Network:
     """Build the network of a checked description, with its weights in float32.
 
-    Shapes are compared before allocation: a file cannot request more memory than it contains.
+    Shapes are compared before memory is allocated, so a file cannot request more memory for weights than it contains.
 
     Args:
         description: a description checked by :func:`check_description`.
-        weights: name in the network -> tensor; exactly the network's, or those of the network with an adapter, which is
-            merged.
+        weights: name in the network -> tensor; names and shapes must be exactly those of the network, or of the network
+            with an adapter, which is merged.
         source: the file, for messages.
 
     Raises:
-        UserError: if description and weights do not match.
+        UserError: if the weights do not match the description, or are not finite.
     """
     file_checks.check_weights(weights, source)
     weights = merge_adapter(weights)
     names, config = description["class_names"], description["network"]
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
-        raise UserError(f"{source} does not describe a model: {len(names)} class names, network {excerpt(config)}.")
-    config = with_former_attention(config)  # descriptions without these options were trained with their former defaults
+        raise UserError(
+            f"{source} does not describe a model: it has {len(names)} class names, which do not match its network "
+            f"{excerpt(config)}."
+        )
+    config = with_former_attention(config)  # networks saved before these options used their former defaults
     file_checks.check_numbers(config, source)
     if "image_size" not in config and isinstance(description["preprocess"], Mapping):  # from an earlier version
         config = {**config, "image_size": description["preprocess"].get("size")}
@@ -82,7 +85,7 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
         with torch.device("meta"), file_checks.parts_at_most(len(weights), source):
             network = build_described(config)
         file_checks.check_fit(network.state_dict(), weights, source)
-        if file_checks.check_tables(network, source):  # tables are not among the weights and must be computed
+        if file_checks.check_tables(network, source):  # non-persistent buffers are not stored: build again
             network = build_described(config)
     file_checks.check_finite(weights, source)
     network.load_state_dict({name: _own(weight) for name, weight in weights.items()}, assign=True)
@@ -92,27 +95,31 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
 def build_preprocess(description: Mapping[str, Any], source: Path) -> Preprocess:
     """Build the preprocessing of a checked description.
 
+    Args:
+        description: a description checked by :func:`check_description`.
+        source: the file, for messages.
+
     Raises:
-        UserError: if it is damaged.
+        UserError: if its preprocessing is malformed or out of range.
     """
     if not isinstance(description["preprocess"], Mapping):
         held = excerpt(description["preprocess"])
         raise UserError(f"{source} does not describe a model: its preprocessing is {held}.")
     file_checks.check_numbers(description["preprocess"], source, "preprocess")
     with _explained(description, source):
-        # Checkpoints saved before `grey` existed do not record that FERPlus is grey.
+        # Checkpoints saved before `grey` existed do not record that FERPlus is greyscale.
         return Preprocess.from_config({"grey": description.get("dataset") == "ferplus", **description["preprocess"]})
 
 
 def unlike_attention(description: Mapping[str, Any], network: object) -> str | None:
-    """Describe how the attention of a checkpoint differs from a network's in options that do not affect tensor shapes.
+    """Describe how the attention of a checkpoint and of a network differ in options that do not affect tensor shapes.
 
     Args:
         description: the ``mfer`` entry of a checkpoint.
         network: the network that will receive its weights.
 
     Returns:
-        E.g. ``"norm_eps 1e-06 (here 1e-05)"``; None if they agree, or if one of them has none of our attention.
+        E.g. ``"norm_eps 1e-06 (here 1e-05)"``; None if they agree, or if either has no attention of this package.
     """
     parts = (description.get("network"), getattr(network, "config", None))
     stored, own = (
@@ -125,17 +132,17 @@ def unlike_attention(description: Mapping[str, Any], network: object) -> str | N
 
 
 def network_weights(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the network's entries of a checkpoint's ``state_dict``, under their names in the network."""
+    """Select the weights of the network from the ``state_dict`` of a checkpoint, under their names in the network."""
     return {
         name.removeprefix("network."): value for name, value in state_dict.items() if str(name).startswith("network.")
     }
 
 
 def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> None:
-    """Reject a stored configuration that names code outside the whitelist, although it would never be called.
+    """Reject a stored configuration with a ``_target_`` outside the whitelist, even though it would never be called.
 
-    Names are compared with the whitelist, and nothing is imported: the datasets' classes would bring Lightning, which
-    prediction does not need.
+    The names are compared with the whitelist without importing anything: importing the classes of
+    datasets would import Lightning, which prediction does not need.
 
     Args:
         config: the configuration, or a part of it.
@@ -143,7 +150,7 @@ def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> N
         libraries: modules that this part may name in addition to the whitelist.
 
     Raises:
-        UserError: naming the target.
+        UserError: if a target is not allowed.
     """
     if isinstance(config, Mapping):
         for key, value in config.items():
@@ -159,7 +166,7 @@ def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> N
 
 @contextmanager
 def _explained(description: Mapping[str, Any], source: Path) -> Iterator[None]:
-    """Convert an argument error of a class to a message that names the file."""
+    """Convert errors that a class raises about its arguments to user errors that name the file."""
     try:
         yield
     except (UserError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:

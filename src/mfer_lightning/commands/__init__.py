@@ -1,1 +1,1 @@
-"""The verbs of the command line, one file per verb, and shared helpers."""
+"""The commands of the command line, one file per command."""

@@ -1,4 +1,4 @@
-"""``mfer align``: detect the faces in photos and write them aligned, with a report. Does not import torch."""
+"""``mfer align``: align the faces in photos, and write the crops and a report. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer align``.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after ``align``.
 
     Returns:
-        Exit code: 0, or 1 if no face could be aligned.
+        Exit code: 0, or 1 if no photo gave an aligned face.
     """
     return run_verb("align", _align, arguments)
 

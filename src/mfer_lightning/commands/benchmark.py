@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 #: Precisions in which our network is measured.
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
-#: Faces per step in ``ranks``: those of the built-in dataset and of `mfer train`. The gradients to send do not grow
-#: with them.
+#: Faces per step in the part ``ranks``: the defaults of the built-in dataset and of `mfer train`. The size of the
+#: gradients to be exchanged does not depend on them.
 RANK_BATCHES = (64, 256)
 
 
@@ -28,12 +28,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer benchmark``.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after ``benchmark``.
 
     Returns:
         Exit code: 0.
     """
-    # `backbone=` would be read as a choice of conf/backbone, whose files are for training
+    # Hydra would read `backbone=` as a choice of conf/backbone, whose files are for training
     named = [f"backbone_name={a[9:]}" if a.startswith("backbone=") else a for a in arguments]
     return run_verb("benchmark", _benchmark, named)
 
@@ -64,7 +64,7 @@ def _benchmark(config: dict[str, Any]) -> int:
     works = _works(config, device)
     threads = config["threads"] or os.cpu_count() or 1
     torch.set_num_threads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes measured from outside
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for the parts that are measured in other processes
     keep_freed_memory()
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
@@ -77,14 +77,14 @@ def _benchmark(config: dict[str, Any]) -> int:
         show(part, result["parts"][part])
         device.free()
         if config["output"]:
-            write_json(Path(config["output"]).expanduser(), result)  # after each part: long runs get interrupted
+            write_json(Path(config["output"]).expanduser(), result)  # after each part, in case the run is interrupted
     if config["output"]:
         print(f"Written: {config['output']}")
     return 0
 
 
 def _works(config: dict[str, Any], device: Device) -> list[Work]:
-    """Return what to measure, one batch size each."""
+    """Return one workload per batch size."""
     from mfer_lightning.benchmark.options import chosen_baselines, chosen_batches
     from mfer_lightning.benchmark.workload import Work
     from mfer_lightning.training.build_trainer import precision
@@ -106,7 +106,7 @@ def _measure(part: str, config: dict[str, Any], works: list[Work], threads: int,
     repeats, steps, faces, smallest, largest = config["repeats"], config["steps"], config["faces"], works[0], works[-1]
     device, bfloat16 = smallest.where, smallest.bfloat16
     workers = device.workers if config["workers"] is None else config["workers"]
-    if part in ("train", "inference", "convolutions") and "ceiling" not in result:  # only where it is compared with
+    if part in ("train", "inference", "convolutions") and "ceiling" not in result:  # only if a part needs it
         result["ceiling"] = ceiling.measure(device, config["gemm"])
     rates = result.get("ceiling", {})
     with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""Run ``mfer dashboard``: build the ablation workspaces and report at W&B from finished runs."""
+"""``mfer dashboard``: build W&B workspaces and a W&B report for an ablation study from finished runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer dashboard``.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after ``dashboard``.
 
     Returns:
         Exit code: 0.
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
 def _dashboard(config: dict[str, Any]) -> int:
     folders = run_folders(config["runs"], "runs=")
     if importlib.util.find_spec("wandb_workspaces") is None:
-        raise UserError("mfer dashboard needs W&B's workspaces: pip install 'mfer_lightning[dashboard]'.")
+        raise UserError("mfer dashboard needs the package wandb-workspaces: pip install 'mfer_lightning[dashboard]'.")
     from mfer_lightning.sweeps.identity import setting_name
     from mfer_lightning.tracking.dashboards.runs import by_protocol, read_runs
 
@@ -48,7 +48,7 @@ def _dashboard(config: dict[str, Any]) -> int:
         if not entity:
             raise UserError("publish=true needs entity=<your user or team at W&B>.")
         if not has_key():
-            raise UserError("publish=true needs a key: run `wandb login` or set WANDB_API_KEY.")
+            raise UserError("publish=true needs an API key: run `wandb login` or set WANDB_API_KEY.")
     verdicts = None if config["contrasts"] is None else judge_plan(folders, read_plan(config["contrasts"]))
     text = None if verdicts is None else verdicts.text
 
@@ -58,8 +58,8 @@ def _dashboard(config: dict[str, Any]) -> int:
     missing = [run.folder.name for run in runs if not run.at_wandb]
     if missing:
         print(
-            f"{len(missing)} of them were not logged to W&B (e.g. logger=csv): the panels will lack them, the "
-            f"tables include them. E.g. {missing[0]}"
+            f"{len(missing)} of them were not logged to W&B (logger=csv or similar): they are missing from the panels, "
+            f"but the tables include them. Example: {missing[0]}"
         )
     print(f"Definition: {output}")
     if verdicts is not None:
@@ -71,7 +71,7 @@ def _dashboard(config: dict[str, Any]) -> int:
         for address in publish_dashboard(built):
             print(f"Published: {address}")
         return 0
-    print("Nothing was sent. To publish, upload the runs, then the dashboard:")
+    print("Nothing was uploaded. To publish, upload the runs, then the dashboard:")
     for folder in dict.fromkeys(run.folder.parent for run in runs if run.at_wandb):
         print(f"  wandb sync {folder}/*/wandb/offline-run-*")
     if verdicts is not None:
@@ -83,7 +83,7 @@ def _dashboard(config: dict[str, Any]) -> int:
 
 
 def _logged_under(runs: Sequence[Any], what: str) -> str | None:
-    """Return the entity or project of the runs if they all have the same."""
+    """Return the W&B entity or project of the runs if it is the same for all; None otherwise."""
     from mfer_lightning.tracking.choice import chosen_loggers
 
     found = {chosen_loggers(run.config["logger"])["wandb"].get(what) for run in runs if run.at_wandb}

@@ -1,4 +1,4 @@
-"""``mfer data``: check the copy of a dataset that training with the same options would use."""
+"""``mfer data``: check the copy of a dataset that training with the same options would use, or audit its labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfer_lightning.files import make_folder
 
 IMAGES = ("all", "sample", "none")
 
-#: Options of ``mfer train`` that an audit accepts too: where files are, and how they are read.
+#: Options of ``mfer train`` that the label audit accepts as well: where files are, and how they are read.
 _WHERE = ("paths.", "loader.eval_batch_size", "loader.num_workers")
 
 
@@ -24,10 +24,11 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer data``.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after ``data``.
 
     Returns:
-        Exit code: 0 healthy, 1 usable with warnings, 2 unusable. With ``-m``, 1 if any of several is not healthy.
+        Exit code: 0 if there are no problems, 1 if the copy is usable with warnings, 2 if it is unusable. With ``-m``,
+        1 if any of several copies has problems. For a label audit: 0.
     """
     words = ["json=true" if a == "--json" else a for a in arguments]
     own = {f.name for f in fields(verb_schema("data"))}
@@ -40,18 +41,18 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
         return _audit(config, options)
     for option in ("checkpoint", "output"):
         if config[option] is not None:
-            raise UserError(f"{option}={config[option]} belongs to an audit of the labels: add noise=audit.")
+            raise UserError(f"{option}={config[option]} applies only to a label audit: add noise=audit.")
     check_choice("images", config["images"], IMAGES)
     check_least("faces", config["faces"], 1)
     check_least("preview", config["preview"], 0)
     if config["shared"] == "":
-        raise UserError("shared= has no value: name a folder for the lists, or leave the option out.")
+        raise UserError("shared= has no value: give a folder for the lists, or leave the option out.")
     shared = None if config["shared"] in (None, "none") else Path(config["shared"]).expanduser()  # none: no lists
     if shared is not None and config["images"] != "all":
-        raise UserError(f"shared={shared} reads every image: leave images={config['images']} out.")
+        raise UserError(f"shared={shared} reads every image: leave out images={config['images']}.")
     sheet = config["sheet"]
     if sheet not in (None, "none") and Path(sheet).suffix.lower() != ".png":
-        raise UserError(f"sheet={sheet}: the contact sheet is a .png file.")
+        raise UserError(f"sheet={sheet}: the contact sheet must be a .png file.")
 
     from mfer_lightning.config.compose import compose_train
     from mfer_lightning.data.doctor import Finding, examine
@@ -75,7 +76,7 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
     path = Path(own or Path(train["paths"]["runs"]) / "data" / f"{datamodule.dataset}.png").expanduser()
     drawn = sheet != "none" and config["images"] != "none"
     preview = path.with_stem(f"{path.stem}-augment") if config["preview"] else None
-    # now: reading every image takes a while
+    # check the folders before reading every image, which takes a while
     if own and (drawn or preview):
         _check_outside("sheet", path.parent, datamodule.index.root)
     if shared is not None:
@@ -108,17 +109,17 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
 
 
 def _audit(config: Mapping[str, Any], options: Sequence[str]) -> int:
-    """Look for wrong labels in a training set, with networks that were each trained on a part of it."""
+    """Search a training set for label errors, with networks that were each trained on a part of it."""
     check_choice("noise", config["noise"], ("audit",))
     check_least("faces", config["faces"], 1)
     for name, usual in {"images": "all", "sheet": None, "shared": None, "preview": 0}.items():
         if config[name] != usual:
-            raise UserError(f"{name}={config[name]} belongs to the dataset check, not to noise=audit.")
+            raise UserError(f"{name}={config[name]} applies only to the dataset check, not to noise=audit.")
     for option in options:
         if not option.lstrip("+").startswith(_WHERE):
             raise UserError(
-                f"{option}: noise=audit takes the dataset and its options from the checkpoints. Leave it out; "
-                "paths.*, loader.num_workers and loader.eval_batch_size are taken."
+                f"{option}: noise=audit takes the dataset and its options from the checkpoints. Leave it out; only "
+                "paths.*, loader.num_workers and loader.eval_batch_size are accepted."
             )
     from mfer_lightning.analysis.noise_audit import audit_labels
     from mfer_lightning.config.compose import compose_train

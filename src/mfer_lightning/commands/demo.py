@@ -13,13 +13,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer demo`` until it is stopped by Ctrl-C.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after ``demo``.
 
     Returns:
-        Exit code 0.
+        Exit code: 0.
     """
     if any(a in ("-m", "--multirun") for a in arguments):
-        raise UserError("mfer demo shows one page: give one checkpoint, without -m.")
+        raise UserError("mfer demo does not support -m: give one checkpoint.")
     return run_verb("demo", _demo, arguments)
 
 

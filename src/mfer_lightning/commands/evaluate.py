@@ -13,10 +13,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer evaluate``.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after ``evaluate``.
 
     Returns:
-        Exit code: 0, or 1 if one of several evaluations failed.
+        Exit code: 0, or 1 if one of several evaluations, or a pair of a matrix, failed.
     """
     rest, options = split_dataset_options(arguments)
     return run_each("evaluate", _evaluate, rest, options)
@@ -27,8 +27,8 @@ def _evaluate(config: dict[str, Any], options: Sequence[str]) -> int | None:
         return _matrix(config, options)
     if isinstance(config["checkpoint"], list):
         raise UserError(
-            "checkpoint names several models: name the datasets to measure them on, as in datasets=[ferplus,facs], or "
-            "evaluate them one after the other (mfer evaluate -m checkpoint=a,b)."
+            "checkpoint is a list of models: give the datasets to evaluate them on, e.g. datasets=[ferplus,facs], or "
+            "evaluate the models one after the other (mfer evaluate -m checkpoint=a,b)."
         )
     from mfer_lightning.analysis.run import evaluate
 
@@ -46,18 +46,21 @@ def _matrix(config: dict[str, Any], options: Sequence[str]) -> int:
     for name, value in given.items():
         if value is not None:
             raise UserError(
-                f"{name} cannot be combined with datasets=[...]: name each dataset there, with its options."
+                f"{name} cannot be combined with datasets=[...]: give each dataset there, with its options."
             )
     further = {**config.pop("paths"), **config.pop("evaluation")}
     return int(bool(evaluate_matrix(**config, **further).failed))
 
 
 def split_dataset_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take the options of the dataset (``dataset.<option>=...``) out of a command line.
+    """Separate the options of the dataset (``dataset.<option>=...``) from a command line.
 
-    Which options are legal depends on the dataset, which may be named only in the checkpoint, so they are composed
-    later. ``dataset=<name>`` becomes ``dataset_name=<name>``: Hydra would read it as the choice of a group, whose
-    files also choose a backbone and more, for training.
+    Which options are legal depends on the dataset, which may be known only from the checkpoint, so they are composed
+    later. ``dataset=<name>`` becomes ``dataset_name=<name>``: Hydra would read it as a choice of ``conf/dataset``,
+    whose files also set a backbone and other options for training.
+
+    Returns:
+        The other arguments, and the options of the dataset.
 
     Example:
         >>> split_dataset_options(["checkpoint=runs/a", "dataset=rafdb", "dataset.protocol=paper"])

@@ -13,7 +13,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer export``.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after ``export``.
 
     Returns:
         Exit code: 0, or 1 if one of several exports failed.

@@ -1,4 +1,4 @@
-"""Run ``mfer models``: list the trained models with their results. Does not import torch."""
+"""``mfer models``: list the trained models with their results. Does not import torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer models``.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after ``models``.
 
     Returns:
         Exit code: 0.
     """
     words = ["json=true" if a == "--json" else a for a in arguments]
-    # `dataset=` would be read as a choice of conf/dataset, whose files are for training
+    # Hydra would read `dataset=` as a choice of conf/dataset, whose files are for training
     return run_verb("models", _models, [f"trained_on={a[8:]}" if a.startswith("dataset=") else a for a in words])
 
 

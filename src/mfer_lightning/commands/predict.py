@@ -15,16 +15,16 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer predict``.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after ``predict``.
 
     Returns:
-        Exit code: 0 if the source exists, whatever its photos contain; unreadable files are reported.
+        Exit code: 0, even if photos are unreadable or contain no faces.
     """
     return run_verb("predict", _predict, overrides(arguments))
 
 
 def overrides(arguments: Sequence[str]) -> list[str]:
-    """Use a positional argument as the source.
+    """Convert a positional argument to ``source=``.
 
     Raises:
         UserError: if there are several.
@@ -37,8 +37,9 @@ def overrides(arguments: Sequence[str]) -> list[str]:
     rest = [word for word in arguments if word not in named]
     sources = [*named, *(word for word in rest if word.startswith("source="))]
     if len(sources) > 1:
+        more = ", ..." if len(sources) > 3 else ""
         raise UserError(
-            f"mfer predict takes one source, and {len(sources)} are given ({', '.join(sources[:3])}, ...): name a "
+            f"mfer predict takes one source, but {len(sources)} are given ({', '.join(sources[:3])}{more}). Give a "
             "folder, or quote a pattern so that the shell does not expand it: mfer predict 'photos/*.jpg'"
         )
     return [f"source={quoted(named[0])}", *rest] if named else rest

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer report``.
 
     Args:
-        arguments: the command line after the verb: folders and options.
+        arguments: the command-line arguments after ``report``: folders and options.
 
     Returns:
         Exit code: 0.
@@ -24,7 +24,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def overrides(arguments: Sequence[str]) -> list[str]:
-    """Convert folders on the command line to ``runs=[...]``.
+    """Convert positional arguments (folders) to ``runs=[...]``.
+
+    Raises:
+        UserError: if ``runs=`` is given as well.
 
     Example:
         >>> overrides(["runs/a", "metric=accuracy"])
@@ -35,7 +38,7 @@ def overrides(arguments: Sequence[str]) -> list[str]:
     if not folders:
         return rest
     if any(word.startswith("runs=") for word in rest):
-        raise UserError("Name the folders either one by one or as runs=[...], not both.")
+        raise UserError("Give the folders either as arguments or as runs=[...], not both.")
     return [f"runs=[{','.join(map(quoted, folders))}]", *rest]
 
 

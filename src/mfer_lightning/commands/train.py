@@ -1,6 +1,6 @@
 """``mfer train``: compose the configuration, train, and print the results table of a sweep.
 
-Torch is imported when the first run starts, so that errors on the command line are reported immediately.
+torch is imported when the first run starts, so that errors on the command line are reported immediately.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run ``mfer train``.
 
     Args:
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after ``train``.
 
     Returns:
         Exit code: 0, or 1 if a job of a sweep failed.

@@ -1,1 +1,1 @@
-"""Configuration: compose it with Hydra, check types, build objects from it, explain errors."""
+"""Configuration: compose it with Hydra, check types, build objects from it, and explain errors."""

@@ -1,9 +1,9 @@
 """Formats of an augmentation in a configuration: a list of named transforms, or the older flat options.
 
-``conf/augment/*.yaml`` lists named transforms in order. Earlier versions had presets in Python: a configuration held
-the name of a preset, and options such as ``rotate`` that replaced the preset's. Stored configurations may use that
-format, the command line still accepts it, and run folder names are derived from it. Imports neither torch nor
-albumentations.
+``conf/augment/*.yaml`` lists named transforms in order. Earlier versions had presets in Python: a configuration
+contained the name of a preset, and options such as ``rotate`` that replaced options of the preset. Stored
+configurations may use that format, the command line still accepts it, and run folder names are derived from it. Imports
+neither torch nor albumentations.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _TARGETS = {
     "warp": "mfer_lightning.data.augment.RandomWarp",
     "light": "mfer_lightning.data.augment.RandomLight",
 }
-#: Older option with additional transforms, each with its albumentations class as ``name``.
+#: Older option: a list of additional transforms, each with its albumentations class as ``name``.
 _MORE = "transforms"
 
 
 @cache
 def presets() -> Mapping[str, Mapping[str, Any]]:
-    """Read the package's own augmentations: name -> named transforms of ``conf/augment/<name>.yaml``.
+    """Read the augmentations of this package: name -> named transforms in ``conf/augment/<name>.yaml``.
 
     Example:
         >>> list(presets()), list(presets()["standard"])
@@ -57,7 +57,7 @@ def with_transforms(node: Mapping[str, Any]) -> dict[str, Any]:
         node: ``name`` and transforms; or the ``name`` of a preset and older options.
 
     Returns:
-        ``name`` and transforms, in order. Removed ones (null) are left out.
+        ``name`` and transforms, in order, without those that are set to null.
 
     Raises:
         UserError: for an unknown preset, an unknown option, or an entry that is not a transform.
@@ -99,14 +99,14 @@ def _check_transform(key: str, value: Any, others: list[str]) -> None:
     if not isinstance(value, Mapping):
         raise UserError(f"augment.{key} is not an option of the augmentation: {nearest(key, [*others, *FLAT, _MORE])}")
     if key == _MORE:
-        example = f", e.g. augment.{others[0]}.p=0.1. Here they are {', '.join(others)}." if others else "."
+        example = f", e.g. augment.{others[0]}.p=0.1. The names are {', '.join(others)}." if others else "."
         raise UserError(
-            f"augment.{_MORE} is a list and is not changed item by item: change a transform by its name{example}"
+            f"augment.{_MORE} is a list, whose items cannot be changed one by one. Change a transform by name{example}"
         )
     if "_target_" not in value:
         raise UserError(
-            f"augment.{key} does not say which transform it is. Add one with "
-            f"+augment.{key}._target_=albumentations.<class>. Those that are there: {', '.join(others) or 'none'}."
+            f"augment.{key} has no `_target_`, which names its transform. Add a transform with "
+            f"+augment.{key}._target_=albumentations.<class>. Existing transforms: {', '.join(others) or 'none'}."
         )
 
 
@@ -121,10 +121,10 @@ def _renamed(spec: Any) -> Any:
 
 
 def first_form(node: Any) -> Any:
-    """Convert an augmentation to its oldest format, from which the hash in a run's name is computed.
+    """Convert an augmentation to the oldest format, from which the hash in the name of a run is computed.
 
-    An unmodified preset is reduced to its name and the options next to its transforms. For everything else, the order
-    of the transforms is stored explicitly, because a mapping does not keep it.
+    An unmodified preset is reduced to its name and the older options given with it. In all other cases, the order of
+    the transforms is stored explicitly, because the hash does not depend on the order of a mapping.
 
     Example:
         >>> first_form({"name": "paper", "flip": {"_target_": "albumentations.HorizontalFlip", "p": 0.5}})

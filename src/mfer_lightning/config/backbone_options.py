@@ -12,16 +12,17 @@ from mfer_lightning.config.yaml_options import Option
 
 
 def without_other_family(backbone: dict[str, Any], choice: str) -> dict[str, Any]:
-    """Reset the options that apply only to the network of the selected file.
+    """Remove the options that apply only to the network of the selected file.
 
-    ``dataset=facs`` selects a ConvNeXt with its own depths and widths, which timm does not accept for a ResNet.
+    For example, ``dataset=facs`` selects a ConvNeXt with special depths and widths, which a ResNet does not accept.
 
     Args:
         backbone: composed node ``backbone``.
         choice: the file in ``conf/backbone/`` that the node was composed from.
 
     Returns:
-        The node. For another family, its ``options`` contain only those set on the command line; otherwise all.
+        The node. If ``backbone.name`` is of another family than the file, its ``options`` no longer contain the values
+        from the file.
 
     Example:
         >>> node = {"name": "resnet18d", "options": {"ls_init_value": 1.0, "block_args": {}}}

@@ -1,4 +1,4 @@
-"""Restore the process of a Python caller: Hydra's state, environment, working directory, warnings."""
+"""Restore what training changes in the process of a Python caller: Hydra, environment, working directory, warnings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mfer_lightning.config.location import config_dir
 
 @contextmanager
 def own_hydra() -> Iterator[None]:
-    """Run a block with a separate Hydra instance: the caller may be a Hydra application, or use ``initialize``."""
+    """Run a block with a separate Hydra instance, because the caller may be a Hydra application as well."""
     instances = Singleton._instances  # like hydra.initialize; get_state returns copies
     callers: dict[type, Singleton] = {
         kind: instances.pop(kind) for kind in (GlobalHydra, HydraConfig) if kind in instances
@@ -33,9 +33,9 @@ def own_hydra() -> Iterator[None]:
 
 
 def given_overrides() -> tuple[str, ...]:
-    """Return the overrides of the current command line and, in a sweep, the values of the job.
+    """Return the overrides of the current command line; in a sweep or search, those of the current job.
 
-    A job of a search also includes the options that the search does not vary.
+    Empty if no command line is running.
     """
     return tuple(map(str, HydraConfig.get().overrides.task)) if HydraConfig.initialized() else ()
 
@@ -51,9 +51,10 @@ def is_given(option: str) -> bool:
 
 @contextmanager
 def composing() -> Iterator[None]:
-    """Compose our configurations within a block: with the running verb's Hydra instance, or else with a new one.
+    """Make it possible to compose our configurations within a block.
 
-    The verb's Hydra instance knows the folders of ``--config-dir``; a caller's own instance does not know ours.
+    The Hydra instance of the running command is used if there is one, because it knows the folders of ``--config-dir``.
+    Otherwise, a new one is created: an instance of the caller does not know our configuration files.
     """
     hydra = GlobalHydra.instance().hydra
     known = [] if hydra is None else hydra.config_loader.get_search_path().get_path()
@@ -66,10 +67,10 @@ def composing() -> Iterator[None]:
 
 @contextmanager
 def caller_undisturbed() -> Iterator[None]:
-    """Restore everything that training changes in the caller's process.
+    """Restore what training changes in the process of the caller.
 
-    This covers Hydra's state, environment variables, working directory, warning filters, and torch's determinism. The
-    random state stays as left by the training, as with ``lightning.seed_everything``.
+    This covers the state of Hydra, environment variables, the working directory, warning filters and torch's
+    determinism. The random state is not restored, as with ``lightning.seed_everything``.
     """
     environment, folder = dict(os.environ), Path.cwd()
     torch = sys.modules.get("torch")

@@ -1,7 +1,7 @@
-"""Refer to the parts of a run by the choice that was typed, e.g. ``backbone=convnext_64px``, not the name in its file.
+"""Refer to the parts of a run by the given choice, e.g. ``backbone=convnext_64px``, instead of the name in its file.
 
-The name in a file says what is built: ``convnext_64px`` builds timm's ``convnext_tiny`` with other options. Choices
-whose file has another name are stored in the configuration under ``choices``, without any effect on the run.
+The ``name`` in a file determines what is built: ``convnext_64px`` builds timm's ``convnext_tiny`` with other options.
+If the two differ, the choice is stored in the configuration under ``choices``. This has no effect on the run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from mfer_lightning.config.options import group_options
 from mfer_lightning.config.yaml_options import Option
 
-#: Where a configuration stores them.
+#: Node of a configuration that stores the choices.
 CHOICES = "choices"
 #: A group of recipes that set options of other groups. It has no options of its own.
 RECIPE = "experiment"
@@ -23,16 +23,16 @@ PARTS = ("backbone", "attention", "head")
 def choices_to_keep(
     config: Mapping[str, Any], chosen: Mapping[str, str | None], overrides: Sequence[str]
 ) -> dict[str, str]:
-    """Return the choices that the configuration does not name itself.
+    """Return the choices that cannot be derived from the configuration.
 
     Args:
         config: plain configuration of ``mfer train``.
         chosen: group -> choice, as Hydra composed them.
-        overrides: overrides of the command line; a name typed explicitly (``backbone.name=resnet18d``) takes
-            precedence.
+        overrides: overrides of the command line; if one sets a name (``backbone.name=resnet18d``), the choice is not
+            kept.
 
     Returns:
-        Group -> choice, if the part has another name; and the experiment.
+        Group -> choice, for choices that differ from the name of their part, and for the experiment.
     """
     kept: dict[str, str] = {}
     for group, choice in chosen.items():
@@ -49,9 +49,9 @@ def choices_to_keep(
 
 
 def name_of(config: Mapping[str, Any], group: str) -> str:
-    """Return the name of a part of a run: its choice, or its own name without the prefix before a slash.
+    """Return the name of a part of a run: its stored choice, or else its ``name``, without a prefix before a slash.
 
-    A complete network (``network=dan``) replaces the backbone.
+    For a complete network (``network=dan``), the name of the network is returned instead of that of the backbone.
 
     Args:
         config: plain configuration, current or stored.

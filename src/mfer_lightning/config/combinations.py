@@ -1,4 +1,4 @@
-"""Run a verb for each combination of options that it composes itself."""
+"""Run a command for each combination of options that are not part of its own configuration."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def run_each(
     arguments: Sequence[str],
     options: Sequence[str],
 ) -> int:
-    """Run a verb once for each combination of options outside its own configuration.
+    """Run a command once for each combination of options that are not part of its own configuration.
 
-    As in every sweep, a rejected combination prints its error and does not stop the others.
+    As in every sweep, the error of a rejected combination is printed, and the others still run.
 
     Args:
-        verb: name of the verb.
-        job: takes the verb's configuration, and one combination as ``options``.
-        arguments: the command line after the verb, without these options.
-        options: ``<option>=<value>``, with ``-m`` also comma-separated values.
+        verb: name of the command.
+        job: function of the configuration of the command, and of one combination as ``options``.
+        arguments: the command-line arguments after the command, without these options.
+        options: ``<option>=<value>``; with ``-m``, values may be comma-separated lists.
 
     Returns:
         Exit code: that of the job, or 1 if one of several failed.
@@ -69,5 +69,5 @@ def each_combination(options: Sequence[str], several: bool) -> list[list[str]]:
             elif several:
                 values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
             else:
-                raise UserError(f"{option} names several values: add -m to take each, or quote them as one.")
+                raise UserError(f"{option} has several values: add -m to run each of them, or quote them as one value.")
     return [list(combination) for combination in itertools.product(*values)]

@@ -1,7 +1,8 @@
-"""Complete verbs, groups, choices, options and files in bash, zsh and fish. Imports neither Hydra nor torch.
+"""Complete commands, groups, choices, options and files in bash, zsh and fish. Imports neither Hydra nor torch.
 
-``mfer -sc install=bash`` prints the script to evaluate, as in every Hydra application. Hydra's own completion does not
-know the verbs, imports Hydra at every key press, and lets bash expand special characters in file names.
+As in every Hydra application, ``mfer -sc install=bash`` prints a script for the shell to evaluate. Hydra's completion
+is not used: it does not know the commands, imports Hydra at every key press, and lets bash expand special characters in
+file names.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from mfer_lightning.config.options import LIKE_TRAIN, NAMES_CHOICES, is_internal
 from mfer_lightning.config.yaml_options import Option
 from mfer_lightning.errors import UserError
 
-#: Verbs that take folders as positional arguments.
+#: Commands that take folders as positional arguments.
 _TAKES_FILES = ("report",)
 
-#: Shell -> commands to install and remove the completion. The shell passes its line up to the cursor. Bash splits words
-#: at = and replaces only the last part.
+#: Shell -> commands that install and remove the completion. The shell passes the command line up to the cursor. Bash
+#: splits words at = and replaces only the last part.
 SHELLS = {
     "bash": (
         """_mfer() {
@@ -53,17 +54,17 @@ compdef _mfer mfer""",
 
 
 def shell_completion(arguments: Sequence[str], verbs: Sequence[str]) -> str:
-    """Handle ``-sc install=<shell>``, ``-sc uninstall=<shell>``, and the completion's own ``-sc query=<shell>``.
+    """Handle ``-sc install=<shell>``, ``-sc uninstall=<shell>``, and ``-sc query=<shell>``, which the scripts call.
 
     Args:
         arguments: the command line.
-        verbs: the available verbs.
+        verbs: the available commands.
 
     Returns:
         The text to print.
 
     Raises:
-        UserError: for anything else.
+        UserError: for other arguments or shells.
     """
     asked = {a.partition("=")[0]: a.partition("=")[2] for a in arguments if not a.startswith("-")}
     for what in ("install", "uninstall", "query"):
@@ -75,7 +76,7 @@ def shell_completion(arguments: Sequence[str], verbs: Sequence[str]) -> str:
             return SHELLS[asked[what]][what == "uninstall"]
     raise UserError(
         'Completion is installed with eval "$(mfer -sc install=bash)", or install=zsh; in fish with '
-        "mfer -sc install=fish | source. Put the line into the shell's start file to keep it."
+        "mfer -sc install=fish | source. Add the line to the startup file of the shell to make it permanent."
     )
 
 
@@ -84,10 +85,10 @@ def candidates(line: str, verbs: Sequence[str]) -> list[str]:
 
     Args:
         line: command line up to the cursor, starting with the program name.
-        verbs: the available verbs.
+        verbs: the available commands.
 
     Returns:
-        Whole words; a node ends with a dot and an option with =, to continue with the next key press.
+        Complete words. Nodes end with a dot and options with =, so that completion can continue.
 
     Example:
         >>> candidates("mfer train loss=l", ["train"])
@@ -130,7 +131,10 @@ def _names(last: str, options: Mapping[str, Option]) -> list[str]:
 
 
 def _values(last: str, verb: str, options: Mapping[str, Option]) -> list[str]:
-    """Return choices of a group, boolean values, the default, or files; after a comma or bracket, the next value."""
+    """Return the values of an option: choices of a group, booleans, the default, or files.
+
+    After a comma or an opening bracket, the next value of the list is completed.
+    """
     split = re.fullmatch(r"(.*[=,\[])(.*)", last)
     before, begun = (split[1], split[2]) if split else ("", last)
     name = last.partition("=")[0].lstrip("+~")

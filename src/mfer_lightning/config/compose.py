@@ -1,4 +1,4 @@
-"""Compose the configuration of a verb with Hydra, and run the verb's job with it."""
+"""Compose the configuration of a command with Hydra, and run the command's job with it."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ from mfer_lightning.config.schema import Backbone, Train, check_known, register
 from mfer_lightning.config.verb_schema import verb_schema
 from mfer_lightning.errors import UserError
 
-#: The user's HYDRA_FULL_ERROR. Other ranks inherit it; HYDRA_FULL_ERROR itself is set by this module.
+#: Variable with the user's value of HYDRA_FULL_ERROR, which this module overwrites. Other ranks inherit the variable.
 FULL_ERROR = "MFER_FULL_ERROR"
 
 
 def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], arguments: Sequence[str]) -> int:
-    """Compose the configuration of a verb other than ``train`` and run its job.
+    """Compose the configuration of a command other than ``train`` and run its job.
 
-    With ``-m``, the job runs for each combination of the comma-separated values, sequentially in this process; a job
-    that fails with a user error prints it and does not stop the others.
+    With ``-m``, the job runs for each combination of the comma-separated values, one after the other in this process.
+    If a job fails with a user error, the error is printed, and the others still run.
 
     Args:
         config_name: name of the primary configuration file, e.g. ``"evaluate"``; its defaults list begins with
             ``<config_name>_schema``.
-        job: takes the plain resolved configuration; returns an exit code, or None for 0.
-        arguments: the command line after the verb.
+        job: function of the plain resolved configuration that returns an exit code, or None for 0.
+        arguments: the command-line arguments after the command.
 
     Returns:
         Exit code: that of the job, or 1 if one of several failed.
 
     Raises:
-        UserError: for errors that the user can correct.
+        UserError: for errors that the user can correct, except within a sweep.
     """
     schema = verb_schema(config_name)
     flags, overrides = split_flags(arguments, config_name)
     primary_config(flags, config_name)
     check_overrides(overrides, config_name)
     if any(o.startswith(("launcher=", "hydra/launcher=", "sweep=", "hydra/sweeper=")) for o in overrides):
-        raise UserError("launcher= and sweep= belong to mfer train: other verbs do a grid in this process.")
+        raise UserError("launcher= and sweep= work only with mfer train. Other commands run a sweep in this process.")
     codes: list[int] = []
     refused: list[UserError] = []
     swept = wants_sweep(flags, overrides)
@@ -88,8 +88,11 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
 def refuse_empty(config: Mapping[str, Any]) -> None:
     """Reject paths that are set to an empty value, which would mean the current folder.
 
+    Args:
+        config: plain configuration of a command.
+
     Raises:
-        UserError: naming the option.
+        UserError: if there is such a path.
     """
     for option in empty_paths(config):
         raise UserError(
@@ -104,8 +107,8 @@ def start_hydra(
 
     Args:
         config_name: name of the primary configuration file.
-        schema: dataclass of the verb's options.
-        task: takes the composed configuration.
+        schema: dataclass of the command's options.
+        task: function of the composed configuration.
         flags: flags of Hydra, e.g. ``-m``.
         overrides: ``key=value``.
 
@@ -135,7 +138,7 @@ def compose_train(overrides: Sequence[str]) -> dict[str, Any]:
         Plain resolved configuration.
 
     Raises:
-        UserError: if the configuration does not compose.
+        UserError: if the configuration cannot be composed.
     """
     register("train_schema", Train)
     check_overrides(overrides, "train")
@@ -174,7 +177,7 @@ def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
     if chosen and "loss" in plain and (kept := choices_to_keep(plain, chosen, given_overrides())):
         plain[CHOICES] = kept
     attention = plain.get("attention")
-    if isinstance(attention, dict) and attention.get("name") == "none":  # experiments set them for any attention
+    if isinstance(attention, dict) and attention.get("name") == "none":  # experiments set these for any attention
         plain["attention"] = {key: value for key, value in attention.items() if key not in FORMER_ATTENTION}
     if isinstance(weights := plain.get("weights"), str):
         plain["weights"] = with_version(weights)
@@ -191,4 +194,4 @@ def _refuse_two_spellings(cfg: DictConfig, plain: dict[Any, Any]) -> None:
         default = getattr(Train().trainer, newer.rpartition(".")[2])
         old, new = plain[group][name], plain[group][newer.rpartition(".")[2]]
         if old != new and (new != default or is_given(newer)):
-            raise UserError(f"{older}={old} is an older spelling of {newer}={new}, and both are given: keep one.")
+            raise UserError(f"{older}={old} is the former name of {newer}={new}, and both are given: keep one.")

@@ -1,4 +1,4 @@
-"""Explain errors that Hydra raises over the user's YAML files, where it names neither file nor remedy."""
+"""Explain errors that Hydra raises for YAML files of the user without naming the file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _READER, _COMPOSER = "file_config_source.py", "config_loader_impl.py"
 
 
 def explain_file(error: BaseException) -> str | None:
-    """Explain an error that was raised while Hydra read a YAML file, or put files together.
+    """Explain an error that was raised while Hydra read a YAML file, or composed files.
 
     Args:
         error: the error, with its traceback.
 
     Returns:
-        One message with the file and the line, as far as they are known; None for an error from elsewhere.
+        One message with the file and the line, if known; None if the error was raised elsewhere.
     """
     frames = [(str(frame.f_code.co_filename), frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
     path = next((frame.f_locals.get("full_path") for name, frame in frames if name.endswith(_READER)), None)
@@ -24,19 +24,19 @@ def explain_file(error: BaseException) -> str | None:
         return None
     if path is None:
         return (
-            f"The configuration cannot be put together: {_reason(error)}. Compare your YAML files (--config-dir) with "
+            f"The configuration cannot be composed: {_reason(error)}. Compare your YAML files (--config-dir) with "
             "those in conf/."
         )
     line = ""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         line = f", line {error.problem_mark.line + 1}"
-    return f"{path}{line}: this is no YAML file that can be read ({_reason(error)}). Mend the file, or choose another."
+    return f"{path}{line}: this is not a valid YAML file ({_reason(error)}). Correct the file, or choose another one."
 
 
 def _reason(error: BaseException) -> str:
-    """Say what is wrong in a few words."""
+    """Summarise what is wrong in a few words."""
     if isinstance(error, UnicodeError):
-        return "it is no UTF-8 text"
+        return "it is not UTF-8 text"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     marked = error.problem or error.context if isinstance(error, yaml.MarkedYAMLError) else None

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 def restored(*names: str) -> Iterator[None]:
     """Restore environment variables after the block.
 
+    Args:
+        names: names of the variables.
+
     Example:
         >>> with restored("MFER_EXAMPLE"):
         ...     os.environ["MFER_EXAMPLE"] = "1"

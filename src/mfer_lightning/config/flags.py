@@ -8,16 +8,19 @@ from pathlib import Path
 from mfer_lightning.config.location import config_dirs
 from mfer_lightning.errors import UserError, nearest
 
-#: Hydra's flags, without and with a value.
+#: Flags of Hydra, without and with a value.
 PLAIN_FLAGS = ("-m", "--multirun", "--resolve", "--hydra-help", "--run", "-r")
 CONFIG_NAME = ("--config-name", "-cn")
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i", *CONFIG_NAME)
 
-#: Unsupported flags of Hydra, and what to use instead.
+#: Unsupported flags of Hydra, with the reason and the alternative.
 REFUSED_FLAGS = {
     "--experimental-rerun": "loads pickled files, which can execute code; it is not supported here. "
     "config.yaml in a run's folder contains its configuration.",
-    **dict.fromkeys(("--config-path", "-cp"), "would hide our files: --config-dir <folder> adds yours."),
+    **dict.fromkeys(
+        ("--config-path", "-cp"),
+        "is not supported, because it would replace our files: use --config-dir <folder> to add yours.",
+    ),
 }
 
 #: Legal values of a flag, if there are only a few.
@@ -27,7 +30,7 @@ FLAG_VALUES = dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")) | dict.fro
 
 
 def join_values(arguments: Sequence[str]) -> list[str]:
-    """Convert ``--flag value`` to ``--flag=value``, so that no verb treats the value as a folder.
+    """Convert ``--flag value`` to ``--flag=value``, so that no command treats the value as a folder.
 
     Example:
         >>> join_values(["--config-dir", "mine", "-m", "--cfg=job"])
@@ -46,14 +49,14 @@ def split_flags(arguments: Sequence[str], verb: str = "train") -> tuple[list[str
     """Separate Hydra's flags from the overrides, in any order.
 
     Args:
-        arguments: the command line after the verb.
-        verb: the verb.
+        arguments: the command-line arguments after the command.
+        verb: name of the command.
 
     Returns:
         Flags with their values, and overrides.
 
     Raises:
-        UserError: for a flag that is unknown to Hydra or not supported here.
+        UserError: for an unknown or unsupported flag, a missing or illegal value, or a word that starts with =.
 
     Example:
         >>> split_flags(["seed=0", "-m", "loss=ce,dsf", "--cfg", "job"])
@@ -88,7 +91,7 @@ def split_flags(arguments: Sequence[str], verb: str = "train") -> tuple[list[str
 
 
 def _refuse(flag: str, value: str, verb: str) -> None:
-    """Reject unknown flags, with a suggestion if the flag resembles an option."""
+    """Reject an unknown flag, with a suggestion if it resembles an option."""
     from mfer_lightning.config.hints import hint, option_names
 
     option = flag.lstrip("-").replace("-", "_")
@@ -101,14 +104,14 @@ def _refuse(flag: str, value: str, verb: str) -> None:
 
 
 def primary_config(flags: Sequence[str], verb: str) -> str:
-    """Return the name of the primary configuration file: ``--config-name``, or that of the verb.
+    """Return the name of the primary configuration file: ``--config-name``, or that of the command.
 
     Args:
         flags: the result of :func:`split_flags`.
-        verb: the verb.
+        verb: name of the command.
 
     Raises:
-        UserError: for a file that is in no folder of ``--config-dir``.
+        UserError: if the file is not in any folder of ``--config-dir``.
 
     Example:
         >>> primary_config(["-m"], "train")
@@ -127,7 +130,7 @@ def primary_config(flags: Sequence[str], verb: str) -> str:
 
 
 def wants_sweep(flags: Sequence[str], overrides: Sequence[str]) -> bool:
-    """Whether a command line requests a sweep to be run, rather than its configuration to be shown.
+    """Whether a command line runs a sweep; not if it only prints a configuration.
 
     Example:
         >>> wants_sweep(["-m"], ["seed=0,1"]), wants_sweep([], ["sweep=optuna"]), wants_sweep(["-m", "--cfg"], [])

@@ -1,11 +1,11 @@
-"""Names of classes and options in earlier versions, so that old checkpoints load and runs keep their names.
+"""Former names of classes and options, so that old checkpoints load and runs keep their names.
 
 A configuration stored in an old checkpoint or run folder names classes at their former locations. :func:`current` maps
-such a name to the current one. Run folders are named by a hash of the configuration, including ``_target_``: the hash
-uses :func:`first`, the original name of a class, so that moving a class renames no run.
+such a name to the current one. Run folders are named by a hash of the configuration, including ``_target_``. The hash
+uses :func:`first`, the original name of a class, so that moving a class does not rename runs.
 
-A renamed option keeps its older name on the command line and in files. The schema has both; the older one is
-interpolated from the newer one, unless it is set. :func:`with_options_of_today` keeps the newer one.
+The former name of a renamed option still works on the command line and in files. The schema has both names; unless it
+is set, the former one is interpolated from the current one. :func:`with_options_of_today` keeps only the current name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-#: Original name of a class -> current name. When a class moves again, the left side does not change.
+#: Original name of a class -> current name. If a class moves again, only the right side changes.
 MOVED: Mapping[str, str] = MappingProxyType(
     {
         f"mfer_lightning.data.datamodules.{name}": f"mfer_lightning.data.datasets.{name}"
@@ -30,7 +30,7 @@ MOVED: Mapping[str, str] = MappingProxyType(
 _FIRST = {today: first for first, today in MOVED.items()}
 
 
-#: Older name of an option -> current name.
+#: Former name of an option -> current name.
 OPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "trainer.accumulate": "trainer.accumulate_grad_batches",
@@ -40,7 +40,7 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
 
 
 def current(target: str) -> str:
-    """Return the current name of a class.
+    """Return the current name of a class; other names are returned unchanged.
 
     Example:
         >>> current("mfer_lightning.data.datamodules.RAFDBDataModule")
@@ -50,7 +50,7 @@ def current(target: str) -> str:
 
 
 def first(target: str) -> str:
-    """Return the original name of a class.
+    """Return the original name of a class; other names are returned unchanged.
 
     Example:
         >>> first("mfer_lightning.data.datasets.RAFDBDataModule")
@@ -65,13 +65,14 @@ def with_first_names(config: Any) -> Any:
     for older, newer in OPTIONS.items():
         node, old, new = _both(copy, older, newer)
         if new in node:
-            node[old] = node.get(old, node[new])  # of two, the older one is set explicitly or follows the newer
+            # if both exist, the former one is set explicitly or equals the current one
+            node[old] = node.get(old, node[new])
             del node[new]
     trainer = copy.get("trainer") if isinstance(copy, dict) else None
     if isinstance(trainer, dict) and trainer.get("deterministic") == "warn":
-        trainer["deterministic"] = True  # the original meaning; successful runs give the same results with either
+        trainer["deterministic"] = True  # the original value; runs that succeed give the same results with either
     if isinstance(trainer, dict) and isinstance(trainer.get("compile"), str):
-        trainer["compile"] = True  # whether and how to compile affects only rounding
+        trainer["compile"] = True  # how the network is compiled affects only rounding
     return copy
 
 
@@ -79,8 +80,8 @@ def with_options_of_today(config: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a plain configuration with the current names of all renamed options.
 
     Args:
-        config: current or stored, with the older name, the newer one, or both; the older one takes precedence if it
-            exists, because it follows the newer one unless set.
+        config: current or stored configuration, with the former name, the current one, or both. If both exist, the
+            former one takes precedence, because it equals the current one unless it is set explicitly.
 
     Example:
         >>> with_options_of_today({"trainer": {"clip": None, "gradient_clip_val": 1.0}})
@@ -95,7 +96,7 @@ def with_options_of_today(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _both(config: Any, older: str, newer: str) -> tuple[dict[str, Any], str, str]:
-    """Return the node of a renamed option, and both of its names in it."""
+    """Return the node of a renamed option, and its former and its current name in that node."""
     group, _, old = older.partition(".")
     node = config.get(group) if isinstance(config, dict) else None
     return node if isinstance(node, dict) else {}, old, newer.rpartition(".")[2]
@@ -114,8 +115,8 @@ def _with_first_targets(config: Any) -> Any:
 def override_of_today(override: str) -> str:
     """Return an override of the command line with the current option name.
 
-    ``+augment.flip=0.3`` used to add an option, where today a transform has this name. ``weights.colour``, a property
-    of the weights, is stored with the preprocessing.
+    ``+augment.flip=0.3`` used to add an option, but now a transform has this name, so ``++`` is needed to replace it.
+    ``weights.colour`` is now an option of the preprocessing.
 
     Example:
         >>> override_of_today("+augment.flip=0.3"), override_of_today("augment.flip.p=0.3")

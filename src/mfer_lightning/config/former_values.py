@@ -1,7 +1,7 @@
-"""Fixed values of network parts from before they became options.
+"""Values of network options before these options existed.
 
-Networks and configurations stored before these options existed do not contain them and use these values. Everything
-composed today contains them.
+Networks and configurations stored before these options existed do not contain them and use these values. New
+configurations always contain them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-#: Option of the attention -> its value in every network whose description lacks it.
+#: Option of the attention -> its value in every network whose description does not contain it.
 FORMER_ATTENTION: Mapping[str, Any] = MappingProxyType({"norm_eps": 1e-6, "init": "torch"})
 
 
@@ -18,7 +18,7 @@ def with_former_attention(node: Mapping[str, Any]) -> dict[str, Any]:
     """Add the missing attention options to a stored network or configuration.
 
     Args:
-        node: plain, with ``attention`` as a mapping; anything else is returned unchanged.
+        node: plain mapping. If its ``attention`` is not a mapping, or its name is ``none``, nothing is added.
 
     Returns:
         A copy in which the attention has all its options.

@@ -1,4 +1,4 @@
-"""Write the help text of a verb from its configuration files. Imports neither Hydra nor torch."""
+"""Write the help text of a command from its configuration files. Imports neither Hydra nor torch."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from mfer_lightning.config.options import (
 )
 from mfer_lightning.config.yaml_options import Option, read_config_file
 
-#: How to read the help of a verb with groups.
+#: Note at the top of the help of a command with groups.
 _CHOICES_SHOWN = (
-    "The choice in [brackets] sets that default. Name your choices to see their options: "
+    "A choice in [brackets] at the end of a line sets that default. Add your choices to see their options: "
     "mfer train dataset=rafdb optimizer=sgd --help"
 )
 
-#: Maximum length of name and default to show the comment on the same line; otherwise it starts on the next line.
+#: Maximum length of an option with its default for the comment to be on the same line; otherwise, it is on the next.
 _LONGEST = 30
 
 
 def terminal_width() -> int:
-    """Return the number of columns: that of the terminal, from 60 to 120; 80 without a terminal."""
+    """Return the width of the terminal in columns, limited to 60 to 120; 80 without a terminal."""
     return min(max(shutil.get_terminal_size().columns, 60), 120)
 
 
@@ -47,10 +47,10 @@ def wrapped(head: str, text: str, width: int) -> list[str]:
 
 
 def verb_help(verb: str, summary: str, chosen: Mapping[str, str] | None = None, width: int | None = None) -> str:
-    """Return the help text of a verb: its purpose, its options and their defaults.
+    """Return the help text of a command: its purpose, its options and their defaults.
 
     Args:
-        verb: name of the verb.
+        verb: name of the command.
         summary: its purpose in a few words.
         chosen: group -> choice on the command line, whose options replace those of the default.
         width: number of columns; None: that of the terminal.
@@ -93,7 +93,7 @@ def verb_help(verb: str, summary: str, chosen: Mapping[str, str] | None = None, 
 
 
 def _head(verb: str) -> tuple[str, str, list[str]]:
-    """Return the docs page, the description and the examples from the head of a verb's file."""
+    """Return the docs page, the description and the examples from the head of a command's file."""
     head = primary_file(verb).head
     examples = [line.strip() for line in head if re.match(r"\s+mfer\b", line)]
     words = " ".join(line for line in head if line.strip() not in (*examples, "Examples:"))
@@ -108,7 +108,7 @@ def _lines(names: list[str], options: Mapping[str, Option], width: int) -> list[
     lines = []
     for name, head in heads.items():
         option = options[name]
-        need = "needed: " if option.default == "???" else ""
+        need = "required: " if option.default == "???" else ""
         text = f"{need}{option.comment}{f' [{option.origin}]' if option.origin else ''}".lstrip()
         if len(head) > _LONGEST:
             lines += [head if len(head) <= width else f"{head[: width - 3]}...", *wrapped(" " * column, text, width)]

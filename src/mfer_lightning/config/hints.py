@@ -22,9 +22,9 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
     Args:
         key: dotted name that was given, e.g. ``"batch_size"``.
         legal: names that are accepted.
-        verb: verb of the options.
-        overrides: the command line, if known: its value is repeated in the hint.
-        schema: dataclass of the verb's options, which may have more than the configuration files.
+        verb: name of the command.
+        overrides: the command line, if known; the given value is repeated in the suggestion.
+        schema: dataclass of the command's options, which may have more options than the configuration files.
 
     Returns:
         One message.
@@ -37,7 +37,8 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
     others = _other_choices(full) if full in names else ""
     if others:
         inner = _without_first_nodes(full, names)
-        return f"There is no option `{key}` here: it is one of {others}{f', or use {inner}={value}' if inner else ''}."
+        more = f", or use {inner}={value}" if inner else ""
+        return f"There is no option `{key}` here: it is an option of {others}{more}."
     said = hint(full, value, names, verb) or _close(key, value, list(legal), names)
     if said:
         return f"There is no option `{key}`: {said}"
@@ -45,7 +46,7 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
     if key.partition(".")[0] not in names:
         other = next((v for v in _verbs() if v != verb and key in option_names(v)), None)
         if other:
-            return f"There is no option `{key}` of mfer {verb}: it is one of mfer {other}."
+            return f"There is no option `{key}` of mfer {verb}: it is an option of mfer {other}."
     legal = list(legal)
     sure = difflib.get_close_matches(leaf, legal, n=1, cutoff=0.9)  # so that max_epoch does not also match min_epochs
     found = nearest(leaf, sure or legal)
@@ -64,13 +65,13 @@ def sentence(found: str, legal: Sequence[str]) -> str:
 
 
 def hint(key: str, value: str, names: Mapping[str, bool], verb: str) -> str:
-    """Suggest the option for a name used in other frameworks, or for an option name without its node.
+    """Suggest the option for a name used in other frameworks, or for the name of an option without its node.
 
     Args:
         key: dotted name that was given.
         value: value that was given.
-        names: names of the verb's options.
-        verb: verb of the options.
+        names: names of the command's options.
+        verb: name of the command.
 
     Returns:
         ``"did you mean optimizer.lr=1e-3?"`` or a similar clause; empty if there is no suggestion.
@@ -99,7 +100,7 @@ def hint(key: str, value: str, names: Mapping[str, bool], verb: str) -> str:
 
 
 def _without_first_nodes(key: str, names: Mapping[str, bool]) -> str:
-    """Return the option that remains without the first node of a dotted name; empty if there is none."""
+    """Return the option that remains when the first nodes of a dotted name are removed; empty if there is none."""
     inner = key.partition(".")[2]
     while "." in inner:
         if names.get(inner) or inner in {option for option, _ in BY_NAME.values()}:
@@ -109,9 +110,9 @@ def _without_first_nodes(key: str, names: Mapping[str, bool]) -> str:
 
 
 def _other_choices(key: str) -> str:
-    """Name the choices of its group that have an option, e.g. ``"network=dan, dan_64px, ddamfn and others"``.
+    """List the choices of its group that have an option, e.g. ``"network=dan, dan_64px, ddamfn and others"``.
 
-    Empty if none has it.
+    Empty if no choice has it.
 
     Example:
         >>> _other_choices("method.alpha")
@@ -130,7 +131,7 @@ def _other_choices(key: str) -> str:
 
 
 def more_by_name(group: str, name: str) -> str:
-    """Explain how to get something that is not among the choices of a group; empty if there is no way.
+    """Return a sentence on how to use something that is not among the choices of a group; empty if it is not possible.
 
     Example:
         >>> more_by_name("backbone", "resnet18d")
@@ -141,7 +142,7 @@ def more_by_name(group: str, name: str) -> str:
 
 
 def option_names(verb: str, schema: Any = None) -> dict[str, bool]:
-    """Return the names of a verb's options and nodes; the value is whether it is an option."""
+    """Return the names of a command's options and nodes, each with whether it is an option that can be set."""
     tree = every_option(verb)
     names = {name: not is_internal(name, option) and option.default is not None for name, option in tree.items()}
     return {**_fields(schema, ""), **names} if schema is not None else names
@@ -158,7 +159,7 @@ def _fields(schema: Any, prefix: str) -> dict[str, bool]:
 
 
 def _written(target: str, value: str) -> str:
-    """Format an option with the given value; for a group, with its choice or the nearest ones."""
+    """Format an option with the given value; for a group, with that choice or the most similar ones."""
     legal = [] if "=" in target or "." in target else choices(target)
     if "=" in target or not legal or value in legal:
         return target if "=" in target else f"{target}={value}"
@@ -171,7 +172,7 @@ def _did_you_mean(options: Sequence[str]) -> str:
 
 
 def _close(key: str, value: str, legal: Sequence[str], names: Mapping[str, bool]) -> str:
-    """Suggest a misspelled option in another node, if nothing closer exists at the same level."""
+    """Suggest similar options of other nodes, unless there is a similar name at the same level."""
     leaf = key.rpartition(".")[2]
     if difflib.get_close_matches(leaf, legal, cutoff=0.75):
         return ""
@@ -182,5 +183,5 @@ def _close(key: str, value: str, legal: Sequence[str], names: Mapping[str, bool]
 
 
 def _verbs() -> list[str]:
-    """Return the verbs that have options, ``train`` first."""
+    """Return the commands that have options, ``train`` first."""
     return sorted((f.stem for f in config_dir().glob("*.yaml")), key=lambda verb: (verb != "train", verb))

@@ -1,7 +1,8 @@
-"""Build the objects that a configuration names with ``_target_``; no other module does.
+"""Build the objects that a configuration names with ``_target_``. This is the only module that does.
 
-Configurations come from the command line, files and checkpoints, and must not name arbitrary code: a target is a public
-class of a package in :data:`ALLOWED`, or of a plugin given by the user (:mod:`mfer_lightning.config.plugins`).
+Configurations come from the command line, files and checkpoints, so they must not be able to name arbitrary code: a
+target must be public in a package in :data:`ALLOWED`, a class of a library in :data:`LIBRARIES`, or a class of a plugin
+given by the user (:mod:`mfer_lightning.config.plugins`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mfer_lightning.config.former_names import current
 from mfer_lightning.config.plugins import find_in_plugin, in_plugin, is_reserved
 from mfer_lightning.errors import UserError, nearest
 
-#: Modules whose public classes and functions any configuration may name, including that of a checkpoint.
+#: Modules whose public classes and functions any configuration may name, even one stored in a checkpoint.
 ALLOWED = (
     "mfer_lightning.data.datasets",
     "mfer_lightning.losses",
@@ -27,8 +28,8 @@ ALLOWED = (
     "mfer_lightning.optim",
 )
 
-#: Configuration node -> additional modules whose public classes it may name. Such a node is built only from the user's
-#: configuration. A checkpoint's is stored but never built, so that a file cannot create callbacks, loggers or
+#: Configuration node -> additional modules whose public classes it may name. Such a node is built only from the
+#: configuration of the user, never from that of a checkpoint, so that a file cannot create callbacks, loggers or
 #: transforms.
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "augment": ("mfer_lightning.data.augment", "albumentations"),
@@ -39,12 +40,12 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
 
 
 def locate(target: str, where: str = "the configuration", libraries: Sequence[str] = ()) -> Any:
-    """Return the object named by a ``_target_``, if a configuration may name it.
+    """Return the object that a ``_target_`` names, if it is allowed.
 
     Args:
         target: dotted name, e.g. ``"mfer_lightning.losses.DSFLoss"``.
         where: source of the target, for error messages.
-        libraries: additional modules whose public classes, but no functions, may be named: an entry of
+        libraries: additional modules whose public classes (but not functions) may be named, e.g. an entry of
             :data:`LIBRARIES`.
 
     Returns:
@@ -73,7 +74,7 @@ def locate(target: str, where: str = "the configuration", libraries: Sequence[st
 
 
 def check_allowed(target: str, where: str = "the configuration", libraries: Sequence[str] = ()) -> None:
-    """Reject a ``_target_`` that a configuration may not name, by the name alone: nothing is imported.
+    """Reject a ``_target_`` that is not allowed, judged by its name, without importing it.
 
     Args:
         target: dotted name.
@@ -106,7 +107,7 @@ def _public_class(module_name: str, name: str, where: str) -> type:
     classes = [n for n in exported if not n.startswith("_") and inspect.isclass(getattr(module, n, None))]
     if name not in classes:
         raise UserError(
-            f"{where} names `{module_name}.{name}`, and {module_name} has no such public class: "
+            f"{where} names `{module_name}.{name}`, but {module_name} has no such public class: "
             f"{nearest(name, classes)}"
         )
     found: type = getattr(module, name)
@@ -128,11 +129,12 @@ def instantiate(
     Args:
         node: plain mapping with ``_target_`` and keyword arguments; nested nodes with ``_target_`` are built first.
         where: name of the node in error messages, e.g. ``"loss.feature"``.
-        base: required base class of the target; None: any class or function. With ``libraries``, it is mandatory and
-            also applies to nested nodes.
+        base: required base class of the target; None: any class or function. With ``libraries``, it also applies to
+            nested nodes.
         libraries: additional modules whose public classes may be named, see :func:`locate`.
         elsewhere: argument -> option, for values in ``available`` that are options of other nodes.
-        construct: calls a target, including nested ones, with its checked arguments; None: ``target(**arguments)``.
+        construct: function that calls a target with its checked arguments; None: ``target(**arguments)``. With
+            ``libraries``, it is also used for nested nodes.
         available: values known only at run time (``num_classes``, ``feature_dim``, ``class_counts`` ...), passed on if
             they are in the target's signature and not set in the node.
 
@@ -178,7 +180,7 @@ def instantiate(
 
 @contextmanager
 def described(where: str, elsewhere: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
-    """Convert argument errors of a constructor to user errors that name the option.
+    """Convert errors that a constructor raises about its arguments to user errors that name the option.
 
     Args:
         where: node of the configuration, e.g. ``"preprocess"``.
@@ -213,7 +215,7 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
 
 
 def _check_type(where: str, value: Any, parameter: inspect.Parameter) -> None:
-    """Check a value against a plain annotation (int, float, str, bool, optionally ``| None``); ignore others."""
+    """Check a value against a simple annotation (int, float, str, bool, optionally ``| None``); ignore others."""
     words = [w.strip() for w in str(parameter.annotation).split("|")]
     if (value is None and "None" in words) or any(w not in _TYPES and w != "None" for w in words):
         return
@@ -225,7 +227,7 @@ def _check_type(where: str, value: Any, parameter: inspect.Parameter) -> None:
 def keyword_parameters(target: Any) -> tuple[dict[str, inspect.Parameter], bool]:
     """Collect the keyword arguments of a class or function.
 
-    A class that passes ``**options`` to its base class also accepts the base class's arguments.
+    A class whose constructor has ``**options`` also accepts the arguments of its base class.
 
     Args:
         target: class or function.
@@ -258,7 +260,10 @@ def keyword_parameters(target: Any) -> tuple[dict[str, inspect.Parameter], bool]
 
 
 def takes(node: Mapping[str, Any], argument: str, where: str = "the configuration") -> bool:
-    """Whether the class named by a node accepts an argument that the node does not set.
+    """Whether the class that a node names accepts an argument that the node does not set.
+
+    Raises:
+        UserError: if the class is not allowed or does not exist.
 
     Example:
         >>> takes({"_target_": "mfer_lightning.methods.CoTeaching"}, "peer")

@@ -1,7 +1,7 @@
 """Locate the configuration files and list their choices. Imports neither Hydra nor torch.
 
-In a checkout, the package's own files are at the repository root; in a wheel, they are inside the package.
-``--config-dir`` adds a folder of the user, whose choices are listed together with ours in help and error messages.
+In a checkout, the files of this package are at the repository root; in an installed wheel, they are in the package.
+``--config-dir`` adds a folder of the user, whose choices are listed with ours in help texts and error messages.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _users: list[Path] = []
 
 
 def config_dir() -> Path:
-    """Return the package's ``conf`` folder.
+    """Return the ``conf`` folder of this package.
 
     Returns:
-        Its absolute path: ``<repository>/conf`` for an editable install, ``<package>/conf`` for an installed wheel.
+        The absolute path: ``<repository>/conf`` for an editable install, ``<package>/conf`` for an installed wheel.
 
     Raises:
-        UserError: if neither exists (a broken installation).
+        UserError: if neither exists, i.e. the installation is damaged.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parents[1] / "conf"):
@@ -43,7 +43,7 @@ def config_dirs(arguments: Sequence[str]) -> list[str]:
 
 
 def use_config_dirs(arguments: Sequence[str]) -> None:
-    """Make :func:`choices` and :func:`groups` include the folders of ``--config-dir`` on a command line."""
+    """Make the functions of this module search the folders of ``--config-dir`` on a command line as well."""
     _users[:] = [Path(folder) for folder in config_dirs(arguments)]
 
 
@@ -65,7 +65,7 @@ def choices(group: str) -> list[str]:
 
 
 def config_file(name: str) -> Path | None:
-    """Find a configuration file; the user's take precedence over ours.
+    """Find a configuration file; files of the user take precedence over ours.
 
     Args:
         name: name without ``.yaml``, e.g. ``"predict"`` or ``"loss/dsf"``.

@@ -1,4 +1,4 @@
-"""Translate the errors of Hydra and OmegaConf into messages that say what to do."""
+"""Convert errors of Hydra and OmegaConf to messages that say what to do."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def readable(schema: type = Train, overrides: Sequence[str] = (), full: bool = F
     """Convert errors that Hydra and OmegaConf raise in a block to user errors.
 
     Args:
-        schema: dataclass of the verb's options.
+        schema: dataclass of the command's options.
         overrides: the command line, if known.
-        full: leave the errors and their tracebacks unchanged.
+        full: raise the original errors, with their tracebacks.
 
     Raises:
         UserError: instead of an error about the configuration.
@@ -58,7 +58,7 @@ def explain(error: BaseException, schema: type = Train, overrides: Sequence[str]
 
     Args:
         error: the error caught around composition or a job.
-        schema: dataclass of the verb's options.
+        schema: dataclass of the command's options.
         overrides: the command line, if known.
 
     Returns:
@@ -71,8 +71,8 @@ def explain(error: BaseException, schema: type = Train, overrides: Sequence[str]
     several = re.match(r"Ambiguous value for argument '([^']*)'", str(error).strip())
     if several:
         return (
-            f"{several[1]}: several values are a sweep, which needs -m: mfer -m {several[1]} (in Python: sweep). Put "
-            "a single value with commas in quotes, or a list in brackets."
+            f"{several[1]}: several values need a sweep: mfer -m {several[1]} (in Python: sweep). Put a single value "
+            "that contains commas in quotes, and a list in brackets."
         )
     twice = re.match(r"Multiple values for (\S+)\. To override", str(error).strip())
     if twice:
@@ -97,23 +97,23 @@ def _first_line(text: str) -> str:
 
 
 def _interval(schema: type, overrides: Sequence[str]) -> str:
-    """Return the message for a numeric interval, which a grid cannot enumerate."""
+    """Return the message for a numeric interval, whose values a grid cannot list."""
     given = next((o for o in overrides if "interval(" in o), "interval(...)")
     ends = re.search(r"interval\(([^()]*)\)", given)
     search = "add sweep=optuna to search it, or " if schema is Train else ""
     return (
-        f"{given}: a grid takes values, not an interval: {search}name them: "
+        f"{given}: a grid needs values, not an interval: {search}list the values: "
         f"-m {given.partition('=')[0]}={ends[1].replace(' ', '') if ends else '...'}"
     )
 
 
 def _no_name(overrides: Sequence[str]) -> str:
-    """Return the message for a choice that is a number or null, which Hydra rejects without naming it."""
+    """Return the message for a choice that is a number or null. Hydra's error does not name the option."""
     for override in overrides:
         key, _, value = override.partition("=")
         if key in groups() and value not in choices(key):
             return f"{override}: there is no such choice. {sentence(nearest(value, choices(key)), choices(key))}"
-    return "A choice is a name, not a number or null: see mfer --help."
+    return "A choice must be a name, not a number or null. See mfer --help."
 
 
 def _missing_choice(error: MissingConfigException) -> str:
@@ -168,7 +168,7 @@ def _verb(schema: type) -> str:
 
 
 def _given(first: str) -> str:
-    """Return the rejected value as ``=value``, if known."""
+    """Return the rejected value as ``=value`` if the message contains it; empty otherwise."""
     found = re.search(r"'([^']*)'", first)
     return f"={found[1]}" if found and "bool" in first else ""
 
@@ -193,7 +193,7 @@ def _bad_value(error: OmegaConfBaseException, schema: type, overrides: Sequence[
             value = _given(first)
             return f"{key}{value}: the value must be {kind}."
     if "does not support deletion" in first:
-        return f"`{key}` cannot be removed with ~: leave it out for its default, or give a value."
+        return f"`{key}` cannot be removed with ~: leave it out to use its default, or give a value."
     if absent := re.search(r"Environment variable '([^']*)' not found", first):
         return f"{key}: the environment variable {absent[1]} is not set. Set it, or write the value itself."
     if absent := re.search(r"Interpolation key '([^']*)' not found", first):

@@ -1,4 +1,4 @@
-"""List the options of every verb with defaults and comments from ``conf/``. Imports neither Hydra nor torch."""
+"""List the options of every command with defaults and comments from ``conf/``. Imports neither Hydra nor torch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mfer_lightning.errors import UserError
 #: Groups of recipes, which set options of other groups and have none of their own.
 RECIPES = ("experiment", "debug", "sweep", "launcher")
 
-#: Verbs that accept every option of ``mfer train`` in addition to their own.
+#: Commands that accept every option of ``mfer train`` in addition to their own.
 LIKE_TRAIN = ("data",)
 
-#: Verbs that accept a choice of a group that is not in their defaults list.
+#: Command -> groups that are not in its defaults list, but of which it accepts a choice.
 NAMES_CHOICES = {"evaluate": ("dataset",), "data": ("dataset",)}
 
 
@@ -36,15 +36,15 @@ def primary_file(verb: str) -> ConfigFile:
 
 
 def options_of(verb: str, chosen: Mapping[str, str] | None = None) -> dict[str, Option]:
-    """List the options of a verb: those in its own file, and those of the choices in its defaults list.
+    """List the options of a command: those in its own file, and those of the choices in its defaults list.
 
     Args:
-        verb: name of the verb.
-        chosen: group -> choice on the command line; the default for all other groups.
+        verb: name of the command.
+        chosen: group -> choice on the command line; other groups have their default choice.
 
     Returns:
-        Dotted name -> option, in file order. If a default comes from another file (``dataset=facs`` has a smaller
-        ``preprocess.size``), its origin names it.
+        Dotted name -> option, in the order of the files. If another choice sets a default (``dataset=facs`` sets a
+        smaller ``preprocess.size``), :attr:`.Option.origin` names that choice.
 
     Example:
         >>> options_of("train", {"optimizer": "sgd"})["optimizer.momentum"].default
@@ -80,7 +80,7 @@ def options_of(verb: str, chosen: Mapping[str, str] | None = None) -> dict[str, 
 
 
 def every_option(verb: str) -> dict[str, Option]:
-    """List the options of a verb under every choice of its groups.
+    """List the options of a command under every choice of its groups.
 
     Example:
         >>> {"optimizer.momentum", "scheduler.milestones"} <= set(every_option("train"))
@@ -99,7 +99,10 @@ def every_option(verb: str) -> dict[str, Option]:
 
 
 def group_options(group: str, name: str) -> dict[str, Option]:
-    """Return the values set by a choice of a group, including its parents; empty for an unknown choice."""
+    """Return the options that a choice of a group sets, including those of files that it extends.
+
+    Empty for an unknown choice.
+    """
     path = config_file(f"{group}/{name}")
     if path is None:
         return {}
@@ -117,7 +120,7 @@ def group_options(group: str, name: str) -> dict[str, Option]:
 
 
 def is_internal(name: str, option: Option) -> bool:
-    """Whether an entry is internal to Hydra and not an option for the user.
+    """Whether an entry is internal, i.e. not an option for the user.
 
     Example:
         >>> is_internal("loss.feature._target_", Option("a.B")), is_internal("optimizer.lr", Option("1e-3"))
@@ -130,7 +133,7 @@ def is_internal(name: str, option: Option) -> bool:
 def takes_several(group: str) -> bool:
     """Whether a group of ``mfer train`` accepts several choices at once, as a list.
 
-    This is so if its default is a list, or each of its choices sets a node of the same name.
+    This is the case if its default is a list, or if each choice sets only the node with its own name.
 
     Example:
         >>> takes_several("loss"), takes_several("logger")
@@ -148,7 +151,7 @@ def takes_several(group: str) -> bool:
 
 
 def _when(written: str | None, name: str) -> str | None:
-    """Return the value of an interpolation of :mod:`mfer_lightning.config.resolvers` for the name of its node.
+    """Evaluate an interpolation of :mod:`mfer_lightning.config.resolvers` for the name of its node.
 
     Example:
         >>> _when('"${mfer.when:[adamw,sgd],[0.9,0.99]}"', "sgd"), _when("${mfer.when:lion,1e-4,1e-3}", "sgd")
@@ -166,7 +169,7 @@ def _is_list(option: Option) -> bool:
 
 
 def _choices_made(primary: ConfigFile, chosen: Mapping[str, str]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Return group -> choices, and group -> origin of its choice, if that is not the primary file."""
+    """Return group -> choices, and group -> origin of its choice if another file sets it than the primary file."""
     wanted = {group: _names(chosen.get(group, option.default)) for group, option in primary.chosen.items()}
     origins: dict[str, str] = {}
     for group in list(wanted):
@@ -185,6 +188,6 @@ def _names(written: Any) -> list[str]:
 
 @cache
 def _elsewhere(group: str, key: str) -> str:
-    """Return the comment on the same option in another choice of a group."""
+    """Return the comment on the same option in another choice of a group; empty if there is none."""
     said = (group_options(group, name).get(key, Option("")).comment for name in choices(group))
     return next((comment for comment in said if comment), "")

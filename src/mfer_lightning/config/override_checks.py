@@ -1,4 +1,4 @@
-"""Reject overrides that Hydra accepts but that would do something else here, or nothing."""
+"""Reject overrides that Hydra accepts but that would have another effect here, or none."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from mfer_lightning.config.usual_names import TRAIN
 from mfer_lightning.errors import UserError
 
 _PLACE = (
-    "a run's folder is named by its configuration, so that the same command finds it: use paths.runs=<folder> for "
-    "the folder of all runs, and name=<folder> for a subfolder"
+    "the folder of a run is named after its configuration, so that the same command finds it again. Use "
+    "paths.runs=<folder> for the folder of all runs, and name=<folder> for a subfolder"
 )
 _LOG = "the log of a run is log.txt in its folder; hydra.verbose=true adds detail"
 
-#: Option of Hydra -> why it is not supported, and what to use. ``hydra.sweep.dir`` and others work as in Hydra.
+#: Option of Hydra -> why it is not supported, and what to use instead. Other options, such as ``hydra.sweep.dir``, work
+#: as in Hydra.
 REPLACED = {
     "hydra.run": _PLACE,
     "hydra.sweep.subdir": _PLACE,
-    "hydra.output_subdir": "config.yaml in the run's folder contains the configuration, result.json the result",
-    "hydra.job.chdir": "the working directory stays where it is, so that relative paths mean the same in every command",
+    "hydra.output_subdir": "config.yaml in the folder of a run contains the configuration, result.json the result",
+    "hydra.job.chdir": "the working directory stays the same, so that relative paths mean the same in every command",
     "hydra/job_logging": _LOG,
     "hydra.job_logging": _LOG,
 }
 
-#: Values of these options without effect. Lightning starts other ranks with ``hydra.run.dir="."``.
+#: Accepted values of these options, which have no effect. Lightning starts other ranks with ``hydra.run.dir="."``.
 _HARMLESS = ("null", "false", "none", "disabled", ".")
 
 #: Recipes that can be combined, each applied on top of the previous one.
@@ -38,10 +39,10 @@ def check_overrides(overrides: Sequence[str], verb: str) -> None:
 
     Args:
         overrides: ``key=value``.
-        verb: verb of the command line.
+        verb: name of the command.
 
     Raises:
-        UserError: naming what to use instead.
+        UserError: if an override is rejected; the message says what to use instead.
 
     Example:
         >>> check_overrides(["hydra.job.chdir=false", "hydra.verbose=true", "loss=dsf"], "train")
@@ -50,13 +51,13 @@ def check_overrides(overrides: Sequence[str], verb: str) -> None:
         key, _, value = override.lstrip("+").partition("=")
         name = next((n for n in REPLACED if key == n or key.startswith(f"{n}.")), None)
         if verb != "train" and (key == "hydra.sweep.dir" or name in ("hydra.run", "hydra.sweep.subdir")):
-            raise UserError(f"{override} is not supported: mfer {verb} has its own option for each of its files.")
+            raise UserError(f"{override} is not supported: mfer {verb} has separate options for its files.")
         if name is not None and value.strip(" \"'").lower() not in _HARMLESS:
             raise UserError(f"{override} is not supported: {REPLACED[name]}.")
         if verb == "train":
             _check_single(key, value)
             node, _, leaf = key.partition(".")
-            if TRAIN.get(leaf, "").startswith(f"{node}."):  # also for nodes whose names only their class knows
+            if TRAIN.get(leaf, "").startswith(f"{node}."):  # free-form nodes would accept the wrong name
                 raise UserError(f"There is no option `{key}`: did you mean {TRAIN[leaf]}={value}?")
 
 
@@ -65,7 +66,7 @@ def _check_single(group: str, value: str) -> None:
     if "[" not in written or group not in groups() or group in _STACKED or takes_several(group):
         return
     names = [name for part in written.split(",") if (name := part.strip(" []"))]
-    each = f"; for a run with each of them: -m {group}={','.join(names)}" if len(names) > 1 else ""
+    each = f"; to run each of them: -m {group}={','.join(names)}" if len(names) > 1 else ""
     raise UserError(
         f"{group}={value}: {group} takes one choice, without brackets: {group}={names[0] if names else '...'}{each}"
     )

@@ -1,4 +1,4 @@
-"""Handle options that are paths: keep special characters, and expand environment variables and ``~``."""
+"""Process options that are paths: preserve special characters, and expand environment variables and ``~``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from omegaconf.grammar_parser import parse
 
 from mfer_lightning.config.path_quoting import quoted
 
-#: Options of any verb that are a path or a list of paths; ``*`` stands for any name.
+#: Options of any command that are a path or a list of paths; ``*`` stands for any name.
 PATHS = (
     "callbacks.*.dirpath",
     "callbacks.*.filename",
@@ -40,10 +40,10 @@ PATHS = (
     "weights",
 )
 
-#: Text options that are taken literally, like paths, but without expansion.
+#: Text options whose values are quoted like paths, but not expanded.
 TEXTS = ("baseline", "title")
 
-#: Run names use the paths as written: ``~`` is expanded only when files are read.
+#: Paths that are part of the hash in run names: here, ``~`` is expanded only when files are read.
 _IN_NAMES = ("dataset.exclude", "dataset.relabel", "dataset.root", "paths.data", "weights")
 
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
@@ -64,12 +64,12 @@ def is_path(option: str) -> bool:
 def quote_paths(overrides: Sequence[str], several: bool = False) -> list[str]:
     """Quote the values of path options that Hydra's grammar would misinterpret.
 
-    Values that the user has quoted are unchanged, as is ``null``. A value in brackets is a list, unless a file has this
-    name; its paths are separated by commas.
+    Values that the user has quoted and ``null`` are unchanged. A value in brackets is a list of paths separated by
+    commas, unless a file with this name exists.
 
     Args:
-        overrides: ``key=value``, after the verb and without flags.
-        several: whether commas separate the values of a sweep (``-m``); quotes protect them.
+        overrides: ``key=value``, after the command and without flags.
+        several: whether commas outside of quotes separate the values of a sweep (``-m``).
 
     Returns:
         The overrides, for Hydra.
@@ -99,14 +99,19 @@ def expand_paths(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Expand the path options of a plain configuration.
 
     Args:
-        config: configuration of any verb.
+        config: configuration of any command.
         prefix: prefix of its names.
     """
     return {key: _expanded(value, f"{prefix}{key}") for key, value in config.items()}
 
 
 def empty_paths(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Return the path options that were set to an empty value."""
+    """Yield the names of path options that were set to an empty value.
+
+    Args:
+        config: configuration of any command.
+        prefix: prefix of its names.
+    """
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from empty_paths(value, f"{prefix}{key}.")
@@ -136,7 +141,7 @@ def _quoted(override: str, several: bool) -> str:
 
 
 def _list(value: str) -> str:
-    """Quote the paths of a list in brackets, or a single path."""
+    """Quote one path, or each path of a list in brackets."""
     if not (value[:1] == "[" and value[-1:] == "]") or os.path.exists(value):  # noqa: PTH110 - Path raises for long names
         return _text(value)
     return f"[{','.join(map(_text, _parts(value[1:-1])))}]" if value[1:-1].strip() else value

@@ -1,4 +1,4 @@
-"""Quote strings for Hydra's grammar, in which spaces, brackets, commas and accents are special."""
+"""Quote strings for Hydra's grammar, in which spaces, brackets, commas and accented letters are special."""
 
 from __future__ import annotations
 

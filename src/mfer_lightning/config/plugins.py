@@ -1,11 +1,11 @@
-"""Plugins: the user's own packages whose classes a configuration may name (``plugins=[my_lab]``).
+"""Plugins: packages of the user whose classes a configuration may name (``plugins=[my_lab]``).
 
-A plugin adds datasets, losses and augmentations through ``_target_``, and backbones by registering them with timm
-(``timm.models.register_model``), after which ``backbone.name=my_net`` finds them.
+A configuration can use the datasets, losses and augmentations of a plugin through ``_target_``. A plugin adds backbones
+by registering them with timm (``timm.models.register_model``), so that ``backbone.name=my_net`` finds them.
 
-Security: importing a plugin executes its code. Therefore, only the user names plugins, on the command line or in
-Python; modules named in a checkpoint are never imported. A checkpoint may name a plugin that the user has given, and
-only classes defined in the plugin itself: no functions, and nothing imported from elsewhere.
+Security: importing a plugin executes its code. Therefore, only the user can load plugins, on the command line or in
+Python; modules named in a checkpoint are never imported. A checkpoint may name classes of a plugin that the user has
+loaded, but only those defined in the plugin itself: no functions, and nothing that the plugin imports from elsewhere.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ def _import(name: str) -> None:
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             raise UserError(
-                f"plugins=[{name}]: there is no package `{error.name}`, neither in the working directory, {here}, nor "
-                "among the installed ones."
+                f"plugins=[{name}]: there is no package `{error.name}`, neither in the working directory ({here}) nor "
+                "among the installed packages."
             ) from error
         said = " ".join(str(error).split())[:300].rstrip(".")
         raise UserError(
-            f"plugins=[{name}]: importing it fails in {_place(error, name)}: "
+            f"plugins=[{name}]: the import failed in {_place(error, name)}: "
             f"{type(error).__name__}{f': {said}' if said else ''}."
         ) from error
 
 
 def _place(error: BaseException, name: str) -> str:
-    """Return where in the plugin an import failed: file and line of the innermost frame outside of libraries."""
+    """Return the file and line where the import of a plugin failed: its innermost frame in the plugin, if any."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
     folder = f"/{name.partition('.')[0]}"
@@ -126,8 +126,8 @@ def find_in_plugin(target: str, where: str) -> Any:
     module = sys.modules.get(module_name)
     if module is None:  # not imported on demand, because the name may come from a checkpoint
         raise UserError(
-            f"{where} names `{target}`, and the plugin has not imported {module_name}: check the name, or import it in "
-            "the plugin."
+            f"{where} names `{target}`, but the plugin has not imported {module_name}: check the name, or import the "
+            "module in the plugin."
         )
     package = module_name.partition(".")[0]
     own = [
@@ -137,13 +137,13 @@ def find_in_plugin(target: str, where: str) -> Any:
     ]
     if name not in own:
         raise UserError(
-            f"{where} names `{target}`, and {module_name} does not define such a class: {nearest(name, own)}"
+            f"{where} names `{target}`, but {module_name} does not define such a class: {nearest(name, own)}"
         )
     return getattr(module, name)
 
 
 def missing_plugins(config: Any) -> str:
-    """Name the plugins of a stored configuration that are not loaded; empty if there are none.
+    """Return a sentence that lists the plugins of a stored configuration that are not loaded; empty if there are none.
 
     Args:
         config: configuration of a checkpoint, of any shape.
@@ -151,4 +151,4 @@ def missing_plugins(config: Any) -> str:
     stored = config.get("plugins") if isinstance(config, Mapping) else None
     names = [n for n in stored if isinstance(n, str)] if isinstance(stored, (list, tuple)) else []
     absent = [n for n in names if not in_plugin(n) and all(part.isidentifier() for part in n.split("."))]
-    return f" It was trained with plugins=[{','.join(absent)}]: give the same." if absent else ""
+    return f" It was trained with plugins=[{','.join(absent)}]: use the same." if absent else ""

@@ -1,16 +1,16 @@
-"""Read the precision of a configuration."""
+"""Read the precision from a configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: Lightning's short names of the precisions.
+#: Short name of a precision in Lightning -> full name.
 PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
 def configured_precision(trainer: Any) -> str | None:
-    """Return the precision of a ``trainer`` node, under one name.
+    """Return the precision of a ``trainer`` node, under Lightning's full name.
 
     Args:
         trainer: the node, from a current configuration or one stored by another version or program.

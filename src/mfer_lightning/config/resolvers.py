@@ -1,4 +1,4 @@
-"""Custom interpolations for the files in conf/."""
+"""Custom interpolations for the configuration files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def register_resolvers() -> None:
 
 
 def _when(names: str | Sequence[str], value: Any, otherwise: Any = None, *, _parent_: DictConfig) -> Any:
-    """Return a value that applies only to certain names of the node, such as the betas of an optimizer.
+    """Return ``value`` if the name of the node is one of ``names``, and ``otherwise`` if not.
 
-    With ``optimizer.name=lion``, the selected file is still adamw.yaml, whose betas are not those of Lion.
+    For example, with ``optimizer.name=lion``, the selected file is still adamw.yaml, whose betas Lion must not use.
     """
     return value if _parent_.get("name") in ([names] if isinstance(names, str) else names) else otherwise

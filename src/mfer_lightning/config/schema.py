@@ -1,8 +1,8 @@
 """Types and names of the options of ``mfer train``, checked by Hydra during composition.
 
-YAML alone would accept ``trainer.max_epochs=abc``; these dataclasses reject it before anything starts. Nodes that
-describe one class each (dataset, attention, head, loss) are free-form here and checked against the class's signature
-when it is built (:mod:`mfer_lightning.config.instantiate`).
+YAML alone would accept ``trainer.max_epochs=abc``; these dataclasses reject it before the run starts. Nodes that each
+describe one class (dataset, attention, head, loss) are free-form here and are checked against the signature of the
+class when it is built (:mod:`mfer_lightning.config.instantiate`).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Evaluation:
 
 @dataclass
 class Backbone:
-    """A timm model with modifications."""
+    """A timm model and its modifications."""
 
     name: str = MISSING
     drop_path_rate: float = 0.0
@@ -174,9 +174,10 @@ class Freeze:
 
 @dataclass
 class Logger:
-    """Options of a logger that can be set directly; all others belong to the logger classes.
+    """Options of a logger that can be set directly as ``logger.<option>``.
 
-    The node contains one mapping per logger (:mod:`mfer_lightning.tracking.choice`), so it is free-form.
+    All other options are arguments of the logger classes. The node contains one mapping per logger
+    (:mod:`mfer_lightning.tracking.choice`), so it is free-form.
     """
 
     name: Optional[str] = None
@@ -226,7 +227,7 @@ class Train:
     plugins: list[str] = field(default_factory=list)
 
 
-#: Nodes whose other names are arguments of a class, which rejects unknown ones.
+#: Nodes that may contain further names, which are arguments of a class; the class rejects unknown ones.
 OPEN = (Optimizer, Scheduler, Logger)
 
 
@@ -235,11 +236,11 @@ def register(name: str, schema: type = Train) -> None:
 
     Args:
         name: name in the defaults list of the primary configuration file, e.g. ``"train_schema"``.
-        schema: dataclass of the options of a verb.
+        schema: dataclass of the options of a command.
     """
     register_resolvers()
     node = OmegaConf.structured(schema)
-    # Mappings with names from timm, torch, detectors, loggers and users, in addition to the typed fields.
+    # Mappings that may contain names from timm, torch, detectors, loggers and users in addition to the typed fields.
     free_forms = (
         "backbone.options",
         "loss.terms",
@@ -258,22 +259,22 @@ def register(name: str, schema: type = Train) -> None:
 
 
 def check_known(config: Mapping[str, Any], schema: Any, prefix: str = "", verb: str = "") -> None:
-    """Reject options that Hydra's ``+`` added and nothing reads, and required ones that its ``~`` removed.
+    """Reject unknown options that were added with Hydra's ``+``, and options that were removed with ``~``.
 
     Args:
-        config: plain configuration of a verb.
-        schema: dataclass of the verb's options.
+        config: plain configuration of a command.
+        schema: dataclass of the command's options.
         prefix: prefix of names in the message, e.g. ``"trainer."``.
-        verb: verb of the options; empty: that of the schema.
+        verb: name of the command; empty: that of the schema.
 
     Raises:
-        UserError: naming the option.
+        UserError: if there is such an option.
     """
     verb = verb or schema.__name__.lower()
     kinds = {f.name: f.default_factory for f in fields(schema)}
     gone = next((name for name in kinds if name not in config and prefix + name not in OPTIONS), None)
     if gone is not None:
-        raise UserError(f"`{prefix}{gone}` cannot be removed with ~: leave it out for its default, or give a value.")
+        raise UserError(f"`{prefix}{gone}` cannot be removed with ~: leave it out to use its default, or give a value.")
     for name, value in config.items():
         if prefix == "trainer." and name in REFUSED:
             raise UserError(f"`trainer.{name}` is not an option here: {REFUSED[name]}")

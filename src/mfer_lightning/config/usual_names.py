@@ -1,6 +1,6 @@
 """Map option names of Lightning, timm, Ultralytics and lightning-hydra-template to those used here.
 
-Only names that are not the last part of one of our options need an entry: ``batch_size`` finds ``loader.batch_size``.
+A name that is the last part of one of our options needs no entry: ``batch_size`` finds ``loader.batch_size``.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ TRAIN = {
     "seed_everything": "seed",
 }
 
-#: The same for verbs that use a trained model.
+#: The same for commands that work with a trained model.
 TRAINED = {
     "ckpt": "checkpoint",
     "ckpt_path": "checkpoint",
@@ -118,11 +118,11 @@ TRAINED = {
 #: Names without a single corresponding option in ``mfer train``.
 SENTENCES = dict.fromkeys(
     ("checkpoint", "ckpt", "ckpt_path", "resume_from", "resume_from_checkpoint"),
-    "the same command continues its unfinished run (resume=auto), weights=<file> starts from trained weights, and "
-    "mfer evaluate checkpoint=<file> measures them",
+    "to continue an unfinished run, repeat the same command (resume=auto); to start from trained weights, use "
+    "weights=<file>; to evaluate them, use mfer evaluate checkpoint=<file>",
 ) | {"dataset.fold": "this dataset has no folds; dataset=ckplus and dataset=jaffe have"}
 
-#: Group -> option that accepts more than its choices, and what it accepts.
+#: Group -> option that also accepts names outside its choices, and which ones.
 BY_NAME = {
     "backbone": ("backbone.name", "any other timm model"),
     "optimizer": ("optimizer.name", "any other optimiser of timm or torch"),

@@ -1,7 +1,7 @@
-"""Derive the option types of every verb but ``train`` from the verb's YAML file.
+"""Derive the option types of every command but ``train`` from the command's YAML file.
 
-``conf/<verb>.yaml`` lists every option with its default, whose type is the type of the option. :data:`TYPES` defines
-the types that the default does not show.
+``conf/<verb>.yaml`` lists every option with its default. The type of an option is that of its default; :data:`TYPES`
+defines the types of options whose default is null.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TYPES: Mapping[str, Any] = {
 #: Options that accept more than the type of their default.
 _WIDER: Mapping[str, Any] = {"baselines": Any, "batch": Any, "compile": Any, "fps": Optional[float], "parts": Any}
 
-#: Options with this type in one verb only.
+#: Options with this type in one command only.
 _IN_VERB: Mapping[tuple[str, str], Any] = {
     ("evaluate", "checkpoint"): Any,
     ("evaluate", "datasets"): list[Any],
@@ -43,13 +43,13 @@ _IN_VERB: Mapping[tuple[str, str], Any] = {
     ("data", "checkpoint"): Any,
 }
 
-#: Mappings with names from detectors, timm and users.
+#: Mappings that may contain arbitrary names, from detectors, timm and users.
 _FREE = ("detector", "lists", "options")
 
 
 @cache
 def verb_schema(verb: str) -> type:
-    """Create the dataclass of a verb's options.
+    """Create the dataclass of a command's options.
 
     Example:
         >>> from dataclasses import fields

@@ -1,8 +1,8 @@
 """Faces: datasets, protocols, splits, images, augmentation, and Lightning datamodules.
 
-Six files lead from a path to a batch: the datamodule (``datasets/base.py``) reads paths and labels and creates the
-loaders; ``images/sources.py`` finds the image of a face, ``images/decode.py`` decodes it and ``images/cache.py`` stores
-the pixels; ``dataset.py`` assembles the batch and ``augment/pipeline.py`` augments it.
+Data flow from paths to batches: the datamodule (``datasets/base.py``) reads paths and labels and creates the loaders;
+``images/sources.py`` finds the image of a face, ``images/decode.py`` decodes it, and ``images/cache.py`` stores the
+pixels; ``dataset.py`` assembles batches, and ``augment/pipeline.py`` augments them.
 
 Names are imported lazily, so that ``from mfer_lightning.data import FaceIndex`` does not import torch.
 """

@@ -12,18 +12,18 @@ from mfer_lightning.errors import UserError
 
 NAME = "alignment.json"
 
-#: Fields that identify an alignment; the others record how files were written and which photos were processed.
+#: Fields that determine an alignment. The others record how files were written and which photos were processed.
 _SAME = ("template", "height", "margin", "border", "refine")
 
 
 def read_alignment(index: FaceIndex) -> tuple[dict[str, Any] | None, list[str]]:
-    """Search ``alignment.json`` in the folders of the faces and their parents, up to the dataset's root.
+    """Search for ``alignment.json`` in the folders of the faces and in their parents, up to the root of the dataset.
 
     Args:
         index: the faces.
 
     Returns:
-        The settings of most faces, or None if there is no such file; and notes for the user, as sentences.
+        The settings that apply to most faces, or None if there is no such file; and notes for the user, as sentences.
 
     Raises:
         UserError: if a file is damaged.
@@ -44,7 +44,7 @@ def read_alignment(index: FaceIndex) -> tuple[dict[str, Any] | None, list[str]]:
     notes = []
     if found.get(None):
         notes.append(
-            f"{found[None]:,} faces have no {NAME} in their folder: the same alignment as for the others is assumed"
+            f"{found[None]:,} faces have no {NAME} in their folder; they are assumed to be aligned like the others"
         )
     different = [f for f in files if any(_load(f).get(key) != settings.get(key) for key in _SAME)]
     if different:
@@ -67,5 +67,5 @@ def _load(file: Path) -> dict[str, Any]:
         settings = json.loads(file.read_text(encoding="utf-8"))
         int(settings["height"]), str(settings["template"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged: align the faces again with mfer align, or delete the file.") from error
+        raise UserError(f"{file} is damaged. Align the faces again with mfer align, or delete the file.") from error
     return dict(settings)

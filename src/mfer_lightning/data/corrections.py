@@ -1,7 +1,7 @@
 """Correct a training set with lists: exclude faces and relabel faces.
 
-The lists come from a label audit, a duplicate search (``mfer data shared=<folder>``) or manual inspection. Validation
-and test faces are never changed, so that results remain comparable.
+The lists come from a label audit (``mfer data noise=audit``), a search for duplicates (``mfer data shared=<folder>``)
+or manual inspection. Validation and test faces are never changed, so that results remain comparable.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -
             counted but have no effect. An empty table excludes nothing.
 
     Returns:
-        The remaining training faces, and what was done, one sentence per list.
+        The remaining training faces, and one note per list.
 
     Raises:
         UserError: if a list cannot be read or contains no training face, or no face is left.
@@ -54,7 +54,7 @@ def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -
         notes[-1] += _rest(found)
     if len(train) and left_out.all():
         raise UserError(
-            f"dataset.exclude={', '.join(map(str, files))} leaves no training face. Shorten the list, or leave it out."
+            f"dataset.exclude={', '.join(map(str, files))} leaves no training faces. Shorten the list, or leave it out."
         )
     kept = ~left_out
     return Split(train.rows[kept], train.label[kept], train.target[kept]), notes
@@ -70,7 +70,7 @@ def relabel_faces(train: Split, index: FaceIndex, file: str | Path) -> tuple[Spl
             (:mod:`mfer_lightning.data.labels.columns`). Labels are class names in any spelling.
 
     Returns:
-        The training faces, with labels and one-hot targets from the table, and what was done, as sentences.
+        The training faces, with labels and one-hot targets from the table, and notes, as sentences.
 
     Raises:
         UserError: if the table cannot be read, a label is not a class, a face has two labels, or the table contains no
@@ -78,7 +78,7 @@ def relabel_faces(train: Split, index: FaceIndex, file: str | Path) -> tuple[Spl
     """
     file = Path(file).expanduser()
     if not file.is_file():
-        raise UserError(f"dataset.relabel: there is no table {file}. Give a csv with the columns path and label.")
+        raise UserError(f"dataset.relabel: {file} does not exist. Give a csv with the columns path and label.")
     by_class = _labels(file, index.class_names)
     label, target = train.label.copy(), train.target.copy()
     given = np.full(len(train), -1, dtype=np.int64)

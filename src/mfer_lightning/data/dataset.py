@@ -1,4 +1,4 @@
-"""PyTorch dataset that returns batches of a split; augmentation depends on (seed, epoch, row), never on the worker."""
+"""PyTorch dataset that returns batches of a split; augmentation depends on (seed, epoch, row), not on the worker."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from mfer_lightning.data.splits import Split
 
 Key = int | tuple[int, int]
 
-#: A change to a batch of images: (B,H,W,3) uint8, the seed, (B,) epochs and (B,) rows to (B,H,W,3) uint8. Augmentations
-#: and the corruptions of a robustness suite are such functions.
+#: A function from a batch of images (B,H,W,3) uint8, the seed, (B,) epochs and (B,) rows to images (B,H,W,3) uint8,
+#: such as an augmentation or a corruption of the robustness suite.
 Change = Callable[[NDArray[np.uint8], int, NDArray[np.int64], NDArray[np.int64]], NDArray[np.uint8]]
 
 
@@ -34,7 +34,7 @@ class ImageStore:
     Args:
         index: the faces.
         source: source of the images.
-        cache_dir: the cache folder; None: no cache, every fetch decodes.
+        cache_dir: the cache folder; None: no cache, images are decoded at every fetch.
     """
 
     def __init__(self, index: FaceIndex, source: ImageSource, cache_dir: Path | None) -> None:
@@ -51,7 +51,7 @@ class ImageStore:
         """Prepare the images of a partition, building their cache if it is missing.
 
         Raises:
-            UserError: see :func:`build_cache`; also if the image size differs from that of a partition opened before.
+            UserError: see :func:`build_cache`; or if the image size differs from that of a partition opened before.
         """
         for number in np.flatnonzero(self._names == partition).tolist():
             rows = np.flatnonzero(self._partition == number)
@@ -66,7 +66,13 @@ class ImageStore:
                 self._opened[number] = cache
 
     def fetch(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the images of (n,) rows of opened partitions, as a new (n,H,W,3) uint8 array.
+        """Return images of opened partitions.
+
+        Args:
+            rows: (n,) rows of the index.
+
+        Returns:
+            A new array (n,H,W,3) uint8, RGB.
 
         Raises:
             UserError: if there is no cache and an image cannot be read or has another size.
@@ -97,9 +103,9 @@ class ImageStore:
 class FaceDataset(Dataset[dict[str, Tensor]]):
     """Faces of a split.
 
-    A key is a position in the split, or ``(epoch, position)`` as yielded by the samplers (an int means epoch 0). A
-    negative position is padding: the row is returned with ``index`` -1 (its image and label are those of position 0).
-    All randomness is a function of (seed, epoch, row of the index).
+    A key is ``(epoch, position in the split)``, as yielded by the samplers, or a position in epoch 0. Negative
+    positions are padding: such an item has ``index`` -1, and the image and label of position 0. All random numbers are
+    functions of (seed, epoch, row of the index).
 
     Args:
         store: images by row, with the partitions of the split opened.
@@ -133,7 +139,7 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         return len(self.split)
 
     def is_grey(self) -> bool:
-        """Whether the images are grey, judged from 64 of them; their partition must be open."""
+        """Whether the images are greyscale, judged from up to 64 of them; their partition must be open."""
         rows = self.split.rows
         return has_no_colour(self.store.fetch(rows[:: -(-len(rows) // 64)]))
 
@@ -149,7 +155,10 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
 
         Returns:
             ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,), and if the
-            dataset has them ``valence_arousal`` float32 (B,2), NaN if unknown.
+            dataset has them, ``valence_arousal`` float32 (B,2), NaN if unknown.
+
+        Raises:
+            IndexError: if a position is too large.
         """
         pairs = np.asarray([(0, key) if isinstance(key, (int, np.integer)) else key for key in keys], dtype=np.int64)
         epoch, position = pairs[:, 0], pairs[:, 1]
@@ -180,7 +189,7 @@ def draw(target: NDArray[np.float32], uniform: NDArray[np.float64]) -> tuple[NDA
 
     Args:
         target: (B,K) distributions.
-        uniform: (B,) numbers in [0, 1).
+        uniform: (B,) uniform random numbers in [0, 1).
 
     Returns:
         (B,) classes and their (B,K) one-hot targets.
@@ -195,5 +204,9 @@ def draw(target: NDArray[np.float32], uniform: NDArray[np.float64]) -> tuple[NDA
 
 
 def as_is(batch: Any) -> Any:
-    """Return the batch unchanged: the dataset returns whole batches (a function, so that workers can be spawned)."""
+    """Return a batch unchanged.
+
+    This is the ``collate_fn``, because the dataset returns complete batches. It is a named function so that it can be
+    pickled for spawned workers.
+    """
     return batch

@@ -1,4 +1,4 @@
-"""Folds by subject: each subject's faces are tested once, by a network that has not seen the subject."""
+"""Folds by subject: the faces of each subject are tested once, with a network that was not trained on this subject."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from mfer_lightning.errors import UserError
 def split_by_subject(group: NDArray[np.int64], protocol: Protocol) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Select the test and validation subjects of one fold.
 
-    Subjects are assigned to folds in rotation, in the order of their numbers: with ten folds, fold 0 gets the first,
-    the eleventh, and so on. Fold k is the test set. The following folds, a share ``protocol.holdout_fraction`` of all
-    and at least one, are the validation set; the first fold follows the last.
+    Subjects are assigned to folds in rotation, in the order of their numbers: with ten folds, fold 0 gets the first
+    subject, the eleventh, and so on. Fold ``protocol.fold`` is the test set. The folds after it, a fraction
+    ``protocol.holdout_fraction`` of all folds but at least one, are the validation set; the last fold is followed by
+    the first.
 
     Args:
         group: (N,) the subject of each face.
         protocol: a protocol with ``folds`` and ``fold``.
 
     Returns:
-        (N,) bool, the test faces, and (N,) bool, the validation faces. No subject is in both.
+        Two (N,) bool masks: of the test faces and of the validation faces. No subject is in both.
 
     Raises:
         UserError: if the fold does not exist, or there are too few subjects for the folds.
@@ -50,7 +51,7 @@ def split_by_subject(group: NDArray[np.int64], protocol: Protocol) -> tuple[NDAr
 
 
 def describe_fold(group: NDArray[np.int64] | None, protocol: Protocol) -> dict[str, int] | None:
-    """Return the entries of a result about its fold, ``fold`` and ``of`` (the number of folds); None without folds."""
+    """Return the test fold (``fold``) and the number of folds (``of``) for a result; None without folds."""
     if protocol.folds is None or group is None:
         return None
     return {"fold": protocol.fold, "of": len(np.unique(group)) if protocol.folds == "loso" else protocol.folds}

@@ -1,4 +1,4 @@
-"""Split faces into a held-out set and the rest, or into parts: stratified, whole photos and people, reproducible."""
+"""Split faces into a held-out set and the rest, or into parts: stratified, by photo or person, and reproducible."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ def holdout(
     run: every copy of a dataset gives the same holdout.
 
     Args:
-        label: (N,) classes; each class contributes ``fraction`` of its faces, rounded to the nearest face or group, and
-            at least one if it has two.
-        names: N file names or paths; folders, file ending and a final ``_aligned`` are ignored.
+        label: (N,) classes. Of each class, a fraction ``fraction`` is held out, rounded to whole groups: at least one
+            group if the class has two or more.
+        names: N file names or paths; if they are unique without folders, suffix and a final ``_aligned``, these are
+            ignored.
         fraction: fraction to hold out, within (0, 1).
         seed: random seed of the holdout.
-        group: (N,); faces of a group stay together. A group counts towards its rarest class.
+        group: (N,) group of each face, e.g. its photo or person. Faces of a group stay together; a group counts towards
+            its rarest class. None: each face is a group.
 
     Returns:
         (N,) bool, True if a face is held out.
@@ -44,13 +46,13 @@ def holdout(
     held_groups = np.zeros(len(groups.size), dtype=bool)
     for mine in groups.by_class:
         quota = round(fraction * float(groups.size[mine].sum()))
-        if quota == 0 and len(mine) > 1:  # a small class gives one group, so that its recall can be measured
+        if quota == 0 and len(mine) > 1:  # hold out one group of a small class, so that its recall can be measured
             quota = 1
         total = 0
         for g in mine:
             if total >= quota:
                 break
-            if total + groups.size[g] - quota <= quota - total:  # closer to the quota with it than without
+            if total + groups.size[g] - quota <= quota - total:  # with the group, the total is closer to the quota
                 held_groups[g] = True
                 total += int(groups.size[g])
     return held_groups[groups.member]
@@ -59,22 +61,22 @@ def holdout(
 def parts(
     label: NDArray[np.int64], names: Sequence[str], count: int, seed: int, group: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
-    """Deal faces out to parts of about the same size, each class evenly.
+    """Divide faces into parts of about the same size, stratified by class.
 
-    As :func:`holdout`, it depends on names, labels and seed alone, and faces of one group stay together.
+    As in :func:`holdout`, the result depends only on names, labels and the seed, and faces of a group stay together.
 
     Args:
         label: (N,) classes.
-        names: N file names or paths.
-        count: how many parts, at least 2.
-        seed: which parts.
-        group: (N,); a group counts as its rarest class.
+        names: N file names or paths, as in :func:`holdout`.
+        count: number of parts, at least 2.
+        seed: random seed of the division.
+        group: (N,) group of each face, as in :func:`holdout`.
 
     Returns:
-        (N,) the part of each face, from 0. Some are empty if there are fewer groups than parts.
+        (N,) int64 part of each face, from 0. Some parts are empty if there are fewer groups than parts.
 
     Raises:
-        ValueError: for fewer than two parts.
+        ValueError: if ``count`` is less than 2.
 
     Example:
         >>> part = parts(np.array([0] * 9 + [1] * 6), [f"{i}.png" for i in range(15)], 3, seed=0)
@@ -88,7 +90,7 @@ def parts(
     for mine in groups.by_class:
         of_class = np.zeros(count, dtype=np.int64)
         for g in mine:
-            least = int(np.lexsort((total, of_class))[0])  # the fewest of the class, of those the fewest of all
+            least = int(np.lexsort((total, of_class))[0])  # the part with the fewest faces of the class, then in total
             part[g] = least
             of_class[least] += groups.size[g]
             total[least] += groups.size[g]
@@ -96,18 +98,18 @@ def parts(
 
 
 class _Groups:
-    """Groups of faces, class by class in a random order that depends on the faces' names and the seed alone.
+    """Groups of faces by class, in a random order that depends only on the names of the faces and the seed.
 
     Args:
         label: (N,) classes.
         names: N names or paths.
-        seed: which order.
-        group: (N,), or None: each face by itself.
+        seed: random seed of the order.
+        group: (N,) group of each face; None: each face is a group.
 
     Attributes:
-        member: (N,) the group of each face, from 0.
-        size: (G,) faces of each group.
-        by_class: the groups of each class that there is; a group is of its rarest class.
+        member: (N,) number of the group of each face, from 0.
+        size: (G,) number of faces in each group.
+        by_class: for each class that occurs, its groups in random order; a group belongs to its rarest class.
     """
 
     def __init__(
@@ -126,10 +128,10 @@ class _Groups:
         rarity = np.full(int(classes.max(initial=0)) + 1, n + 1)
         rarity[classes] = counts
         group_class = np.full(len(self.size), -1, dtype=np.int64)
-        for row in sorted(range(n), key=lambda r: -rarity[label[r]]):  # the rarest writes last
+        for row in sorted(range(n), key=lambda r: -rarity[label[r]]):  # the rarest class last, so that it remains
             group_class[member[row]] = label[row]
 
-        # A group's place in the random order is that of its first face.
+        # The position of a group in the random order is that of its first face.
         _, first = np.unique(member[order], return_index=True)
         places = np.argsort(first, kind="stable")
         self.by_class = [places[group_class[places] == k] for k in classes]

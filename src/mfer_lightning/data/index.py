@@ -1,4 +1,4 @@
-"""The table of faces: the result of reading a dataset and the input of everything else."""
+"""The table of faces: the result of reading a dataset, from which splits, batches and statistics are made."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ PARTITIONS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class FaceIndex:
-    """One row per face, as described by a dataset's files, before a protocol is applied.
+    """Table with one row per face, as described by the files of a dataset, before a protocol is applied.
 
     Args:
         dataset: name of the dataset, e.g. ``"ferplus"``.
         layout: detected layout, in words, e.g. ``"PNG folders with label.csv"``.
         root: folder that the paths are relative to.
-        class_names: canonical emotion names in the dataset's own order, K of them.
+        class_names: the K canonical class names, in the order of the dataset.
         path: (N,) str, relative to ``root``, separated by ``/``.
-        partition: (N,) str, the dataset's own partition of each face: train, val or test.
+        partition: (N,) str, the official partition of each face: train, val or test.
         label: (N,) int64 index into ``class_names``; -1 if the dataset has votes instead of a label.
         votes: (N,V) int64 annotators' votes, or None.
         vote_names: the V names of the vote columns.
         mixture: (N,K) float32, true weight of each emotion in a face, if known (rendered faces), or None.
-        group: (N,) int64; faces that must stay in one split (one photo, one person) share a value. None: no groups.
-        box: (N,4) int64 face boxes x, y, width, height in pixels of the image, or None if images are faces already.
+        group: (N,) int64 group of each face, e.g. its photo or person; a group must stay in one split. None: no groups.
+        box: (N,4) int64 face boxes x, y, width, height in pixels of the image; None if the images are face crops.
         attributes: further columns of length N (``gender``, ``age``, ``skin``, ...), for results by subgroup;
             ``valence`` and ``arousal``, float32 within [-1, 1] and NaN if unknown, are also included in batches.
         notes: information about the files for the user, as sentences; not part of the fingerprint.
@@ -95,7 +95,7 @@ class FaceIndex:
     def valence_arousal(self) -> NDArray[np.float32] | None:
         """(N,2) float32 valence and arousal, NaN if unknown; None if the dataset has no such attributes.
 
-        Values outside [-1, 1] are unknown, such as AffectNet's -2 in any table.
+        Values outside [-1, 1], such as AffectNet's -2, count as unknown.
         """
         found = [np.asarray(self.attributes.get(name)) for name in ("valence", "arousal")]
         if not all(np.issubdtype(column.dtype, np.number) for column in found):
@@ -104,7 +104,7 @@ class FaceIndex:
         return np.where(np.abs(values) <= 1, values, np.float32(np.nan))
 
     def fingerprint(self) -> str:
-        """SHA-256 over paths, partitions, labels, votes and boxes, in order: identifies the data of a result."""
+        """Return the SHA-256 over paths, partitions, labels, votes, boxes and class names, to identify the data."""
         digest = hashlib.sha256()
         for column in (self.path, self.partition):
             digest.update("\n".join(column.tolist()).encode())

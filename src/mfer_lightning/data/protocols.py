@@ -24,9 +24,9 @@ class Expected:
     """Number of faces in a complete copy.
 
     Args:
-        partition: the dataset's own partition.
+        partition: the official partition.
         rule: label or target rule under which faces are counted.
-        count: a total, or one count per class in the dataset's order.
+        count: the total, or one count per class in the order of the dataset.
         layout: prefix of the layout name that the count applies to; empty: every layout.
     """
 
@@ -38,23 +38,23 @@ class Expected:
 
 @dataclass(frozen=True)
 class Protocol:
-    """An evaluation set with a selection rule.
+    """An evaluation set and a selection rule.
 
     Args:
         name: ``dataset@protocol``, as stored in every result.
-        class_names: canonical emotions in the dataset's order; empty if the files name the classes.
-        selection: how the reported epoch is selected: one of the constants above, or your own words.
+        class_names: canonical emotions in the order of the dataset; empty if the files define the classes.
+        selection: how the reported epoch is selected, in words: usually one of the constants above.
         train: partitions used for training.
-        val: partition used for selection; ``"holdout"``: held out of ``train``; None: no selection.
-        test: partition used for reporting; ``"holdout"``: held out of ``train`` before val, if the dataset has no
+        val: partition used for selection; ``"holdout"``: held out from ``train``; None: no selection.
+        test: partition used for reporting; ``"holdout"``: held out from ``train`` before val, if the dataset has no
             official test part.
-        label_rule: hard label for evaluation: ``"label"`` (from the files), ``"majority"`` or ``"argmax"``.
+        label_rule: rule of the hard label for evaluation: ``"label"`` (from the files), ``"majority"`` or ``"argmax"``.
         target: default rule for training targets.
         monitor: validation metric used for selection.
-        version: version number of its meaning.
-        holdout_fraction: fraction of ``train`` to contain out.
-        holdout_seed: random seed of the protocol: all runs of a protocol share its split.
-        test_fraction: fraction of ``train`` to contain out for test.
+        version: version number, increased if the meaning of the protocol changes.
+        holdout_fraction: fraction of ``train`` to hold out for val.
+        holdout_seed: random seed of the splits, so that all runs of a protocol share them.
+        test_fraction: fraction of ``train`` to hold out for test.
         folds: number of folds that the subjects of ``train`` are assigned to, ``"loso"`` for one subject per fold
             (leave one subject out); each fold is tested once (:mod:`mfer_lightning.data.folds`). None: no folds.
         fold: the test fold.
@@ -90,12 +90,12 @@ class Protocol:
 
     @property
     def marked(self) -> bool:
-        """Whether the epoch is selected on the reported faces, which makes results optimistic."""
+        """Whether the epoch is selected on the reported faces, so that results are optimistic."""
         return self.val == self.test and not self.cuts_partition
 
     @property
     def cuts_partition(self) -> bool:
-        """Whether test and training faces come from the same partition, so that only rows tell them apart."""
+        """Whether test and training faces come from the same partition, so the partition does not distinguish them."""
         return self.folds is not None or self.test == "holdout"
 
     @property
@@ -135,19 +135,19 @@ class Protocol:
             fold: number of the fold; None: the first.
 
         Raises:
-            UserError: if the protocol has no folds, or not this one.
+            UserError: if the protocol has no folds, or no such fold.
         """
         if fold is None:
             return self
         if self.folds is None:
-            raise UserError(f"dataset.fold={fold}: {self.name} has no folds, so leave out the option.")
+            raise UserError(f"dataset.fold={fold}: {self.name} has no folds. Leave out the option.")
         if fold < 0 or (self.folds != "loso" and fold >= self.folds):
             last = "the number of subjects minus one" if self.folds == "loso" else self.folds - 1
             raise UserError(f"dataset.fold={fold} is not one of the folds of {self.name}: use 0 to {last}.")
         return replace(self, fold=fold)
 
     def with_classes(self, class_names: tuple[str, ...]) -> Protocol:
-        """Return the protocol with the classes named by the files, if it does not define them itself."""
+        """Return the protocol with the given classes, if it does not define its classes."""
         return self if self.class_names else replace(self, class_names=class_names)
 
 

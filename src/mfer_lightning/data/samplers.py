@@ -1,10 +1,10 @@
 """Distributed samplers whose keys include the epoch.
 
-They yield ``(epoch, position)``, because augmentation depends on the epoch, which a dataset in a persistent worker
-cannot know otherwise. Lightning calls ``set_epoch`` before each epoch, also when a run is resumed. The order of an
-epoch is a function of (seed, epoch) only; rank r of W takes every W-th key, so that the batches of all ranks together
-form the batch of a single rank. They derive from torch's distributed sampler, which Lightning does not replace: by
-default it wraps any other sampler in its own, which counts some faces twice.
+They yield ``(epoch, position)``: augmentation depends on the epoch, which the dataset in a persistent worker cannot
+know otherwise. Lightning calls ``set_epoch`` before each epoch, including after resuming. The order of an epoch depends
+only on (seed, epoch). Rank r of W takes every W-th key, so that the batches of all ranks together equal the batch of a
+single rank. The classes derive from torch's distributed sampler, because Lightning wraps any other sampler in its own
+by default, which counts some faces twice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ Key = tuple[int, int]
 
 
 def world(num_replicas: int | None = None, rank: int | None = None) -> tuple[int, int]:
-    """Return (number of ranks, this rank): as given, or from torch.distributed, or (1, 0)."""
+    """Return the number of ranks and this rank.
+
+    Args:
+        num_replicas: number of ranks; None: that of torch.distributed, or 1.
+        rank: this rank; None: that of torch.distributed, or 0.
+
+    Raises:
+        ValueError: if the rank is out of range.
+    """
     running = torch.distributed.is_available() and torch.distributed.is_initialized()
     if num_replicas is None:
         num_replicas = torch.distributed.get_world_size() if running else 1
@@ -38,7 +46,7 @@ def world(num_replicas: int | None = None, rank: int | None = None) -> tuple[int
 
 
 def class_weights(label: NDArray[np.int64], mode: str) -> NDArray[np.float64]:
-    """Return the relative sampling frequency of each face under a sampler.
+    """Return the sampling probability of each face.
 
     Args:
         label: (N,) classes.
@@ -59,21 +67,21 @@ def class_weights(label: NDArray[np.int64], mode: str) -> NDArray[np.float64]:
 
 
 class TrainSampler(DistributedSampler[Key]):
-    """Order of the training faces, different in each epoch.
+    """Yield the training faces in a different order in each epoch.
 
-    ``shuffle``: every face once. ``balanced`` and ``sqrt``: as many draws as there are faces, with replacement; classes
-    have equal frequency, or frequency proportional to the square root of their counts. (Systematic resampling: the
-    frequencies in an epoch are within one draw of the exact ones, with less noise than independent draws.)
+    ``shuffle`` yields every face once. ``balanced`` and ``sqrt`` draw as many faces as there are, with replacement, so
+    that classes have equal frequency, or a frequency proportional to the square root of their counts. Faces are drawn
+    by systematic resampling, so frequencies vary less than with independent draws.
 
     Args:
         label: (N,) classes of the faces.
         mode: one of :data:`SAMPLERS`.
         seed: random seed of the order.
-        num_replicas: number of ranks; None: torch.distributed's.
-        rank: this rank; None: torch.distributed's.
+        num_replicas: number of ranks; None: that of torch.distributed.
+        rank: this rank; None: that of torch.distributed.
 
     Raises:
-        ValueError: for an unknown mode or an illegal rank.
+        ValueError: for an unknown mode, or a rank that is out of range.
 
     Example:
         >>> sampler = TrainSampler(np.zeros(4, dtype=np.int64), seed=1)
@@ -82,7 +90,7 @@ class TrainSampler(DistributedSampler[Key]):
         [(3, 0), (3, 1), (3, 2), (3, 3)]
     """
 
-    def __init__(  # not calling DistributedSampler's, which requires the dataset
+    def __init__(  # does not call that of DistributedSampler, which requires the dataset
         self,
         label: NDArray[np.int64],
         mode: Literal["shuffle", "balanced", "sqrt"] = "shuffle",
@@ -106,7 +114,7 @@ class TrainSampler(DistributedSampler[Key]):
         return len(self.label) // self.num_replicas  # equal on all ranks; a remainder is dropped
 
     def order(self) -> NDArray[np.int64]:
-        """Return the positions of an epoch in order, for all ranks together, (N,) int64."""
+        """Return the (N,) int64 positions of the current epoch in order, for all ranks."""
         n = len(self.label)
         # Sorting by a hash of the position gives the same permutation with every version of NumPy.
         positions = np.argsort(hashes(self.seed, self.epoch, np.arange(n), STREAM_ORDER), kind="stable")
@@ -124,15 +132,15 @@ class TrainSampler(DistributedSampler[Key]):
 
 
 class EvalSampler(DistributedSampler[Key]):
-    """Every face exactly once, in order, over all ranks.
+    """Yield every face exactly once over all ranks, in order.
 
-    All ranks must draw the same number of keys. If N is not divisible, the last ranks get padding keys: negative
-    positions, for which the dataset returns ``index`` -1, so that metrics ignore them.
+    All ranks must yield the same number of keys. If N is not divisible by the number of ranks, the last ranks get
+    padding keys: negative positions, for which the dataset returns ``index`` -1, so that metrics ignore them.
 
     Args:
         size: number of faces N.
-        num_replicas: number of ranks; None: torch.distributed's.
-        rank: this rank; None: torch.distributed's.
+        num_replicas: number of ranks; None: that of torch.distributed.
+        rank: this rank; None: that of torch.distributed.
 
     Example:
         >>> [list(EvalSampler(3, num_replicas=2, rank=r)) for r in (0, 1)]

@@ -1,8 +1,8 @@
 """Random numbers that are functions of (seed, epoch, row, stream).
 
-They are the same in every worker, on every rank, in any order of visits and after a resumption: each is a hash of its
-coordinates, not the state of a generator. Hashing with SplitMix64
-(Steele, Lea and Flood, OOPSLA 2014) is vectorised over rows and stable across versions of NumPy.
+They are the same in every worker, on every rank, in any order and after resuming, because each number is a hash of its
+coordinates instead of the output of a generator with a state. Hashing with SplitMix64 (Steele, Lea and Flood, OOPSLA
+2014) is vectorised over rows and does not depend on the version of NumPy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-#: The streams in use, so that no two purposes share a number.
+#: Streams, one per purpose, so that no two purposes share random numbers.
 STREAM_FLIP, STREAM_AUGMENT, STREAM_TARGET, STREAM_ORDER, STREAM_NOISE, STREAM_CHANGE, STREAM_LAYERS = range(7)
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -29,10 +29,10 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def hashes(
     seed: int, epoch: int | NDArray[np.int64], row: int | NDArray[np.int64], stream: int = 0
 ) -> NDArray[np.uint64]:
-    """Hash coordinates to 64 random-looking bits.
+    """Hash coordinates to 64 pseudo-random bits.
 
     Args:
-        seed: the run's seed.
+        seed: random seed of the run.
         epoch: epoch, or one per row, (N,).
         row: rows, (N,).
         stream: purpose of the numbers, one of the ``STREAM_`` constants.
@@ -56,13 +56,13 @@ def hashes(
 def uniforms(
     seed: int, epoch: int | NDArray[np.int64], row: int | NDArray[np.int64], stream: int = 0
 ) -> NDArray[np.float64]:
-    """Draw uniform numbers in [0, 1) for coordinates: :func:`hashes` with their upper 53 bits as a fraction."""
+    """Return uniform random numbers in [0, 1), (N,) float64, for coordinates as in :func:`hashes`."""
     fractions: NDArray[np.float64] = (hashes(seed, epoch, row, stream) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return fractions
 
 
 def name_order(names: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """Rank names in a random order that depends only on the names and the seed, not on the order of listing.
+    """Return a random order of names that depends only on the names and the seed, not on their given order.
 
     Args:
         names: N names.

@@ -50,10 +50,10 @@ class Splits:
 
     Args:
         train: training faces.
-        val: faces for selecting the checkpoint; empty if the protocol selects nothing.
+        val: faces for selecting the checkpoint; empty if the protocol has no selection.
         test: faces for reporting; empty if the files are absent.
         target_rule: rule of the training targets.
-        notes: information for the user, in words.
+        notes: information for the user, as sentences.
     """
 
     train: Split
@@ -69,14 +69,21 @@ class Splits:
         return splits[name]
 
     def labels(self, faces: int) -> NDArray[np.int64]:
-        """Return the label of each of ``faces`` rows of the index, -1 if it is in no split."""
+        """Return the label of each row of the index, -1 if it is in no split.
+
+        Args:
+            faces: number of rows of the index.
+
+        Returns:
+            (faces,) int64.
+        """
         label = np.full(faces, -1, dtype=np.int64)
         for split in (self.train, self.val, self.test):
             label[split.rows] = split.label
         return label
 
     def fingerprint(self) -> str:
-        """SHA-256 over rows, labels and targets of all splits: identifies the faces and labels of a result."""
+        """Return the SHA-256 over rows, labels and targets of all splits, which identifies the faces and labels."""
         digest = hashlib.sha256()
         for name in ("train", "val", "test"):
             split = self[name]
@@ -98,7 +105,11 @@ def apply_rule(index: FaceIndex, rule: str) -> Targets:
     """Apply a label or target rule to all faces of an index.
 
     If the files contain labels, ``majority`` uses them. If the true mixture of emotions is known (``index.mixture``,
-    rendered faces), ``crossentropy`` and ``probability`` use it. Otherwise the rules use votes.
+    for rendered faces), ``crossentropy`` and ``probability`` use it. Otherwise, the rules use votes.
+
+    Args:
+        index: the faces.
+        rule: one of :data:`~mfer_lightning.data.targets.TARGET_RULES`.
 
     Raises:
         UserError: if the rule does not exist, or the index has no column for it.
@@ -126,22 +137,23 @@ def make_splits(
     """Create the splits of a protocol.
 
     Training faces are those with a target under the target rule. Validation and test faces are those with a label under
-    the protocol, whatever the training target; their target comes from the target rule if it has one, otherwise it is
-    one-hot. The holdout is drawn with the protocol's own seed, so all runs share it.
+    the protocol, independently of the target rule; their target is that of the target rule if there is one, otherwise
+    one-hot. Holdouts are drawn with the seed of the protocol, so all runs share them.
 
     Args:
         index: the faces.
         protocol: the protocol; its class names must match the index.
         target_rule: the rule for training targets; None: the protocol's default.
-        needed: splits that must not be empty; training needs train, and val if the protocol selects. Evaluation needs
-            neither: a copy may contain only the test files.
+        needed: splits that must not be empty (val only if the protocol has a selection). Training needs both train and
+            val; evaluation needs neither, because a copy may contain only the test files.
 
     Returns:
         The splits, with notes on absent files and unexpected counts.
 
     Raises:
-        UserError: if a required split is empty, or a rule does not suit the index.
-        ValueError: if the classes differ.
+        UserError: if a required split is empty, the index has no columns for a rule, the fold does not exist, or the
+            test images are missing under a protocol without a validation set.
+        ValueError: if the classes differ, or a protocol with folds has no subjects.
     """
     protocol = protocol.with_classes(index.class_names)
     if protocol.class_names != index.class_names:
@@ -222,18 +234,18 @@ def _with_its_group(mask: NDArray[np.bool_], index: FaceIndex) -> NDArray[np.boo
 
 
 def one_hot(targets: Targets) -> NDArray[np.float32]:
-    """Return one-hot rows of the labels, 0 if there is none."""
+    """Return (N,K) one-hot rows of the labels; rows without a label are 0."""
     return targets_from_labels(targets.label, targets.target.shape[1]).target
 
 
 def count_notes(index: FaceIndex, protocol: Protocol, rule: str, targets: Targets, truth: Targets) -> list[str]:
-    """Report where the number of faces in a copy differs from that of a complete one.
+    """Report where the number of faces differs from that of a complete copy.
 
     Args:
         index: the faces.
         protocol: protocol with the expected counts.
         rule: the target rule.
-        targets: its result on the index.
+        targets: the result of the target rule.
         truth: the result of the protocol's label rule.
 
     Returns:
@@ -250,13 +262,13 @@ def count_notes(index: FaceIndex, protocol: Protocol, rule: str, targets: Target
         whole = expected.count if isinstance(expected.count, int) else sum(expected.count)
         if int(classes.sum()) != whole:
             notes.append(
-                f"{expected.partition} holds {int(classes.sum()):,} images by the rule {expected.rule!r}, "
-                f"a whole copy {whole:,}"
+                f"{expected.partition} has {int(classes.sum()):,} images under the rule {expected.rule!r}, but a "
+                f"complete copy has {whole:,}"
             )
         elif isinstance(expected.count, tuple) and tuple(classes.tolist()) != expected.count:
             notes.append(
-                f"{expected.partition} holds {_counts(index, classes.tolist())}; a whole copy "
-                f"{_counts(index, expected.count)}: is the class order right?"
+                f"{expected.partition} has {_counts(index, classes.tolist())}, but a complete copy has "
+                f"{_counts(index, expected.count)}: is the class order correct?"
             )
     return notes
 
@@ -269,7 +281,7 @@ def _explain_absent_test(index: FaceIndex, protocol: Protocol, notes: list[str])
     if protocol.val in (None, "test"):
         raise UserError(
             f"{protocol.name} cannot be measured: {index.root} has no {protocol.test} images, and the protocol "
-            f"has no validation set of its own ({protocol.selection}). Add the test images, or use another protocol."
+            f"has no separate validation set ({protocol.selection}). Add the test images, or use another protocol."
         )
     notes.append(TEST_IS_MISSING)
 
@@ -278,9 +290,9 @@ def _empty(split: str, index: FaceIndex, protocol: Protocol, rule: str) -> UserE
     partitions = protocol.train if split == "train" or protocol.val == "holdout" else (str(protocol.val),)
     counts = {p: int((index.partition == p).sum()) for p in ("train", "val", "test")}
     return UserError(
-        f"The {split} split of {protocol.name} is empty: {index.root} ({index.layout}) holds "
-        f"{', '.join(f'{n:,} {p}' for p, n in counts.items())} images, and the split is made of "
-        f"{' + '.join(partitions)} by the rule {rule!r}. Add the missing images or choose another protocol."
+        f"The {split} split of {protocol.name} is empty: {index.root} ({index.layout}) has "
+        f"{', '.join(f'{n:,} {p}' for p, n in counts.items())} images, and the split is taken from "
+        f"{' + '.join(partitions)} under the rule {rule!r}. Add the missing images, or choose another protocol."
     )
 
 

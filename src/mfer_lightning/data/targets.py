@@ -2,10 +2,9 @@
 
 Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", ICMI 2016 (arXiv 1608.01041). Original repository: microsoft/FERPlus.
-The rules are implemented and vectorised from their published description; ``argmax`` (the label that SCN, DMUE and
-others report on) and ``votes`` (the plain distribution of votes) are additions. Columns are found by name, so the rules
-apply to every dataset with votes: columns that are not classes (``unknown``, ``NF``) count as votes against all
-classes.
+The rules are implemented and vectorised from their published description. ``argmax`` (the label that SCN, DMUE and
+others evaluate on) and ``votes`` (the distribution of votes) are additions. Columns are found by name, so the rules
+apply to any dataset with votes; votes in columns that are not classes (``unknown``, ``NF``) count against all classes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ VOTE_RULES = ("majority", "crossentropy", "probability", "multi", "argmax", "vot
 #: Legal values of ``dataset.target``.
 TARGET_RULES = ("label", *VOTE_RULES)
 
-#: Kind of target row per rule; ``probability`` samples one class at each visit.
+#: Rule -> kind of target; ``probability`` samples one class each time a face is loaded.
 TARGET_KINDS = dict.fromkeys(("label", "majority", "argmax", "probability"), "one-hot") | {
     "crossentropy": "distribution",
     "votes": "distribution",
@@ -50,18 +49,19 @@ def targets_from_votes(
 ) -> Targets:
     """Convert votes to targets with one rule.
 
-    All rules except ``argmax`` and ``votes`` first remove single votes; shares are relative to all remaining votes,
+    All rules except ``argmax`` and ``votes`` first remove single votes. Fractions are relative to all remaining votes,
     including those for ``unknown`` and ``NF``.
 
-    - ``majority``: the top class, if it holds more than half of the votes.
-    - ``crossentropy``: classes in decreasing order, ties together, until three quarters of the votes are covered;
-      ``unknown`` after a class stops the selection. Dropped if ``unknown`` comes first, if more than three classes were
-      selected, or if they have at most half of the votes. The target is their distribution.
-    - ``probability``: the same target, from which the dataset samples one class at each visit.
-    - ``multi``: every class with at least 30% of the votes, dropped as above; intended for a max-over-targets loss.
-    - ``argmax``: the class with the most votes, ignoring ``unknown``, the first in a tie; nothing is dropped
-      (a face without any vote for a class becomes the first class, as in the published counts).
-    - ``votes``: the distribution of the votes over the classes; dropped if there are none.
+    - ``majority``: the top class. A face is dropped unless this class has more than half of the votes.
+    - ``crossentropy``: the distribution over the top classes. Classes are selected in decreasing order, ties together,
+      until they have three quarters of the votes, or until ``unknown`` or ``NF`` is reached. A face is dropped if
+      ``unknown`` or ``NF`` comes first, if more than three classes are selected, or if they have at most half of the
+      votes.
+    - ``probability``: the same target; the dataset samples one class from it each time a face is loaded.
+    - ``multi``: every class with at least 30% of the votes, for a max-over-targets loss. A face is dropped as above.
+    - ``argmax``: the class with the most votes, ignoring ``unknown`` and ``NF``; the first one in a tie. No face is
+      dropped: without any vote for a class, the first class is used, as in the published counts.
+    - ``votes``: the distribution of the votes over the classes. A face without such votes is dropped.
 
     Args:
         votes: (N,V) votes.
@@ -147,7 +147,11 @@ def _from_counts(votes: NDArray[np.float64], k: int, rule: str) -> Targets:
 def _from_the_top(
     votes: NDArray[np.float64], total: NDArray[np.float64], k: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Select the top classes until three quarters of the votes are covered: (selected, unknown did not win)."""
+    """Select the top classes until they have three quarters of the votes.
+
+    Returns:
+        (N,V) votes of the selected classes, 0 elsewhere, and (N,) whether no other column came before the classes.
+    """
     left = votes.copy()
     taken = np.zeros_like(votes)
     legal = np.ones(len(votes), dtype=bool)

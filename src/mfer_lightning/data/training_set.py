@@ -1,8 +1,8 @@
-"""Controlled changes of the training set: label noise, corrections, a part held out, and fewer faces.
+"""Controlled changes to the training set: label noise, corrections, a held-out part, and fewer faces.
 
 Label noise follows SCN (Wang et al., CVPR 2020), RUL (Zhang et al., NeurIPS 2021) and EAC (Zhang et al., ECCV 2022):
-10, 20 or 30% of the training labels are changed to another class, chosen uniformly. The authors publish no lists, so
-the flips are drawn from a seed here and recorded with a hash that identifies the noise of a run.
+10, 20 or 30% of the training labels are changed to another class, chosen uniformly. The authors have not published
+lists, so the flips are drawn with a seed, and recorded with a hash that identifies the noise of a run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mfer_lightning.data.splits import Split, Splits
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_json
 
-#: Seed of the parts of ``dataset.hold_out``; apart from the runs' seeds, so that networks of all seeds agree on them.
+#: Random seed of the parts of ``dataset.hold_out``, which does not depend on the seed of the run: all runs share them.
 _PARTS_SEED = 2024
 
 
@@ -48,7 +48,7 @@ class NoiseManifest:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over the flips."""
+        """SHA-256 over the flips, in hexadecimal digits."""
         return hashlib.sha256(json.dumps(self.flips).encode()).hexdigest()
 
     def write(self, path: str | Path) -> None:
@@ -65,8 +65,8 @@ def flip_labels(
 
     Args:
         split: the training faces.
-        paths: their n paths; the selection depends on these and the seed, not on the order of the rows.
-        class_names: the K classes.
+        paths: their n paths; which faces are flipped depends only on these and the seed, not on the order of the rows.
+        class_names: the K class names.
         rate: fraction to flip, within [0, 1); ``round(rate * n)`` faces are flipped.
         seed: random seed of the flips.
         protocol: protocol name for the manifest.
@@ -94,7 +94,7 @@ def flip_labels(
 
 
 def first_faces(split: Split, paths: Sequence[str], count: int, seed: int) -> Split:
-    """Take some faces of a split, selected by their paths and the seed only.
+    """Select a random subset of a split, which depends only on the paths and the seed.
 
     Args:
         split: n faces.
@@ -107,21 +107,21 @@ def first_faces(split: Split, paths: Sequence[str], count: int, seed: int) -> Sp
 
 
 def hold_out_part(split: Split, index: FaceIndex, part: str) -> Split:
-    """Leave one of several parts out of a training set, so that the network can judge the labels of that part.
+    """Leave one of several parts out of a training set, so that the trained network can be used to audit its labels.
 
-    Each part has its share of every (given) class; faces of one photo or person are in one part. The parts depend on
-    file names and labels alone, so that runs of any seed agree on them.
+    The parts are stratified by class, and faces of one photo or person are in the same part. The parts depend only on
+    file names and labels, so they are the same for all seeds.
 
     Args:
         split: the training faces.
         index: all faces.
-        part: ``"<part>/<parts>"``, from ``"1/3"`` to ``"3/3"``.
+        part: the part to leave out and the number of parts, e.g. ``"1/3"`` to ``"3/3"``.
 
     Returns:
         The faces of the other parts.
 
     Raises:
-        UserError: if this is not a part, or nothing is left.
+        UserError: if ``part`` is malformed, or there are too few faces for so many parts.
     """
     found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", str(part))
     which, count = (int(found[1]), int(found[2])) if found else (0, 0)
@@ -151,9 +151,10 @@ def change_training_set(
     exclude: Sequence[str | Path] = (),
     hold_out: str | None = None,
 ) -> tuple[Splits, NoiseManifest | None, list[str]]:
-    """Change a training set for an experiment: flip labels, correct labels, exclude faces, in this order.
+    """Change a training set for an experiment.
 
-    Corrections are applied after the flips, so that a list from an audit of flipped labels corrects the same flips.
+    The changes are applied in this order: flip labels, relabel, exclude, hold out a part, select a subset. Corrections
+    come after the flips, so that a list from an audit of flipped labels corrects these flips.
 
     Args:
         splits: splits of the protocol.
@@ -162,16 +163,16 @@ def change_training_set(
         label_noise: fraction of the labels to flip; 0: none.
         label_noise_seed: random seed of the flips.
         train_faces: number of faces to keep; None: all.
-        seed: random seed of the selection.
+        seed: random seed of the subset.
         relabel: table of new labels (:func:`~mfer_lightning.data.corrections.relabel_faces`).
         exclude: lists of faces to exclude (:func:`~mfer_lightning.data.corrections.exclude_faces`).
-        hold_out: ``"1/3"``: also leave out the first of three parts (:func:`hold_out_part`); None: nothing.
+        hold_out: part to leave out, e.g. ``"1/3"`` (:func:`hold_out_part`); None: none.
 
     Returns:
-        The splits, the manifest of flips (None without flips), and what was done, as sentences.
+        The splits, the manifest of flips (None without flips), and notes on the changes, as sentences.
 
     Raises:
-        UserError: for a list or table that cannot be read or does not match.
+        UserError: if a list or table cannot be read or does not match, or the part is illegal.
     """
     train, manifest, notes = splits.train, None, []
     paths = [str(path) for path in index.path[train.rows]]
@@ -194,7 +195,7 @@ def change_training_set(
         paths = [str(path) for path in index.path[train.rows]]
     if train_faces is not None and train_faces < len(train):
         train = first_faces(train, paths, train_faces, seed)
-        notes.append(f"trained on {len(train):,} of {len(splits.train):,} training faces only")
+        notes.append(f"trained on only {len(train):,} of {len(splits.train):,} training faces")
     return replace(splits, train=train), manifest, notes
 
 
@@ -202,14 +203,14 @@ def fitting_batch(faces: int, batch_size: int, ranks: int, *, shrinks: bool, pro
     """Return a batch size that a training set can fill.
 
     Args:
-        faces: size of the training set.
-        batch_size: requested total over all ranks.
-        ranks: number of processes that share a batch.
-        shrinks: use all faces if there are fewer; otherwise raise an error.
+        faces: number of training faces.
+        batch_size: requested batch size over all ranks.
+        ranks: number of ranks.
+        shrinks: if there are fewer faces, reduce the batch size to a multiple of ``ranks`` instead of raising an error.
         protocol: protocol name for the message.
 
     Raises:
-        UserError: for a batch size larger than the set.
+        UserError: if the batch size is larger than the training set and is not reduced.
 
     Example:
         >>> fitting_batch(101, 256, 2, shrinks=True, protocol="folder@native")
@@ -218,6 +219,6 @@ def fitting_batch(faces: int, batch_size: int, ranks: int, *, shrinks: bool, pro
     if faces < batch_size and not (shrinks and faces >= ranks):
         raise UserError(
             f"The training split of {protocol} has {faces} faces, fewer than loader.batch_size={batch_size}. "
-            "Use a smaller batch, or leave it out to use all of them."
+            "Use a smaller batch size, or leave out the option to use all faces."
         )
     return faces // ranks * ranks if shrinks and ranks <= faces <= batch_size else batch_size

@@ -1,4 +1,4 @@
-"""Start data loader workers that survive signals meant for the training process."""
+"""Start data loader workers that continue after signals sent to all processes of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_workers(workers: int) -> None:
         workers: value of ``loader.num_workers``.
 
     Raises:
-        UserError: naming the legal range.
+        UserError: if it is larger than 32 and 8 times the number of cores.
     """
     cores = os.cpu_count() or 1
     most = max(32, 8 * cores)
@@ -36,12 +36,12 @@ def check_workers(workers: int) -> None:
 
 
 def start_worker(worker: int) -> None:
-    """Initialise a worker; the ``worker_init_fn`` of a DataLoader.
+    """Initialise a worker: the ``worker_init_fn`` of a DataLoader.
 
-    ``timeout``, SLURM and systemd send SIGTERM (or SIGUSR1) to all processes of a run at once. It would kill torch's
-    workers, and their death would stop the trainer before it could save its state. Workers started here continue for
-    :data:`PATIENCE` seconds, unless the trainer itself stops them; if the trainer is gone, torch's watchdog stops them
-    within seconds.
+    ``timeout``, SLURM and systemd send SIGTERM (or SIGUSR1) to all processes of a run at once. This would kill torch's
+    workers, and the trainer would stop before it could save its state. Therefore, these workers continue for
+    :data:`PATIENCE` seconds after SIGTERM, unless the trainer stops them, and ignore SIGUSR1. If the trainer has died,
+    they end within seconds.
 
     Global random numbers are seeded as in Lightning, for user-defined augmentations.
 
@@ -50,20 +50,21 @@ def start_worker(worker: int) -> None:
     """
     if os.environ.get("PL_SEED_WORKERS") == "1":  # Lightning adds its own function only if there is none
         pl_worker_init_function(worker)
-    # macOS and Windows cannot tell who sent a signal, so torch's own handlers stay in place there. They also handle a
-    # signal that arrives in a thread that a library started in this process earlier (as IPython does).
+    # macOS and Windows do not provide the sender of a signal, so torch's handlers are kept there. They are also kept if
+    # this is not the main thread.
     if hasattr(signal, "sigtimedwait") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         trainer = multiprocessing.parent_process()  # with `forkserver`, this is not the operating system's parent
         number = os.getppid() if trainer is None or trainer.pid is None else trainer.pid
         threading.Thread(target=_outlast_sigterm, args=(number,), daemon=True).start()
-    # Torch's watchdog does not end a worker whose last batches nobody takes. Only now: its thread must not get SIGTERM.
+    # torch's watchdog does not end a worker whose last batches are never fetched. This comes last, because the thread
+    # must be started with SIGTERM blocked.
     end_with_parent()
 
 
 def _outlast_sigterm(trainer: int) -> None:
-    """Wait for SIGTERM in a separate thread: a handler does not run during a C call, and cannot tell the sender."""
+    """Wait for SIGTERM in a thread: a signal handler would not run during a C call and does not know the sender."""
     end = None
     while end is None or time.monotonic() < end:
         left = 3600.0 if end is None else max(end - time.monotonic(), 0.0)

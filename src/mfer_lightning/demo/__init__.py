@@ -1,1 +1,1 @@
-"""A local web page on which a trained model predicts photos (``mfer demo``)."""
+"""A local web page that runs a trained model on photos (``mfer demo``)."""

@@ -1,4 +1,4 @@
-"""Predict one photo and collect everything that the page shows. Independent of the web framework."""
+"""Run a model on one photo and collect everything that the page shows. Independent of the web framework."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from mfer_lightning.inference.results import Face, Prediction
 
 Pixels = NDArray[np.uint8]
 
-#: Aligned faces (B,H,W,3) and their classes -> maps (B,H,W) within 0..1 of the regions that support the class.
+#: Function from aligned faces (B,H,W,3) and their classes to maps (B,H,W), within [0, 1], of regions that support them.
 Explain = Callable[[Pixels, Sequence[int]], NDArray[np.float32]]
 
-#: Maximum number of faces to show; further ones are only counted.
+#: Maximum number of faces to show; further faces are only counted.
 MOST_FACES = 12
 
-#: A face with fewer pixels per side counts as small.
+#: Side of the box in pixels below which a face counts as small.
 SMALL = 40
 
-#: A larger distance of the landmarks from the template's points, relative to the crop's height, means a turned head.
+#: Residual of the alignment (a fraction of the crop's height) above which the head counts as turned.
 TURNED = 0.08
 
-#: A prediction is doubtful below this probability, or this close to the second one.
+#: A prediction is doubtful if its probability is below the first value, or exceeds the second one by less than CLOSE.
 UNSURE, CLOSE = 0.5, 0.15
 
 
@@ -54,9 +54,9 @@ class Examination:
 
     Args:
         photo: (H,W,3) uint8 RGB, upright; None if it could not be read.
-        prediction: its faces, or why there are none.
-        faces: the faces to show, from the left.
-        notes: remarks that apply to all of them.
+        prediction: the faces of the photo, or the reason why there are none.
+        faces: the faces to show, from left to right.
+        notes: remarks that apply to all faces.
     """
 
     photo: Pixels | None
@@ -78,15 +78,15 @@ def examine(
     Args:
         model: a model from :func:`mfer_lightning.load_model`.
         photo: the file.
-        aligned: the photo is one face, aligned as in training.
+        aligned: whether the photo is a single face, aligned as in training.
         explain: function that computes the maps; None: no overlays.
-        max_pixels: larger photos are rejected.
+        max_pixels: maximum number of pixels of a photo; larger ones are rejected.
 
     Returns:
-        The content of the page; for an unreadable file, the reason.
+        The content of the page; for a file that cannot be read, its ``prediction`` contains the reason.
     """
     picture = read_photo(Path(photo), max_pixels)
-    seen = picture.image  # keep it, since the model releases it
+    seen = picture.image  # kept here, because the model releases it
     ((_, prediction, _),) = model.stream([picture], aligned=aligned, keep_aligned=True)
     shown = prediction.faces[:MOST_FACES]
     overlays = _overlays(model, shown, explain)
@@ -106,14 +106,14 @@ def _overlays(model: Predictor, faces: Sequence[Face], explain: Explain | None) 
 
 
 def overlay(face: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """Overlay a map on a face: the larger its value, the stronger the colour.
+    """Overlay a map on a face; the larger the value of the map, the stronger the colour.
 
     Args:
         face: (H,W,3) RGB.
-        heat: (H,W) within 0..1.
+        heat: (H,W) within [0, 1].
 
     Returns:
-        (H,W,3) RGB; where the map is 0 the face is unchanged.
+        (H,W,3) uint8 RGB; where the map is 0, the face is unchanged.
 
     Example:
         >>> grey = np.full((2, 2, 3), 100, dtype=np.uint8)
@@ -140,7 +140,7 @@ def doubts(face: Face) -> tuple[str, ...]:
     said = []
     (first, share), *others = face.top(2)
     if face.uncertain:
-        said.append(f"Uncertain: below {face.threshold:.0%}, this model's answers are wrong too often.")
+        said.append(f"Uncertain: below {face.threshold:.0%}, predictions of this model are wrong too often.")
     if others and share - others[0][1] < CLOSE:
         said.append(f"The model is undecided between {first} ({share:.0%}) and {others[0][0]} ({others[0][1]:.0%}).")
     elif face.threshold is None and share < UNSURE:
@@ -152,7 +152,7 @@ def doubts(face: Face) -> tuple[str, ...]:
     elif face.quality == BLURRED:
         said.append("The face is blurred.")
     if face.residual is not None and face.residual > TURNED:
-        said.append("The head is turned or tilted away: faces like this were rare in training.")
+        said.append("The head is turned or tilted: such faces are usually rare in training data.")
     if face.confidence is not None and face.confidence < 0.9:
         said.append(f"The detector is not sure that this is a face ({face.confidence:.0%}).")
     return tuple(said)

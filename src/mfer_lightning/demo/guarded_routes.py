@@ -1,8 +1,8 @@
 """Serve only the routes that the page needs, and store each upload in a separate folder.
 
 Gradio's server has routes that this page does not need: fetching URLs, recordings, run histories, a proxy. They are
-blocked. Gradio also stores equal files from two users at one path, so the first answer would delete the second user's
-upload.
+blocked. Gradio also stores identical files of two users at the same path, so that deleting the upload of the first user
+would delete that of the second.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 _API = "/gradio_api"
 _UPLOAD, _FILE = f"{_API}/upload", f"{_API}/file="
 
-#: Routes used by a browser or Gradio's client: the page, its scripts, uploads, and the one function.
+#: Routes used by a browser or Gradio's client: the page, its scripts, uploads, and the only function.
 _ROUTES = re.compile(
     r"/|/(config|info|theme\.css|favicon\.ico|manifest\.json|robots\.txt)/?|/(static|assets|svelte)/.*|"
     rf"{_API}/((info|app_id|startup-events|theme\.css|upload|upload_progress|cancel|reset|queue/(join|data|status))/?"
     r"|(heartbeat|call|run|api)/[\w/.-]+)"
 )
 
-#: Maximum bytes of a request in addition to its file, and of a request without a file.
+#: Maximum size in bytes of a request without a file, and of an upload request in addition to its file.
 _MORE = 1 << 20
 
 _current: ContextVar[str | None] = ContextVar("mfer_demo_upload", default=None)
@@ -60,13 +60,13 @@ class UploadFolder(PathLike[str]):
 class GuardedRoutes:
     """ASGI middleware in front of Gradio's application.
 
-    Requests for other routes are answered with 404, requests that are too large with 413. An upload that is interrupted
-    or rejected leaves no file.
+    Requests for other routes get the status 404, and requests that are too large 413. An interrupted or rejected upload
+    leaves no file.
 
     Args:
         app: Gradio's application.
         folder: the folder of all uploads.
-        most_bytes: maximum size of an upload.
+        most_bytes: maximum size of an upload in bytes.
     """
 
     def __init__(self, app: Application, folder: Path, most_bytes: int = MOST_BYTES) -> None:
@@ -79,7 +79,7 @@ class GuardedRoutes:
         elif scope["type"] != "http":
             await send({"type": "websocket.close"})
         elif not self._is_ours(str(scope["path"])):
-            await _answer(send, 404, "This page has no such route.")
+            await _answer(send, 404, "There is no such route.")
         else:
             await self._guarded(scope, receive, send)
 
@@ -105,7 +105,7 @@ class GuardedRoutes:
         async def noted(message: Message) -> None:
             nonlocal status
             if "status" in message:
-                status = 413 if taken > most else message["status"]  # FastAPI answers the exception of `counted` itself
+                status = 413 if taken > most else message["status"]  # FastAPI catches the exception of `counted`
                 message = {**message, "status": status}
             await send(message)
 
@@ -115,7 +115,7 @@ class GuardedRoutes:
             await self.app(scope, counted, noted)
         except _TooLargeError:
             status = 413
-            await _answer(send, 413, f"A request may have {most:,} bytes.")
+            await _answer(send, 413, f"A request may have at most {most:,} bytes.")
         finally:
             _current.reset(token)
             if uploads and status != 200:

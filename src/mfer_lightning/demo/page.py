@@ -13,7 +13,9 @@ from mfer_lightning.demo.temporary_uploads import forget
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.predictor import Predictor
 
-HINT = "<p style='opacity:.75'>Drop a photo on the left, or take one. It stays on this machine and is not stored.</p>"
+HINT = (
+    "<p style='opacity:.75'>Drop a photo on the left, or take one. It is processed on this machine and not stored.</p>"
+)
 
 
 def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixels: int) -> Any:
@@ -22,8 +24,8 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
     Args:
         model: a model from :func:`mfer_lightning.load_model`.
         folder: where the server stores uploads temporarily (:mod:`mfer_lightning.demo.temporary_uploads`).
-        explain: function that computes Grad-CAM maps; None: no overlays are offered.
-        max_pixels: larger photos are refused.
+        explain: function that computes Grad-CAM maps; None: the page offers no overlays.
+        max_pixels: maximum number of pixels of a photo; larger ones are rejected.
 
     Returns:
         ``gradio.Blocks``, ready to launch.
@@ -45,13 +47,13 @@ def build_page(model: Predictor, folder: Path, explain: Explain | None, max_pixe
     fonts = ["system-ui", "sans-serif"]  # Gradio's default fonts would be fetched from the network
     theme = gr.themes.Base(primary_hue="blue", font=fonts, font_mono=["ui-monospace", "monospace"])
     with gr.Blocks(title="MFER: facial expressions", analytics_enabled=False, delete_cache=(60, 60)) as page:
-        # no Markdown: a class name could load a picture from the network
+        # not Markdown, in which a class name could load an image from the network
         gr.HTML(f"<h1>Facial expressions</h1><p>{escape(_described(model))}</p>")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 photo = gr.Image(label="Photo", sources=["upload", "webcam", "clipboard"], type="filepath", height=280)
-                photo.preprocess = _path  # our own reader checks the file, with limits
-                photo.async_move_resource_to_block_cache = _uploaded  # which fetches addresses by default
+                photo.preprocess = _path  # our reader opens the file, with limits
+                photo.async_move_resource_to_block_cache = _uploaded  # Gradio's function would fetch URLs
                 aligned = gr.Checkbox(False, label="The photo is one aligned face")
                 overlay = gr.Checkbox(
                     explain is not None, label="Show what supports the prediction", visible=explain is not None
@@ -71,7 +73,7 @@ def _path(payload: Any) -> str | None:
 
 
 async def _uploaded(path: str | Path | None) -> str | None:
-    """Use an upload in place. Gradio has checked that it is an upload or a URL; URLs are rejected."""
+    """Use an upload in place, and reject URLs. Gradio has checked that the path is one of the two."""
     if path is not None and "://" in str(path):
         raise ValueError("Photos must be uploaded from this machine: URLs are not fetched.")
     return None if path is None else str(path)

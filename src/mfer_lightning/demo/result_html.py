@@ -1,4 +1,4 @@
-"""Render the result for one photo as HTML, with embedded images, without writing image files."""
+"""Render the result for one photo as HTML with embedded images."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CAVEAT = (
 
 
 def card_page(found: Examination) -> str:
-    """Render an examination: the photo with its faces marked, one card per face, and remarks.
+    """Render an examination: the photo with boxes around the faces, one card per face, and remarks.
 
     Args:
         found: the result of :func:`mfer_lightning.demo.examine_photo.examine`.
 
     Returns:
-        One HTML fragment with its own style, without scripts and links.
+        An HTML fragment that includes its style sheet, without scripts or links.
     """
     environment = jinja2.Environment(loader=jinja2.PackageLoader("mfer_lightning.demo", ""), autoescape=True)
     environment.filters["data_url"] = _enlarged
@@ -52,7 +52,7 @@ def card_page(found: Examination) -> str:
 
 
 def _marked(found: Examination, photo: Pixels) -> str:
-    """Shrink the photo and draw the boxes and numbers of the faces."""
+    """Shrink the photo, draw the boxes and numbers of the faces, and return it as a data URL."""
     image = Image.fromarray(photo)
     scale = min(1.0, PHOTO_SIDE / max(image.size))
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))

@@ -37,17 +37,17 @@ def serve(
 
     Args:
         model: a model from :func:`mfer_lightning.load_model`, or its argument; None: the default bundled model.
-        device: device of a model that is loaded here.
-        uncertain: threshold of a model that is loaded here, as for :func:`mfer_lightning.load_model`.
+        device: device for a model that is loaded here.
+        uncertain: threshold for a model that is loaded here, as in :func:`mfer_lightning.load_model`.
         host: address to listen on.
-        port: None: the first free one from 7860.
-        explain: offer the Grad-CAM overlay.
-        max_pixels: larger photos are rejected.
-        open_browser: open the page in a browser.
-        block: wait until Ctrl-C; otherwise return at once, while the page runs in separate threads.
+        port: port to listen on, 1 to 65535; None: the first free one from 7860.
+        explain: whether to offer the Grad-CAM overlay.
+        max_pixels: maximum number of pixels of a photo; larger ones are rejected.
+        open_browser: whether to open the page in a browser.
+        block: whether to wait until Ctrl-C; otherwise, return immediately, and serve the page from other threads.
 
     Returns:
-        ``gradio.Blocks``; its ``local_url`` is the address.
+        ``gradio.Blocks``; its ``local_url`` is the address of the page.
 
     Raises:
         UserError: for illegal options, a missing package, or an unavailable address.
@@ -81,10 +81,10 @@ def serve(
         page.app.uploaded_file_dir = UploadFolder(folder)
     except OSError as error:
         where = f"{host}, port {port}" if port else host
-        raise UserError(f"The page cannot be served at {where}: {error} Choose another with port=<number>.") from error
+        raise UserError(f"The page cannot be served at {where}: {error} Choose another port with port=...") from error
     print(f"The page: {page.local_url}    (Ctrl-C stops it)", flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
-        print(f"Everybody who can reach {host} can use it: there is no password.", flush=True)
+        print(f"Everyone who can reach {host} can use the page: it has no password.", flush=True)
     while block:
         try:
             time.sleep(3600)
@@ -102,7 +102,7 @@ def _guard(folder: Path) -> Any:
 
 
 def explainer(model: Predictor) -> Explain | None:
-    """Return the function that computes Grad-CAM maps for a model; None for models that are not torch's."""
+    """Return the function that computes Grad-CAM maps for a model; None for models that are not PyTorch models."""
     classifier = model.classifier
     if not isinstance(classifier, TorchClassifier):
         return None

@@ -1,8 +1,8 @@
-"""Delete uploads from the web server's temporary folder.
+"""Delete uploads from the temporary folder of the web server.
 
-The server writes an uploaded file before our code sees it, so it gets a private folder. Each file is deleted as soon
-as it has been read. Files that are never read (a broken upload, a closed browser) are deleted after two minutes, the
-folder when the page ends, and the folder of a killed page when the next one starts.
+The server writes an uploaded file before our code is called, so it gets a private folder. Each file is deleted as soon
+as it has been read. Files that are never read (an interrupted upload, a closed browser) are deleted after two minutes.
+The folder is deleted when the process ends; if it was killed, the next one deletes the folder.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pathlib import Path
 
 _PREFIX = "mfer-demo-"
 
-#: Larger uploads are rejected before they are read.
+#: Maximum size of an upload in bytes.
 MOST_BYTES = 32 * 1024 * 1024
 
-#: Seconds after which an unread upload is deleted, and between two checks.
+#: Seconds after which an unread upload is deleted, and seconds between two checks.
 PATIENCE, LOOK = 120.0, 15.0
 
 
 def private_folder() -> Path:
-    """Create the folder for uploads, which is deleted at the end of this process.
+    """Create the folder for uploads, which is deleted at the end of this process, and delete those of killed processes.
 
     Returns:
         A new folder with mode 0700.
@@ -40,7 +40,7 @@ def private_folder() -> Path:
 
 
 def forget(file: str | Path, folder: Path) -> None:
-    """Delete an upload and the folders that the server created for it; files outside ``folder`` are not touched."""
+    """Delete an upload and the folders that the server created for it, but never files outside of ``folder``."""
     path = Path(file)
     if not path.resolve().is_relative_to(folder.resolve()):
         return
@@ -53,9 +53,10 @@ def forget(file: str | Path, folder: Path) -> None:
 
 
 def sweep(folder: Path, patience: float = PATIENCE) -> None:
-    """Delete files that were not modified for ``patience`` seconds, and empty folders of that age.
+    """Delete files that were last modified more than ``patience`` seconds ago, and empty folders of that age.
 
-    Files from a later time are deleted as well: the clock was set back, and their age is unknown.
+    Files with a modification time that far in the future are deleted as well: the clock was set back, so their age is
+    unknown.
     """
     now = time.time()
     for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
@@ -65,7 +66,7 @@ def sweep(folder: Path, patience: float = PATIENCE) -> None:
 
 
 def keep_swept(folder: Path, patience: float = PATIENCE, look: float = LOOK) -> threading.Thread:
-    """Call :func:`sweep` regularly in a thread, until the folder is gone or the process ends."""
+    """Call :func:`sweep` every ``look`` seconds in a thread, until the folder is deleted or the process ends."""
 
     def work() -> None:
         while folder.is_dir():
@@ -79,7 +80,7 @@ def keep_swept(folder: Path, patience: float = PATIENCE, look: float = LOOK) -> 
 
 
 def _is_orphan(folder: Path) -> bool:
-    """Whether the process in a folder's name has ended; folders of other users never count."""
+    """Whether the process whose number is in the name of a folder has ended; False for folders of other users."""
     pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
     if not pid.isdigit() or folder.is_symlink() or folder.stat().st_uid != os.getuid():
         return False

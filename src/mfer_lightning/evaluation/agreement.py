@@ -113,7 +113,7 @@ def single_annotator_agreement(predictions: Predictions) -> float:
 
 
 def fleiss_kappa(votes: NDArray[np.integer]) -> float | None:
-    r"""Compute Fleiss' kappa, agreement beyond chance, also for faces with different numbers of votes.
+    r"""Compute Fleiss' kappa, agreement beyond chance, even for faces with different numbers of votes.
 
     .. math:: \kappa = (\bar P - \bar P_e) / (1 - \bar P_e), \qquad
         P_i = \frac{\sum_c n_{ic}(n_{ic} - 1)}{n_i(n_i - 1)}, \qquad \bar P_e = \sum_c p_c^2

@@ -1,4 +1,4 @@
-"""Measure calibration, i.e. whether predictions with confidence 0.8 are right 8 times in 10, and fit a temperature.
+"""Measure calibration, i.e. whether predictions with confidence 0.8 are correct 8 times in 10, and fit a temperature.
 
 ``sklearn.calibration.calibration_curve`` is not used because it supports only binary labels and does not return bin
 counts, which the calibration error and the intervals need.

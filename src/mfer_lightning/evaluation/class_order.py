@@ -50,9 +50,10 @@ def doubt_class_order(
     """Check whether swapping class names would make a confusion matrix nearly diagonal.
 
     Finds the permutation with the largest diagonal (each class with the same weight), and splits it into cycles. A
-    cycle is accepted only if each of its classes is predicted as the other name more often than as its own or any third
-    name, all together three times as often, and if such counts are very improbable under correct names. The corrected
-    matrix must also be that of a reasonable model, with half of each class correct on average. Weak models, models that
+    cycle is accepted only if each of its classes is predicted as the class it was swapped with more often than as any
+    other class (its own included), if over the cycle such predictions are at least three times as frequent as correct
+    ones, and if such counts are very improbable under correct names. The corrected matrix must also be that of a
+    reasonable model, with half of each class correct on average. Weak models, models that
     predict a single class, and models that confuse fear with surprise but not surprise with fear are not reported.
 
     Args:

@@ -25,7 +25,7 @@ class RiskCoverage:
     Args:
         threshold: (M,) minimum confidence of an answered face, decreasing.
         coverage: (M,) fraction of all faces that are answered, increasing to 1.
-        risk: (M,) fraction of wrong answers among the answered faces.
+        risk: (M,) fraction of incorrect predictions among the answered faces.
         n: number of faces.
     """
 
@@ -36,7 +36,7 @@ class RiskCoverage:
 
     @property
     def area(self) -> float:
-        """Area under the risk-coverage curve (AURC): the risk averaged over coverage; 0 if no answer is wrong."""
+        """Area under the risk-coverage curve (AURC): the mean risk over coverage; 0 if all predictions are correct."""
         widths = np.diff(self.coverage, prepend=0.0)
         return float((widths * self.risk).sum())
 
@@ -51,9 +51,9 @@ class Selection:
 
     Args:
         threshold: predictions with a lower confidence are uncertain; with 0, none are.
-        risk: maximum fraction of wrong answers that was allowed.
+        risk: maximum fraction of incorrect predictions that was allowed.
         coverage: fraction of the faces that are answered.
-        error: fraction of wrong answers among them.
+        error: fraction of incorrect predictions among them.
         error_interval: its 95% Wilson interval.
         n: number of faces.
     """
@@ -100,7 +100,7 @@ def risk_coverage(confidence: NDArray[np.floating], right: NDArray[np.bool_]) ->
 
 
 def choose_threshold(confidence: NDArray[np.floating], right: NDArray[np.bool_], risk: float) -> Selection | None:
-    """Find the smallest threshold at which the fraction of wrong answers is at most ``risk``.
+    """Find the smallest threshold at which the fraction of incorrect predictions is at most ``risk``.
 
     Choose it on validation faces, never on the reported ones. The error is measured, not bounded: it varies by chance
     on other faces of the same distribution, and can be arbitrarily larger on faces of a different one.
@@ -108,7 +108,7 @@ def choose_threshold(confidence: NDArray[np.floating], right: NDArray[np.bool_],
     Args:
         confidence: (N,) probability of the predicted class, N above 0.
         right: (N,) whether each prediction is correct.
-        risk: maximum fraction of wrong answers, within (0, 1).
+        risk: maximum fraction of incorrect predictions, within (0, 1).
 
     Returns:
         The threshold, which is 0 if the risk over all predictions is low enough; None if no threshold reaches the risk.

@@ -150,7 +150,7 @@ def run_folders(runs: Any, one: str) -> list[str]:
 
     Args:
         runs: value of the option.
-        one: how to specify a single folder on this verb's command line, for the message.
+        one: how to specify a single folder for this command, for the message.
 
     Raises:
         UserError: if it contains no folder.

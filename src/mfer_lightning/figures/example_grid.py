@@ -1,4 +1,4 @@
-"""Draw the faces with the most confident correct and wrong predictions."""
+"""Draw the faces with the most confident correct and incorrect predictions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ COLUMNS = 8
 def surest(
     probabilities: NDArray[np.floating], label: NDArray[np.integer], count: int, right: bool
 ) -> NDArray[np.int64]:
-    """Choose the most confident rows among the correct or among the wrong predictions.
+    """Choose the most confident rows among the correct or among the incorrect predictions.
 
-    Correct predictions are taken from the classes in turn, so that an easy class does not fill the figure. Wrong ones
-    are chosen by confidence alone, since their classes are of interest.
+    Correct predictions are taken from the classes in turn, so that an easy class does not fill the figure. Incorrect
+    ones are chosen by confidence alone, since their classes are of interest.
 
     Args:
         probabilities: (N,K).
         label: (N,) index into the classes; rows below 0 are left out.
         count: maximum number of rows.
-        right: choose among the correct predictions, else among the wrong ones.
+        right: choose among the correct predictions, else among the incorrect ones.
 
     Returns:
         Row numbers, the most confident first; possibly fewer than ``count``.
@@ -68,7 +68,7 @@ def plot_example_grid(
     path: str | Path,
     title: str = "Most confident predictions",
 ) -> None:
-    """Draw faces in two blocks, correct predictions above wrong ones, each with its prediction.
+    """Draw faces in two blocks, correct predictions above incorrect ones, each with its prediction.
 
     Args:
         faces: M uint8 images (H,W,3), RGB, of any sizes.

@@ -18,7 +18,7 @@ def model_path(where: str | PathLike[str]) -> Path:
 
     Raises:
         UserError: if a bundled model is damaged.
-        ValueError: for a network in memory, or anything else that is not a path.
+        ValueError: if ``where`` is a network, or anything else that is not a path.
     """
     if not isinstance(where, (str, PathLike)):
         raise ValueError(

@@ -32,7 +32,7 @@ class Face:
         smoothed: in a video, probabilities averaged over time.
         valence: how pleasant the expression is, -1 to 1; None if the model does not predict it.
         arousal: how excited the expression is, -1 to 1; None if the model does not predict it.
-        threshold: an answer with a lower probability is uncertain; None: answers are never marked as uncertain.
+        threshold: a prediction with a lower probability is uncertain; None: predictions are never uncertain.
         aligned: (H,W,3) uint8 RGB, the model's input; None unless requested.
     """
 

@@ -1,4 +1,4 @@
-"""Load a trained model for photos: from a run, a checkpoint or an export, or a bundled one."""
+"""Load a trained model to classify faces in photos: from a run, a checkpoint or an export, or a bundled one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load_model(
     verify: bool = True,
     uncertain: bool | float | None = None,
 ) -> Predictor:
-    """Load a trained model for predicting photos, without executing anything from its file.
+    """Load a trained model to classify faces in photos, without executing anything from its file.
 
     Args:
         where: a run's folder, a checkpoint file, an export (a folder, or an ``.onnx`` file), or the name of a bundled
@@ -48,15 +48,17 @@ def load_model(
         compile: compile the network's repeated blocks for full batches; ``"auto"``: if ``expected_faces`` are enough
             to make it worthwhile.
         expected_faces: approximate number of faces.
-        plugins: your own packages that the model was trained with; importing them executes their code.
+        plugins: your own packages that define parts of the model; importing them executes their code.
         verify: compare the weights with the checksums in the file.
-        uncertain: threshold below which an answer is uncertain; None or True: the model's own, False: never.
+        uncertain: probability below which a prediction is uncertain. None: the model's threshold, if it has one; True:
+            the model's threshold, which is then required; False: no prediction is uncertain.
 
     Returns:
         The model: ``.predict(photos)``, ``.embed(photos)``, ``.class_names``.
 
     Raises:
-        ValueError: for a network in memory, or a batch size that is not a whole number of at least 1.
+        ValueError: if ``where`` is a network instead of a path, or for a batch size that is not a whole number of at
+            least 1.
         UserError: if there is no such model, it is damaged, unsafe or in a newer format, or it does not support an
             option.
     """

@@ -37,11 +37,11 @@ class Predictor:
     Args:
         classifier: the network with its preprocessing.
         batch_size: faces per batch.
-        uncertain: threshold below which an answer is uncertain: None or True for the model's own, False for never, or
-            a probability.
+        uncertain: probability below which a prediction is uncertain. None: the model's threshold, if it has one; True:
+            the model's threshold, which is then required; False: no prediction is uncertain.
 
     Attributes:
-        threshold: the chosen threshold; None: answers are never marked as uncertain.
+        threshold: the chosen threshold; None: predictions are never marked as uncertain.
 
     Example:
         >>> from mfer_lightning import load_model  # doctest: +SKIP
@@ -165,7 +165,7 @@ class Predictor:
         most_waiting: int = MOST_WAITING,
         **options: Any,
     ) -> Iterator[Result]:
-        """Classify pictures lazily, with their faces in batches; also for endless sources.
+        """Classify pictures lazily, with their faces in batches; even for endless sources.
 
         Args:
             source: the pictures.

@@ -9,7 +9,7 @@ from mfer_lightning.align.templates import LANDMARKS
 #: Columns of valence and arousal.
 AFFECT = ("valence", "arousal")
 
-#: Column that marks uncertain answers, and the text shown for them.
+#: Column that marks uncertain predictions, and the text shown for them.
 UNCERTAIN = "uncertain"
 
 #: Columns of the box and the five landmarks.
@@ -23,7 +23,7 @@ def columns(
     """Name the columns of :meth:`mfer_lightning.inference.results.Prediction.rows` for a model with these classes.
 
     There are columns for frames and people only in videos, for valence and arousal only if the model predicts them, and
-    for uncertain answers only with a threshold.
+    for uncertain predictions only with a threshold.
     """
     start = ["path", *(["frame", "time"] if video else []), "face", "status", "label", "probability"]
     start += [UNCERTAIN] if uncertain else []

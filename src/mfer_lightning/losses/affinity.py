@@ -44,7 +44,7 @@ def affinity_loss(feature: Tensor, target: Tensor, centers: Tensor) -> Tensor:
 
 
 class AffinityLoss(OutputLoss):
-    """Affinity loss of DAN on the pooled map before the attention heads.
+    """Affinity loss of DAN on the pooled feature map before the attention heads.
 
     The loss is a mean over faces, so that averaged gradients of two ranks equal those of one process with both batches.
 

@@ -1,4 +1,4 @@
-"""Attention loss of DDAMFN: make the maps of several attention heads differ.
+"""Attention loss of DDAMFN: make the attention maps of several heads differ.
 
 Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression Recognition,
 Electronics 12(17), 2023, doi 10.3390/electronics12173595: the inverse of the mean squared difference over all pairs of
@@ -20,7 +20,7 @@ from mfer_lightning.losses.output_loss import OutputLoss
 
 
 def attention_loss(maps: Tensor, gather: bool = True) -> Tensor:
-    r"""Compute :math:`1 / \bar d` with the mean squared difference of two heads' maps, over pairs, faces and positions.
+    r"""Compute :math:`1 / \bar d` with the mean squared difference of two heads' maps over pairs, faces and positions.
 
     Args:
         maps: (B,H,D,h,w), the attention weights of the heads.

@@ -65,7 +65,7 @@ def concordance_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
     Example:
         >>> same = torch.tensor([[0.5, float("nan")], [-0.5, 0.1], [0.0, float("nan")]])
-        >>> round(float(concordance_loss(same.nan_to_num(), same)), 6)  # valence is right, arousal does not count
+        >>> round(float(concordance_loss(same.nan_to_num(), same)), 6)  # valence is correct, arousal does not count
         0.0
     """
     check_valence_arousal(prediction, target)

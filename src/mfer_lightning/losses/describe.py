@@ -63,7 +63,8 @@ def describe_loss(loss: nn.Module) -> dict[str, Any] | None:
         sizes = {"num_classes": loss.num_classes, "feature_dim": loss.feature_dim}
         return with_target(loss, {**sizes, "loss": loss.name, "gather": loss.gather, **loss.options}, _HOME)
     parameters = inspect.signature(type(loss).__init__).parameters
-    names = [name for name in parameters if name not in ("self", "args", "kwargs")]  # nn.Module accepts anything
+    # nn.Module.__init__ takes *args and **kwargs, which are not options of the loss
+    names = [name for name in parameters if name not in ("self", "args", "kwargs")]
     return describe_by_attributes(loss, names, _HOME)
 
 
@@ -73,7 +74,7 @@ def describe_by_attributes(module: nn.Module, names: Sequence[str], home: str) -
     Args:
         module: a module of any class.
         names: names of its arguments.
-        home: package whose classes a configuration may name, used instead of its submodules.
+        home: package that re-exports the classes of its submodules; ``_target_`` names it instead of the submodule.
 
     Returns:
         None if an argument has no attribute, or its value is not plain.

@@ -1,7 +1,7 @@
 """Partition loss: make the features of several attention heads differ.
 
 Paper: Wen, Lin, Wang, Xu: Distract Your Attention, Biomimetics 8(2), 2023, arXiv 2109.07270; formula as in the authors'
-public code. Ours: the mean variance is over the faces of all ranks.
+public code. Our change: the variance is averaged over the faces of all ranks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mfer_lightning.losses.output_loss import OutputLoss
 
 
 def partition_loss(attended: Tensor, gather: bool = True) -> Tensor:
-    r"""Compute :math:`\log(1 + H / \bar v)` with the mean over faces and channels of the variance over the H heads.
+    r"""Compute :math:`\log(1 + H / \bar v)`, with the variance v over the H heads averaged over faces and channels.
 
     Args:
         attended: (B,H,D), the features of the heads.
@@ -44,7 +44,7 @@ def partition_loss(attended: Tensor, gather: bool = True) -> Tensor:
 
 
 class PartitionLoss(OutputLoss):
-    """Partition loss of DAN on the features of the attention heads.
+    """Partition loss of DAN (Distract Your Attention Network), from the features of the attention heads.
 
     Args:
         weight: weight in the objective.

@@ -3,7 +3,7 @@
 Paper: Han, Yao, Yu, Niu, Xu, Hu, Tsang, Sugiyama: Co-teaching: Robust Training of Deep Neural Networks with Extremely
 Noisy Labels, NeurIPS 2018, arXiv 1804.06872. The fraction of faces kept, ``R(T) = 1 - min(T / T_k * tau, tau)``,
 follows the paper, with T counted from 0 (the authors' public script reaches tau two epochs earlier); the number of
-faces, ``int(R(T) * B)``, and the values follow that script. Ours: faces are selected from the batch of all ranks. The
+faces, ``int(R(T) * B)``, and the defaults follow that script. Ours: faces are selected from the batch of all ranks. The
 losses of both networks are added and one optimizer trains both, which is equivalent to two optimizers except that
 gradient clipping and SAM's radius apply to both networks together. After each epoch, the network that is better on the
 validation faces is kept, whereas the script reports both.
@@ -33,13 +33,13 @@ class CoTeaching(Method):
     Args:
         peer: the second network, with the same architecture and its own weights. None: for evaluation only.
         forget_rate: tau within [0, 1), the final fraction of faces to discard; set it to the fraction of wrong labels.
-        ramp_epochs: T_k, number of epochs until it is reached.
+        ramp_epochs: T_k, number of epochs over which the discarded fraction rises to ``forget_rate``.
 
     Attributes:
         kept: int64 scalar, 0 if the first network is kept, 1 if the second is.
 
-    Terms in addition to the objective's, which belong to the first network: ``peer``, the objective of the second;
-    ``remembered``, R(T); ``agreed``, the fraction of the selected faces that both networks selected.
+    The objective's terms are those of the first network. Additional terms: ``peer``, the objective of the second
+    network; ``remembered``, R(T); ``agreed``, the fraction of the selected faces that both networks selected.
 
     Raises:
         ValueError: for arguments outside their range.

@@ -1,11 +1,12 @@
-"""EAC, Erasing Attention Consistency: make the class maps of a face and its mirror image agree.
+"""EAC, Erasing Attention Consistency: make the class activation maps of a face and its mirror image agree.
 
 Paper: Zhang, Wang, Ling, Deng: Learn From All: Erasing Attention Consistency for Noisy Label Facial Expression
 Recognition, ECCV 2022, arXiv 2207.10299. Formula, weight and erasing range follow the paper and the authors' public
 script: random erasing of the face, the classification loss on the face alone, and the mean squared difference between
-its class maps and the mirrored maps of its mirror image, without gradients for the classifier's weights. Ours: for
-networks with several or non-linear heads, the class maps are the summed logits of the heads at every position of the
-last feature map; for one linear head without norm these are the paper's plus the head's bias, which cancels out.
+its class maps (class activation maps) and the mirrored maps of its mirror image, without gradients for the classifier's
+weights. Ours: for networks with several or non-linear heads, the class maps are the summed logits of the heads at every
+position of the last feature map; for one linear head without norm these are the paper's plus the head's bias, which
+cancels out.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class EAC(Method):
         self.seed = seed
 
     def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
-        """Compute the objective of the face, and the difference between the class maps of face and mirror image."""
+        """Compute the objective on the erased face, and how its class maps differ from those of its mirror image."""
         draw = uniforms(self.seed, step.epoch, batch["index"], DRAWS)
         image = erase(batch["image"], self.erase_prob, (self.smallest, self.largest), draw)
         output, mirrored = step.network(image), step.network(image.flip(3))

@@ -15,7 +15,7 @@ def gather_from_ranks(*tensors: Tensor) -> tuple[Tensor, ...]:
     Every rank must call it at the same point. Without a process group, the tensors are returned unchanged.
 
     Args:
-        *tensors: (n, ...) each, with the same n on a rank; n may differ between ranks.
+        *tensors: (n, ...) each. All tensors of one rank have the same n; n may differ between ranks.
 
     Returns:
         The same number of tensors, each (sum of n over ranks, ...).

@@ -4,8 +4,8 @@ Paper: Zhang, Wang, Deng: Relative Uncertainty Learning for Facial Expression Re
 and values follow the authors' public script: uncertainties weight the mixed features, the "add-up" loss trains the
 classifier on both labels in equal parts, and evaluation uses the unmixed features. The more uncertain face of a pair
 gets more weight, because otherwise it could not be recognised in the mixture. Ours: the branch uses the network's
-feature instead of the flattened last map, so that it works with every backbone and image size; its statistics are over
-the batch of all ranks; no face is mixed with itself, which the authors' random permutation allows.
+feature instead of the flattened last feature map, so that it works with every backbone and image size; its statistics
+are over the batch of all ranks; no face is mixed with itself, which the authors' random permutation allows.
 """
 
 from __future__ import annotations

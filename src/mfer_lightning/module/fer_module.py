@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 #: Version of the ``mfer`` entry in checkpoints.
 CHECKPOINT_FORMAT = 1
 
-#: Default learning rate, from the authors' sister paper.
+#: Default learning rate, from a related paper by MFER's authors (docs/recipes.md).
 DEFAULT_LR = 2.5e-4
 
 

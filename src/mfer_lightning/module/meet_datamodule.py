@@ -83,7 +83,7 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
 
 
 def complete_preprocess(preprocess: nn.Module, metadata: Mapping[str, Any], datamodule: FaceDataModule) -> None:
-    """Store the alignment of the faces in the preprocessing, and whether they are grey.
+    """Store the alignment of the faces in the preprocessing, and whether they are greyscale.
 
     Raises:
         UserError: if it names another alignment than the one recorded with the faces.
@@ -101,7 +101,7 @@ def complete_preprocess(preprocess: nn.Module, metadata: Mapping[str, Any], data
         )
     faces = datamodule.train_dataset
     if not preprocess.grey and faces is not None and faces.is_grey():
-        preprocess.grey = True  # has no effect on grey faces, and makes predictions on coloured ones consistent
+        preprocess.grey = True  # no effect on greyscale faces, and makes predictions on coloured ones consistent
 
 
 def check_loaders(class_names: tuple[str, ...], trainer: L.Trainer, loaders: Any) -> None:

@@ -139,6 +139,6 @@ class StoredArguments:
 
     def _to_be_given(self, name: str, why: str = "") -> UserError:
         return UserError(
-            f"{self.source} does not describe the module's {name}{why}: pass it, "
+            f"{self.source} does not describe the module's {name}{why}. Pass it explicitly: "
             f"FERModule.load_from_checkpoint(path, {name}=...)."
         )

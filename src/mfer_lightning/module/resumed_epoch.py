@@ -1,4 +1,4 @@
-"""Restart the data loaders of a resumed run, so that its first epoch uses the right order and augmentation."""
+"""Restart the data loaders of a resumed run, so that its first epoch uses the correct order and augmentation."""
 
 from __future__ import annotations
 

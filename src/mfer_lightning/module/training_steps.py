@@ -19,7 +19,7 @@ class TrainingSteps(EvaluationSteps):
     """Training part of :class:`~mfer_lightning.module.FERModule`.
 
     Attributes:
-        batch_index: int64 (B,), rows in the dataset's table of the current training batch.
+        batch_index: int64 (B,), the rows of the current training batch in the dataset's table.
     """
 
     mixup: Mixup | None

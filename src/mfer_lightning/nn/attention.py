@@ -1,4 +1,4 @@
-"""DS attention: weigh the positions of a feature map with a dynamic global and a static local branch.
+"""DS attention: weight the positions of a feature map with a dynamic global and a static local branch.
 
 Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 Layers and their order follow the authors' public code and were reimplemented from its description. The paper's figure
@@ -57,7 +57,7 @@ _FIXED: Mapping[str, Mapping[str, Any]] = {
 
 
 class DSAttention(nn.Module):
-    r"""Apply dynamic global and static local attention over the positions of a map, per channel.
+    r"""Apply dynamic global and static local attention over the positions of a feature map, per channel.
 
     With :math:`X` of C channels, :math:`r` the reduction and :math:`k` the kernel size::
 
@@ -69,7 +69,7 @@ class DSAttention(nn.Module):
     The softmax runs over positions separately in each channel, so each channel's weights sum to 1 over the map.
 
     Args:
-        dim: channels C of the map.
+        dim: channels C of the feature map.
         kernel_size: side k of the static branch's convolution, odd.
         reduction: the dynamic branch's bottleneck has ``max(1, C // reduction)`` channels.
         norm_order: ``"gelu_norm"`` (released code) or ``"norm_gelu"`` (the paper's figure).
@@ -125,7 +125,7 @@ class DSAttention(nn.Module):
         _initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the attention to a map.
+        """Apply the attention to a feature map.
 
         Args:
             x: float map, (B,C,H,W) or (B,H,W,C) depending on ``layout``; the output keeps its memory format.
@@ -141,7 +141,7 @@ class DSAttention(nn.Module):
         return x + change if self.residual else _like(change, x)
 
     def weights(self, x: Tensor) -> Tensor:
-        """Return the attention weights of a map, for inspection; :meth:`forward` uses the same weights.
+        """Return the attention weights of a feature map, for inspection; :meth:`forward` uses the same weights.
 
         Args:
             x: same as for :meth:`forward`.
@@ -182,7 +182,7 @@ class ConvControl(nn.Module):
     block, attention helps; otherwise the gain comes from the extra parameters.
 
     Args:
-        dim: channels C of the map.
+        dim: channels C of the feature map.
         kernel_size: side of the convolution, odd.
         reduction: the bottleneck has ``max(1, C // reduction)`` channels.
         norm_order: ``"gelu_norm"`` or ``"norm_gelu"``.
@@ -233,7 +233,7 @@ def build_attention(config: Mapping[str, Any], dim: int, layout: str) -> nn.Modu
 
     Args:
         config: a complete specification: a name in :data:`ATTENTIONS` other than none, with all its options.
-        dim: channels of the stage's map.
+        dim: channels of the stage's feature map.
         layout: ``"NCHW"`` or ``"NHWC"``.
 
     Raises:
@@ -255,7 +255,7 @@ def _bottleneck(dim: int, reduction: int) -> nn.Sequential:
 
 
 def _views(x: Tensor, layout: str) -> tuple[Tensor, Tensor]:
-    """Return a map as (B,C,H,W) for convolutions and as contiguous (B,H,W,C) for linear layers.
+    """Return a feature map as (B,C,H,W) for convolutions and as contiguous (B,H,W,C) for linear layers.
 
     Makes at most one copy, and none if the memory is already NHWC. We compared linear layers and LayerNorm on NHWC with
     1x1 convolutions on NCHW (one CPU thread, forward and backward, best of 6): 0.71 s against 0.74 s at (8,14,14,512),

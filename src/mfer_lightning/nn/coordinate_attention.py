@@ -1,4 +1,4 @@
-"""Coordinate attention: weigh each position of a map by its row and its column.
+"""Coordinate attention: weight each position of a feature map by its row and its column.
 
 Paper: Hou, Zhou, Feng: Coordinate Attention for Efficient Mobile Network Design, CVPR 2021, arXiv 2103.02907. Tensor
 names and shapes match the public files that contain it (DDAMFN's). Reimplemented from scratch.
@@ -15,7 +15,7 @@ class CoordinateAttention(nn.Module):
     """Compute weights in (0, 1) for positions and channels: the product of one factor per row and one per column.
 
     Args:
-        channels: channels C of the map.
+        channels: channels C of the feature map.
         reduction: ratio of C to the width of the bottleneck, which is at least 8.
     """
 

@@ -40,7 +40,8 @@ def count_gflops(network: nn.Module, size: int) -> float:
     was_training = network.training
     network.eval()
     learned = [p for p in network.parameters() if p.requires_grad]
-    for parameter in learned:  # torch's counter needs a graph for a weight that is passed between modules (CaiT)
+    # if a trainable weight is an input of a module (CaiT), FlopCounterMode needs a graph, which inference mode lacks
+    for parameter in learned:
         parameter.requires_grad_(False)
     try:
         with torch.inference_mode(), plain_convolutions(), FlopCounterMode(display=False) as counter:

@@ -132,7 +132,7 @@ class MFER(Network):
         return output
 
     def class_maps(self, feature_map: Tensor) -> Tensor:
-        """Compute the summed logits of the heads at each position of a map, without gradients for norm and heads.
+        """Sum the logits of the heads at each position of a feature map, without gradients for norm and heads.
 
         For a single linear head without norm, these are the class activation maps of Zhou et al. (CVPR 2016) plus the
         bias of the head, and their mean over the positions is the prediction.

@@ -41,7 +41,7 @@ class Preprocess(nn.Module):
         interpolation: ``"bilinear"`` or ``"bicubic"``.
         antialias: apply a low-pass filter before shrinking, as PIL does and OpenCV does not.
         colour: the channel order of the network. Input images are always RGB.
-        grey: convert to grey first, for a network that was trained on grey faces; grey images stay bit-identical.
+        grey: convert to greyscale first, for a network trained on greyscale faces; such images stay bit-identical.
         alignment: name and version of the face alignment applied to the images, or None. Stored, not applied.
         channels_last: return the output in channels_last memory, which convolutions prefer on many devices.
 
@@ -167,7 +167,7 @@ class Preprocess(nn.Module):
 
 
 def without_colour(x: Tensor) -> Tensor:
-    """Convert to grey like PIL's ``convert("L")``, with the same rounding, in three equal channels."""
+    """Convert to greyscale like PIL's ``convert("L")``, with the same rounding, in three equal channels."""
     red, green, blue = x[:, 0:1], x[:, 1:2], x[:, 2:3]
     # The weights sum to 2 ** 16, and every sum stays below 2 ** 24, which float32 represents exactly.
     grey = torch.floor((19595 * red + 38470 * green + 7471 * blue + 32768) / 65536)

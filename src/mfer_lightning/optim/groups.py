@@ -28,8 +28,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Sort all trainable parameters into named groups for an optimizer.
 
-    - Vectors are not decayed: biases, norm weights and ConvNeXt's layer-scale gamma; nor are the parameters that the
-      backbone excludes (timm's ``no_weight_decay``: position embeddings and similar).
+    - One-dimensional parameters are not decayed: biases, norm weights and ConvNeXt's layer-scale gamma; nor are those
+      that the backbone excludes (timm's ``no_weight_decay``: position embeddings and similar).
     - Parameters of the objective (class centres, covariances, proxies) form the group ``centers`` and are never
       decayed: decay would pull centres to the origin, against the loss that places them.
     - Heads have their own rate, ``lr * head_lr_scale``; so do layers that a training method adds.

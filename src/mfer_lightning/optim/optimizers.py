@@ -90,7 +90,7 @@ def build_optimizer(
     if kind is SGD and not chosen.get("momentum"):
         chosen["nesterov"] = False  # torch rejects it
     if kind is Muon:
-        for group in groups:  # classifiers, centres and vectors use AdamW (Jordan et al., 2024)
+        for group in groups:  # classifiers, centres and 1-D parameters use AdamW (Jordan et al., 2024)
             label = str(group.get("name", ""))
             group["use_fallback"] = label.startswith((HEAD_PREFIX[:-1], "centers")) or label.endswith("_no_decay")
     optimizer: Optimizer = kind(groups, **chosen)
@@ -198,8 +198,9 @@ def _checked(name: str, value: Any, default: Any) -> Any:
 def _make_safe(optimizer: Optimizer) -> None:
     """Work around incorrect results of fused optimizers in torch 2.14.
 
-    The fused kernels treat weights, gradients and moments as flat memory. If one of them has another memory format than
-    the weights (such as moments of a run trained without channels_last), the result is silently wrong.
+    The fused kernels treat weights, gradients and moments as flat memory. If gradients or moments have a different
+    memory format from the weights (for example, moments from a run trained without channels_last), the result is
+    silently wrong.
     """
     # Lightning refuses to clip gradients for an optimizer that unscales gradients itself; let the scaler do it.
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]

@@ -168,7 +168,7 @@ def sweep_name(arguments: Sequence[str]) -> str:
     """Name a sweep by its command line, so that the same command finds its sweep again.
 
     Args:
-        arguments: the command line after the verb; order, file locations and launchers are ignored.
+        arguments: the command-line arguments after the command; order, file locations and launchers are ignored.
 
     Example:
         >>> sweep_name(["-m", "loss=ce,dsf", "seed=0"]) == sweep_name(["seed=0", "loss=ce,dsf", "--multirun"])

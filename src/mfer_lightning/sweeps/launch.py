@@ -1,4 +1,4 @@
-"""Run one training, or the jobs of a sweep, from a command line."""
+"""Start one training run, or the jobs of a sweep, from a command line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
     Args:
         config_name: name of the primary configuration file, e.g. ``"train"``.
         job: function to call with a composed configuration.
-        arguments: the command line after the verb.
+        arguments: the command-line arguments after the command.
 
     Returns:
         Exit code (0, or 1 if a job of a sweep failed) and the sweep (None for a single run).
@@ -82,7 +82,7 @@ def _launch_sweep(
     register(f"{config_name}_schema", Train)
     sweep = plan_sweep(primary, overrides, config_dirs(flags))
     kept = [f for f in flags if f not in ("-m", "--multirun")]
-    more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # also when it is composed again
+    more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # even when it is composed again
     made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
     make_writable(sweep.folder, "sweep's folder")
     if sweep.study is not None and continue_study(sweep.study).done >= sweep.study.wanted:

@@ -18,7 +18,7 @@ from mfer_lightning.tracking import names
 
 @dataclass(frozen=True)
 class Examples:
-    """Faces with the most confident correct and wrong predictions.
+    """Faces with the most confident correct and incorrect predictions.
 
     Args:
         grid: PNG of all of them.

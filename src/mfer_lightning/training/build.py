@@ -144,7 +144,7 @@ def assemble(
         class_names: the K emotions in order.
         class_counts: K training faces by class.
         metadata: plain values for the checkpoints, including ``alignment``.
-        grey: whether the faces are grey.
+        grey: whether the faces are greyscale.
         monitor: the selection metric, which the schedule uses if it names no other.
         num_faces: number of rows in the dataset's table, for methods with per-face state.
         second: builds a second network like ``network``, for methods that train two.

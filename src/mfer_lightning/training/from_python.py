@@ -52,7 +52,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
         own = [a for a in arguments if not a.startswith("-")]
         if wants_sweep(flags, own):
             raise UserError(
-                "sweep= and hydra.mode=MULTIRUN start several trainings, but train runs one: use sweep([...])."
+                "sweep= and hydra.mode=MULTIRUN start several runs, but train starts one: use sweep([...])."
             )
 
         def job(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
@@ -118,7 +118,7 @@ def _called(overrides: Sequence[str]) -> Iterator[list[str]]:
     for flag in (a for a in arguments if a.startswith("-")):
         if not flag.startswith(_FLAGS):
             raise UserError(
-                f"{flag} is not supported in Python: use sweep([...]) for several trainings; the only flag is "
+                f"{flag} is not supported in Python: use sweep([...]) for several runs; the only flag is "
                 "--config-dir=<folder>."
             )
     with caller_undisturbed():

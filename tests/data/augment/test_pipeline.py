@@ -167,7 +167,7 @@ def test_description_contains_plain_values() -> None:
         (options("albumentations.OneOf", transforms=[None]), "augment"),
         (options("mfer_lightning.data.augment.RandomWarp", rotate=500), "augment.x.rotate=500: .* within"),
         (options("mfer_lightning.data.augment.RandomLight", p=-1), "augment.x.p=-1: .* within"),
-        ({"p": 0.2}, "augment.x does not say which transform it is"),
+        ({"p": 0.2}, "augment.x has no `_target_`"),
         (3, "augment.x is not an option of the augmentation"),
     ],
 )
@@ -178,7 +178,7 @@ def test_invalid_pipelines_raise_one_clear_error(step: Any, message: str) -> Non
 
 
 def test_transforms_in_a_list_cannot_be_changed_by_name() -> None:
-    with pytest.raises(UserError, match=r"e.g. augment.flip.p=0.1. Here they are flip, warp, light"):
+    with pytest.raises(UserError, match=r"e.g. augment.flip.p=0.1. The names are flip, warp, light"):
         build_augment({**STANDARD, "transforms": {"0": {"p": 0.1}}})
 
 

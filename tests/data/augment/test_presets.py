@@ -138,7 +138,7 @@ def test_preset_can_be_followed_by_a_list_of_transforms() -> None:
             r"transforms\[0\] has no option `probability`",
         ),
         ({"transforms": [{"name": "GaussianBlur", "blur_limit": "wide"}]}, r"augment.transforms\[0\].blur_limit=wide"),
-        ({"transforms": [{"name": "os"}]}, "`albumentations.os`, and albumentations has no such public class"),
+        ({"transforms": [{"name": "os"}]}, "`albumentations.os`, but albumentations has no such public class"),
         ({"transforms": 3}, "augment.transforms must be a list"),
         ({"transforms": ["ToGray"]}, "augment.transforms must be a list"),
     ],

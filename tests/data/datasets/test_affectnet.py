@@ -55,10 +55,10 @@ def test_partial_copies_are_compared_with_the_release(tmp_path: Path) -> None:
         datamodule = AffectNetDataModule(writer(tmp_path / layout))
         datamodule.setup("predict")
         notes[layout] = " ".join(datamodule.notes)
-    assert "val holds 16 images by the rule 'label', a whole copy 4,000" in notes["csv"]
-    assert "val holds 16 images by the rule 'label', a whole copy 3,999" in notes["npy"]
-    assert "val holds" not in notes["folders"]  # the original release is unknown
-    assert all("a whole copy 287,651" in note for note in notes.values())
+    assert "val has 16 images under the rule 'label', but a complete copy has 4,000" in notes["csv"]
+    assert "val has 16 images under the rule 'label', but a complete copy has 3,999" in notes["npy"]
+    assert "val has" not in notes["folders"]  # the original release is unknown
+    assert all("a complete copy has 287,651" in note for note in notes.values())
 
 
 def test_training_works_without_the_validation_part(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_setup_defines_classes_splits_and_loaders(ferplus_root: Path) -> None:
     assert datamodule.size == 48
     assert len(datamodule.data_hash) == 64
     assert [len(d) for d in (datamodule.train_dataset, datamodule.val_dataset, datamodule.test_dataset)] == [64, 16, 16]
-    assert sum("a whole copy" in note for note in datamodule.notes) == 3
+    assert sum("a complete copy" in note for note in datamodule.notes) == 3
 
 
 @pytest.mark.parametrize("split", ["val", "test"])

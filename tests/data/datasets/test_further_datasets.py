@@ -132,7 +132,7 @@ class TestCAERS:
         path = write_caers(tmp_path) / "test.txt"
         path.write_text(path.read_text().replace("0003.png,3", "0003.png,4"))
         with pytest.raises(
-            UserError, match=r"Happy/0003.png has the class 4 \(neutral\), but its folder is that of another class"
+            UserError, match=r"Happy/0003.png has the class 4 \(neutral\), but is in the folder of another class"
         ):
             opened(CAERSDataModule, tmp_path)
 

@@ -96,7 +96,7 @@ def test_plugin_faces_are_split_loaded_and_counted(lab: types.ModuleType, faces:
     batch = next(iter(datamodule.train_dataloader()))
     assert batch["image"].shape == (8, 3, 20, 20)
     assert batch["target"].dtype == torch.float32
-    assert any("is the class order right?" in note for note in datamodule.notes)
+    assert any("is the class order correct?" in note for note in datamodule.notes)
     assert len(next(iter(datamodule.test_dataloader()))["label"]) == 8
 
 

@@ -39,8 +39,8 @@ def test_paper_protocol_selects_on_the_test_images_and_is_marked(tmp_path: Path)
 def test_incomplete_copy_is_noted(tmp_path: Path) -> None:
     datamodule = RAFDBDataModule(write_rafdb(tmp_path, train=140))
     datamodule.setup("predict")
-    assert "train holds 140 images by the rule 'label', a whole copy 12,271" in datamodule.notes
-    assert "test holds 14 images by the rule 'label', a whole copy 3,068" in datamodule.notes
+    assert "train has 140 images under the rule 'label', but a complete copy has 12,271" in datamodule.notes
+    assert "test has 14 images under the rule 'label', but a complete copy has 3,068" in datamodule.notes
 
 
 @pytest.mark.parametrize("layout", ["official", "flat", "classes"])

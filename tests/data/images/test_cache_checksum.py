@@ -61,8 +61,8 @@ def test_modified_cache_is_rebuilt_with_one_message(source: Numbers, tmp_path: P
     path.write_bytes(changed)
     said: list[str] = []
     assert build(source, tmp_path, said) == path
-    assert [line for line in said if "it is rebuilt" in line] == [
-        f"The image cache {path} is damaged, or from an earlier version: it is rebuilt."
+    assert [line for line in said if "It will be rebuilt" in line] == [
+        f"The image cache {path} is damaged, or from an earlier version. It will be rebuilt."
     ]
     np.testing.assert_array_equal(CacheFile(path).images[:, 0, 0, 0], np.arange(6))
     assert is_intact(path)

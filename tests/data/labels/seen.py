@@ -146,7 +146,7 @@ SEEN = {
 
 #: First row -> error message, for files that are not read without options.
 REFUSED = {
-    "emotion,pixels,Usage": "the images are in the table itself; dataset=ferplus reads such tables",
+    "emotion,pixels,Usage": "the table contains the pixels of the images; dataset=ferplus reads such tables",
     "filename, anger, happiness, neutral": "no column has a usual name for the labels",
     "image,label,emotion": "several columns could contain the labels: label, emotion",
     "image,path,label": "several columns could contain the image names: image, path",

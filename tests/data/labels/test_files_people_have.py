@@ -54,7 +54,7 @@ class TestTableWithFolders:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/2.jpg")
         index = read_folder(root)
         assert labels(index) == {"part1/1.jpg": "happiness", "part2/2.jpg": "sadness"}
-        assert index.notes == ("2 images of labels.csv were found in folders that it does not name",)
+        assert index.notes == ("2 images of labels.csv were found in folders that it does not contain",)
 
     def test_ambiguous_names_are_rejected(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/1.jpg", "part2/2.jpg")
@@ -195,7 +195,7 @@ class TestNumbers:
         [
             (("1", "2"), ["a", "b", "c"], "unclear whether dataset.class_names counts from 0 or 1"),
             (("0", "5"), ["a", "b", "c"], "no name for the label 5"),
-            (("1", "happy"), None, "some labels are numbers (1) and others names (happy)"),
+            (("1", "happy"), None, "some labels are numbers (1), others are names (happy)"),
             (("0.5", "1"), ["a", "b"], "the label 0.5 is not a whole number"),
             (('"0,5"', "1"), ["a", "b"], "the label 0,5 is not a whole number"),
             (("nan", "sad"), None, "line 2: expected a path and a label"),
@@ -296,7 +296,7 @@ class TestOtherDatasets:
 
     def test_rafdb_as_a_folder_dataset_is_recognised(self, tmp_path: Path) -> None:
         root = write_rafdb(tmp_path, "classes")
-        refused(root, "looks like RAF-DB, which has its own reader", f"use dataset=rafdb dataset.root={root}")
+        refused(root, "looks like RAF-DB, which has a separate reader", f"use dataset=rafdb dataset.root={root}")
 
     @pytest.mark.parametrize("named", [True, False])
     def test_rafdb_one_level_down_is_suggested(self, tmp_path: Path, named: bool) -> None:

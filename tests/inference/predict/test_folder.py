@@ -240,7 +240,7 @@ def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("source={photos}", "checkpoint="), "checkpoint= has no value"),
-        (("{photos}", "source={photos}", "checkpoint={run}"), "mfer predict takes one source, and 2 are given"),
+        (("{photos}", "source={photos}", "checkpoint={run}"), "mfer predict takes one source, but 2 are given"),
         (("checkpoint={run}",), "`source` has no value"),
         (("checkpoint={run}", "source=nothing"), "no such file or folder"),
         (("checkpoint={run}", "source=nothing/*.jpg"), "no file matches"),

@@ -1,4 +1,4 @@
-"""Answers below the threshold are marked as uncertain in every output."""
+"""Predictions below the threshold are marked as uncertain in every output."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_every_representation_shows_uncertainty() -> None:
     assert json.loads(photo.to_json())["faces"][0]["uncertain"] is True
     assert Prediction.from_dict(json.loads(photo.to_json())) == photo
     assert marks(photo)[0][1] == "uncertain, blurred"
-    assert doubts(face)[0] == "Uncertain: below 60%, this model's answers are wrong too often."
+    assert doubts(face)[0] == "Uncertain: below 60%, predictions of this model are wrong too often."
     assert "uncertain" not in str(Predictions([Prediction("a.png", (Face(0, SHARES),))]))
 
 

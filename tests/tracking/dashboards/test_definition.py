@@ -16,6 +16,8 @@ from mfer_lightning.tracking import names
 from mfer_lightning.tracking.dashboards.charts import BAR_FIELDS, CHARTS, HEAT_FIELDS
 from mfer_lightning.tracking.dashboards.runs import read_runs
 
+pytestmark = pytest.mark.slow  # trains two runs
+
 definition = pytest.importorskip("mfer_lightning.tracking.dashboards.definition")
 
 #: Strings of a definition that must be logged names.

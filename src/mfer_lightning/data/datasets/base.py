@@ -41,10 +41,10 @@ class FaceDataModule(DescribedDataModule, ABC):
     A subclass has a class attribute :attr:`info`, which registers the dataset under its name, and a method
     :meth:`read`. If its images are not files, it also overrides :meth:`make_source`.
 
-    It works in any Lightning Trainer, whatever its ``use_distributed_sampler``: each face is evaluated once.
-    ``batch_size`` and the other arguments are attributes; those with plain values are ``hparams``.
+    It works with any Lightning Trainer and either value of ``use_distributed_sampler``: each face is evaluated once.
+    Most arguments, such as ``batch_size``, are attributes; those with plain values are also in ``hparams``.
 
-    After :meth:`setup`, it has ``index`` (content of the files), ``splits`` (after applying the protocol),
+    After :meth:`setup`, it has ``index`` (the content of the files), ``splits`` (the result of the protocol),
     ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (side of the
     stored images in pixels), ``data_hash``, ``notes`` (sentences for the user), ``noise_manifest``, ``alignment``
     (settings saved by ``mfer align``, or None), ``train_dataset``, ``val_dataset``, ``test_dataset`` (None: empty).
@@ -52,15 +52,15 @@ class FaceDataModule(DescribedDataModule, ABC):
     Args:
         root: the dataset's folder.
         name: name of the dataset, if a class declares several (``affectnet7``); None: the first.
-        protocol: name of the protocol without the dataset; None: the dataset's default.
+        protocol: name of the protocol without the dataset; None: the default of the dataset.
         fold: test fold, from 0, for protocols with folds; None: the first.
-        target: rule of the training target (:data:`~mfer_lightning.data.splits.TARGET_RULES`); None: the protocol's.
+        target: rule of the training target, :data:`~mfer_lightning.data.splits.TARGET_RULES`; None: as in the protocol.
         augment: an argument of :func:`~mfer_lightning.data.augment.build_augment`: a name, one or several
             albumentations transforms, a description, or a function (:data:`~mfer_lightning.data.dataset.Change`).
         sampler: ``"shuffle"``, ``"balanced"`` or ``"sqrt"``.
         batch_size: total training batch size over all ranks; None: 64, or the whole set if it is smaller.
         eval_batch_size: total evaluation batch size over all ranks; None: ``batch_size``.
-        num_workers: workers per rank that read and augment.
+        num_workers: number of loader workers per rank.
         pin_memory: whether to copy batches to pinned memory for the GPU.
         size: side of the stored images in pixels; None: original size, if it is the same for all.
         cache: ``"memmap"`` (decode once, into a file) or ``"none"`` (decode at every visit).
@@ -70,15 +70,15 @@ class FaceDataModule(DescribedDataModule, ABC):
         label_noise_seed: random seed of the flips, separate from ``seed``, so that runs can share the noise.
         trust_labels: also read files with the names or counts of another dataset.
         relabel: table of image names and labels that replace the labels of training faces.
-        exclude: text or csv file of image names, or shipped list, or several: training faces to leave out.
-        hold_out: ``"1/3"``: leave out the first third of the training faces, to judge their labels; None: use all.
+        exclude: training faces to leave out: a text or csv file of image names, the name of a shipped list, or several.
+        hold_out: part of the training faces to leave out, for a label audit: ``"1/3"`` is the first third; None: none.
         train_faces: number of training faces to use, selected by ``seed``; None: all.
-        track_test: add the test set as a second validation set, to record (never to select).
-        shrink_batch: whether to reduce a ``batch_size`` larger than the training set, instead of raising an error.
+        track_test: add the test set as a second validation set, to record its metrics (never used for selection).
+        shrink_batch: if ``batch_size`` is larger than the training set, reduce it instead of raising an error.
 
     Raises:
-        ValueError: if an argument is outside its range.
-        UserError: if a name is unknown.
+        ValueError: if a number is out of range.
+        UserError: if a name is unknown, or the augmentation is illegal.
     """
 
     #: The declaration of the dataset; several if one class reads variants of a dataset.
@@ -163,22 +163,22 @@ class FaceDataModule(DescribedDataModule, ABC):
 
     @abstractmethod
     def read(self) -> FaceIndex:
-        """Read the dataset's label files."""
+        """Read the label files of the dataset; raise ``UserError`` for any problem with them."""
 
     def make_source(self, index: FaceIndex) -> ImageSource:
-        """Return the source of the index's images."""
+        """Return the source of the images of an index."""
         return FileSource(index, self.size)
 
     def choose_protocol(self, index: FaceIndex) -> Protocol:
-        """Return the protocol; a hook for datasets whose default depends on the files."""
+        """Return the protocol. Datasets whose default protocol depends on the files override this method."""
         return self.protocol
 
     def setup(self, stage: str | None = None) -> None:
         """Read the labels, create the splits, and prepare the images that the stage needs.
 
         Args:
-            stage: ``"fit"`` and ``"validate"`` do not prepare test images, ``"test"`` and ``"predict"`` no training
-                images, until a loader needs them; None: all.
+            stage: which images to prepare: ``"fit"``: training and validation (with ``track_test``, also test);
+                ``"validate"``: validation; ``"test"``: test; ``"predict"``: none; None: all. Loaders prepare others.
 
         Raises:
             UserError: for any problem with the files.
@@ -240,7 +240,7 @@ class FaceDataModule(DescribedDataModule, ABC):
             self.size = self._store.shape[0]
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return batches of training faces; an incomplete last batch is dropped."""
+        """Return the loader of training batches; an incomplete last batch is dropped."""
         ranks, rank = self._world()
         self._fit_batch(ranks)
         if self.batch_size % ranks:
@@ -258,29 +258,29 @@ class FaceDataModule(DescribedDataModule, ABC):
         shrinks = self.shrink_batch or self._finds_batch_size  # the finder doubles it until it stops growing
         self.batch_size = fitting_batch(faces, before, ranks, shrinks=shrinks, protocol=self.protocol.name)
         if faces < before and self.shrink_batch:
-            self.notes += (f"a batch is all {faces} training faces, fewer than the default of {before}",)
+            self.notes += (f"a batch is all {faces} training faces, fewer than the batch size of {before}",)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
-        """Return each validation face once; with ``track_test``, a list with test as the second. Empty without val."""
+        """Return the loader of the validation faces, each once; with ``track_test``, a list with test as the second."""
         names: tuple[SplitName, ...] = ("val", "test") if self.track_test else ("val",)
-        if len(self.splits.val) == 0:  # a test set in its place would be mistaken for val
+        if len(self.splits.val) == 0:  # Lightning would log a test set in the first place as val
             return []
         loaders = [self.predict_dataloader(name) for name in names if len(self.splits[name])]
         return loaders[0] if len(loaders) == 1 else loaders
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """Return each test face once."""
+        """Return the loader of the test faces, each once."""
         return self.predict_dataloader("test")
 
     def predict_dataloader(
         self, split: SplitName = "test", positions: NDArray[np.int64] | None = None, change: Change | None = None
     ) -> DataLoader[Any]:
-        """Return each face of a split once, without augmentation.
+        """Return the loader of the faces of a split, each once, without augmentation.
 
         Args:
             split: name of the split.
             positions: positions of faces within the split, in order; None: all.
-            change: function applied to the images in the loader's workers; None: none.
+            change: function applied to the images, in the loader workers; None: none.
 
         Raises:
             UserError: if the split is empty.

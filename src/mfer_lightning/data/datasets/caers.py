@@ -1,8 +1,7 @@
 """CAER-S: frames of television series, showing people in context, with seven emotions.
 
 Paper: Lee, Kim, Kim, Park, Sohn, "Context-Aware Emotion Recognition Networks", ICCV 2019. About 70,000 frames without
-face boxes: faces are first detected by ``mfer align``, or cropped with a table of boxes. Licence: non-commercial
-research.
+face boxes: detect the faces with ``mfer align`` first, or provide a table of boxes. Licence: non-commercial research.
 
 Classes: anger, disgust, fear, happy, neutral, sad, surprise.
 
@@ -19,9 +18,9 @@ A line in a table of boxes is ``test/Happy/0001.png,3,278,110,363,195``: the fra
 left, top, right and bottom. This is the format of a public, manually checked table (larrylu0426/CAERS-Annotation) with
 47,966 and 20,868 faces. ``aligned/`` may also be the dataset's folder itself.
 
-Verified against public readers, not against the data: class folders, format of the table, its counts by class. No list
-tells which frames come from one video clip: the holdout, and possibly the official test part, may share clips with
-train.
+The class folders and the format and counts by class of the table were verified against public readers, not against the
+data. No list says which frames come from the same video clip, so the holdout, and possibly the official test part, may
+share clips with the training part.
 """
 
 from __future__ import annotations
@@ -76,8 +75,7 @@ INFO = DatasetInfo(
     licence="CAER-S is for non-commercial research only; images must not be passed on.",
     access=(
         "CAER-S is available on the page of its authors (Yonsei University, caer-dataset.github.io). Unpack "
-        "train/ and test/; "
-        "then find the faces with mfer align, or put a table of boxes next to them."
+        "train/ and test/, then detect the faces with mfer align, or put a table of boxes next to them."
     ),
     class_names=CLASSES,
     alignment="none: whole frames; faces come from mfer align or a table of boxes",
@@ -95,7 +93,7 @@ class CAERSDataModule(FaceDataModule):
         root: the dataset's folder.
         boxes: table of boxes, or several; paths are relative to the dataset's folder. None: ``train.txt`` and
             ``test.txt`` if present.
-        options: as :class:`FaceDataModule`.
+        options: arguments of :class:`FaceDataModule`.
     """
 
     info = INFO
@@ -152,9 +150,8 @@ def _read_boxes(root: Path, tables: Sequence[Path]) -> FaceIndex:
             partition = next((p for p, names in _PARTITIONS.items() if part.lower() in names), None)
             if partition is None or canonical(rest.partition("/")[0]) != CLASSES[label]:
                 raise UserError(
-                    f"{path}: {frame} has the class {label} ({CLASSES[label]}), but its folder is that of "
-                    "another class. Frames "
-                    "must be in train/<class>/ or test/<class>/: download the table again."
+                    f"{path}: {frame} has the class {label} ({CLASSES[label]}), but is in the folder of another class. "
+                    "Frames must be in train/<class>/ or test/<class>/. Download the table again."
                 )
             rows.append((frame, partition, label))
             box.append(where)

@@ -4,8 +4,9 @@ Paper: Lucey, Cohn, Kanade, Saragih, Ambadar, Matthews, "The Extended Cohn-Kanad
 action unit and emotion-specified expression", CVPR Workshops 2010. 327 of the 593 sequences, from 118 people, have an
 emotion label. Licence: non-commercial research, on request; images of most people must not be published.
 
-Classes: 0 neutral, 1 anger, 2 contempt, 3 disgust, 4 fear, 5 happy, 6 sadness, 7 surprise. As usual, the last three
-images of a labelled sequence show its emotion; the first is neutral and is used only by protocols with neutral.
+Classes: 0 neutral, 1 anger, 2 contempt, 3 disgust, 4 fear, 5 happy, 6 sadness, 7 surprise. As is common practice, the
+last three images of a labelled sequence have its emotion as label. The first image is neutral; only the protocols with
+neutral use it.
 
 Any of these layouts, in this order of precedence::
 
@@ -17,8 +18,8 @@ Any of these layouts, in this order of precedence::
 
 ``aligned/`` is the output of ``mfer align source=ckplus/cohn-kanade-images output=ckplus/aligned``.
 
-Verified against the dataset's own description and public readers, not against the data: the layout, the emotion codes,
-the counts of sequences and people.
+The layout, the emotion codes and the counts of sequences and people were verified against the description of the
+dataset and public readers, not against the data.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from mfer_lightning.data.labels.table_head import read_lines
 from mfer_lightning.data.protocols import Expected, protocols_by_subject
 from mfer_lightning.errors import UserError
 
-#: The position is the dataset's own number.
+#: The position is the number of the class in the label files.
 CLASSES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 
 #: Number of images at the end of a sequence that show its emotion.
@@ -67,13 +68,12 @@ INFO = DatasetInfo(
         "for action unit and emotion-specified expression, CVPR Workshops 2010"
     ),
     licence=(
-        "CK+ is for non-commercial research only, on request; pictures must not be passed on, and only those of the "
-        "people who agreed may be published."
+        "CK+ is for non-commercial research only, on request; images must not be redistributed, and only images of "
+        "people who have agreed may be published."
     ),
     access=(
         "CK+ is available to researchers on request, through the page of Jeffrey Cohn's laboratory at the "
-        "University of "
-        "Pittsburgh. Unpack cohn-kanade-images.zip and Emotion_labels.zip (as Emotion/)."
+        "University of Pittsburgh. Unpack cohn-kanade-images.zip and Emotion_labels.zip (as Emotion/)."
     ),
     class_names=CLASSES,
     file_names=r"S\d{3}_\d{3}_\d{8}(_aligned)?\.\w+",
@@ -132,7 +132,7 @@ def read_ckplus(root: str | Path, neutral: bool = False) -> FaceIndex:
         if len(frames) < PEAK + neutral:
             raise UserError(
                 f"{root / folder} contains {len(frames)} pictures, but a labelled sequence needs {PEAK + neutral}. "
-                f" Unpack or align it again, or remove its file from {labels}."
+                f"Unpack or align it again, or remove its file from {labels}."
             )
         shown = [(frame, emotion) for frame in frames[-PEAK:]] + ([(frames[0], CLASSES[0])] if neutral else [])
         rows += [(f"{folder}/{frame}", "train", class_names.index(name)) for frame, name in sorted(shown)]

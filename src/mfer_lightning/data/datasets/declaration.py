@@ -1,7 +1,7 @@
-"""Declaration of a dataset: everything known about it before its files are read.
+"""Declaration of a dataset: everything that is known before its files are read.
 
-Documentation, class-order checks, model cards and error messages use it, so that a dataset is described in one place:
-the file that also contains its datamodule.
+Documentation, class-order checks, model cards and error messages use the declaration, so that a dataset is described in
+one place: the file that also contains its datamodule.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.emotions import canonical
 
 #: Entry in a model card if the licence of the data is unknown.
-UNKNOWN_LICENCE = "not known to mfer_lightning: state it here before you pass the model on."
+UNKNOWN_LICENCE = "unknown to mfer_lightning: state it here before you distribute the model."
 
 #: Training targets of a dataset whose files contain one label per face.
 LABEL_TARGETS = ("label", "majority")
@@ -36,26 +36,26 @@ class DatasetInfo:
     """Declaration of a dataset.
 
     Args:
-        name: choice of ``dataset=``, and the first half of its protocols' names.
+        name: choice of ``dataset=``, and the part before ``@`` in the names of its protocols.
         title: usual name of the dataset.
         paper: citation.
         access: where to get an official copy, in words.
-        protocols: the default first; their names begin with ``<name>@``. A protocol may leave out some classes.
+        protocols: the protocols, default first; their names begin with ``<name>@``. A protocol may leave out classes.
         layouts: supported layouts, in order of precedence.
-        class_names: canonical emotions in the dataset's own order; empty if the files name the classes.
+        class_names: canonical emotions in the order of the dataset; empty if the files define the classes.
         targets: rules that derive training targets from its labels.
         licence: terms of the licence in a sentence, for model cards.
         licence_id: identifier on model hubs, e.g. ``"mit"``, if weights trained on the faces may use the same licence;
             None: to be determined by the user.
-        marks: files and folders at its root that no other dataset has.
+        marks: names of files and folders at its root that no other dataset has.
         size: side of its images in pixels; None: varies.
-        grey: whether its images are grey.
+        grey: whether its images are greyscale.
         alignment: how the published faces are aligned, in words.
         template: name of the alignment template closest to the published faces; None: not measured.
-        first_number: number of the first class in its own files; None: classes are not numbered.
-        file_names: pattern of its file names without folders, if unique to the dataset; ``""``: none.
-        named_like: datasets whose file-name pattern may also match its files.
-        shares_faces_with: datasets with the same faces: no result on one is independent of training on the other.
+        first_number: number of the first class in the label files; None: classes are not numbered.
+        file_names: regular expression for its file names without folders, if unique to the dataset; empty: none.
+        named_like: datasets whose ``file_names`` may also match its files.
+        shares_faces_with: datasets with the same faces; results on one are not independent of training on the other.
 
     Raises:
         ValueError: if parts of the declaration contradict each other.

@@ -1,4 +1,4 @@
-"""Base datamodule that describes itself: its arguments as plain values, and a one-line summary."""
+"""Base datamodule with methods that describe it: its arguments as plain values, and a one-line summary."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OF_TRAINING = (
 
 
 class DescribedDataModule(L.LightningDataModule):
-    """Self-description of :class:`~mfer_lightning.data.FaceDataModule`."""
+    """The methods of :class:`~mfer_lightning.data.FaceDataModule` that describe it."""
 
     dataset: str
     index: FaceIndex
@@ -35,19 +35,19 @@ class DescribedDataModule(L.LightningDataModule):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The K classes in order; before :meth:`setup` only if the dataset declares them.
+        """The K class names in order; before :meth:`setup`, only if the dataset declares them.
 
         Raises:
-            UserError: if the files name the classes and have not been read yet.
+            UserError: if the files define the classes and have not been read yet.
         """
         names = self.index.class_names if self.data_hash else self.protocol.class_names
         if not names:
-            raise UserError(f"The files of {self.dataset} name the classes: call datamodule.setup() first.")
+            raise UserError(f"The files of {self.dataset} define the classes: call datamodule.setup() first.")
         return names
 
     @property
     def num_classes(self) -> int:
-        """K; errors as for :attr:`class_names`."""
+        """Number of classes K; errors as for :attr:`class_names`."""
         return len(self.class_names)
 
     @property
@@ -57,12 +57,12 @@ class DescribedDataModule(L.LightningDataModule):
         return tuple(int(count) for count in counts)
 
     def fold_entry(self) -> dict[str, Any]:
-        """Return the entry ``folds`` of a result, which names the test fold; empty without folds."""
+        """Return the entry ``folds`` of a result, which identifies the test fold; empty without folds."""
         found = describe_fold(self.index.group, self.protocol)
         return {} if found is None else {"folds": found}
 
     def keep_plain_arguments(self) -> None:
-        """Keep in ``hparams`` only values that a checkpoint may contain: one with other objects is never read."""
+        """Keep only plain values in ``hparams``, because checkpoints with other objects are rejected."""
         for argument, value in list(self.hparams.items()):
             if isinstance(value, Path):
                 self.hparams[argument] = str(value)
@@ -70,11 +70,11 @@ class DescribedDataModule(L.LightningDataModule):
                 del self.hparams[argument]
 
     def describe(self) -> dict[str, Any] | None:
-        """Return the class and arguments that reproduce the same faces, like a configuration's ``dataset`` node.
+        """Return the class and the arguments that reproduce the same faces, like a ``dataset`` node.
 
         Returns:
             ``_target_``, ``name`` and arguments as plain values, without those for loading and training; None if the
-            class is defined in a script, where a configuration cannot name it.
+            class is defined in a script or a function, so that a configuration cannot name it.
         """
         kind = type(self)
         home = _HOME if kind.__module__.startswith(f"{_HOME}.") else kind.__module__

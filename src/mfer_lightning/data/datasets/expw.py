@@ -14,8 +14,8 @@ Layout::
         └── angry_actor_104.jpg ...
 
 A line contains the photo, the number of the face in it, the box as top, left, right and bottom, the detector's
-confidence and the label. Verified against public readers, not against the data: the layout, the column order, the
-counts. One reader drops repeated lines, so the list may contain some; they count once here.
+confidence and the label. The layout, the column order and the counts were verified against public readers, not against
+the data. One of these readers drops repeated lines, so the list may contain some; here, they count once.
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ INFO = DatasetInfo(
     licence="ExpW is for non-commercial research only; images must not be passed on.",
     access=(
         "ExpW is available on the page of the Multimedia Laboratory of the Chinese University of Hong Kong "
-        "(social relation "
-        "prediction). Unpack the photos into image/origin, next to label/label.lst."
+        "(social relation prediction). Unpack the photos into image/origin, next to label/label.lst."
     ),
     class_names=CLASSES,
     alignment="none: cropped to the face box of the list",
@@ -76,9 +75,10 @@ INFO = DatasetInfo(
 class ExpWDataModule(FaceDataModule):
     """ExpW for Lightning; layout and licence: :mod:`mfer_lightning.data.datasets.expw`.
 
-    Faces are cropped to the box in the list. Protocol: ``photo``, a split defined by this project because there is no
-    official one: a fifth of the faces is the test set and a tenth of the rest is used for selection, keeping all faces
-    of a photo together. Papers use other splits, mostly random by face. Arguments as for :class:`FaceDataModule`.
+    Faces are cropped to the box in the list. Protocol: ``photo``, a split defined by this package because there is no
+    official one. A fifth of the faces is the test set, and a tenth of the rest is used for selection; all faces of a
+    photo are in the same split. Papers use other splits, mostly random by face. Arguments as for
+    :class:`FaceDataModule`.
     """
 
     info = INFO

@@ -1,8 +1,8 @@
 """Synthetic faces driven by the Facial Action Coding System: the default dataset, rendered on this machine.
 
-Nothing is downloaded: the renderer (:mod:`mfer_lightning.data.facs`) draws each face once, into the cache. Everything
-about a face is known: emotion or blend of two, action units, person, pose, occlusion. Train, val and test have
-different people. Licence: MIT, like this package; the faces depict no real person.
+Nothing is downloaded: the renderer (:mod:`mfer_lightning.data.facs`) draws each face once and stores it in the cache.
+The complete ground truth is known: one emotion or a blend of two, action units, person, pose, occlusion. Train, val and
+test have different people. Licence: MIT, like this package; the faces do not depict real people.
 
 Classes: neutral, happiness, sadness, surprise, fear, disgust, anger, contempt, as in AffectNet.
 """
@@ -31,15 +31,15 @@ from mfer_lightning.errors import UserError
 #: Attributes that the renderer derives from the action units (:mod:`mfer_lightning.data.facs.affect`).
 AFFECT = ("valence", "arousal")
 
-RENDERED = Layout("rendered", "nothing: the faces are drawn")
+RENDERED = Layout("rendered", "nothing: the faces are rendered")
 
 INFO = DatasetInfo(
     name="facs",
     title="FACS faces",
     paper="Ekman, Friesen: Facial Action Coding System, 1978 (the action units); the renderer is mfer_lightning's own",
-    licence="Synthetic faces, drawn by mfer_lightning (MIT licence): no person's likeness.",
+    licence="Synthetic faces, rendered by mfer_lightning (MIT licence); they do not depict real people.",
     licence_id="mit",
-    access="they are drawn on your machine.",
+    access="they are rendered on your machine.",
     class_names=EMOTIONS,
     targets=("label", *VOTE_RULES),
     size=64,
@@ -51,10 +51,10 @@ INFO = DatasetInfo(
 
 
 class FacsSource:
-    """Images that are rendered, not read.
+    """Images that are rendered instead of read from files.
 
     Args:
-        index: the faces, in partitions of faces 0 to n - 1 in order.
+        index: the faces; within each partition, they are numbered from 0 in order.
         generator: renderer of the faces.
     """
 
@@ -67,7 +67,7 @@ class FacsSource:
             self._number[rows] = np.arange(len(rows))
 
     def name(self, row: int) -> str:
-        """Return a synthetic name for the face."""
+        """Return the name of a face, which looks like a path."""
         return str(self.index.path[row])
 
     def read(self, row: int) -> NDArray[np.uint8]:
@@ -75,7 +75,7 @@ class FacsSource:
         return self.generator.image(str(self.index.partition[row]), int(self._number[row]))
 
     def fingerprint(self, rows: NDArray[np.int64]) -> str:
-        """Hash the renderer's source code, tables and arguments, and the face numbers: they determine every pixel."""
+        """Hash the code, tables and arguments of the renderer and the face numbers, which determine all pixels."""
         arguments = sorted((k, v) for k, v in vars(self.generator).items() if not k.startswith("_"))
         digest = hashlib.sha256(f"facs {arguments}".encode())
         for file in sorted(Path(str(renderer.__file__)).parent.iterdir()):
@@ -96,16 +96,19 @@ class FacsDataModule(FaceDataModule):
     Args:
         train_size: number of training faces.
         val_size: number of validation faces.
-        test_size: number of test faces, may be 0.
+        test_size: number of test faces; may be 0.
         size: side of the faces in pixels.
-        difficulty: 0 to 1: strength of pose, lighting, blur, noise and subtlety.
+        difficulty: strength of pose, lighting, blur and noise, and subtlety of expressions, 0 to 1.
         ambiguity: fraction of faces that blend two emotions.
         occlusion: fraction of faces that are partly occluded.
-        imbalance: ratio of the most to the least frequent class in training.
-        annotators: votes per face.
-        data_seed: random seed of the population, independent of the run's ``seed``.
-        root: not used; faces are rendered, not read.
-        options: as :class:`FaceDataModule`.
+        imbalance: ratio of the most to the least frequent class in training, at least 1.
+        annotators: number of votes per face.
+        data_seed: random seed of the faces, independent of the ``seed`` of the run.
+        root: ignored, because faces are rendered.
+        options: arguments of :class:`FaceDataModule`.
+
+    Raises:
+        UserError: if an argument is out of range.
     """
 
     info = INFO
@@ -146,7 +149,7 @@ class FacsDataModule(FaceDataModule):
             raise UserError(f"dataset: {error}") from error
 
     def read(self) -> FaceIndex:
-        """Get the labels of all faces from the generator, without rendering."""
+        """Return the labels of all faces from the generator, without rendering the faces."""
         labels = {part: self.generator.labels(part, n) for part, n in self.sizes.items()}
         partition = np.concatenate([np.full(n, part) for part, n in self.sizes.items()])
         columns: dict[str, NDArray[Any]] = {

@@ -2,7 +2,7 @@
 
 Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", ICMI 2016. Votes: microsoft/FERPlus, MIT licence. Faces: FER2013 (Goodfellow et al.,
-ICML 2013 workshop), 48 x 48 pixels, grey, collected from the web for research, from the Kaggle challenge of 2013.
+ICML 2013 workshop), 48 x 48 pixels, greyscale, collected from the web for research, from the Kaggle challenge of 2013.
 
 Classes: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt; annotators may also vote for unknown
 and NF ("not a face").
@@ -49,7 +49,7 @@ _FIELDS = 2 + len(VOTE_NAMES)
 FOLDERS = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 
-#: Attribute column of a csv pair: data row of fer2013.csv (the first is 0) with the face's pixels.
+#: Attribute of the faces of a csv pair: data row of fer2013.csv with the pixels of the face, from 0.
 PIXEL_ROW = "pixel_row"
 
 PNG_FOLDERS = Layout(
@@ -57,7 +57,7 @@ PNG_FOLDERS = Layout(
 )
 CSV_PAIR = Layout("fer2013.csv with fer2013new.csv", "fer2013.csv with fer2013new.csv")
 
-#: Faces of train, val and test kept by each rule in a complete copy. The labels of the two layouts differ.
+#: Number of train, val and test faces that each rule keeps in a complete copy. The labels of the two layouts differ.
 _COUNTS: Mapping[str, Mapping[str, tuple[int, int, int]]] = {
     PNG_FOLDERS.name: {
         "majority": (25045, 3191, 3137),
@@ -118,9 +118,9 @@ INFO = DatasetInfo(
     protocols=(
         _MAJORITY,
         replace(_MAJORITY, name="ferplus@argmax8", label_rule="argmax", target="argmax"),
-        # Trained on train and validation together, so there is no set left for selection.
+        # Train and validation are both used for training, so no set is left for selection.
         replace(_MAJORITY, name="ferplus@ran", train=("train", "val"), val=None, selection=LAST_EPOCH),
-        # For development, without touching the test set.
+        # For development, without using the test set.
         replace(_MAJORITY, name="ferplus@dev", val="holdout", test="val"),
     ),
 )
@@ -131,7 +131,7 @@ class FERPlusDataModule(FaceDataModule):
 
     Protocols: ``majority`` (default), ``argmax8``, ``ran`` (trained on train and validation), ``dev`` (reported on
     validation). Targets: ``majority``, ``crossentropy``, ``probability``, ``multi``, ``argmax``, ``votes``. Arguments
-    as :class:`FaceDataModule`.
+    as for :class:`FaceDataModule`.
     """
 
     info = INFO
@@ -150,8 +150,8 @@ class FERPlusDataModule(FaceDataModule):
 def read_ferplus(root: str | Path) -> FaceIndex:
     """Read FERPlus in either of its layouts.
 
-    Any of the three PNG folders may be absent; PNG folders are preferred if both layouts are present. The csv pair is
-    joined row by row. The labels of the two layouts disagree on 1,602 images: ``layout`` records which one was read.
+    Any of the three PNG folders may be absent. If both layouts are present, the PNG folders are read. The two csv files
+    are joined row by row. The labels of the two layouts disagree on 1,602 images; ``layout`` records which was read.
 
     Args:
         root: the dataset's folder.

@@ -52,9 +52,9 @@ INFO = DatasetInfo(
     title="A folder of faces",
     paper="your own",
     access=(
-        "put your images into one folder per class, named by the emotion (happiness/, anger/, ...), either at "
-        "the top level "
-        "or under train/, val/ and test/; or write a csv with the columns path,label and optionally split."
+        "put your images into one folder per class, named after the emotion (happiness/, anger/, ...), either at "
+        "the top level or under train/, val/ and test/; or write a csv with the columns path,label and optionally "
+        "split."
     ),
     alignment="as recorded by mfer align with the faces",
     layouts=(CLASS_FOLDERS, CLASSES_ALONE, TABLE),
@@ -69,12 +69,13 @@ class FolderDataModule(FaceDataModule):
     ``auto``: native if there are val images, otherwise holdout.
 
     Args:
-        root: the folder, or the table itself.
+        root: the folder, or a table.
         protocol: ``auto``, ``native`` or ``holdout``; None: ``auto``.
         table: name of the table in the folder, or several; ``"none"``: read class folders; None: detect.
-        columns: role (``path``, ``label``, ``split``) -> name of the table's column, if not a usual one.
-        class_names: meaning of labels: names in the order of their numbers, number -> name, or the name of a dataset.
-        options: as :class:`FaceDataModule`.
+        columns: role (``path``, ``label``, ``split``) -> name or position of a column of the table; None: detect.
+        class_names: meaning of numeric labels: class names in the order of their numbers, number -> class name, or the
+            name of a dataset with the same numbers.
+        options: arguments of :class:`FaceDataModule`.
     """
 
     info = INFO
@@ -104,7 +105,7 @@ class FolderDataModule(FaceDataModule):
         )
 
     def choose_protocol(self, index: FaceIndex) -> Protocol:
-        """Return the requested protocol, or the one that suits the existing partitions."""
+        """Return the requested protocol; for ``auto``, ``native`` if there are val images, otherwise ``holdout``."""
         if not self.chooses:
             return self.protocol
         return get_protocol("folder", "native" if bool((index.partition == "val").any()) else "holdout")
@@ -156,7 +157,7 @@ def read_folder(
     partitions = find_partitions(root, PARTITION_FOLDERS) or ({"train": "."} if listing(root)[0] else {})
     emotions = emotion_folders(root, partitions)
     tables = [] if table == NO_TABLE else find_tables(root, columns)
-    if emotions:  # other texts may be any list; the class folders suffice
+    if emotions:  # the class folders suffice, and a text file may be an unrelated list
         tables = [one for one in tables if one.path.suffix.lower() == ".csv"]
     usable = [one for one in tables if one.columns]
     if usable:
@@ -182,8 +183,8 @@ def _refuse_known(root: Path) -> None:
         known = looks_like(folder)
         if known is not None:
             raise UserError(
-                f"{folder} looks like {known.title}, which has its own reader that knows its labels and official "
-                f"parts: use dataset={known.name} dataset.root={folder}. If the labels are nevertheless your own, use "
+                f"{folder} looks like {known.title}, which has a separate reader for its labels and official parts: "
+                f"use dataset={known.name} dataset.root={folder}. If the labels are nevertheless your own, use "
                 "dataset.trust_labels=true."
             )
 
@@ -200,7 +201,7 @@ def _choose(root: Path, tables: list[FoundTable]) -> list[FoundTable]:
     if len(tables) > 1 and (None in parts or len(set(parts)) < len(parts)):
         raise UserError(
             f"{root} contains several tables: {', '.join(table.path.name for table in tables)}. "
-            f"Name the one to read, e.g. dataset.root={tables[0].path}."
+            f"Choose the one to read, e.g. dataset.root={tables[0].path}."
         )
     return tables
 
@@ -224,7 +225,14 @@ def _read_folders(root: Path, partitions: Mapping[str, str], given: Given) -> Fa
 def _read_tables(
     root: Path, tables: Sequence[FoundTable], given: Given, emotions: Sequence[str] | None = None
 ) -> FaceIndex:
-    """Read tables; ``emotions``: class folders next to them, None if the user chose the table."""
+    """Read tables.
+
+    Args:
+        root: folder of the dataset.
+        tables: the tables.
+        given: meaning of labels, as given by the user.
+        emotions: class folders next to the tables, to compare with; None if the user chose the tables.
+    """
     faces = read_faces(tables, root)
     source = root if len(tables) > 1 else tables[0].path
     meaning, class_names = read_labels(set(faces.labels), given, number_orders(), str(source))
@@ -260,9 +268,8 @@ def _index(
     if trained and untrained and given is None:  # without training faces, a model is evaluated
         raise UserError(
             f"{source} ({layout.name}) has images of {', '.join(class_names[k] for k in sorted(untrained))} in val or "
-            "test but none in train, so no model can learn it. Add training images, remove those images, or "
-            "name all classes "
-            f"with dataset.class_names=[{','.join(class_names)}] to measure it anyway."
+            "test but none in train, so a model cannot learn these classes. Add training images, remove those images, "
+            f"or list all classes with dataset.class_names=[{','.join(class_names)}] to evaluate on them anyway."
         )
     return FaceIndex.from_rows(
         rows, dataset=INFO.name, layout=layout.name, root=root, class_names=class_names, **columns

@@ -1,8 +1,8 @@
 """JAFFE: posed expressions of ten Japanese women, with seven emotions.
 
 Paper: Lyons, Akamatsu, Kamachi, Gyoba, "Coding Facial Expressions with Gabor Wavelets", International Conference on
-Automatic Face and Gesture Recognition 1998. 213 grey pictures of 256 x 256 pixels. Licence: non-commercial research, on
-request (Zenodo).
+Automatic Face and Gesture Recognition 1998. 213 greyscale pictures of 256 x 256 pixels. Licence: non-commercial
+research, on request (Zenodo).
 
 Classes, by the letters in the file names: AN anger, DI disgust, FE fear, HA happy, NE neutral, SA sad, SU surprise.
 
@@ -14,8 +14,8 @@ Any of these layouts, in this order of precedence::
 A name contains the person, the expression with the number of its take, and a running number. ``aligned/`` is the output
 of ``mfer align source=jaffe output=jaffe/aligned``.
 
-Verified against the dataset's own description and public readers, not against the data: names, people and the total.
-Public sources disagree on the counts by class, so only the total is checked.
+The names, people and total were verified against the description of the dataset and public readers, not against the
+data. Public sources disagree on the counts by class, so only the total is checked.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ INFO = DatasetInfo(
         "Lyons, Akamatsu, Kamachi, Gyoba: Coding Facial Expressions with Gabor Wavelets, International Conference on "
         "Automatic Face and Gesture Recognition 1998"
     ),
-    licence="JAFFE is for non-commercial scientific research only, on request; pictures must not be passed on.",
+    licence="JAFFE is for non-commercial scientific research only, on request; images must not be redistributed.",
     access="JAFFE is available to researchers on request, through its page at Zenodo (doi 10.5281/zenodo.3451524).",
     class_names=CLASSES,
     first_number=None,

@@ -1,4 +1,4 @@
-"""Reject a copy with another dataset's file names or exact counts, because its label numbers mean other classes."""
+"""Reject copies with the file names or exact counts of another dataset, whose label numbers mean other classes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from mfer_lightning.data.datasets.registry import dataset_infos, find_dataset, n
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.errors import UserError
 
-#: Number of file names to compare, spread over the index.
+#: Maximum number of file names to compare, spread evenly over the index.
 SAMPLE = 1000
 
 
 def refuse_lookalike(index: FaceIndex) -> None:
-    """Reject faces that belong to another dataset, judged by file names or class counts.
+    """Reject faces that seem to belong to another dataset, judged by file names and class counts.
 
-    Counts match if each class of a part has as many faces as a class of the other dataset's part, in any order: a
-    renumbered copy. The dataset's own counts in another order are rejected as well.
+    Counts match if the numbers of faces by class in a partition are exactly those in a partition of the other dataset,
+    in any order, as in a renumbered copy. The expected counts of the dataset itself in another order are rejected too.
 
     Args:
         index: the index that was read.
 
     Raises:
-        UserError: naming the dataset that the files seem to belong to.
+        UserError: if the files seem to belong to another dataset, or to be numbered in another order.
     """
     own = find_dataset(index.dataset)
     related = {index.dataset} if own is None else {own.name, *own.shares_faces_with}

@@ -45,7 +45,7 @@ from mfer_lightning.data.labels.table_head import read_lines
 from mfer_lightning.data.protocols import BEST_ON_TEST, Expected, Protocol
 from mfer_lightning.errors import UserError
 
-#: The position is the class index; the dataset's own numbers are one higher.
+#: The position is the class index; the numbers in the label files are one higher.
 CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 
 #: Folder of the aligned faces in the official layout, and folder of the manual annotations.
@@ -123,9 +123,9 @@ class RAFDBDataModule(FaceDataModule):
 def read_rafdb(root: str | Path) -> FaceIndex:
     """Read RAF-DB in any of its layouts.
 
-    The list's name may also be spelled correctly, and it may be in ``EmoLabel`` or at the root. A face called
-    ``test_...`` belongs to the test part in any folder. A part without any images is left out. If ``Annotation/manual``
-    exists, gender, race and age are read as attributes.
+    The list may be in ``EmoLabel`` or at the root, and its name may be misspelled as published or spelled correctly. In
+    layouts with a list, a face called ``test_...`` belongs to the test part in any folder. A part without any images is
+    left out. If ``Annotation/manual`` exists, gender, race and age are read as attributes.
 
     Args:
         root: the dataset's folder.
@@ -218,8 +218,7 @@ def _annotation(path: Path) -> tuple[str, ...]:
     if not legal:
         raise UserError(
             f"{path}: expected five landmarks (x and y) and the codes of gender (0 to 2), race (0 to 2) and age "
-            f"(0 to 4), but got {' '.join(numbers)[:120]!r}. Download the file again, or remove it: the face "
-            "then counts "
-            "as unknown."
+            f"(0 to 4), but got {' '.join(numbers)[:120]!r}. Download the file again, or remove it; the attributes of "
+            "the face are then unknown."
         )
     return tuple(names[int(code)] for code, names in zip(codes, ATTRIBUTES.values(), strict=True))

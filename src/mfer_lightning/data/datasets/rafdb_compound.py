@@ -1,4 +1,4 @@
-"""RAF-DB, compound part: faces that show two emotions at once, in eleven classes.
+"""RAF-DB, compound part: faces that show a combination of two emotions, in eleven classes.
 
 Paper: Li, Deng, Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the
 Wild", CVPR 2017. 3,162 training and 792 test faces, aligned by the authors; there is no validation part. Licence:
@@ -17,8 +17,8 @@ Layout (``compound/`` may also be the dataset's folder itself)::
             ├── train_0001_aligned.jpg ...
             └── test_0001_aligned.jpg ...
 
-Verified against public readers, not against the data: the layout, the class order (one published list and the order in
-RAF-CE by the same authors agree), the two counts. No counts by class were found.
+The layout, the class order (one published list and RAF-CE by the same authors agree on it) and the two counts were
+verified against public readers, not against the data. No counts by class were found.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mfer_lightning.data.labels.partition_list import LIST_NAMES, read_partition
 from mfer_lightning.data.protocols import BEST_ON_TEST, Expected, Protocol
 from mfer_lightning.errors import UserError
 
-#: The position is the class index; the dataset's own numbers are one higher.
+#: The position is the class index; the numbers in the label files are one higher.
 CLASSES = (
     "happily_surprised",
     "happily_disgusted",
@@ -49,7 +49,7 @@ CLASSES = (
     "disgustedly_surprised",
 )
 
-#: Classes of the basic part: a list of so many faces whose labels never go beyond is that part's.
+#: Number of classes of the basic part. A list of more than TELLING faces without higher labels belongs to that part.
 BASIC = 7
 TELLING = 50
 

@@ -18,13 +18,13 @@ from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError, nearest
 
-#: Number of images and folders checked to recognise a dataset.
+#: Number of images and subfolders per folder that are checked to recognise a dataset.
 _LOOKED_AT = 8
 
 #: Number of subfolders checked for another dataset.
 _MOST_FOLDERS = 20
 
-#: Table files that are not text with one row per face.
+#: Suffixes of table formats that are not read.
 _OTHER_TABLES = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".json", ".jsonl", ".parquet", ".xml", ".pkl", ".mat")
 
 #: Name -> declaration, and the class that declared it.
@@ -36,7 +36,7 @@ def register(info: DatasetInfo, declared_by: str) -> None:
 
     Args:
         info: its declaration.
-        declared_by: dotted name of the class; the same class may register its dataset again.
+        declared_by: dotted name of the class; the same class may register a dataset repeatedly.
 
     Raises:
         UserError: if another class has registered a dataset with this name.
@@ -58,7 +58,7 @@ def dataset_infos() -> tuple[DatasetInfo, ...]:
 
 
 def number_orders() -> dict[str, Order]:
-    """Return name -> meaning of the label numbers in a dataset's own files, for all datasets with known classes."""
+    """Return the meaning of the label numbers in the files of each dataset with known, numbered classes, by name."""
     declared = [(i.name, i.class_names, i.first_number) for i in dataset_infos() if i.class_names]
     return dict(ORDERS) | {name: Order(names, first) for name, names, first in declared if first is not None}
 
@@ -75,7 +75,7 @@ def dataset_info(name: str) -> DatasetInfo:
         name: e.g. ``"ferplus"``.
 
     Raises:
-        UserError: if it is unknown, with the nearest names.
+        UserError: if it is unknown; the message suggests similar names.
 
     Example:
         >>> dataset_info("ferplus").class_names[:3]
@@ -98,10 +98,10 @@ def get_protocol(dataset: str, name: str | None = None) -> Protocol:
 
     Args:
         dataset: e.g. ``"ferplus"``.
-        name: e.g. ``"majority"`` (or ``"ferplus@majority"``); None: the dataset's default.
+        name: e.g. ``"majority"`` or ``"ferplus@majority"``; None: the default of the dataset.
 
     Raises:
-        UserError: if it does not exist, with the legal names.
+        UserError: if the dataset or the protocol does not exist; the message lists the legal names.
 
     Example:
         >>> get_protocol("ferplus").name, get_protocol("rafdb", "paper").marked
@@ -118,7 +118,7 @@ def get_protocol(dataset: str, name: str | None = None) -> Protocol:
 
 
 def looks_like(folder: Path) -> DatasetInfo | None:
-    """Return the dataset whose files are in a folder, judged by marks at its root or image names, or None."""
+    """Return the dataset that a folder seems to contain, judged by marks at its root and image names, or None."""
     try:
         return _marked(folder) or named_like(_image_names(folder))
     except (OSError, UserError):
@@ -126,7 +126,7 @@ def looks_like(folder: Path) -> DatasetInfo | None:
 
 
 def inner_folders(root: Path) -> list[Path]:
-    """Return a few subfolders that may be datasets themselves; none with the name of a partition."""
+    """Return the first subfolders that may be datasets, i.e. without folders named like a partition."""
     parts = {name for names in PARTITION_FOLDERS.values() for name in names}
     return [root / name for name in contents(root).folders if name.lower() not in parts][:_MOST_FOLDERS]
 
@@ -137,7 +137,7 @@ def _marked(folder: Path) -> DatasetInfo | None:
 
 
 def named_like(names: Sequence[str]) -> DatasetInfo | None:
-    """Return the dataset that most of these file names (without folders) belong to, or None."""
+    """Return the dataset whose pattern matches more than half of the file names (without folders), or None."""
     for info in dataset_infos():
         if info.file_names and 2 * sum(bool(re.fullmatch(info.file_names, name)) for name in names) > len(names):
             return info

@@ -17,8 +17,8 @@ Any of these layouts, in this order of precedence (an unlabelled ``Test/`` is ig
 
 ``Train_Aligned_Faces/`` and ``Val_Aligned_Faces/`` (or ``Val_Aligned_Faces_new/``) may also be in the folder itself.
 
-Verified against public readers, not against the data: folders, file names, the counts of frames. Unknown: the counts by
-class, and whether there are as many published aligned faces as frames.
+The folders, file names and counts of frames were verified against public readers, not against the data. The counts by
+class are unknown, and so is whether there are as many published aligned faces as frames.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ INFO = DatasetInfo(
     licence="SFEW 2.0 is for non-commercial research only, on request from its authors; images must not be passed on.",
     access=(
         "SFEW 2.0 is available to researchers on request, through the form on the page of its authors "
-        "(Australian National "
-        "University, AFEW and SFEW). Unpack the aligned faces of Train and Val, or the frames, for use with mfer align."
+        "(Australian National University, AFEW and SFEW). Unpack the aligned faces of Train and Val, or the frames, "
+        "for use with mfer align."
     ),
     class_names=CLASSES,
     first_number=None,

@@ -8,7 +8,7 @@ from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.contact_sheet import SheetRow
 from mfer_lightning.errors import UserError
 
-#: Columns of the sheet after the original face.
+#: Number of augmented versions of each face in the sheet, one per epoch.
 EPOCHS = 8
 
 
@@ -20,7 +20,7 @@ def augment_rows(datamodule: FaceDataModule, faces: int) -> list[SheetRow]:
         faces: maximum number of faces, balanced over classes if possible.
 
     Returns:
-        The class of each face, and its images: the original, and those of the first ``EPOCHS`` epochs.
+        For each face, its class and its images: the original, followed by those of the first :data:`EPOCHS` epochs.
 
     Raises:
         UserError: if there are no training faces.

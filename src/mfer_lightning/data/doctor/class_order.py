@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-#: A permutation is suspected if it explains the counts at least this many times better than the expected order.
+#: A permutation is reported if its total deviation from the expected counts is at least this many times smaller.
 TIMES_BETTER = 5.0
 
 

@@ -17,11 +17,11 @@ def sheet_rows(datamodule: FaceDataModule, found: Examination, faces: int) -> li
 
     Args:
         datamodule: datamodule of the faces.
-        found: examination with a scan.
-        faces: faces per row.
+        found: the examination, with a scan.
+        faces: maximum number of faces per row.
 
     Returns:
-        Name and faces of each row.
+        Title and faces, (H,W,3) RGB, of each row.
     """
     assert found.scan is not None
     assert found.pairs is not None
@@ -37,8 +37,8 @@ def sheet_rows(datamodule: FaceDataModule, found: Examination, faces: int) -> li
         chosen = rng.choice(members, min(faces, len(members)), replace=False) if len(members) else members
         rows.append((name, [source.read(int(row)) for row in chosen]))
     flattest = readable[np.argsort(found.scan.std)[:faces]]
-    rows.append(("least contrast", [source.read(int(row)) for row in flattest]))
-    for words, kind in (("the same picture", True), ("nearly the same", False)):
+    rows.append(("lowest contrast", [source.read(int(row)) for row in flattest]))
+    for words, kind in (("identical pairs", True), ("near duplicates", False)):
         which = np.flatnonzero(found.pairs.exact == kind)
         chosen = rng.choice(which, min(faces // 2, len(which)), replace=False) if len(which) else which
         pictures = [

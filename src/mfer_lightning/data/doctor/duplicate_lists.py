@@ -12,8 +12,8 @@ from mfer_lightning.data.doctor.duplicates import Pairs
 from mfer_lightning.data.doctor.scan import Scan
 from mfer_lightning.files import atomic_path, make_folder
 
-#: Pairs of splits: faces of the first that also occur in the second. Evaluation split first, to measure without them;
-#: training split first, to train without them (``dataset.exclude``).
+#: Pairs of splits: each list contains faces of the first split that also occur in the second. Lists of validation and
+#: test faces are for evaluating without them, lists of training faces for training without them (``dataset.exclude``).
 BETWEEN = (("val", "train"), ("test", "train"), ("test", "val"), ("train", "val"), ("train", "test"))
 COLUMNS = ("path", "twin", "same")
 
@@ -21,16 +21,17 @@ COLUMNS = ("path", "twin", "same")
 def write_shared(folder: str | Path, looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -> dict[Path, int]:
     """Write ``<split>-in-<other>.csv``: faces of a split whose image also occurs in the other split.
 
-    One face per line, with the columns ``path``, ``twin`` (the first such face of the other split) and ``same``
-    (``pixels``, or ``looks`` for near duplicates). A face that is itself in both splits, as in a protocol that selects
-    on the test set, is its own twin. ``mfer evaluate lists.<name>=<file>`` and ``mfer train dataset.exclude=<file>``
-    read these files. If two splits share nothing, the file contains only the header, so that no outdated list remains.
+    A file has one row per face, with the columns ``path``, ``twin`` (a duplicate in the other split; identical ones
+    are preferred) and ``same`` (``pixels`` for identical images, ``looks`` for near duplicates). If a face is in both
+    splits, as in a protocol that selects on the test set, ``twin`` is the face itself. ``mfer evaluate
+    lists.<name>=<file>`` and ``mfer train dataset.exclude=<file>`` read these files. If two splits share no images, the
+    file contains only the header, so that no outdated list remains.
 
     Args:
-        folder: created if it does not exist.
+        folder: folder for the files, created if it does not exist.
         looked: the scan.
         pairs: its duplicates.
-        datamodule: datamodule with splits.
+        datamodule: datamodule with its labels read.
 
     Returns:
         File -> number of faces in it.

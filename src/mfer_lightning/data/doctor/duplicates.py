@@ -1,4 +1,4 @@
-"""Find duplicate images, with equal pixels or nearly so."""
+"""Find duplicate images: identical ones and near duplicates."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mfer_lightning.data.doctor.scan import Scan
 
 #: Maximum number of bits of the perceptual hash in which near duplicates may differ.
 MOST_BITS = 4
-#: Bands of the hash: with more bands than differing bits, at least one band is equal.
+#: Widths of the bands of the hash in bits. There are more bands than differing bits, so at least one band is equal.
 BANDS = (13, 13, 13, 13, 12)
 #: Minimum correlation between thumbnails of near duplicates. Hashes alone are not enough, because aligned faces share
 #: their coarse layout.
 LEAST_CORRELATION = 0.98
-#: Maximum number of rows in a hash bucket that are compared; larger buckets contain uniform images.
+#: Maximum number of images with an equal key that are compared with each other; larger groups are uniform images.
 LARGEST_BUCKET = 2000
 
 
@@ -39,11 +39,11 @@ class Pairs:
 
 
 def find_duplicates(scan: Scan) -> Pairs:
-    """Find pairs of images that are identical or nearly so.
+    """Find pairs of identical images and of near duplicates.
 
-    Equal pixels are found by hash. Near duplicates differ in at most :data:`MOST_BITS` bits of the perceptual hash and
-    correlate by at least :data:`LEAST_CORRELATION`; candidates share a band of the hash, so the run time is far below
-    quadratic.
+    Identical images have the same hash of their pixels. Near duplicates differ in at most :data:`MOST_BITS` bits of the
+    perceptual hash, and their thumbnails have a correlation of at least :data:`LEAST_CORRELATION`. Only images that
+    share a band of the hash are compared, so the run time is far below quadratic.
 
     Args:
         scan: scan of the images.

@@ -1,4 +1,4 @@
-"""Examine a dataset and return the findings."""
+"""Examine a copy of a dataset and return the findings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfer_lightning.data.doctor.image_findings import duplicate_findings, image_
 from mfer_lightning.data.doctor.label_findings import split_findings
 from mfer_lightning.data.doctor.scan import Scan, scan
 
-#: Names of the two values besides the emotions, in the column order of the index.
+#: Names of the two dimensions of affect, in the column order of ``FaceIndex.valence_arousal``.
 DIMENSIONS = ("valence", "arousal")
 
 #: Legal values of ``images``.
@@ -29,17 +29,17 @@ class Examination:
     """Result of examining a copy of a dataset.
 
     Args:
-        dataset: its name.
+        dataset: name of the dataset.
         layout: detected layout.
-        root: its folder.
+        root: folder of the dataset.
         protocol: ``dataset@protocol``.
         class_names: the K class names.
         counts: split -> number of faces per class.
-        looks: statistics of sizes and colours.
-        valence_arousal: split -> number of faces with known values and their range; empty if the dataset has none.
+        looks: statistics of sizes and colours; empty if no image was read.
         findings: findings, most severe first.
-        scan: scan of the images, or None.
-        pairs: duplicates, or None.
+        valence_arousal: split -> number of faces with known values and their range; empty if the dataset has none.
+        scan: scan of the images; None if no image was read.
+        pairs: duplicates; None if no image was read.
     """
 
     dataset: str
@@ -67,11 +67,11 @@ def examine(
 
     Args:
         datamodule: datamodule with its labels read (``setup("predict")``).
-        images: ``"all"``, a seeded ``"sample"`` of 2,000, or ``"none"`` to read none.
+        images: images to read: ``"all"``, ``"sample"`` (a fixed random sample of 2,000), or ``"none"``.
         progress: called with 1 after each image.
 
     Returns:
-        The findings. Writes no files.
+        The examination. No files are written.
 
     Raises:
         ValueError: for an unknown value of ``images``.
@@ -124,7 +124,12 @@ def count_valence_arousal(datamodule: FaceDataModule) -> dict[str, dict[str, Any
 
 
 def rows_to_read(count: int, images: str) -> NDArray[np.int64]:
-    """Select the rows whose images are read."""
+    """Select the rows whose images are read.
+
+    Args:
+        count: number of faces.
+        images: ``"all"``, ``"sample"`` or ``"none"``.
+    """
     if images == "none":
         return np.zeros(0, dtype=np.int64)
     rows = np.arange(count)
@@ -134,7 +139,7 @@ def rows_to_read(count: int, images: str) -> NDArray[np.int64]:
 
 
 def numbers(looked: Scan) -> dict[str, Any]:
-    """Summarise sizes and colours."""
+    """Return statistics of sizes and colours; means and contrasts are fractions of 255."""
     if not len(looked):
         return {}
     sizes, count = np.unique(looked.size, axis=0, return_counts=True)

@@ -1,11 +1,11 @@
-"""A finding, readable by people and programs."""
+"""A finding of ``mfer data``, for people and programs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-#: Severity: nothing to do, usable with care, unusable.
+#: Severity: no action needed, usable with care, unusable.
 Severity = Literal["info", "warning", "error"]
 EXIT_CODES: dict[str, int] = {"info": 0, "warning": 1, "error": 2}
 

@@ -19,7 +19,7 @@ TINY = 24
 
 
 def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
-    """Check for damage, sizes and colours.
+    """Check images for damage, unusual sizes, and wrong or missing colours.
 
     Args:
         looked: the scan.
@@ -36,7 +36,7 @@ def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
         findings.append(Finding("unreadable", "error", message, advice, _names(index, rows)))
     flat = looked.rows[looked.std < FLAT]
     if len(flat):
-        message = f"{len(flat):,} images are black, white or of a single colour."
+        message = f"{len(flat):,} images are black, white or a single colour."
         advice = "Check them; they cannot show a face."
         findings.append(Finding("flat", "warning", message, advice, _names(index, flat)))
     tiny = looked.rows[looked.size.min(axis=1) < TINY] if len(looked) else looked.rows
@@ -45,8 +45,8 @@ def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
         findings.append(Finding("tiny", "warning", message, "", _names(index, tiny)))
     colour = ~looked.grey
     if colour.sum() >= 20:
-        # Skin has more red than blue under nearly every light; if this is not so in most images, the copy was written
-        # with the channels in reverse order.
+        # Skin has more red than blue in almost any light. If most images have more blue, the channels were probably
+        # written in reverse order.
         bluish = (looked.mean[colour, 2] > looked.mean[colour, 0] + 2).mean()
         if bluish > 0.8:
             message = f"{bluish:.0%} of the colour images are more blue than red: red and blue may be swapped."
@@ -55,7 +55,7 @@ def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
 
 
 def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -> list[Finding]:
-    """Check for duplicates: across splits they are leakage, with different labels they are errors.
+    """Check for duplicates across splits (leakage), within splits, and with different labels (label noise).
 
     Args:
         looked: the scan.
@@ -84,25 +84,25 @@ def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -
                 f"{len(measured):,} faces of {two} ({len(measured) / len(splits[two]):.1%}) are also in {one} "
                 f"({_kinds(pairs.exact[between])}): leakage."
             )
-            advice = "Results may be too good; shared=<folder> lists these faces for mfer evaluate lists.<name>=."
+            advice = "Results may be optimistic; shared=<folder> lists these faces for mfer evaluate lists.<name>=."
             examples = _pair_names(index, a[between], b[between])
             findings.append(Finding(f"duplicates-{one}-{two}", "warning", message, advice, examples))
     within = used & (where[a] == where[b])
     if within.any():
-        message = f"{int(within.sum()):,} pairs of faces occur twice within a split ({_kinds(pairs.exact[within])})."
+        message = f"{int(within.sum()):,} pairs of duplicates are within one split ({_kinds(pairs.exact[within])})."
         findings.append(Finding("duplicates-within", "info", message, "", _pair_names(index, a[within], b[within])))
     differ = used & (label[a] != label[b])
     if differ.any():
-        message = f"{int(differ.sum()):,} of {int(used.sum()):,} pairs of the same picture have different labels."
+        message = f"{int(differ.sum()):,} of {int(used.sum()):,} pairs of duplicates have different labels."
         examples = _pair_names(index, a[differ], b[differ])
         findings.append(
-            Finding("duplicates-labels", "warning", message, "At least this many labels are noise.", examples)
+            Finding("duplicates-labels", "warning", message, "In each pair, at least one label is wrong.", examples)
         )
     return findings
 
 
 def _kinds(exact: NDArray[np.bool_]) -> str:
-    return f"{int(exact.sum()):,} pairs identical in every pixel, {int((~exact).sum()):,} nearly"
+    return f"{int(exact.sum()):,} identical pairs, {int((~exact).sum()):,} near duplicates"
 
 
 def _names(index: FaceIndex, rows: NDArray[np.int64]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Findings about counts, classes and splits, from the label files alone."""
+"""Findings about counts, classes and splits, from the label files only."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def split_findings(datamodule: FaceDataModule) -> list[Finding]:
     if not len(splits.train):
         add("no-train", "error", "There are no training faces.", "Unpack the training images next to the others.")
     if protocol.val is not None and not len(splits.val):
-        add("no-val", "error", f"{protocol.name} selects on val, and there are no faces for it.", "Add them.")
+        add("no-val", "error", f"{protocol.name} selects on val, but there are no val faces.", "Add them.")
     if not len(splits.test):
         add(
             "no-test",
             "warning",
-            f"The test files are missing ({protocol.describe('test')}): training works, but its results are "
-            "selection results on val.",
-            "Add them to report test results.",
+            f"The test files are missing ({protocol.describe('test')}): training works, but the results are on val, "
+            "which is used for selection.",
+            "Add the test files to report test results.",
         )
     for note in _other_notes(datamodule):
         add("note", "warning", f"{note[0].upper()}{note[1:]}.")
@@ -70,9 +70,8 @@ def _classes(datamodule: FaceDataModule) -> list[Finding]:
         elif split == "train" and counts.sum() and counts.max() >= IMBALANCE * counts.min():
             most, least = int(counts.argmax()), int(counts.argmin())
             message = (
-                f"Training classes have a ratio of {counts[most] / counts[least]:.0f}:1 ({names[most]} "
-                f"{counts[most]:,}, "
-                f"{names[least]} {counts[least]:,})."
+                f"The largest and the smallest training class have a ratio of {counts[most] / counts[least]:.0f}:1 "
+                f"({names[most]} {counts[most]:,}, {names[least]} {counts[least]:,})."
             )
             advice = "Consider sampler=balanced or sampler=sqrt, and use mean-class accuracy."
             findings.append(Finding("imbalance", "info", message, advice))
@@ -91,5 +90,5 @@ def _orders(datamodule: FaceDataModule) -> list[Finding]:
         if order is not None:
             words = ", ".join(f"{names[k]} has the count of {names[j]}" for k, j in enumerate(order) if k != j)
             message = f"The classes of {expected.partition} seem to be numbered in another order: {words}."
-            findings.append(Finding("class-order", "warning", message, "Check the contact sheet first."))
+            findings.append(Finding("class-order", "warning", message, "Check the contact sheet."))
     return findings

@@ -34,17 +34,17 @@ _COLUMNS = np.dtype(
 
 @dataclass(frozen=True)
 class Scan:
-    """Measurements of M images. Rows that could not be read are in ``unreadable`` and not in the columns.
+    """Measurements of M images. Rows that could not be read are only in ``unreadable``.
 
     Args:
         rows: (M,) rows of the index.
         size: (M,2) height and width in pixels.
-        mean: (M,3) mean of R, G, B in 0..255.
-        std: (M,) standard deviation of the grey image.
+        mean: (M,3) means of R, G and B, within [0, 255].
+        std: (M,) standard deviation of the greyscale image, on the same scale.
         grey: (M,) whether the three channels are equal.
-        exact: (M,) hash of the pixels.
+        exact: (M,) 64-bit hash of the size and the pixels.
         perceptual: (M,) 64-bit perceptual hash.
-        thumbnail: (M, THUMBNAIL, THUMBNAIL) uint8 grey.
+        thumbnail: (M, THUMBNAIL, THUMBNAIL) uint8 greyscale.
         unreadable: row -> reason.
     """
 
@@ -103,7 +103,11 @@ def scan(source: ImageSource, rows: NDArray[np.int64], progress: Callable[[int],
 
 
 def describe(image: NDArray[np.uint8]) -> tuple[Any, ...]:
-    """Measure one (H,W,3) RGB image: size, mean, std, greyness, exact hash, perceptual hash, thumbnail."""
+    """Measure one (H,W,3) RGB image.
+
+    Returns:
+        The columns of :class:`Scan` from ``size`` to ``thumbnail``.
+    """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     colourless = bool((image[:, :, 0] == image[:, :, 1]).all() and (image[:, :, 1] == image[:, :, 2]).all())
     small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
@@ -120,10 +124,12 @@ def describe(image: NDArray[np.uint8]) -> tuple[Any, ...]:
 
 
 def perceptual_hash(small: NDArray[np.uint8]) -> int:
-    """Hash a 32x32 grey image by the signs of its low frequencies (pHash: DCT, the 8x8 lowest, above their median).
+    """Compute the perceptual hash (pHash) of a 32x32 greyscale image.
+
+    Each bit says whether one of the 8x8 lowest DCT coefficients is above their median.
 
     Returns:
-        64 bits; similar images differ in only a few of them.
+        64 bits as an integer; similar images differ in only a few of them.
     """
     low = cv2.dct(small.astype(np.float32))[:8, :8].ravel()
     bits = low > np.median(low[1:])  # the first coefficient is the brightness

@@ -1,14 +1,14 @@
 """Image cache: each image is decoded once, as uint8, into one memory-mapped file per partition.
 
-Decoding and resizing cost more than all other work of a loader. A cache file contains (n,H,W,3) uint8 in plain ``.npy``
-format, is shared by all workers, ranks and runs through the page cache, and is named by a hash of its inputs, so that
-an outdated cache is never used after images or the size have changed.
+Decoding and resizing take longer than everything else that a loader does. A cache file contains (n,H,W,3) uint8 in
+``.npy`` format, and all workers, ranks and runs share it through the page cache. Its name contains a hash of its
+inputs, so an outdated cache is never used after images or the size have changed.
 
 A file ends with a checksum; if it does not match, the file is rebuilt.
 
-A file is built under a temporary name with its full length reserved on disk, flushed, and then renamed, so a file with
-the final name is complete. One process builds while the others wait for its lock. If the building process dies, its
-lock is released and the next one removes the partial file.
+A file is written under a temporary name with its full length reserved on disk, flushed, and then renamed, so a file
+with the final name is complete. One process builds the file while the others wait for its lock. If that process dies,
+its lock is released, and the next process removes the partial file.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from mfer_lightning.parent_process import end_with_parent
 
 log = logging.getLogger(__name__)
 
-#: Disk space to keep free.
+#: Disk space to keep free, in bytes.
 RESERVE_BYTES = 64 * 2**20
 #: With fewer images than this, starting processes costs more than it saves.
 PARALLEL_FROM = 256
-#: Images per task of a decoding process.
+#: Number of images per task of a decoding process.
 CHUNK = 64
 
 _thread_lock = threading.Lock()
@@ -56,7 +56,7 @@ def default_cache_dir() -> Path:
 
 
 def announce(message: str) -> None:
-    """Log and print that a cache is being built, which may take long and need much disk space."""
+    """Log a message, and print it to stderr."""
     log.info(message)
     print(message, file=sys.stderr, flush=True)
 
@@ -98,15 +98,16 @@ def build_cache(
         rows: (n,) the rows to store, in this order.
         folder: the cache folder; created if it is missing.
         label: human-readable first part of the file name.
-        workers: processes that decode; None: one per CPU this process may use.
+        workers: number of decoding processes; None: one per CPU that this process may use.
         announce: called before building, with a message about the size and location of the cache.
 
     Returns:
         A ``.npy`` file of (n,H,W,3) uint8 with a verified checksum.
 
     Raises:
-        UserError: if an image cannot be read, images differ in size, a process was killed, or the folder or disk cannot
-            hold the cache.
+        ValueError: if there are no rows.
+        UserError: if an image cannot be read, images differ in size, a process was killed, the folder cannot be written
+            to, or the disk has too little space.
     """
     if len(rows) == 0:
         raise ValueError("Expected argument `rows` to name at least one row, but got none.")
@@ -117,11 +118,11 @@ def build_cache(
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f".{target.stem}.lock"):
             if target.exists() and not is_intact(target):
-                announce(f"The image cache {target} is damaged, or from an earlier version: it is rebuilt.")
+                announce(f"The image cache {target} is damaged, or from an earlier version. It will be rebuilt.")
                 target.unlink()
             if not target.exists():  # another process may have built it in the meantime
                 for stale in folder.glob(f".{target.stem}-*.part"):
-                    stale.unlink(missing_ok=True)  # this process holds the lock: the other builder is dead
+                    stale.unlink(missing_ok=True)  # this process holds the lock, so no other process is building
                 _build(source, rows, target, workers, announce)
     except OSError as error:
         raise UserError(f"Cannot write the image cache {target}: {error.strerror or error}. {_WAY_OUT}") from error
@@ -146,7 +147,7 @@ def _build(
     with replacing(target, ".part") as temporary:
         open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         if hasattr(os, "posix_fallocate"):
-            with temporary.open("r+b") as file:  # a full disk is an error here, but a crash in the mapping
+            with temporary.open("r+b") as file:  # reserved, because a full disk would crash the memory mapping
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         _fill(source, rows, temporary, available_cpus() if workers is None else workers)
         seal(temporary)
@@ -157,8 +158,8 @@ def _fill(source: ImageSource, rows: NDArray[np.int64], path: Path, workers: int
     if workers <= 1 or len(rows) < PARALLEL_FROM or multiprocessing.current_process().daemon:
         _decode(source, rows, open_memmap(path, mode="r+"), 0, len(rows))
         return
-    # Forking shares the source without pickling it. OpenCV's threads do not survive a fork, and a child that uses them
-    # hangs or crashes: they are stopped first.
+    # Forking shares the source without pickling it. OpenCV's threads are stopped first: they do not survive a fork, and
+    # a child process that uses them would hang or crash.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
@@ -203,7 +204,7 @@ def _decode(source: ImageSource, rows: NDArray[np.int64], images: NDArray[np.uin
 def different_size(
     source: ImageSource, row: int, shape: tuple[int, ...], first: int, expected: tuple[int, ...]
 ) -> UserError:
-    """Return the error for images of different sizes that are to be stored without resizing."""
+    """Return the error for images of different sizes that should be stored without resizing."""
     return UserError(
         f"Images differ in size: {source.name(first)} is {expected[1]} x {expected[0]} pixels, {source.name(row)} is "
         f"{shape[1]} x {shape[0]}. Use dataset.size=<pixels> to store them all at one size."
@@ -216,7 +217,7 @@ def _locked(path: Path) -> Iterator[None]:
     with _thread_lock, path.open("a+b") as file:
         try:
             import fcntl
-        except ImportError:  # without locks, the work may be done twice; the rename keeps the result complete
+        except ImportError:  # without locks, two processes may do the same work, but renaming keeps files complete
             yield
             return
         # Record locks (lockf), not flock: a forked child must not inherit the lock and keep it when its parent dies.
@@ -237,7 +238,7 @@ def available_cpus() -> int:
 
 
 def human(size: int) -> str:
-    """Format a number of bytes for people.
+    """Format a number of bytes with three significant digits and a decimal unit.
 
     Example:
         >>> human(3_500_000)

@@ -7,18 +7,18 @@ import time
 import zlib
 from pathlib import Path
 
-#: The array comes before it; NumPy maps the array without reading what follows.
+#: Mark after the array. NumPy maps the array without reading what follows it.
 _MARK = b"mfer-crc32 "
 #: The mark, eight hexadecimal digits, a space, and nineteen digits of nanoseconds.
 _LENGTH = len(_MARK) + 28
 _CHUNK = 1 << 24
 
-#: Larger files are verified only if they were modified since they were written, because reading them takes seconds.
+#: Size in bytes from which files are verified only if they were modified after writing, because reading takes seconds.
 ALWAYS_BELOW = 1 << 30
 
 
 def seal(path: Path) -> None:
-    """Append the CRC-32 of a file and the time, which is also set as the file's modification time.
+    """Append the CRC-32 of a file and the current time, and set the modification time of the file to the same value.
 
     Args:
         path: a complete file without a checksum.
@@ -30,7 +30,10 @@ def seal(path: Path) -> None:
 
 
 def is_intact(path: Path) -> bool:
-    """Whether a file is unchanged since :func:`seal`; False also for a file without a checksum."""
+    """Whether a file is unchanged since :func:`seal`; False if it has no checksum.
+
+    For files of :data:`ALWAYS_BELOW` bytes or more, an unchanged modification time is sufficient.
+    """
     size = path.stat().st_size - _LENGTH
     if size < 0:
         return False

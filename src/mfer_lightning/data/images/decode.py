@@ -1,7 +1,7 @@
 """Decode any image file to upright 8-bit RGB.
 
-Decoders do not do this by default: cv2 returns BGR and ignores palettes, PIL leaves the camera's rotation in a tag and
-clips 16-bit images at white.
+Decoders do not do this by default: cv2 returns BGR and ignores palettes; PIL does not apply the rotation in the EXIF
+tag, and clips 16-bit images.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from PIL import Image, UnidentifiedImageError
 from mfer_lightning.data.images.heif import prepare_for
 from mfer_lightning.errors import UserError
 
-#: Version of decoding and resizing, so that older caches are rebuilt.
+#: Version of decoding and resizing, part of the cache fingerprint, so that older caches are rebuilt.
 DECODER_VERSION = 2
 
 
 def decode(path: Path) -> NDArray[np.uint8]:
     """Decode an image file of any common format and mode.
 
-    Palette, CMYK, grey, 1-bit and 16-bit images are converted to RGB; transparency becomes white; the camera's rotation
-    tag is applied; the first frame of an animation is used.
+    Palette, CMYK, greyscale, 1-bit and 16-bit images are converted to RGB, transparent pixels are blended with white,
+    the rotation in the EXIF tag is applied, and the first frame of an animation is used.
 
     Args:
         path: the file.
@@ -36,11 +36,11 @@ def decode(path: Path) -> NDArray[np.uint8]:
         (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: if the file is missing, empty, truncated or not an image, naming it.
+        UserError: if the file is missing, empty, truncated, not an image or far too large, or needs pillow-heif.
     """
     try:
         if path.stat().st_size == 0:
-            raise UserError(f"{path} is empty (0 bytes): the copy is broken. Unpack or download this file again.")
+            raise UserError(f"{path} is empty (0 bytes). Unpack or download this file again.")
         with path.open("rb") as file:
             prepare_for(file)
             with Image.open(file) as image:
@@ -58,10 +58,10 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Convert an image opened by PIL to upright (H,W,3) uint8 RGB; uses the first frame of an animation.
+    """Convert an image opened with PIL to upright (H,W,3) uint8 RGB, using the first frame of an animation.
 
     Raises:
-        Exception: one of :data:`DAMAGE` if its data are damaged.
+        Exception: one of :data:`DAMAGE`, if the data are damaged.
     """
     image.seek(0)
     return _to_rgb(_upright(image))
@@ -96,7 +96,7 @@ _TURNS = {
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Rotate a photo according to its EXIF tag; PIL's function rewrites the other tags and fails on unusual ones."""
+    """Rotate a photo according to its EXIF tag. PIL's function is not used, because it fails on unusual other tags."""
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # an unreadable tag does not make the image unusable
@@ -106,8 +106,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):
-        # 16- and 32-bit grey: PIL's own conversion clips at 255. Mode I does not keep the file's bit depth, so values
-        # that do not fit in 8 bits are treated as 16-bit.
+        # 16- and 32-bit greyscale: PIL's conversion would clip at 255. Mode I does not record the file's bit depth, so
+        # images with values above 255 are treated as 16-bit.
         values = np.asarray(image).astype(np.float64)
         if not np.isfinite(values).all():
             raise ValueError("its pixels are not all numbers")
@@ -152,7 +152,7 @@ def crop_box(image: NDArray[np.uint8], box: Sequence[int]) -> NDArray[np.uint8]:
 
 
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize to ``size`` x ``size``: area averaging for shrinking, bicubic for enlarging."""
+    """Resize an image (H,W,3) to ``size`` x ``size`` pixels: area averaging for shrinking, bicubic for enlarging."""
     if image.shape[0] == size and image.shape[1] == size:
         return image
     shrinks = image.shape[0] >= size and image.shape[1] >= size
@@ -161,7 +161,7 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def has_no_colour(images: NDArray[np.uint8]) -> bool:
-    """Whether (N,H,W,3) images are grey, allowing for JPEG artefacts in equal channels.
+    """Whether (N,H,W,3) images are greyscale, allowing for JPEG artefacts in equal channels.
 
     Example:
         >>> has_no_colour(np.full((2, 4, 4, 3), 90, dtype=np.uint8))

@@ -1,10 +1,10 @@
-"""Read HEIC and HEIF photos, as taken by iPhones, with pillow-heif, imported lazily."""
+"""Read HEIC and HEIF photos, e.g. from iPhones, with the package pillow-heif, which is imported lazily."""
 
 from __future__ import annotations
 
 from typing import IO
 
-#: Hint if the package is missing. Its wheels contain x265 and are therefore under the GPL, so it is a separate extra.
+#: Message if the package is missing. It is a separate extra because its wheels contain x265, which is under the GPL.
 NEEDS = "HEIC photos need the package pillow-heif: pip install 'mfer_lightning[heic]'"
 
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
@@ -24,16 +24,16 @@ def is_heif(start: bytes) -> bool:
 
 
 def prepare_for(file: IO[bytes]) -> bool:
-    """Enable PIL to open a file if it is a HEIC photo.
+    """If a file is a HEIC or HEIF photo, enable PIL to open it.
 
     Args:
-        file: at its beginning; the position is restored.
+        file: the file, positioned at its beginning; the position is restored.
 
     Returns:
-        Whether it is a HEIC photo.
+        Whether it is a HEIC or HEIF photo.
 
     Raises:
-        ImportError: with a sentence on what to install.
+        ImportError: if pillow-heif is missing; the message says how to install it.
     """
     start = file.read(64)
     file.seek(0)

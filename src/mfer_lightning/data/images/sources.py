@@ -1,4 +1,4 @@
-"""Sources of an index's images: files, or numbers in a csv table."""
+"""Sources of the images of an index: image files, or pixel values in a csv table."""
 
 from __future__ import annotations
 
@@ -16,31 +16,34 @@ from mfer_lightning.errors import UserError
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """Images by row of an index: input of the cache, or read directly without a cache."""
+    """Images by row of an index, read by the cache, or directly if there is no cache."""
 
     def read(self, row: int) -> NDArray[np.uint8]:
-        """Return the image of a row, (H,W,3) RGB.
+        """Return the image of a row, (H,W,3) uint8 RGB.
 
         Raises:
-            UserError: if it cannot be read, naming the file.
+            UserError: if it cannot be read.
         """
         ...
 
     def fingerprint(self, rows: NDArray[np.int64]) -> str:
-        """Return a hash that changes whenever the images of these rows may have changed."""
+        """Return a hash that changes if the images of these rows may have changed."""
         ...
 
     def name(self, row: int) -> str:
-        """Return the name of a row for messages."""
+        """Return the name of a row, for messages."""
         ...
 
 
 class FileSource:
-    """Images in files: decoded, cropped to the face box if the index has one, resized.
+    """Image files: decoded, cropped to the face box if the index has boxes, and resized.
 
     Args:
         index: the faces.
-        size: side of the stored square; None: original size (all images must have the same).
+        size: side in pixels to which images are resized; None: original size.
+
+    Raises:
+        ValueError: if the size is below 1.
     """
 
     def __init__(self, index: FaceIndex, size: int | None = None) -> None:
@@ -50,7 +53,7 @@ class FileSource:
         self.size = size
 
     def name(self, row: int) -> str:
-        """Return the file's path."""
+        """Return the path of the file."""
         return str(self.index.root / str(self.index.path[row]))
 
     def read(self, row: int) -> NDArray[np.uint8]:
@@ -64,10 +67,13 @@ class FileSource:
         return image if self.size is None else resize(image, self.size)
 
     def fingerprint(self, rows: NDArray[np.int64]) -> str:
-        """Hash the names, sizes and times of all files, boxes, preprocessing, and the content of a sample of the files.
+        """Hash the names, sizes and modification times of all files, the boxes, and the content of a sample of files.
 
-        Hashing every byte would cost as much as decoding. Size and time detect every ordinary change; the sample
-        detects copies whose times were reset.
+        Hashing every byte would take as long as decoding. Sizes and times detect all ordinary changes; the sample
+        detects changed copies with preserved times.
+
+        Raises:
+            UserError: if a file cannot be read.
         """
         digest = hashlib.sha256(f"files {DECODER_VERSION} {self.size}".encode())
         for row in rows.tolist():
@@ -92,13 +98,13 @@ class FileSource:
 
 
 class PixelCsvSource:
-    """Square grey images in the ``pixels`` column of a csv with the columns emotion, pixels, Usage.
+    """Square greyscale images in the column ``pixels`` of a csv with the columns emotion, pixels, Usage.
 
     Args:
         index: the faces.
         path: the csv file, with a header line.
-        data_row: (N,) data row of the csv for each face (the first is 0).
-        size: side of the stored square; None: original size.
+        data_row: (N,) data row of the csv for each face, from 0.
+        size: side in pixels to which images are resized; None: original size.
     """
 
     def __init__(self, index: FaceIndex, path: Path, data_row: NDArray[np.int64], size: int | None = None) -> None:
@@ -109,7 +115,7 @@ class PixelCsvSource:
         self._offsets: NDArray[np.int64] | None = None
 
     def name(self, row: int) -> str:
-        """Return file and line."""
+        """Return the file and the line."""
         return f"{self.path}, line {int(self.data_row[row]) + 2}"
 
     def fingerprint(self, rows: NDArray[np.int64]) -> str:
@@ -145,7 +151,7 @@ class PixelCsvSource:
         return image if self.size is None else resize(image, self.size)
 
     def _starts(self) -> NDArray[np.int64]:
-        """Return the position of each data row in the file."""
+        """Return the position of each data row in the file, in bytes."""
         if self._offsets is None:
             with self.path.open("rb") as file:
                 lengths = [len(line) for line in file]

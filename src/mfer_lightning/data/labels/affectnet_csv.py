@@ -45,9 +45,9 @@ class CsvFaces:
     """Faces with an emotion and a box, in the order of the lists.
 
     Args:
-        rows: photo (relative to the dataset's root), partition, and AffectNet's number of the emotion.
+        rows: photo (relative to the root of the dataset), partition, and AffectNet's code of the emotion.
         box: x, y, width and height of the face in the photo.
-        affect: valence and arousal, NaN if a face was not rated; empty if not every list has them.
+        affect: ``valence`` and ``arousal``, NaN if a face was not rated; a dimension that a list lacks is left out.
         notes: information for the user.
     """
 
@@ -64,7 +64,8 @@ def read_lists(lists: Mapping[str, Path], root: Path, folder: str, classes: int)
         lists: partition -> file.
         root: the dataset's folder.
         folder: folder of the photos, relative to the root.
-        classes: faces with a code of at least this are dropped, as are faces without a box (a negative width).
+        classes: number of classes; faces with a code of this or more are dropped, as are faces without a box (marked by
+            a negative width).
 
     Raises:
         UserError: if a row is malformed, a code is out of range, a photo's name points outside the folder, a list
@@ -160,7 +161,7 @@ def _affect(table: Table, row: int, column: int | None) -> float | None:
 
 
 def known_affect(value: float) -> float:
-    """Return a valence or arousal, or NaN if it is invalid: -2 marks faces that were not rated.
+    """Return a valence or arousal within [-1, 1] unchanged, and NaN for other values; -2 marks faces without a rating.
 
     Example:
         >>> known_affect(0.5), known_affect(-2.0)

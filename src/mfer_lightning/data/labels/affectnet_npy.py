@@ -25,9 +25,11 @@ _AFFECT = ("_val.npy", "_aro.npy")
 
 
 def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str, int, tuple[float, ...]]]:
-    """Yield image path (relative to the root), code, valence and arousal of each face of one part, by number.
+    """Read the annotations of one part.
 
-    Valence and arousal are NaN if a face was not rated, or its file is missing.
+    Yields:
+        For each face, ordered by number: the path of the image relative to the root, the code, and (valence, arousal),
+        which are NaN if the face was not rated or its file is missing.
 
     Args:
         root: the dataset's folder.

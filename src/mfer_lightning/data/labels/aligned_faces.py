@@ -1,4 +1,4 @@
-"""Faces that ``mfer align`` has extracted from a dataset's photos, in a separate folder."""
+"""Faces that ``mfer align`` has extracted from the photos of a dataset and written to a separate folder."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from mfer_lightning.data.alignment import NAME
 from mfer_lightning.data.labels.image_files import files_in
 from mfer_lightning.errors import UserError
 
-#: Possible locations of such faces in a dataset's folder.
+#: Usual folder of such faces in the folder of a dataset.
 FOLDER = "aligned"
 
 
 def aligned_folder(root: Path) -> str | None:
-    """Return the folder of faces written by ``mfer align``: ``aligned``, ``"."`` for the root itself, or None."""
+    """Return the folder of faces written by ``mfer align``: ``"aligned"``, ``"."`` (the root), or None."""
     return next((folder for folder in (FOLDER, ".") if NAME in files_in(root / folder)), None)
 
 
@@ -29,6 +29,6 @@ def whole_photos(title: str, root: Path, or_else: str = "") -> UserError:
     other = f"; or {or_else}" if or_else else ""
     source, output = shlex.quote(f"source={root}"), shlex.quote(f"output={root / FOLDER}")
     return UserError(
-        f"{title} under {root} contains whole pictures, in which faces must be detected first: "
+        f"{title} under {root} contains whole photos. Detect the faces first: "
         f"mfer align {source} {output}{other}. Then repeat the same command."
     )

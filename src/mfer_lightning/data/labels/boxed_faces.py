@@ -40,9 +40,7 @@ class BoxedFaces:
 def read_boxed_faces(
     path: Path, root: Path, folder: str, columns: Mapping[str, int], width: int, classes: int
 ) -> BoxedFaces:
-    """Read a table of boxes.
-
-    Identical rows count once.
+    """Read a table of face boxes. Identical rows count once.
 
     Args:
         path: the table, with or without a header.
@@ -50,7 +48,7 @@ def read_boxed_faces(
         folder: folder that the photo names are relative to, itself relative to the root; ``"."``: the root itself.
         columns: position of ``path``, ``label``, ``left``, ``top``, ``right`` and ``bottom``.
         width: number of fields per row.
-        classes: number of classes; labels are integers below this.
+        classes: number of classes K; labels are integers from 0 to K - 1.
 
     Raises:
         UserError: if a row is malformed, a label is out of range, a photo's name points outside the folder, a face has

@@ -26,7 +26,7 @@ class ClassFolder:
     Args:
         partition: train, val or test.
         path: the folder, relative to the dataset's root.
-        class_name: class that the folder name stands for.
+        class_name: class that the folder name means.
         images: file names of its images, sorted.
         left_out: suffixes of files that are not images, and ``"folder"`` for each subfolder.
     """
@@ -39,7 +39,7 @@ class ClassFolder:
 
     @property
     def name(self) -> str:
-        """The folder's own name: the class as spelled in this copy."""
+        """Name of the folder: the class as spelled in this copy."""
         return self.path.rpartition("/")[2]
 
     def rows(self, class_names: Sequence[str]) -> Iterator[tuple[str, str, int]]:
@@ -54,7 +54,7 @@ def find_partitions(root: Path, names: Mapping[str, Sequence[str]], why_one: str
     Args:
         root: the dataset's folder.
         names: possible folder names of each partition, in lower case.
-        why_one: a sentence for the error, explaining why two folders cannot both be used, followed by a space.
+        why_one: a sentence for the error message on why two folders cannot both be used, followed by a space.
 
     Returns:
         Partition -> folder name as spelled on disk.
@@ -87,14 +87,14 @@ def scan_class_folders(root: Path, partitions: Mapping[str, str], meaning: Calla
     Args:
         root: the dataset's folder.
         partitions: partition -> folder relative to ``root``, ``"."`` for the root itself.
-        meaning: returns the class for a folder given relative to ``root``.
+        meaning: function from a folder (relative to ``root``) to its class.
 
     Returns:
         One entry per class folder, including empty ones, ordered by partition and name.
 
     Raises:
-        UserError: if a class folder contains only subfolders, so that the classes must be elsewhere, or two folders of
-            a partition stand for the same class.
+        UserError: if a class folder contains only subfolders, so it is probably not a class folder, or two folders of a
+            partition mean the same class.
     """
     found: dict[tuple[str, str], ClassFolder] = {}
     for partition, folder in partitions.items():
@@ -105,7 +105,7 @@ def scan_class_folders(root: Path, partitions: Mapping[str, str], meaning: Calla
                 raise _too_deep(root / path, deeper, in_part=folder != ".")
             class_name = meaning(path)
             left_out = (
-                *(PurePosixPath(other).suffix.lower() or "no ending" for other in others),
+                *(PurePosixPath(other).suffix.lower() or "no suffix" for other in others),
                 *["folder"] * len(deeper),
             )
             mine = ClassFolder(partition, path, class_name, tuple(images), left_out)
@@ -137,7 +137,7 @@ def _too_deep(folder: Path, deeper: Sequence[str], in_part: bool) -> UserError:
 
 
 def left_out(folders: Sequence[ClassFolder]) -> tuple[str, ...]:
-    """List the contents of class folders besides images, in a sentence; empty if there are none."""
+    """Return a note on files and subfolders of class folders that are not images; empty if there are none."""
     counts = Counter(what for folder in folders for what in folder.left_out)
     if not counts:
         return ()
@@ -148,17 +148,17 @@ def left_out(folders: Sequence[ClassFolder]) -> tuple[str, ...]:
 
 
 def class_of(path: str, root: Path, names: Sequence[str], first: int, title: str) -> str:
-    """Return the class for a folder name: one of the dataset's numbers, or an emotion in any spelling.
+    """Return the class for a folder name: a number of the dataset, or an emotion in any spelling.
 
     Args:
         path: the folder, relative to the dataset's root.
         root: the dataset's root, for the message.
-        names: the dataset's canonical names in the order of its numbers.
+        names: the canonical class names of the dataset, in the order of its numbers.
         first: number of the first class.
         title: usual name of the dataset.
 
     Raises:
-        UserError: if the name matches none of them.
+        UserError: if the name is neither.
     """
     name = path.rpartition("/")[2]
     if name.isdecimal() and first <= int(name) < first + len(names):

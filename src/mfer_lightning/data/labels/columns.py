@@ -30,7 +30,7 @@ _WORDS = {"path": "image names", "label": "labels", "split": "splits"}
 
 #: Names of each partition in tables.
 SPLITS = {name: partition for partition, names in PARTITION_FOLDERS.items() for name in names} | {
-    "publictest": "val",  # FER2013's
+    "publictest": "val",  # FER2013
     "privatetest": "test",
 }
 
@@ -50,13 +50,13 @@ def find_columns(head: Head, given: Mapping[str, Any] | None = None) -> dict[str
 
     Args:
         head: beginning of the table.
-        given: role -> the column's name or position, counted from 0 (``dataset.columns``); None: detect.
+        given: role -> name or position (from 0) of the column, as in ``dataset.columns``; other roles are detected.
 
     Returns:
         Role -> position; ``split`` only if there is one.
 
     Raises:
-        UserError: if a role has no column or several candidates, listing them.
+        UserError: if a required role has no column or several candidates; the message lists the columns.
     """
     given = dict(given or {})
     unknown = set(given) - set(ROLES)
@@ -80,7 +80,7 @@ def find_columns(head: Head, given: Mapping[str, Any] | None = None) -> dict[str
             problem = f"no column has a usual name for the {_WORDS[role]} ({usual})"
             if pixels:  # FER2013
                 problem = (
-                    "the images are in the table itself; dataset=ferplus reads such tables (fer2013.csv, "
+                    "the table contains the pixels of the images; dataset=ferplus reads such tables (fer2013.csv, "
                     "fer2013new.csv)"
                 )
             raise _unclear(head, problem, found)

@@ -1,8 +1,8 @@
-"""Lists of faces by file name: read them, and find the faces that they name.
+"""Lists of faces by file name: read them, and match the names with faces.
 
-The published lists are those of RAN (Wang et al., Region Attention Networks, IEEE TIP 2020, arXiv 1905.04075) for
-RAF-DB, FERPlus and AffectNet: occlusion, and pose beyond 30 and 45 degrees. They have no licence, so they are read from
-the user's copy and not shipped.
+RAN (Wang et al., Region Attention Networks, IEEE TIP 2020, arXiv 1905.04075) published such lists for RAF-DB, FERPlus
+and AffectNet: occlusion, and pose beyond 30 and 45 degrees. They have no licence, so they are not part of this package
+and are read from the user's copy.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class FaceList:
 
     Args:
         name: name given by the user.
-        listed: number of distinct names in it.
-        repeated: number of lines that repeat a face.
+        listed: number of distinct names in the list.
+        repeated: number of lines that repeat a name or a face.
         rows: (M,) rows of the index that are in the list and evaluated.
         elsewhere: names of the dataset's faces that are not evaluated here (another split, no label under the protocol,
             excluded by a limit).
@@ -61,12 +61,13 @@ class FaceList:
 def read_names(path: str | Path, *, empty: bool = False) -> list[str]:
     """Read the file names of a list.
 
-    One face per line, as text or csv: the name may be anywhere in the line, with or without folders and suffix, next to
-    labels or other columns. A header is skipped; if it has a column ``path``, the names are taken from that column.
+    A list has one face per line, as text or csv. The name may be anywhere in the line, with or without folders and
+    suffix, next to labels or other columns. A header is skipped; if it has a column ``path``, the names are taken from
+    that column.
 
     Args:
         path: the file.
-        empty: return nothing for a file without lines, instead of raising an error.
+        empty: return an empty list for an empty file (0 bytes) instead of raising an error.
 
     Returns:
         The names in order, including repetitions.
@@ -76,7 +77,7 @@ def read_names(path: str | Path, *, empty: bool = False) -> list[str]:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise UserError(f"There is no list {path}: give a text or csv file with one file name per line.")
+        raise UserError(f"There is no list {path}. Give a text or csv file with one file name per line.")
     if empty and path.stat().st_size == 0:
         return []
     lines = read_lines(path)
@@ -106,11 +107,11 @@ def match_list(
     option: str | None = None,
     kind: str = "face measured here",
 ) -> FaceList:
-    """Find the faces that a list names.
+    """Match the names of a list with faces.
 
-    A name that equals the whole path of one face means that face. For others, folders, suffix, case and RAF-DB's
-    ``_aligned`` are ignored, unless several faces would match: then folders decide between them, or which of them is
-    measured.
+    A name that equals the whole path of a single face means that face. For other names, folders, suffix, case and a
+    final ``_aligned`` are ignored. If several faces match, folders decide, or which of the faces is measured; if that
+    is not unique, the name matches none.
 
     Args:
         name: name of the list.
@@ -118,14 +119,14 @@ def match_list(
         paths: (N,) paths of all faces of the index.
         measured: rows of the index that are measured.
         among: description of the faces in ``paths``.
-        option: the option that set the list, for the message; None: ``lists.<name>``.
+        option: the option that gave the list, for the message; None: ``lists.<name>``.
         kind: description of a face in ``measured``, for the message.
 
     Returns:
         The match.
 
     Raises:
-        UserError: if the list names no measured face.
+        UserError: if no name matches a measured face.
 
     Example:
         >>> found = match_list("occlusion", ["b.jpg 1", "z"], ["x/a.jpg", "x/b_aligned.jpg"], np.array([0, 1]))
@@ -135,7 +136,7 @@ def match_list(
     by_stem: dict[str, list[int]] = {}
     for row, path in enumerate(paths):
         by_stem.setdefault(_stem(path), []).append(row)
-    often = Counter(paths)  # the path does not identify one of several faces in a photo
+    often = Counter(paths)  # if a photo has several faces, its path does not identify one of them
     whole = {path: row for row, path in enumerate(paths) if often[path] == 1}
     here = set(measured.tolist())
     rows: dict[int, None] = {}
@@ -177,7 +178,7 @@ def match_list(
 
 
 def _name(fields: Sequence[str]) -> str:
-    """Select the field that is a file name: with an image suffix, else with letters and digits, else the first."""
+    """Select the field that is most likely a file name: one with an image suffix, else with letters and digits."""
     images = [field for field in fields if _is_image(field)]
     mixed = [f for f in fields if any(c.isdigit() for c in f) and any(c.isalpha() for c in f)]
     return (images or mixed or list(fields))[0]

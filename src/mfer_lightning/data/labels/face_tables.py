@@ -19,10 +19,10 @@ from mfer_lightning.data.labels.table_head import Head, read_head
 from mfer_lightning.data.labels.tables import check_name, check_unique, read_table
 from mfer_lightning.errors import UserError
 
-#: Suffixes of possible tables. Only a csv that is not a table is reported.
+#: Suffixes of files that may be tables. If a file is not a table, only a csv is reported.
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".lst", ".list")
 
-#: Longer values are not attributes of a face (landmarks, comments, addresses).
+#: Maximum length of the values of an attribute in characters; columns with longer values (landmarks, URLs) are ignored.
 LONGEST_ATTRIBUTE = 64
 
 
@@ -34,8 +34,8 @@ class FoundTable:
         path: the file.
         head: beginning of the file.
         columns: role -> position; empty if it is not such a table.
-        problem: why it is not.
-        names_images: whether whole fields are image names.
+        problem: why it is not such a table; empty if it is.
+        names_images: whether some fields are image names.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class TableFaces:
         paths: paths of the images relative to the dataset's root, spelled as on disk.
         partitions: train, val or test.
         labels: labels as written.
-        attributes: name -> one value per face, for all other columns.
+        attributes: column -> one value per face, for other columns that all tables have.
         notes: information for the user.
     """
 
@@ -64,7 +64,7 @@ class TableFaces:
     notes: list[str] = field(default_factory=list)
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Return the attributes as arrays: numbers if at least one is not an integer, else text."""
+        """Return the attributes as arrays: float32 if all values are numbers and one has a decimal point, else text."""
         found = {}
         for name, values in self.attributes.items():
             numbers = all(is_number(v) and "," not in v for v in values) and any("." in v for v in values)
@@ -77,7 +77,7 @@ def inspect(path: Path, columns: Mapping[str, Any] | None = None) -> FoundTable:
 
     Args:
         path: the file.
-        columns: role -> column, as given by the user.
+        columns: role -> column, as given by the user; None: detect.
 
     Raises:
         UserError: if it cannot be read, is not text, or is empty.
@@ -92,6 +92,10 @@ def inspect(path: Path, columns: Mapping[str, Any] | None = None) -> FoundTable:
 
 def find_tables(root: Path, columns: Mapping[str, Any] | None = None) -> list[FoundTable]:
     """Inspect the files of a folder that may be tables of images and labels; ignore other text files.
+
+    Args:
+        root: the folder.
+        columns: role -> column, as given by the user; None: detect.
 
     Raises:
         UserError: if a csv cannot be read, is not text, or is empty.
@@ -114,7 +118,7 @@ def find_tables(root: Path, columns: Mapping[str, Any] | None = None) -> list[Fo
 
 
 def partition_of(path: Path) -> str | None:
-    """Return the partition in a file's name, or None if it contains none or several.
+    """Return the partition that a file name contains, or None if it contains none or several.
 
     Example:
         >>> partition_of(Path("train_labels.csv")), partition_of(Path("labels.csv"))
@@ -129,10 +133,10 @@ def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
 
     Args:
         tables: tables with their columns.
-        root: folder that their paths are relative to.
+        root: folder that the image paths are relative to.
 
     Raises:
-        UserError: if a row is malformed, or an image is listed twice, missing, or outside the root.
+        UserError: if a row is malformed, or an image is listed twice, missing, or outside of the root.
     """
     faces = TableFaces()
     seen: set[str] = set()
@@ -145,7 +149,7 @@ def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
         seen.update(faces.paths[start:])
     lengths = {name: len(values) for name, values in faces.attributes.items()}
     for name in [name for name, length in lengths.items() if length != len(faces.paths)]:
-        del faces.attributes[name]  # a column that some faces lack is useless
+        del faces.attributes[name]  # some faces lack the column
     return faces
 
 

@@ -1,4 +1,4 @@
-"""List the folders and files of a dataset, and tell images from other files."""
+"""List the folders and files of a dataset, and distinguish images from other files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
 
 
 class Contents(NamedTuple):
-    """Contents of a folder, without hidden and system files, sorted by name.
+    """Names in a folder, without hidden and system files, sorted.
 
     Attributes:
         folders: subfolders.
@@ -45,7 +45,7 @@ def is_image(name: str) -> bool:
 
 
 def some(names: Sequence[str], n: int = 5) -> str:
-    """List a few names and count the rest.
+    """Return the first ``n`` names and the number of the others, as text.
 
     Example:
         >>> some(["a", "b", "c"], 2)
@@ -110,7 +110,7 @@ def first_file(root: Path, names: Sequence[str]) -> Path | None:
 
 
 def missing_images(root: Path, paths: Iterable[str]) -> list[str]:
-    """Return the relative paths that are not files; each folder is listed only once."""
+    """Return those of the paths, relative to ``root``, that are not files. Each folder is read only once."""
     listed: dict[str, set[str]] = {}
     absent = []
     for path in paths:

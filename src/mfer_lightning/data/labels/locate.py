@@ -1,4 +1,4 @@
-"""Find the images in a list: by exact name, with other case (``.JPG``), or report what is there instead."""
+"""Find the images in a list, by exact name or with other case (``.JPG``), and report similar files otherwise."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pathlib import Path
 from mfer_lightning.data.labels.image_files import contents, is_image, listing, missing_images, some
 from mfer_lightning.errors import UserError
 
-#: Maximum number of missing images to search under similar names.
+#: Maximum number of missing images for which similar names are searched.
 _TRIED = 20
 
 
 def locate_images(
     root: Path, paths: Sequence[str], listed_in: Path, search: bool = False
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Find the file of each image of a list.
+    """Find the file of each image in a list.
 
-    A file whose name differs only in case is used if it is unique, and so is the single image whose name without suffix
-    is in the list.
+    If there is no file with the exact name, a file in the same folder is used whose name, or name without suffix,
+    differs at most in case, provided that it is unique.
 
     Args:
         root: folder that the paths are relative to.
         paths: paths as in the list, with ``/``.
         listed_in: the list, for messages.
-        search: also search for names without a folder in all subfolders of the root.
+        search: search all subfolders of the root if the missing names have no folder.
 
     Returns:
         The paths as on disk, in order, and notes for the user.
 
     Raises:
-        UserError: if images are missing, with their number, the first names, and files with similar names.
+        UserError: if images are missing, or a name without a folder matches several files.
     """
     absent = missing_images(root, dict.fromkeys(paths))
     if not absent:
@@ -42,8 +42,8 @@ def locate_images(
     if found:
         first = next(iter(found))
         notes.append(
-            f"{len(found):,} images in {listed_in.name} are spelled differently from their files or lack the file "
-            f"extension ({first} is {found[first]}): these files are used"
+            f"{len(found):,} images in {listed_in.name} are spelled differently from their files or lack the suffix "
+            f"({first} is {found[first]}): these files are used"
         )
     rest = [path for path in absent if path not in found]
     if search and rest and not any("/" in path for path in rest):
@@ -57,7 +57,7 @@ def locate_images(
             )
         if len(elsewhere) == len(rest):
             found |= elsewhere
-            notes.append(f"{len(rest):,} images of {listed_in.name} were found in folders that it does not name")
+            notes.append(f"{len(rest):,} images of {listed_in.name} were found in folders that it does not contain")
             rest = []
     if rest:
         raise _missing(root, rest, len(paths), listed_in)

@@ -12,7 +12,7 @@ from mfer_lightning.errors import UserError, nearest
 
 
 class Order(NamedTuple):
-    """Classes in the order of their numbers.
+    """Class names in the order of their numbers.
 
     Attributes:
         names: the classes.
@@ -23,7 +23,8 @@ class Order(NamedTuple):
     first: int = 0
 
 
-#: User's mapping of labels: names in the order of their numbers, number -> name, or the name of an order.
+#: Meaning of numeric labels, as given by the user: class names in the order of their numbers, number -> class name, or
+#: the name of an order; None: not given.
 Given: TypeAlias = "Sequence[str] | Mapping[int, str] | str | None"
 
 #: Orders of datasets that are not declared in :mod:`mfer_lightning.data.datasets`.
@@ -34,7 +35,7 @@ ORDERS: Mapping[str, Order] = {
 
 @lru_cache(maxsize=4096)
 def whole_number(text: str) -> int | None:
-    """Parse an integer, with a decimal point or comma allowed; None if the text is not an integer.
+    """Parse an integer, which may have a decimal point or comma followed by zeros; return None for other text.
 
     Example:
         >>> [whole_number(text) for text in ("3", "3.0", "03", "3.5", "sad")]
@@ -67,13 +68,12 @@ def read_labels(
 
     Args:
         labels: the distinct labels, or names of class folders.
-        given: the user's mapping (``dataset.class_names``): names in the order of their numbers, number -> name, or the
-            name of an order; None: none.
+        given: meaning of numeric labels, as given by the user (``dataset.class_names``).
         orders: name -> order, for known datasets.
         where: file or folder, for messages.
 
     Returns:
-        Label -> class, and the classes in their order.
+        Label -> class, and the class names in order.
 
     Raises:
         UserError: if labels are numbers without a known meaning, some are numbers and others are not, or a label is not
@@ -84,7 +84,7 @@ def read_labels(
     if numbers and len(numbers) < len(labels):
         names = sorted(label for label in labels if not is_number(label))
         raise UserError(
-            f"{where}: some labels are numbers ({some(numbers, 3)}) and others names ({some(names, 3)}). "
+            f"{where}: some labels are numbers ({some(numbers, 3)}), others are names ({some(names, 3)}). "
             "The meaning of the numbers is unclear: write all labels in the same form."
         )
     if not numbers:
@@ -103,12 +103,12 @@ def read_labels(
     present = set(meaning.values())
     if not order:
         return meaning, order_of(present)
-    # an order of another dataset defines the meaning of numbers; not all its classes need to be present
+    # the name of an order only defines the meaning of numbers: classes that do not occur are left out
     return meaning, tuple(name for name in order.values() if name in present or not isinstance(given, str))
 
 
 def _order(given: Given, orders: Mapping[str, Order]) -> dict[int, str]:
-    """Return the user's mapping as number -> class; lists count from 0 here."""
+    """Return number -> class for the meaning given by the user; lists are numbered from 0."""
     if given is None:
         return {}
     if isinstance(given, str):
@@ -129,13 +129,13 @@ def _order(given: Given, orders: Mapping[str, Order]) -> dict[int, str]:
 
 
 def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where: str) -> dict[int, str]:
-    """Return number -> class; for a list of names, start at the smallest number among the labels."""
+    """Return number -> class; a list of names is numbered from 0 or 1, depending on the labels."""
     found = {label: whole_number(label) for label in numbers}
     broken = [label for label, number in found.items() if number is None]
     if broken:
         raise UserError(
             f"{where}: the label {broken[0]} is not a whole number, so it is not the number of a class. "
-            "Name the column of the labels with dataset.columns={label: <column>}."
+            "Give the column of the labels with dataset.columns={label: <column>}."
         )
     whole = {number for number in found.values() if number is not None}
     if not isinstance(given, Mapping) and min(whole) == 0:
@@ -144,8 +144,7 @@ def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where
         if max(whole) < len(order):
             raise UserError(
                 f"{where}: the labels are {some(sorted(map(str, whole)), 12)}, so it is unclear whether "
-                "dataset.class_names counts "
-                f"from 0 or 1. Use dataset.class_names={{{min(whole)}: <name>, ...}}."
+                f"dataset.class_names counts from 0 or 1. Use dataset.class_names={{{min(whole)}: <name>, ...}}."
             )
         order = dict(enumerate(order.values(), 1))
     unknown = sorted(whole - set(order))

@@ -12,12 +12,12 @@ from mfer_lightning.data.labels.table_head import read_head
 from mfer_lightning.data.labels.tables import check_name, check_unique, read_table
 from mfer_lightning.errors import UserError
 
-#: Names of such a list; the first spelling is RAF-DB's own.
+#: Names of such a list; the first is the published spelling.
 LIST_NAMES = ("list_patition_label.txt", "list_partition_label.txt")
 
 
 def part_in_name(name: str) -> str | None:
-    """Return the part in an image's name, or None if there is none.
+    """Return the part that the name of an image starts with, or None if it does not start with one.
 
     Example:
         >>> part_in_name("test_0001.jpg"), part_in_name("0001.jpg")
@@ -33,8 +33,8 @@ def read_partition_list(
 
     Args:
         root: the dataset's folder.
-        path: the list, with an image name and a label from 1 to K per line. The image files may have exactly these
-            names, or ``_aligned`` before the suffix.
+        path: the list, with an image name and a label from 1 to K per line. The files may have exactly these names, or
+            ``_aligned`` before the suffix.
         folders: part -> folder of its images relative to ``root``; a part without any images is left out.
         class_names: the K classes in the order of their numbers.
         title: usual name of the dataset.
@@ -85,7 +85,7 @@ def read_partition_list(
 
 
 def _file_of(name: str, present: set[str]) -> str:
-    """Return the file of a listed image: aligned, as published, or with exactly the name in the list."""
+    """Return the file name of a listed image: with ``_aligned`` as published, or exactly as in the list."""
     path = PurePosixPath(name)
     aligned = name if path.stem.endswith("_aligned") else f"{path.stem}_aligned{path.suffix}"
     return name if name in present and aligned not in present else aligned

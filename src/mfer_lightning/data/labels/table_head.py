@@ -1,4 +1,4 @@
-"""Inspect the beginning of a label file: its encoding, separator, and header."""
+"""Read the beginning of a label file, and detect its encoding, separator and header."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ HEAD = 1 << 16
 #: Number of rows used to detect the separator.
 HEAD_ROWS = 100
 
-#: A non-UTF-8 file is read as Latin-1 if at most this fraction is non-ASCII.
+#: A file that is not UTF-8 is read as Latin-1 if at most this fraction of its bytes is non-ASCII.
 _MOST_ACCENTS = 0.3
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
-#: A first line for Excel that names the separator.
+#: A first line that tells Excel the separator.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*')
 
 
@@ -39,7 +39,7 @@ class Head(NamedTuple):
 
     Attributes:
         path: the file.
-        encoding: Python's name of the encoding.
+        encoding: name of the encoding in Python.
         separator: one of :data:`SEPARATORS`; a space stands for any number of spaces and tabs.
         rows: line number and stripped fields of the first non-blank rows.
     """
@@ -62,7 +62,14 @@ class Head(NamedTuple):
 
 
 def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
-    """Return the error for a malformed row."""
+    """Return the error for a malformed row.
+
+    Args:
+        path: the file.
+        line: line number.
+        expected: what was expected, in words.
+        got: the value.
+    """
     return UserError(
         f"{path}, line {line}: expected {expected}, but got {got!r}. Fix the row or download the file again."
     )
@@ -70,7 +77,7 @@ def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
 
 @contextmanager
 def readable_text(path: Path) -> Iterator[None]:
-    """Convert errors of reading a text file to user errors.
+    """Convert errors from reading a text file within the block to user errors.
 
     Raises:
         UserError: if the file cannot be read or is not text.
@@ -88,7 +95,7 @@ def _no_text(path: Path) -> UserError:
 
 
 def _empty(path: Path) -> UserError:
-    return UserError(f"{path} is empty. Download it again: it should list the images and their labels.")
+    return UserError(f"{path} is empty, but should list images and their labels. Download it again.")
 
 
 def find_encoding(path: Path, start: bytes) -> str:
@@ -97,6 +104,9 @@ def find_encoding(path: Path, start: bytes) -> str:
     Args:
         path: the file, for the message.
         start: its first bytes.
+
+    Returns:
+        ``"utf-8-sig"``, ``"utf-16"`` or ``"latin-1"``.
 
     Raises:
         UserError: if it is not text.
@@ -173,7 +183,7 @@ def _split(lines: Sequence[str], separator: str) -> Iterator[tuple[int, list[str
 
 
 def _quality(head: Head) -> float:
-    """Score a separator: whole fields are image names, all rows have the same number of fields, more than one."""
+    """Score a separator: high if fields are image names and rows have the same number of fields; 0 for one field."""
     width = head.width
     if width < 2 or len(head.rows[0][1]) < 2:
         return 0.0
@@ -183,7 +193,11 @@ def _quality(head: Head) -> float:
 
 
 def split_line(head: Head, line: int) -> list[str]:
-    """Split one line of a file again, strictly, to report its error."""
+    """Read one line of a file again and split it strictly, to report its error.
+
+    Raises:
+        UserError: if it is not a csv row, or the file cannot be read.
+    """
     with readable_text(head.path), head.path.open(encoding=head.encoding) as file:
         text = next((text for number, text in enumerate(file, start=1) if number == line), "")
     if head.separator == " ":

@@ -1,4 +1,4 @@
-"""Compare a table with the class folders next to it, and let the user resolve disagreements."""
+"""Compare a table with the class folders next to it, and ask the user to choose one of them if they disagree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfer_lightning.errors import UserError
 
 
 def emotion_folders(root: Path, partitions: Mapping[str, str]) -> list[str]:
-    """Return the class folders named after emotions, if there are at least two such classes."""
+    """Return the class folders that are named after emotions; empty if they cover fewer than two emotions."""
     found = [
         name if folder == "." else f"{folder}/{name}"
         for folder in partitions.values()
@@ -42,11 +42,11 @@ def compare(
         emotions: result of :func:`emotion_folders`.
 
     Returns:
-        A note on images in class folders that are in no table.
+        A note if images in class folders are not in the tables; empty otherwise.
 
     Raises:
-        UserError: if an image is in the folder of another class than in its table, or most images in class folders are
-            not in the tables.
+        UserError: if an image is in the folder of another class than the table gives it, or most images in class
+            folders are not in the tables.
     """
     names = ",".join(table.name for table in tables)
     numbers = {whole_number(label): name for label, name in meaning.items() if is_number(label)}
@@ -76,7 +76,7 @@ def compare(
 
 
 def _sorted_by_class(parents: Sequence[str], labels: Sequence[str]) -> bool:
-    """Whether numbered folders are classes and not shards: few, and nearly all images of each have the same label."""
+    """Whether numbered folders are classes rather than shards: few, and most images in each have the same label."""
     pairs = Counter(pair for pair in zip(parents, labels, strict=True) if is_number(pair[0]))
     most: dict[str, int] = {}
     for (parent, _), count in pairs.items():

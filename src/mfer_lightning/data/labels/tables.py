@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from mfer_lightning.data.labels.table_head import Head, malformed, readable_text, split_line
 from mfer_lightning.errors import UserError
 
-#: A name with these must be cleaned up before use.
+#: Parts of a name that need further checks.
 _UNUSUAL = re.compile(r"[:\x00]|\.\.|\./|//|/\.?$")
 
 
@@ -20,7 +20,7 @@ class Table:
 
     Args:
         head: beginning of the file.
-        columns: position -> the stripped values of a column, one per row.
+        columns: position of a column -> its stripped values, one per row.
         lines: line number of each row.
         width: expected number of fields per row.
         form: expected format of a row in words, for messages.
@@ -38,7 +38,13 @@ class Table:
         return len(self.lines)
 
     def refuse(self, row: int, expected: str, got: object) -> UserError:
-        """Return the error for a malformed row: too short, or the given problem."""
+        """Return the error for a malformed row.
+
+        Args:
+            row: position of the row in the table.
+            expected: what was expected, in words. If the row has too few fields, that is reported instead.
+            got: the value.
+        """
         fields = split_line(self.head, self.lines[row])
         if len(fields) < self.width:
             return malformed(self.head.path, self.lines[row], self.form, f"{len(fields)} fields")
@@ -54,13 +60,13 @@ def read_table(
         head: result of :func:`read_head`.
         skip_header: whether the first row is a header.
         width: expected number of fields; None: that of the header, or the most common one.
-        use: positions of the columns to read; None: all. Others are skipped without validation.
-        form: expected format of a row in words; ``""``: the number of fields.
+        use: positions of the columns to read; None: all. Other columns are not validated.
+        form: expected format of a row in words; empty: the number of fields.
 
     Raises:
         UserError: if the file cannot be read, is not a table, or a row has too many fields.
     """
-    import pandas as pd  # takes a third of a second, too long for help and error messages
+    import pandas as pd  # takes a third of a second, which help and error messages should not wait for
 
     path = head.path
     width = width or (len(head.rows[0][1]) if skip_header else head.width)
@@ -122,7 +128,7 @@ def _unparsed(path: Path, form: str, message: str) -> UserError:
 
 
 def check_name(name: str, path: Path, line: int, base: Path | None = None) -> str:
-    """Return an image name in a list, relative and with ``/`` as separator.
+    """Normalise an image name of a list: relative, with ``/`` as separator.
 
     Args:
         name: name as in the list.
@@ -132,7 +138,7 @@ def check_name(name: str, path: Path, line: int, base: Path | None = None) -> st
             rejected.
 
     Raises:
-        UserError: if the name points outside the folder (absolute, or with ``..``).
+        UserError: if the name points outside of the folder (absolute, or with ``..``).
     """
     plain = name.strip().replace("\\", "/")
     if base is not None and plain.startswith(("/", base.drive or "/")):
@@ -153,12 +159,12 @@ def check_unique(names: Sequence[str], lines: Sequence[int], path: Path) -> None
     """Check that a list contains no file twice.
 
     Args:
-        names: the names, in the list's order.
-        lines: the line of each.
-        path: the list.
+        names: the names, in the order of the list.
+        lines: the line number of each.
+        path: the list, for the message.
 
     Raises:
-        UserError: naming the first repetition and both lines.
+        UserError: if it does; the message gives the first repetition with both lines.
     """
     if len(set(names)) == len(names):
         return

@@ -44,11 +44,11 @@ class CheckpointComparison:
 
 
 def mcnemar(only_a: int, only_b: int) -> tuple[float, float]:
-    """Compute McNemar's two-sided exact and mid-p values from the numbers of images that only one model gets right.
+    """Compute McNemar's two-sided exact and mid-p values from the counts of images correct for only one model.
 
-    Without a difference, an image that only one model gets right belongs to either with probability 1/2. The mid-p
-    value counts half the probability of the observed outcome (Fagerland, Lydersen and Laake, BMC Medical Research
-    Methodology 2013).
+    Without a difference, such an image is classified correctly by either model with probability 1/2. The mid-p value
+    counts half the probability of the observed outcome (Fagerland, Lydersen and Laake, BMC Medical Research Methodology
+    2013).
 
     Example:
         >>> [round(p, 4) for p in mcnemar(1, 5)]

@@ -66,7 +66,7 @@ def expected_spread(setting: Setting) -> tuple[float, float]:
     """Compute the standard deviation over seeds of the accuracies on one test set, for a and for b.
 
     The variance is the sum of the variance over seeds and ``E[p (1 - p)] / images``, with p the probability of a
-    correct answer.
+    correct prediction.
 
     Example:
         >>> [round(100 * s, 2) for s in expected_spread(Setting(images=3000, spread=(0.004, 0.0)))]

@@ -1,6 +1,6 @@
 r"""Split the error of a difference between two methods into components of seeds, images, and a residual.
 
-Model for image i of class (stratum) k and seed s of method m, where x = 1 if the answer is correct:
+Model for image i of class (stratum) k and seed s of method m, where x = 1 if the prediction is correct:
 
 .. math:: x_{msi} = \mu_m + \alpha_{ms} + \iota_{mi} + \varepsilon_{msi}
 
@@ -80,7 +80,7 @@ def variance_components(a: NDArray[np.bool_], b: NDArray[np.bool_], strata: NDAr
         squares = s * np.bincount(strata, weights=mean * (1 - mean)) - n * ((own - own.mean(axis=0)) ** 2).sum(axis=0)
         residual = _fill(np.maximum(squares, 0) / ((s - 1) * spread), known)
         variance = float(own.mean(axis=1).var(ddof=1))
-        if variance < 1e-18:  # identical seed accuracies: the differences in single answers show how much is chance
+        if variance < 1e-18:  # identical seed accuracies: the differences in single predictions show how much is chance
             variance = float(share @ residual)
         seeds.append(variance / s)
         residuals.append((residual / s, (s - 1) * spread))

@@ -1,4 +1,4 @@
-"""Fit the temperature of an export, and the threshold for uncertain answers, on validation faces."""
+"""Fit the temperature of an export, and the threshold for uncertain predictions, on validation faces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def calibrate_on_validation(model: FERModel, risk: float) -> None:
 
     Args:
         model: the model of a run's selected checkpoint; an entry ``calibration`` is added to its metadata.
-        risk: maximum fraction of wrong answers among those not marked as uncertain, within (0, 1).
+        risk: maximum fraction of incorrect predictions among those not marked as uncertain, within (0, 1).
 
     Raises:
         UserError: if the run has no predictions on val of this checkpoint, or no threshold achieves the risk.

@@ -105,8 +105,8 @@ def calibration_in_words(description: Mapping[str, Any]) -> Iterator[str]:
         interval = f" (95%: {' to '.join(map(_share, ends))})" if known else ""
         words = f": there, {_share(shares[0])} of the faces are answered, {_share(shares[1])} of them wrongly{interval}"
         yield (
-            f"An answer with a probability below {said.threshold:.3f} is uncertain; the threshold was chosen on {where}"
-            f"{'' if None in shares else words}."
+            f"A prediction with a probability below {said.threshold:.3f} is uncertain; the threshold was chosen on "
+            f"{where}{'' if None in shares else words}."
         )
 
 
@@ -130,7 +130,7 @@ def licence_note(dataset: str | None) -> str:
 
     Example:
         >>> licence_note("facs")
-        "Synthetic faces, drawn by mfer_lightning (MIT licence): no person's likeness."
+        'Synthetic faces, rendered by mfer_lightning (MIT licence); they do not depict real people.'
     """
     known = find_dataset(dataset)
     return UNKNOWN_LICENCE if known is None else known.licence

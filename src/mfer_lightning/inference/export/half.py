@@ -18,7 +18,7 @@ from mfer_lightning.inference.export.safetensors_folder import CARD, WEIGHTS, wr
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.nn.adapter import merge_adapter
 
-#: Largest allowed difference of a probability, and of valence or arousal. Half precision has 11 binary digits.
+#: Largest allowed difference in a probability, or in valence or arousal. Half precision has 11 significant bits.
 TOLERANCE = 0.01
 
 
@@ -32,7 +32,7 @@ def save_half(
 ) -> list[Comparison]:
     """Write the safetensors layout in half precision, ``export.json`` and a model card.
 
-    The weights are read back into float32, so that only their rounding changes predictions.
+    For the comparison, the written weights are loaded as float32, so that only their rounding changes predictions.
 
     Args:
         model: a loaded model.
@@ -56,7 +56,7 @@ def save_half(
         worst = max(max(c.largest_difference, c.valence_arousal_difference or 0.0) for c in found)
         if worst > TOLERANCE:
             raise UserError(
-                f"half=true changes the answers of this network by up to {worst:.1e} (allowed: {TOLERANCE:g}), so "
+                f"half=true changes the predictions of this network by up to {worst:.1e} (allowed: {TOLERANCE:g}), so "
                 "nothing was written. Export it without half=true."
             )
         write_json(
@@ -77,9 +77,10 @@ def save_half(
 
 
 def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Round matrices and kernels to half precision; vectors stay in float32, and integers are unchanged.
+    """Round matrices and kernels to half precision; one-dimensional weights stay in float32, integers are unchanged.
 
-    Biases, norms and layer scales, which may be as small as 1e-6, are a small fraction of the bytes.
+    One-dimensional weights (biases, norms, layer scales) are a small part of the file. Layer scales may be as small as
+    1e-6, where half precision is inaccurate.
 
     Raises:
         UserError: for a weight outside the range of half precision.

@@ -15,7 +15,7 @@ from mfer_lightning.inference.model import FERModel
 if TYPE_CHECKING:
     from mfer_lightning.onnx import OnnxModel
 
-#: Largest allowed difference of a probability in float32.
+#: Largest allowed difference in a probability in float32.
 TOLERANCE = 1e-4
 
 
@@ -43,14 +43,14 @@ class Comparison:
     Args:
         faces: description of the faces.
         n: number of faces.
-        largest_difference: largest difference of a probability.
-        mean_difference: mean difference of the probabilities.
+        largest_difference: largest difference in a probability.
+        mean_difference: mean difference in the probabilities.
         same_emotion: number of faces for which both predict the same emotion.
         labelled: number of faces with a label.
-        right: number of labelled faces that checkpoint and export get right; None without labels.
-        lost: faces right in the checkpoint, wrong in the export; None without labels.
-        won: faces wrong in the checkpoint, right in the export; None without labels.
-        valence_arousal_difference: largest difference of valence or arousal; None if the model does not predict them.
+        right: numbers of labelled faces classified correctly by the checkpoint and by the export; None without labels.
+        lost: faces classified correctly by the checkpoint but not by the export; None without labels.
+        won: faces classified correctly by the export but not by the checkpoint; None without labels.
+        valence_arousal_difference: largest difference in valence or arousal; None if the model does not predict them.
     """
 
     faces: str
@@ -68,19 +68,20 @@ class Comparison:
     def sentence(self) -> str:
         """The comparison in one line."""
         line = (
-            f"{self.faces} ({self.n:,} faces): largest difference of a probability {self.largest_difference:.1e}, "
-            f"mean {self.mean_difference:.1e}; same emotion on {self.same_emotion:,}"
+            f"{self.faces} ({self.n:,} faces): largest difference in a probability {self.largest_difference:.1e}, "
+            f"mean {self.mean_difference:.1e}; same emotion for {self.same_emotion:,}"
         )
         if self.valence_arousal_difference is not None:
-            line += f"; largest difference of valence or arousal {self.valence_arousal_difference:.1e}"
+            line += f"; largest difference in valence or arousal {self.valence_arousal_difference:.1e}"
         if self.right is None:
             return line
         before, after = (100 * r / self.labelled for r in self.right)
-        return f"{line}; accuracy {before:.2f}% -> {after:.2f}% ({self.lost} faces lost, {self.won} won)"
+        changes = f"{self.lost} faces now incorrect, {self.won} now correct"
+        return f"{line}; accuracy {before:.2f}% -> {after:.2f}% ({changes})"
 
 
 def compare(model: FERModel, exported: OnnxModel | FERModel, faces: Faces) -> Comparison:
-    """Run checkpoint and export on the same faces, one view each."""
+    """Run the checkpoint and the export on the same faces, without test-time augmentation."""
     before, after = [], []
     affect: list[float] = []
     for batch in faces.batches:
@@ -132,7 +133,7 @@ def random_faces(size: int, resizes: bool, n: int = 16) -> Faces:
 
 
 def drawn_faces(size: int, resizes: bool, n: int = 16) -> list[Faces]:
-    """Draw synthetic faces, in case the data are missing; none if the renderer does not support this size."""
+    """Render synthetic faces, used if the dataset is missing; none if the renderer does not support this size."""
     from mfer_lightning.data.facs import FacsGenerator
 
     try:
@@ -140,4 +141,4 @@ def drawn_faces(size: int, resizes: bool, n: int = 16) -> list[Faces]:
     except ValueError:  # a size outside its range
         return []
     images = np.stack([generator.image("val", i) for i in range(n)])
-    return [Faces("drawn faces", [np.ascontiguousarray(images.transpose(0, 3, 1, 2))])]
+    return [Faces("synthetic faces", [np.ascontiguousarray(images.transpose(0, 3, 1, 2))])]

@@ -27,7 +27,7 @@ from mfer_lightning.inference.predict_split import SplitName
 FORMATS = ("safetensors", "onnx")
 QUANTISATIONS = ("none", "int8")
 
-#: Default of the maximum fraction of wrong answers among those not marked as uncertain.
+#: Default of the maximum fraction of incorrect predictions among those not marked as uncertain.
 RISK = 0.1
 
 #: Side in pixels of the faces for the half-precision comparison of a network that does not resize.
@@ -80,14 +80,15 @@ def export(
         half: for ``format="safetensors"``: write the weights in half precision and measure the effect.
         quantize: for ``format="onnx"``: ``"none"`` or ``"int8"``.
         calibrate: fit a temperature on the run's validation predictions, by which the export divides its logits, and
-            choose the threshold below which an answer is uncertain.
-        risk: with ``calibrate``: maximum fraction of wrong answers among those not marked as uncertain, within (0, 1).
+            choose the threshold below which a prediction is uncertain.
+        risk: with ``calibrate``: maximum fraction of incorrect predictions among those not marked as uncertain, within
+            (0, 1).
         faces: number of validation faces for the comparison with the checkpoint; 0: none are read.
         verify: compare the weights with the checksums in their file.
-        data: the data root; None: that of the training.
+        data: the data root; None: that used for training.
         cache: folder of decoded images; None: the default.
         loader: ``eval_batch_size`` and ``num_workers`` for reading validation faces.
-        plugins: your own packages that the model was trained with; importing them executes their code.
+        plugins: your own packages that define parts of the model; importing them executes their code.
 
     Returns:
         The export.

@@ -50,7 +50,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _views(said: Any) -> Views | None:
-    """Read the views of a training's configuration or an evaluation; None if they are malformed."""
+    """Read the test-time augmentation of a training run or an evaluation; None if it is malformed."""
     try:
         return Views.of_metadata(said)
     except (ValueError, AttributeError):
@@ -64,7 +64,8 @@ def publishable(config: Mapping[str, Any]) -> dict[str, Any]:
         config: the configuration stored in a checkpoint.
 
     Returns:
-        A copy with data under ``data``, runs under ``runs``, and the bare names of weight files.
+        A copy in which the paths of datasets start with ``data``, the folder of the runs is ``runs``, and other
+        absolute paths, e.g. of weight files, are reduced to their last component.
 
     Example:
         >>> before = {"paths": {"data": "/sets"}, "dataset": {"root": "/sets/ferplus"}, "seed": 1}
@@ -84,8 +85,9 @@ def without_folders(value: Any, data: str = "") -> Any:
     """Copy plain values without this machine's folders.
 
     Args:
-        value: plain.
-        data: folder of the datasets; paths inside it start with ``data`` in the copy. Other paths keep the last name.
+        value: a plain value (:func:`mfer_lightning.errors.is_plain`).
+        data: folder of the datasets; paths inside it start with ``data`` in the copy. Other absolute paths
+            are reduced to their last component.
 
     Example:
         >>> without_folders({"font": "/fonts/a.ttf", "p": 0.5})

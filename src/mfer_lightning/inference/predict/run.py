@@ -93,13 +93,14 @@ def predict(
             or ``"16-mixed"`` on GPUs.
         compile: compile the network; ``"auto"``: on a GPU, if there are enough photos to make it worthwhile.
         verify: compare the weights with the checksums in their file.
-        uncertain: threshold below which an answer is uncertain; None or True: the model's own, False: never. A loaded
-            model keeps its own.
+        uncertain: probability below which a prediction is uncertain. None: the model's threshold, if it has one; True:
+            the model's threshold, which is then required; False: no prediction is uncertain. A loaded model keeps its
+            own threshold.
         fps: frames per second of a video; None: all.
         smooth: seconds over which a person's emotions are averaged in a video; 0: not at all.
         seconds: stop a video after these; None: at its end.
         timelines: number of people, those visible longest in a video, to draw a timeline of.
-        plugins: your own packages that the model was trained with; importing them executes their code.
+        plugins: your own packages that define parts of the model; importing them executes their code.
 
     Returns:
         One prediction per photo or frame; for files, ``.folder`` is where they were written.

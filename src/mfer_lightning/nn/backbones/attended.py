@@ -15,7 +15,7 @@ class AttendedStage(nn.Module):
 
     Args:
         stage: the original timm stage.
-        attention: a module from map to map of the same shape.
+        attention: a module from a feature map to one of the same shape.
     """
 
     def __init__(self, stage: nn.Module, attention: nn.Module) -> None:
@@ -24,7 +24,7 @@ class AttendedStage(nn.Module):
         self.attention = attention
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Run the stage with timm's arguments, then the attention on its map."""
+        """Run the stage with timm's arguments, then the attention on its feature map."""
         return self.attention(self.stage(x, *args, **kwargs))  # type: ignore[no-any-return]
 
     def __iter__(self) -> Iterator[nn.Module]:
@@ -34,14 +34,14 @@ class AttendedStage(nn.Module):
 
 
 class AttendedTokens(AttendedStage):
-    """A stage or block with token output, followed by attention on the square map of the tokens.
+    """A stage or block with token output, followed by attention on the square feature map of the tokens.
 
     Prefix tokens (class, registers) have no position in the image and bypass the attention unchanged.
 
     Args:
         stage: the original timm stage.
         attention: a module from map (B,H,W,C) to map of the same shape.
-        tokens: converts between tokens and map.
+        tokens: converts between tokens and feature map.
     """
 
     def __init__(self, stage: nn.Module, attention: nn.Module, tokens: TokenMap) -> None:
@@ -49,7 +49,7 @@ class AttendedTokens(AttendedStage):
         self.tokens = tokens
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Run the stage with timm's arguments, then the attention on the map of its tokens."""
+        """Run the stage with timm's arguments, then the attention on the feature map of its tokens."""
         x = self.stage(x, *args, **kwargs)
         return self.tokens.put_back(x, self.attention(self.tokens(x)))
 
@@ -59,7 +59,7 @@ class AttendedTokens(AttendedStage):
 
 
 class TokenMap(nn.Module):
-    """Arrange tokens as a square map, and write a modified map back.
+    """Arrange tokens as a square feature map, and write a modified map back.
 
     Args:
         prefix: number of leading tokens without a position in the image.

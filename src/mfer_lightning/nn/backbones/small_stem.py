@@ -1,7 +1,7 @@
 """Reduce the downsampling in the stem of a network designed for 224 pixels.
 
-With a total stride of 32, a 48-pixel face ends as a 2x2 map, which has too few positions for attention. Ours; the stem
-for ResNets (3x3 convolution, no pooling) follows the CIFAR networks of He et al., CVPR 2016, arXiv 1512.03385.
+With a total stride of 32, a 48-pixel face ends as a 2x2 feature map, which has too few positions for attention. Ours;
+the stem for ResNets (3x3 convolution, no pooling) follows the CIFAR networks of He et al., CVPR 2016, arXiv 1512.03385.
 """
 
 from __future__ import annotations

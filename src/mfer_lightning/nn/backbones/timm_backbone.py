@@ -2,7 +2,7 @@
 
 timm: Wightman, https://github.com/huggingface/pytorch-image-models (Apache 2.0), used as a library. The paper's
 backbone is ConvNeXt-Base (Liu et al., CVPR 2022, arXiv 2201.03545) with drop-path 0.25. Inserting attention in
-place is ours: timm's features-only models cannot pass a modified map to the next stage.
+place is ours: timm's features-only models cannot pass a modified feature map to the next stage.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Backbone(nn.Module):
         norm: the final LayerNorm, or Identity.
         stages: a :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout) per stage.
         feature_dim: width D of the feature.
-        has_map: whether the feature is the mean of a map; false only if tokens are pooled in another way.
+        has_map: whether the feature is the mean of a feature map; false only if tokens are pooled in another way.
         pool: how tokens are pooled, one of :data:`~mfer_lightning.nn.backbones.pooling.POOLS`.
         side: image side that the model was traced with, in pixels.
         pruned: timm's names of the modules that were removed because the feature does not depend on them.
@@ -169,13 +169,13 @@ class Backbone(nn.Module):
             The feature (B,D), and the last map (B,D,h,w) before pooling and norm; None if ``has_map`` is false.
 
         Raises:
-            ValueError: for images of another size than a fixed-size network was built for.
+            ValueError: if the network has a fixed size and the images have a different one.
         """
         side = self._fixed_side
         if side is not None and image.shape[2:] != (side, side):
             raise ValueError(
                 f"Expected argument `image` of {side}x{side} pixels, the size that this network was built "
-                f"for, but got {image.shape[2]}x{image.shape[3]}: build it with image_size={image.shape[3]}."
+                f"for, but got {image.shape[2]}x{image.shape[3]}. Build it with image_size={image.shape[3]}."
             )
         x = self.model.forward_features(image)
         if self._final_layout == "tokens":  # a transformer

@@ -1,4 +1,4 @@
-"""Find the stages, the final map and the unused parameters of a timm model on the meta device.
+"""Find the stages, the final feature map and the unused parameters of a timm model on the meta device.
 
 Nothing is computed there: tracing ConvNeXt-Base at 224 pixels takes a fraction of a second and no memory.
 """
@@ -29,8 +29,8 @@ class Stage:
 
     Args:
         module: timm's name of the module at its end.
-        channels: channels of its map.
-        reduction: image side divided by map side, rounded.
+        channels: channels of its feature map.
+        reduction: image side divided by that of the feature map, rounded.
         layout: ``"NCHW"``, ``"NHWC"`` or ``"tokens"``, (B,prefix+H*W,C) with H = W.
         problem: why attention cannot be inserted after it; empty if it can.
         prefix: number of leading tokens without a position in the image.

@@ -3,7 +3,7 @@
 Ours. Exact up to the order of summation. Graph capture for export always uses torch's own convolution.
 
 - :mod:`.depthwise`: weight gradients of depthwise convolutions on the CPU.
-- :mod:`.taps`: dense convolutions on small maps on the CPU, one matrix product per tap.
+- :mod:`.taps`: dense convolutions on small feature maps on the CPU, one matrix product per tap.
 - :mod:`.unfold`: dense convolutions as one product over an unfolded map; :mod:`.dense` wraps them as a torch operator.
 - :mod:`.choice`: selects the implementation by device, dtype and shape.
 - :mod:`.same_size`: the entry point for the attention modules.

@@ -15,13 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mfer_lightning.errors import expect_choice
 from mfer_lightning.nn.convolution.choice import Ways
 from mfer_lightning.nn.convolution.context import autocast
 from mfer_lightning.nn.convolution.unfold import convolve_unfolded, turn, weight_gradient_unfolded
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, ways: Ways) -> Tensor:
-    """Compute a dense convolution with stride 1 that keeps the size of the map.
+    """Compute a dense convolution with stride 1 that keeps the size of the feature map.
 
     Under autocast, the computation uses its dtype; the weight gradient has the dtype of the weight.
 
@@ -44,7 +45,7 @@ def convolve_forward(x: Tensor, weight: Tensor, bias: Tensor | None, way: str) -
     """Convolve with ``library`` or ``unfold``; all tensors of one dtype, not differentiable."""
     if way == "unfold":
         return convolve_unfolded(x, weight, bias)
-    _expect(way, "library")
+    expect_choice("way", way, ("library", "unfold"))
     return _channels_last(F.conv2d(_channels_last(x), _channels_last(weight), bias, padding=_padding(weight)))
 
 
@@ -54,7 +55,7 @@ def input_gradient(gradient: Tensor, weight: Tensor, way: str) -> Tensor:
         return convolve_unfolded(gradient, turn(weight), None)
     if way == "turned":
         return convolve_forward(gradient, turn(weight), None, "library")
-    _expect(way, "library")
+    expect_choice("way", way, ("library", "turned", "unfold"))
     batch, _, height, width = gradient.shape
     x = _empty(gradient, batch, weight.shape[1], height, width)  # only its shape is used
     return _channels_last(_library(gradient, x, weight, (True, False, False))[0])
@@ -64,7 +65,7 @@ def weight_gradient(gradient: Tensor, x: Tensor, rows: int, columns: int, dtype:
     """Compute the weight gradient with ``library`` or ``unfold``; (D,C,rows,columns) of ``dtype``."""
     if way == "unfold":
         return weight_gradient_unfolded(gradient, x, rows, columns, dtype)
-    _expect(way, "library")
+    expect_choice("way", way, ("library", "unfold"))
     weight = _empty(x, gradient.shape[1], x.shape[1], rows, columns)  # only its shape is used
     return _channels_last(_library(gradient, x, weight, (False, True, False))[1]).to(dtype)
 
@@ -161,10 +162,5 @@ def _empty(like: Tensor, batch: int, channels: int, height: int, width: int) -> 
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """Convert to (B,H,W,C) memory order, including the strides of size-1 dimensions, as the fake operators promise."""
+    """Convert to (B,H,W,C) memory order, including the strides of size-1 dimensions, like the fake implementations."""
     return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-
-
-def _expect(way: str, legal: str) -> None:
-    if way != legal:
-        raise ValueError(f"Expected argument `way` to be one that computes this, but got {way!r}.")

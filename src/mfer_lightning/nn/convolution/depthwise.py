@@ -21,7 +21,7 @@ from torch.nn.grad import conv2d_input
 
 from mfer_lightning.nn.convolution.context import autocast, eager_on_cpu
 
-#: Columns of a map per matrix product of the depthwise weight gradient.
+#: Columns of a feature map per matrix product of the depthwise weight gradient.
 _TILE = 14
 #: Use matrix products for depthwise weight gradients in bfloat16 from this many channels and elements on: with fewer,
 #: float32 is faster.
@@ -83,7 +83,7 @@ def convolve_depthwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
 
 
 def depthwise_weight_gradient(x: Tensor, gradient: Tensor, kernel_size: tuple[int, int]) -> Tensor:
-    r"""Compute the weight gradient of a depthwise convolution with stride 1 that keeps the size of the map.
+    r"""Compute the weight gradient of a depthwise convolution with stride 1 that keeps the size of the feature map.
 
     The result is ``sum over b, y, x of gradient[b,c,y,x] * input[b,c,y+i-p,x+j-q]`` for each channel c and tap (i,j).
     For each channel and kernel row i, the matrix product of the gradient's columns with the shifted input's columns,

@@ -1,4 +1,4 @@
-"""Convolution that keeps the size of its map, with the implementation chosen for its shape and device."""
+"""Convolution that keeps the size of its feature map, with the implementation chosen for its shape and device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mfer_lightning.nn.convolution.taps import convolve_taps
 
 
 def conv_within_map(conv: nn.Conv2d, maps: Tensor) -> Tensor:
-    """Convolve with only those taps of a kernel that can overlap the map.
+    """Convolve with only those taps of a kernel that can overlap the feature map.
 
     On a map of H positions, a tap more than H - 1 away from the centre only ever reads padding. Leaving out such taps
     does not change the result and saves computation (a 7x7 kernel on a 2x2 map has 9 useful taps of 49). It also avoids

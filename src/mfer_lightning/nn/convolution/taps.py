@@ -1,4 +1,4 @@
-"""Dense convolutions on small maps on the CPU, tap by tap, skipping taps that read only padding.
+"""Dense convolutions on small feature maps on the CPU, tap by tap, skipping taps that read only padding.
 
 Ours. On a 7x7 map, 43% of the taps of a dense 7x7 kernel read padding. One matrix product per tap, over only those
 positions where the tap overlaps the map, skips them. Exact up to the order of summation. Measured on one core with

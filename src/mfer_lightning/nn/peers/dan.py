@@ -1,4 +1,4 @@
-"""DAN: several cross attention heads on the last map of a ResNet-18, fused by the sum of their log-softmax.
+"""DAN: several cross attention heads on the last feature map of a ResNet-18, fused by the sum of their log-softmax.
 
 Paper: Wen, Lin, Wang, Xu: Distract Your Attention: Multi-head Cross Attention Network for Facial Expression
 Recognition, Biomimetics 8(2), 2023, arXiv 2109.07270. Structure from the paper; widths, initial values, the log-softmax
@@ -119,7 +119,7 @@ class DAN(Network):
 
 
 class CrossAttention(nn.Module):
-    """One head: spatial attention on the map, then channel attention on its mean.
+    """One head: spatial attention on the feature map, then channel attention on its mean.
 
     Args:
         width: channels D of the map.
@@ -145,7 +145,7 @@ class CrossAttention(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """Weight the positions of a map by convolutions of three shapes, summed over their channels.
+    """Weight the positions of a feature map by convolutions of three shapes, summed over their channels.
 
     Args:
         width: channels D of the map.
@@ -167,7 +167,7 @@ class SpatialAttention(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Weight the channels of a map's mean.
+    """Weight the channels of the mean of a feature map.
 
     Args:
         width: channels D of the map.

@@ -1,4 +1,4 @@
-"""DDAMFN: dual-direction attention heads on the last map of MixedFeatureNet.
+"""DDAMFN: dual-direction attention heads on the last feature map of MixedFeatureNet.
 
 Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression Recognition,
 Electronics 12(17), 2023, doi 10.3390/electronics12173595. Structure from the paper; widths and the order of operations
@@ -91,7 +91,7 @@ class DDAMFN(Network):
         if image.shape[2:] != (side, side):
             raise ValueError(
                 f"Expected argument `image` of {side}x{side} pixels, the size that this network was built for, but got "
-                f"{image.shape[2]}x{image.shape[3]}: build it with image_size={image.shape[3]}."
+                f"{image.shape[2]}x{image.shape[3]}. Build it with image_size={image.shape[3]}."
             )
         _, last = self.backbone.pooled_map(image)
         assert last is not None
@@ -136,7 +136,7 @@ class DirectionHead(CoordinateAttention):
     """Coordinate attention with rows and columns summarised by convolutions over their full length.
 
     Args:
-        channels: C of the map.
+        channels: C of the feature map.
         height: h of the map.
         width: w of the map.
     """
@@ -159,7 +159,7 @@ class WholeMap(nn.Module):
     """A depthwise convolution without padding over a whole row, column or map, and a batch norm.
 
     Args:
-        channels: C of the map.
+        channels: C of the feature map.
         kernel: height and width.
     """
 

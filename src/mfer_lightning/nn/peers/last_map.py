@@ -1,4 +1,4 @@
-"""Build the backbone of a network that uses its last map."""
+"""Build the backbone of a network that uses its last feature map."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def backbone_with_map(
 
 
 def measure_map(backbone: Backbone, *, in_chans: int = 3, image_size: int) -> tuple[int, int]:
-    """Return height and width of a backbone's last map, from a forward pass without data.
+    """Return height and width of a backbone's last feature map, from a forward pass without data.
 
     Args:
         backbone: a backbone with a map.

@@ -51,7 +51,7 @@ class POSTER2(Network):
         image_size: side of the images in pixels; any size is supported.
 
     Raises:
-        UserError: for numbers that do not fit together.
+        UserError: if the sizes are invalid or inconsistent.
 
     Example:
         >>> small = {"depths": (1, 1, 1), "widths": (8, 8, 16), "landmark_depths": (1, 1, 1), "embed_dim": 16}
@@ -270,7 +270,7 @@ def _check(
     embed_dim: int,
     inner_size: int,
 ) -> None:
-    """Reject numbers that do not fit together.
+    """Reject invalid or inconsistent sizes.
 
     Raises:
         UserError: naming the option.

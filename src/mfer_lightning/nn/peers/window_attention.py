@@ -1,4 +1,4 @@
-"""One level of POSTER V2: cross attention from a landmark map to a face map, in one window over the whole map.
+"""One level of POSTER V2: cross attention from a landmark feature map to a face's, in one window over the whole map.
 
 Paper: Mao et al.: POSTER++, Pattern Recognition 2024, arXiv 2301.12149; the window attention with a global query is
 from Hatamizadeh et al.: Global Context Vision Transformers, ICML 2023, arXiv 2206.09959, with the relative position

@@ -39,8 +39,8 @@ def check_storages(path: Path, tensors: Iterable[Tensor]) -> None:
         found = set(threads.map(_checksum, storages.values()))
     if not found <= written:
         raise UserError(
-            f"{path} is damaged: some of its numbers have changed (a checksum differs). Copy the "
-            "file again, or use another one."
+            f"{path} is damaged: its tensors do not match the checksums in the file. Copy the file "
+            "again, or use another one."
         )
 
 

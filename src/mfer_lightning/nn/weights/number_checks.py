@@ -1,4 +1,4 @@
-"""Reject tensors whose numbers cannot be weights."""
+"""Reject tensors whose values cannot be weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor], 
     """Reject weights that are not finite, or not floating-point where the network has floats.
 
     Args:
-        tensors: tensors of a file by our names.
+        tensors: tensors from the file, keyed by the names in the network.
         targets: the network's tensors by name.
         source: the file, for the message.
 
@@ -22,9 +22,10 @@ def check_numbers(tensors: Mapping[str, Tensor], targets: Mapping[str, Tensor], 
     """
     for name, tensor in tensors.items():
         if targets[name].is_floating_point() and not tensor.is_floating_point():
-            found = f"has {str(tensor.dtype).removeprefix('torch.')} numbers, which are not weights (quantised ones?)"
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            found = f"has dtype {dtype}, but floating-point weights are needed (is the file quantised?)"
         elif not tensor.to(targets[name].dtype).isfinite().all():  # torch has no isfinite for float8
-            found = "has numbers that are not finite: its training diverged"
+            found = "contains NaN or infinite values (the training probably diverged)"
         else:
             continue
         raise UserError(f"The weights of {source} were rejected: '{name}' {found}. Use another file.")

@@ -115,7 +115,7 @@ def _refuse_text(path: Path) -> None:
 def is_stored_whole(value: Tensor) -> bool:
     """Whether all elements of a tensor are stored.
 
-    A tensor that repeats stored numbers (stride 0) would need more memory when copied.
+    A tensor that repeats stored values (stride 0) would need more memory when copied.
     """
     return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 

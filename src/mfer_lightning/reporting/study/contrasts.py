@@ -45,7 +45,7 @@ class Planned:
         claim = self.contrast.claim
         if claim is None:
             return verdict
-        if verdict in ("tie", "undecided"):  # also for a claim of no difference, which a tie does not prove
+        if verdict in ("tie", "undecided"):  # even for a claim of no difference, which a tie does not prove
             return "undecided"
         return "confirmed" if verdict == claim else "refuted"
 
@@ -146,7 +146,7 @@ def _placed(plan: Plan, section: Section) -> tuple[Planned, ...]:
 
 
 def _method(section: Section, name: str, side: str, selector: Selector) -> Method:
-    """Find the one method with all the values; trainings take precedence over their later evaluations."""
+    """Find the one method with all the values; training runs take precedence over their later evaluations."""
     where = f"contrast '{name}': `{side}` {told(selector)}"
     for option in selector:
         if all(_value(method, option) is None for method in section.methods):

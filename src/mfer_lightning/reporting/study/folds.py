@@ -50,8 +50,8 @@ def fold_of(stored: StoredResult) -> tuple[int, int] | None:
 def join_folds(runs: Sequence[Run]) -> list[Run]:
     """Join the runs that differ only in their fold, if all folds are present.
 
-    Runs of one fold never count as seeds: incomplete cross-validations are not joined, and each fold has its own test
-    set.
+    Runs of different folds are never treated as repetitions with different seeds, because each fold has its own test
+    set. The runs of an incomplete cross-validation are returned unjoined.
 
     Args:
         runs: runs of a study.
@@ -112,7 +112,7 @@ def fold_table(section: Section) -> Table | None:
         return None
     if len(section.methods) > 1:
         section.notes.append(_DEPENDENT)
-    over = "delete-one-fold jackknife, Student's t; mean of the ends over seeds"
+    over = "delete-one-fold jackknife, Student's t; bounds averaged over seeds"
     columns = (
         Column("folds", numeric=True),
         Column("joined accuracy %", numeric=True, about="over all faces, each predicted once; mean over seeds"),

@@ -111,7 +111,7 @@ def make_sections(runs: Sequence[Run], baseline: str | None = None) -> tuple[lis
         baseline: ``axis=value`` pairs, comma-separated; None: the simplest method of each section.
 
     Returns:
-        The sections, those of trainings and larger ones first, and runs left out as repetitions of a seed.
+        The sections, those of training runs and larger ones first, and runs left out as repetitions of a seed.
 
     Raises:
         UserError: if no section has such a baseline.

@@ -49,7 +49,7 @@ def print_examination(
         sizes = ", ".join(f"{size} ({n:,})" for size, n in looks["sizes"].items())
         more = f" and {looks['different_sizes'] - 5} more sizes" if looks["different_sizes"] > 5 else ""
         mean = ", ".join(f"{v:.3f}" for v in looks["mean"])
-        console.print(f"{looks['images']:,} images read: {sizes}{more}; {looks['grey']:,} grey; mean RGB {mean}")
+        console.print(f"{looks['images']:,} images read: {sizes}{more}; {looks['grey']:,} greyscale; mean RGB {mean}")
         console.print()
     for split, counts in found.valence_arousal.items():
         if counts["faces"]:

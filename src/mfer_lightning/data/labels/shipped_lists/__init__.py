@@ -1,7 +1,7 @@
 """Lists of faces that are part of the package, by name.
 
-- ``ferplus_dev_twins``: training faces of FERPlus, protocol ``ferplus@dev``, whose image is also among the validation
-  or test faces, identical or nearly so. Created by ``mfer data dataset=ferplus dataset.protocol=dev
+- ``ferplus_dev_twins``: training faces of FERPlus under the protocol ``ferplus@dev`` that have a duplicate (identical
+  or near) among the validation or test faces. Created by ``mfer data dataset=ferplus dataset.protocol=dev
   dataset.target=crossentropy shared=<folder>``: its ``train-in-val.csv`` and ``train-in-test.csv`` combined.
 """
 
@@ -21,7 +21,7 @@ def find_list(given: str | Path) -> Path:
         given: a path, or a name in :data:`SHIPPED_LISTS`. An existing file takes precedence.
 
     Returns:
-        Its path, which may not exist.
+        The path, which need not exist.
 
     Example:
         >>> find_list("ferplus_dev_twins").name, find_list("my/list.txt").name

@@ -11,7 +11,7 @@ from typing import Any
 from timm.models import checkpoint_seq, generate_default_cfgs
 from torch import Tensor, nn
 
-#: Width of the identity embedding in the public files.
+#: Width of the identity embedding in the publicly available weights.
 EMBEDDING = 512
 _SIDE = 112
 
@@ -22,7 +22,8 @@ def data_config(name: str, first_conv: str, classifier: tuple[str, ...]) -> Any:
     Args:
         name: name of the network.
         first_conv: name of its first convolution.
-        classifier: names of the modules that turn the last map into an identity embedding, not part of a backbone.
+        classifier: names of the modules that compute the identity embedding from the last feature map; a backbone does
+            not have them.
 
     Example:
         >>> data_config("mobilefacenet", "conv1.conv", ("linear",))["mobilefacenet"].default.mean
@@ -47,10 +48,10 @@ class FaceNetwork(nn.Module):
     """Base class of the face networks.
 
     Args:
-        num_classes: width of the identity embedding; 0 for a backbone, whose output is a map.
+        num_classes: width of the identity embedding; 0 for a backbone, whose output is a feature map.
 
     Attributes:
-        num_features: channels of the last map.
+        num_features: channels of the last feature map.
         feature_info: last module, channels and stride of each stage.
     """
 
@@ -67,7 +68,7 @@ class FaceNetwork(nn.Module):
         raise NotImplementedError
 
     def stages(self) -> Iterable[nn.Module]:
-        """Return the modules between the stem and the last map in order, including inserted attention."""
+        """Return the modules between the stem and the last feature map in order, including inserted attention."""
         raise NotImplementedError
 
     def last_map(self, x: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ class FaceNetwork(nn.Module):
         raise NotImplementedError
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return timm's patterns of parameter names by layer, for layer-wise learning-rate decay."""
+        """Return the patterns by which timm assigns parameters to layers, for layer-wise learning-rate decay."""
         raise NotImplementedError
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ class FaceNetwork(nn.Module):
         return self.last_map(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map normalised images to the identity embedding (B,num_classes), or to the last map without one."""
+        """Map normalised images to the identity embedding (B,num_classes); to the last map if ``num_classes`` is 0."""
         x = self.forward_features(x)
         return self.embed(x) if self.num_classes else x
 
@@ -112,7 +113,7 @@ def stage_widths(depths: Sequence[int], widths: Sequence[int]) -> list[tuple[int
         widths: channels of four stages, or of as many as in ``depths``.
 
     Raises:
-        ValueError: for another number of stages.
+        ValueError: if the values are not positive integers, or the number of stages is not as described.
 
     Example:
         >>> stage_widths([3, 4, 14], [64, 128, 256, 512])

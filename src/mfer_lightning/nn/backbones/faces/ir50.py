@@ -69,7 +69,7 @@ class IRBlock(nn.Module):
 
 
 class IR(FaceNetwork):
-    """A stem of stride 1, stages of :class:`IRBlock` that each halve the map, and a last batch norm.
+    """A stem of stride 1, stages of :class:`IRBlock` that each halve height and width, and a final batch norm.
 
     Args:
         inner_norm: see :class:`IRBlock`.
@@ -125,7 +125,7 @@ class IR(FaceNetwork):
         return self.body
 
     def last_map(self, x: Tensor) -> Tensor:
-        """Normalise the last stage's map."""
+        """Apply the final batch norm to the last feature map."""
         return self.output_layer[0](x)  # type: ignore[no-any-return]
 
     def embed(self, x: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class IR(FaceNetwork):
         return self.output_layer[1:](x)  # type: ignore[no-any-return]
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return timm's patterns of parameter names by layer; ``coarse`` has no effect."""
+        """Return the patterns by which timm assigns parameters to layers; ``coarse`` has no effect."""
         return {"stem": r"^input_layer", "blocks": [(r"^body\.(\d+)", None), (r"^output_layer", (99999,))]}
 
 

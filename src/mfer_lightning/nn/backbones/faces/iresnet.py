@@ -2,9 +2,9 @@
 
 Paper: Deng, Guo, Xue, Zafeiriou: ArcFace, CVPR 2019, arXiv 1801.07698 ("improved" residual units of batch norm,
 convolution, batch norm, PReLU, convolution, batch norm; a first convolution of stride 1, so that 112 pixels give a
-7x7 map). Weights: https://github.com/deepinsight/insightface, ``recognition/arcface_torch`` (code MIT, weights for
-non-commercial research only), trained on RGB in [-1, 1]. Reimplemented; names and shapes of the tensors are those of
-that project's files. Its identity embedding (``fc``, ``features``) is not part of a backbone. Ours: drop-path,
+7x7 feature map). Weights: https://github.com/deepinsight/insightface, ``recognition/arcface_torch`` (code MIT, weights
+for non-commercial research only), trained on RGB in [-1, 1]. Reimplemented; names and shapes of the tensors are those
+of that project's files. Its identity embedding (``fc``, ``features``) is not part of a backbone. Ours: drop-path,
 initialisation.
 """
 
@@ -66,7 +66,7 @@ class ImprovedBlock(nn.Module):
 
 
 class IResNet(FaceNetwork):
-    """A stem of stride 1, stages of :class:`ImprovedBlock` that each halve the map, and a last batch norm.
+    """A stem of stride 1, stages of :class:`ImprovedBlock` that each halve height and width, and a final batch norm.
 
     Args:
         depths: blocks of each stage.
@@ -118,15 +118,15 @@ class IResNet(FaceNetwork):
         return [self.get_submodule(info["module"]) for info in self.feature_info]
 
     def last_map(self, x: Tensor) -> Tensor:
-        """Normalise the last stage's map."""
+        """Apply the final batch norm to the last feature map."""
         return self.bn2(x)  # type: ignore[no-any-return]
 
     def embed(self, x: Tensor) -> Tensor:
-        """Compute the identity embedding from the last map (B,D,7,7)."""
+        """Compute the identity embedding from the last feature map (B,D,7,7)."""
         return self.features(self.fc(x.flatten(1)))  # type: ignore[no-any-return]
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return timm's patterns of parameter names by layer."""
+        """Return the regular expressions by which timm assigns parameters to layers."""
         blocks = r"^layer(\d+)" if coarse else r"^layer(\d+)\.(\d+)"
         return {"stem": r"^conv1|^bn1|^prelu", "blocks": [(blocks, None), (r"^bn2", (99999,))]}
 

@@ -87,7 +87,7 @@ class MixedFeatureNet(MobileNetwork):
 
     Args:
         depths: plain mixed residuals of stages 2 to 4.
-        width: channels w of the first stages; the others have 2w and 4w, the last map 8w. A multiple of 8.
+        width: channels w of the first stages; the others have 2w and 4w, the last feature map 8w. A multiple of 8.
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
         drop_path_rate: drop-path rate of the last residual, increasing linearly from 0 at the first.

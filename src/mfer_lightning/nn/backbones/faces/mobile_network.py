@@ -1,4 +1,4 @@
-"""Shared parts of MobileFaceNet and MixedFeatureNet: stem, three stages, last map, and identity embedding.
+"""Shared parts of MobileFaceNet and MixedFeatureNet: stem, three stages, last feature map, and identity embedding.
 
 Paper: Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018, arXiv 1804.07573, table 1. The names of the modules are those of
 https://github.com/TreB1eN/InsightFace_Pytorch (MIT) and https://github.com/simon20010923/DDAMFN. The depthwise
@@ -130,7 +130,7 @@ class MobileNetwork(FaceNetwork):
         return (self.conv2_dw, *(getattr(self, name) for names in _STAGES for name in names))
 
     def last_map(self, x: Tensor) -> Tensor:
-        """Widen the last stage's map to ``num_features`` channels."""
+        """Widen the last stage's feature map to ``num_features`` channels."""
         return self.conv_6_sep(x)  # type: ignore[no-any-return]
 
     def embed(self, x: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class MobileNetwork(FaceNetwork):
         return self.bn(self.linear(self.conv_6_dw(x).flatten(1)))  # type: ignore[no-any-return]
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return timm's patterns of parameter names by layer."""
+        """Return the regular expressions by which timm assigns parameters to layers."""
         blocks = [(rf"^{re.escape(name)}\.", (number,)) for number, name in enumerate(unit_names(self.depths, coarse))]
         return {"stem": r"^conv1|^conv2_dw", "blocks": [*blocks, (r"^conv_6_sep", (_AFTER_BLOCKS,))]}
 

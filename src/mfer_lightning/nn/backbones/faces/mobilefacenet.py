@@ -1,7 +1,7 @@
 """MobileFaceNet, with less than a million parameters.
 
 Paper: Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018, arXiv 1804.07573 (table 1: inverted residuals with PReLU, a stem
-of stride 2, a 7x7 map at 112 pixels, then a 7x7 depthwise convolution instead of average pooling). Weights:
+of stride 2, a 7x7 feature map at 112 pixels, then a 7x7 depthwise convolution instead of average pooling). Weights:
 https://github.com/TreB1eN/InsightFace_Pytorch (MIT), whose tensor names are used here, and InsightFace's
 ``arcface_torch`` (non-commercial), whose network is the same with ``scale=2``: twice the widths between the units, the
 same inside them. Reimplemented; names and shapes of the tensors are those of these projects' files. The depthwise
