@@ -108,6 +108,25 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
             raise UserError(
                 f"torch cannot export this network to ONNX ({reason}). Export it with format=safetensors."
             ) from error
+    _resize_as_torch(path)
+
+
+def _resize_as_torch(path: Path) -> None:
+    """Set the filter of antialiased resizing to the one of torch; onnxscript before 0.7 writes a different one.
+
+    torch uses cubic weights with a = -0.5, and no weights outside the image.
+    """
+    import onnx
+
+    proto = onnx.load(str(path))
+    for node in proto.graph.node:
+        if node.op_type == "Resize" and any(a.name == "antialias" and a.i for a in node.attribute):
+            kept = [a for a in node.attribute if a.name not in ("cubic_coeff_a", "exclude_outside")]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+            node.attribute.append(onnx.helper.make_attribute("cubic_coeff_a", -0.5))
+            node.attribute.append(onnx.helper.make_attribute("exclude_outside", 1))
+    onnx.save(proto, str(path))
 
 
 @contextmanager

@@ -36,6 +36,7 @@ def quantise(path: Path) -> None:
 
 def _fold_constants(source: Path, target: Path) -> None:
     """Let ONNX Runtime compute what depends only on weights, e.g. slices of kernels: the quantiser needs weights."""
+    import onnx
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -43,6 +44,14 @@ def _fold_constants(source: Path, target: Path) -> None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
     onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+    proto = onnx.load(str(target))
+    # ONNX Runtime transposes some weights but keeps the old shapes, which torch 2.6 writes and the quantiser rejects
+    weights = {weight.name for weight in proto.graph.initializer}
+    kept = [value for value in proto.graph.value_info if value.name not in weights]
+    if len(kept) < len(proto.graph.value_info):
+        del proto.graph.value_info[:]
+        proto.graph.value_info.extend(kept)
+        onnx.save(proto, str(target))
 
 
 def _groups(node: Any) -> int:
