@@ -91,7 +91,8 @@ class DAN(Network):
         assert last is not None
         attended = torch.stack([head(last) for head in self.attention], 1)
         if len(self.attention) > 1:
-            attended = F.log_softmax(attended, dim=1)
+            # in float32, as autocast does on GPUs: in bfloat16 on the CPU, torch 2.6 returned infinite values
+            attended = F.log_softmax(attended, dim=1, dtype=torch.float32 if attended.dtype == torch.bfloat16 else None)
         feature = attended.sum(1)
         logits = self.head(feature)
         return {
@@ -203,7 +204,7 @@ class DANHead(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """Classify features (B,D); return logits (B,K)."""
-        logits: Tensor = self.bn(self.fc(feature))
+        logits: Tensor = self.bn(self.fc(feature.to(self.fc.weight.dtype)))
         return logits
 
 
