@@ -97,6 +97,8 @@ def build_optimizer(
     for group in optimizer.param_groups:
         if "max_lr_snapshot" in group:  # corrected weight decay is relative to the group's own peak rate
             group["max_lr_snapshot"] = group["lr"] or lr
+        elif group.get("corrected_weight_decay") and group["lr"]:  # earlier timm: relative to the optimizer's rate
+            group["weight_decay"] *= lr / group["lr"]
     if fused:
         _make_safe(optimizer)
     return optimizer if sam_rho == 0 else SAM(optimizer, rho=sam_rho, adaptive=sam_adaptive)
