@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
 from mfer_lightning.version import __version__
 
 project = "mfer_lightning"
-author = "the mfer_lightning developers"
+author = project_copyright = "the mfer_lightning developers"
 release = version = __version__
 
 extensions = [
@@ -42,5 +48,37 @@ autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 add_module_names = False
 
+highlight_language = "none"  # blocks without a language are formulas, folders and output, not Python
+
 html_theme = "furo"
 html_title = f"mfer_lightning {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+
+NOTEBOOKS = Path(__file__).with_name("notebooks").resolve()  # a link to the folder at the top of the repository
+
+
+def attribute_comments(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Prevent napoleon from reading ``First words: rest`` in an attribute's comment as ``type: description``."""
+    if what in {"attribute", "data", "property"} and lines:
+        lines.insert(0, "\\")  # an escaped line break, which reStructuredText removes
+
+
+def resolve_links(app: Sphinx, doctree: nodes.document) -> None:
+    """Link to notebooks by their page, and fields of docstrings only to what they name exactly.
+
+    MyST resolves the link that ``notebooks`` is, and then does not find the page. Sphinx looks up types and names of
+    fields also by their last part: ``bytes`` would link to any attribute of that name.
+    """
+    for node in doctree.findall(addnodes.pending_xref):
+        target = Path(node["reftarget"])
+        if node.get("reftype") == "myst" and target.parent == NOTEBOOKS:
+            node["reftarget"] = f"notebooks/{target.name}"
+        if node.get("refdomain") == "py" and not node.rawsource:  # a field, not a role
+            node.attributes.pop("refspecific", None)
+
+
+def setup(app: Sphinx) -> None:
+    """Register both with Sphinx."""
+    app.connect("autodoc-process-docstring", attribute_comments, priority=400)  # before napoleon
+    app.connect("doctree-read", resolve_links)

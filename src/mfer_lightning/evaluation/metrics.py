@@ -27,12 +27,12 @@ def evaluate(predictions: Predictions) -> Evaluation:
     ece                       expected calibration error, 15 bins of equal mass
     kl_to_votes               mean of ``KL(votes || p)`` in nats, if votes or soft targets exist
     cross_entropy_to_votes    mean of ``-sum_k votes_k log p_k`` in nats, if they exist
-    ccc, rmse, sagr           for valence and arousal, if predicted and known (:mod:`.valence_arousal`)
+    ccc, rmse, sagr           for valence and arousal, if predicted and known (:mod:`.evaluation.valence_arousal`)
     ========================  ==========================================================================
 
     Classes without samples have no recall or F1: both are None and excluded from means. A class that is never predicted
     has precision 0, as in scikit-learn. Padding rows and rows without a label are ignored; ``notes`` lists everything
-    that was ignored, and reports a confusion matrix that suggests swapped class names (:mod:`.class_order`).
+    that was ignored, and reports a confusion matrix that suggests swapped class names (:mod:`.evaluation.class_order`).
 
     Args:
         predictions: the table; at least one row must have a label.

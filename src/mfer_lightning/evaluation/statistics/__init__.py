@@ -2,7 +2,8 @@
 
 Two questions are kept separate. *Are these two checkpoints different?* concerns two fixed networks and is answered on
 one set of images (:mod:`.checkpoints`). *Are these two methods different?* concerns the outcome of retraining them, and
-needs several seeds of each (:mod:`.methods`). ``docs/statistics.md`` has derivations and measured error rates.
+needs several seeds of each (:mod:`.statistics.methods`). For derivations and measured error rates, see
+``docs/statistics.md``.
 """
 
 from mfer_lightning.evaluation.statistics.bootstrap import BOOTSTRAPPED, bootstrap_interval, bootstrap_intervals
