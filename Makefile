@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOWEST ?= .venv-lowest
 ARGS ?=
+# One more than the two cores of the machine that CI uses: tests often wait for other processes.
+WORKERS ?= 3
 export NO_ALBUMENTATIONS_UPDATE = 1
 # Some environments set this variable. Without cached bytecode, each process compiles torch and lightning again (20 s).
 unexport PYTHONDONTWRITEBYTECODE
@@ -35,10 +37,10 @@ run: $(STAMP) ## train MFER on the built-in synthetic faces (ARGS="loss=lgm seed
 # mypy runs in parallel with the tests, and its output is shown at the end. `make test` fails if either fails.
 .PHONY: test
 test: $(STAMP) lint ## run the quick tests, linting and type checks (minutes)
-	@$(info $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)) \
+	@$(info $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)) \
 	said=$$(mktemp); trap 'rm -f "$$said"' EXIT; \
 	$(BIN)/mypy > "$$said" 2>&1 & types=$$!; trap 'kill $$types; exit 130' INT TERM; \
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS); tests=$$?; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS); tests=$$?; \
 	echo $(BIN)/mypy; wait $$types; types=$$?; cat "$$said"; \
 	exit $$((tests ? tests : types))
 
@@ -56,7 +58,7 @@ test-lowest: ## run the quick tests with the lowest versions that pyproject.toml
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable \
 		'.[test,metric,tensorboard,align,heic,joblib,slurm,ray,optuna,cam,onnx,cli,lora]'
-	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal --doctest-ignore-import-errors $(ARGS)
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal --doctest-ignore-import-errors $(ARGS)
 
 .PHONY: docs
 docs: $(STAMP) ## build the documentation site in docs/_build/html; warnings are errors

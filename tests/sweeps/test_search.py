@@ -149,7 +149,7 @@ def test_trial_worse_than_the_median_is_pruned(tmp_path: Path, monkeypatch: pyte
     callback = PruneTrial("val/accuracy", report)
     callback.on_train_epoch_end(trainer, None)  # no validation in this epoch
     callback.on_validation_end(trainer, None)
-    with pytest.raises(TrialPrunedError, match=r"after epoch 2: val/accuracy 0\.1000"):
+    with pytest.raises(TrialPrunedError, match=r"after epoch 2 \(val/accuracy 0\.1000\)"):
         callback.on_train_epoch_end(trainer, None)
 
 
