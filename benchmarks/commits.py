@@ -80,6 +80,8 @@ def main() -> None:
         return
     if not (given.checkout / "src" / "mfer_lightning").is_dir():
         parser.exit(2, f"Error: {given.checkout} is not a checkout of mfer_lightning.\n")
+    if given.rounds < 1:
+        parser.exit(2, f"Error: --rounds={given.rounds}: at least one is needed.\n")
     best: dict[Path, dict[str, float]] = {HERE: {}, given.checkout: {}}
     for _ in range(given.rounds):
         for checkout, times in best.items():

@@ -6,13 +6,13 @@
 set -euo pipefail
 MFER=${MFER:-mfer}
 methods=baseline,scn,rul,eac,ds,multiscale,dsf noise=0.0,0.2,0.3 name=ferplus_noise
-[ -z "${PART:-}" ] || { methods=baseline,scn,rul,eac noise=0.3 name=ferplus_noise_part1; }
+[ "${PART:-}" != 1 ] || { methods=baseline,scn,rul,eac noise=0.3 name=ferplus_noise_part1; }
 all="experiment=ferplus_noise/${methods//,/,ferplus_noise/}"
 common=(launcher=joblib trainer="${TRAINER:-cpu}")
 export OMP_NUM_THREADS=1
-if [ -n "${TUNE:-}" ]; then
-    tuning=(seed=1000 dataset.label_noise="$([ -z "${PART:-}" ] && echo 0.2 || echo 0.3)")
-    [ -n "${PART:-}" ] || "$MFER" -m name="${name}_lr" "${tuning[@]}" optimizer.lr=8e-3,16e-3,32e-3 "$all" "${common[@]}" "$@"
+if [ "${TUNE:-}" = 1 ]; then
+    tuning=(seed=1000 dataset.label_noise="$([ "${PART:-}" = 1 ] && echo 0.3 || echo 0.2)")
+    [ "${PART:-}" = 1 ] || "$MFER" -m name="${name}_lr" "${tuning[@]}" optimizer.lr=8e-3,16e-3,32e-3 "$all" "${common[@]}" "$@"
     "$MFER" -m name="${name}_scn" "${tuning[@]}" experiment=ferplus_noise/scn method.relabel_epoch=2,7,11 "${common[@]}" "$@"
 else
     "$MFER" -m name="$name" seed="${SEEDS:-0,1,2,3,4}" dataset.label_noise="$noise" "$all" "${common[@]}" "$@"

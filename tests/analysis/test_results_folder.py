@@ -22,6 +22,7 @@ class Subject:
     split: str = "test"
     options: str = ""
     views: Any = ONE_VIEW
+    match: Any = field(default_factory=lambda: SimpleNamespace(dropped=()))
     model: Any = field(default_factory=lambda: SimpleNamespace(source=Path("model.ckpt"), precision="32-true"))
 
     @property
@@ -42,3 +43,11 @@ def test_two_custom_datasets_have_separate_result_folders() -> None:
 @pytest.mark.parametrize("data_hash", ["0123" * 16, "4567" * 16])
 def test_named_dataset_has_one_folder_for_every_copy(data_hash: str) -> None:
     assert folder("rafdb@holdout", data_hash).name == "rafdb@holdout-test"
+
+
+@pytest.mark.parametrize("dropped", ["../../escaped", "fear/surprise", "a" * 300])
+def test_names_of_dropped_classes_cannot_leave_the_folder(dropped: str) -> None:
+    subject = Subject(f"rafdb@holdout-without-{dropped}", "0" * 64, match=SimpleNamespace(dropped=(dropped,)))
+    found = results_folder(subject)  # type: ignore[arg-type]
+    assert found.parent == Path("runs/evaluate-model/evaluations")
+    assert len(found.name) < 100

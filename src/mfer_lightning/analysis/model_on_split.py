@@ -282,18 +282,23 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
     assert source is not None  # results of a model in memory are written only to an explicit folder
     run = run_folder(source)
     name = f"{subject.protocol}-{subject.split}"
+    if subject.match.dropped:  # names of classes come from files: they must not lead out of the folder
+        name = _as_file_name(name)
     if dataset_info(subject.datamodule.dataset).user_defined:  # keep the results of different folders apart
         name += f"-{subject.datamodule.data_hash[:8]}"
     if run is None:
         parent = Path(runs).expanduser() / f"evaluate-{source.stem}"
     else:
         parent, name = run, name if source.stem == "best" else f"{source.stem}-{name}"
-    plain = re.sub(r"[^\w.=-]+", "-", subject.options)
-    if len(plain) > 80:
-        plain = hashlib.sha256(subject.options.encode()).hexdigest()[:8]
-    mark = f"-{plain}" if subject.options else ""
+    mark = f"-{_as_file_name(subject.options)}" if subject.options else ""
     rounded = "" if subject.model.precision == "32-true" else f"-{subject.model.precision}"
     return parent / "evaluations" / f"{name}{mark}{subject.views.mark}{rounded}{suffix}"
+
+
+def _as_file_name(text: str) -> str:
+    """Replace what is unusual in a file name; a hash stands for a long text."""
+    plain = re.sub(r"[^\w.=@-]+", "-", text)
+    return plain if len(plain) <= 80 else hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def options_in_words(options: Sequence[str], *, faces_only: bool = True) -> str:

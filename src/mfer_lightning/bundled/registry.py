@@ -77,6 +77,8 @@ class BundledModel:
             UserError: if its description cannot be read.
         """
         results = self.description().get("results") or [{}]
+        if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
+            raise _damaged("its results are not a list of mappings", "config.json")
         return dict(next((result for result in results if result.get("split") == "test"), results[0]))
 
 

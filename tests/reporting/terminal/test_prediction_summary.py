@@ -8,7 +8,7 @@ import pytest
 
 from mfer_lightning.inference.face import Face
 from mfer_lightning.inference.results import Prediction
-from mfer_lightning.reporting.terminal.predictions import FEW, print_summary
+from mfer_lightning.reporting.terminal.predictions import FEW, MOST_LINES, print_summary
 
 NAMES = ("anger", "happiness")
 
@@ -50,3 +50,26 @@ def test_faces_are_printed_for_a_few_photos_only(photos: int, listed: int, capsy
 
 def test_frames_are_not_printed(capsys: pytest.CaptureFixture) -> None:
     assert "face 0 at" not in printed([photo("0.jpg")], capsys, what="frames")
+
+
+def test_names_are_printed_without_markup_emoji_or_control_characters(capsys: pytest.CaptureFixture) -> None:
+    face = Face(number=0, probabilities={"smile [/laugh]": 0.75, ":fire:": 0.25})
+    items = [Prediction(path=f"{i} :fire: \x1b[2J.jpg", width=1, height=1, faces=(face,)) for i in range(2)]
+    print_summary(items, ("smile [/laugh]", ":fire:"), Path("out:fire:\x1b"), 2.0, 2)
+    said = capsys.readouterr().out
+    assert "2 faces: smile [/laugh] 2 (100%)." in said
+    assert "0 :fire: \\x1b[2J.jpg" in said
+    assert "Table: out:fire:\\x1b/predictions.csv" in said
+    assert "\x1b" not in said
+
+
+def test_photos_of_crowds_are_cut(capsys: pytest.CaptureFixture) -> None:
+    faces = tuple(Face(number=i, probabilities={"anger": 1.0}) for i in range(100))
+    said = printed([Prediction(path="crowd.jpg", width=1, height=1, faces=faces)], capsys)
+    assert said.count("anger 100%") == MOST_LINES - 1
+    assert "... and 61 more lines: see predictions.csv." in said
+
+
+def test_photo_without_a_face_is_explained_once(capsys: pytest.CaptureFixture) -> None:
+    said = printed([Prediction(path="a.jpg", status="no face", message="try rotate=true")], capsys)
+    assert said.count("try rotate=true") == 1

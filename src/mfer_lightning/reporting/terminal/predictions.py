@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.markup import escape
 
 from mfer_lightning.errors import printable
 
 #: Maximum number of photos for which every face is printed.
 FEW = 5
+#: Maximum number of lines printed for them.
+MOST_LINES = 40
 #: Maximum number of photos whose problems are listed.
 MOST_TROUBLES = 5
 _TABLE, _LINES = "predictions.csv", "predictions.jsonl"
@@ -62,6 +63,10 @@ def print_summary(
         The counts: ``photos`` (or ``frames``), ``statuses``, ``faces``, ``emotions``.
     """
     console = console or Console()
+
+    def say(line: str) -> None:  # names come from files and models: no markup, emoji codes or control characters
+        console.print(printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+
     statuses: Counter[str] = Counter()
     emotions: Counter[str] = Counter(dict.fromkeys(class_names, 0))
     marked: Counter[str] = Counter()
@@ -81,26 +86,30 @@ def print_summary(
     total, faces = sum(statuses.values()), sum(emotions.values())
     words = ", ".join(f"{n:,} {'with faces' if s == 'ok' else s}" for s, n in statuses.most_common())
     few = what == "photos" and total <= FEW
-    for item in first if few else ():
-        console.print(escape(str(item)), soft_wrap=True, highlight=False)
+    lines = [line for item in first for line in str(item).splitlines()] if few else []
+    for line in lines[:MOST_LINES]:
+        say(line)
+    if len(lines) > MOST_LINES:
+        say(f"  ... and {len(lines) - MOST_LINES:,} more lines: see {_TABLE}.")
     rate = f", {looked_at / seconds:.1f} a second" if looked_at and seconds > 0 else ""
-    console.print(f"{count(total, what)}: {words or 'none'}. {looked_at:,} processed in {seconds:.1f} s{rate}.")
+    say(f"{count(total, what)}: {words or 'none'}. {looked_at:,} processed in {seconds:.1f} s{rate}.")
     if faces and not (few and total == 1):
         shares = ", ".join(f"{name} {n:,} ({n / faces:.0%})" for name, n in emotions.most_common() if n)
-        console.print(f"{count(faces, 'faces')}: {shares}.")
+        say(f"{count(faces, 'faces')}: {shares}.")
     if marked:
         words = ", ".join(f"{n:,} {mark}" for mark, n in marked.most_common())
-        console.print(f"Less reliable: {count(sum(marked.values()), 'faces')} ({words}; column quality).")
-    for message, n in faceless.items():
-        console.print(f"No face in {count(n, what)}: {message}.")
-    for item in () if few else troubles:  # printed already
-        plain = item.to_dict()
-        words = printable(f"  {plain['path']}: {item.status}, {plain['message']}")
-        console.print(escape(words), soft_wrap=True, highlight=False)
+        say(f"Less reliable: {count(sum(marked.values()), 'faces')} ({words}; column quality).")
+    if not few:  # printed already
+        for message, n in faceless.items():
+            say(f"No face in {count(n, what)}: {message}.")
+        for item in troubles:
+            plain = item.to_dict()
+            say(f"  {plain['path']}: {item.status}, {plain['message']}")
     more = sum(n for s, n in statuses.items() if s not in ("ok", "no face")) - len(troubles)
     if more > 0:
-        console.print(f"  ... and {more:,} more: see the rows of {_TABLE}.")
-    console.print(escape(f"Table: {folder / _TABLE}\nLines: {folder / _LINES}"), soft_wrap=True, highlight=False)
+        say(f"  ... and {more:,} more: see the rows of {_TABLE}.")
+    say(f"Table: {folder / _TABLE}")
+    say(f"Lines: {folder / _LINES}")
     return {what: total, "statuses": dict(statuses), "faces": faces, "emotions": dict(emotions)}
 
 
