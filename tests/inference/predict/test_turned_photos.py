@@ -62,7 +62,7 @@ def test_folder_reports_rotated_photos_and_rejects_mixed_settings(
     write(tmp_path / "photos" / "upright.png", portrait)
     command = ("predict", f"checkpoint={run}", "source=photos", "device=cpu")
     assert mfer(*command) == 0
-    assert "No face in 1 photo: rotate=true also tries" in capsys.readouterr().out.replace("\n", " ")
+    assert "photos/side.png: no face (rotate=true also tries the other orientations)" in capsys.readouterr().out
     assert mfer(*command, "rotate=true") == 2
     assert "rotate was None, now True" in capsys.readouterr().err
     assert mfer(*command, "rotate=true", "annotate=true", "output=turned") == 0
