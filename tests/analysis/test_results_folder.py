@@ -22,7 +22,6 @@ class Subject:
     split: str = "test"
     options: str = ""
     views: Any = ONE_VIEW
-    match: Any = field(default_factory=lambda: SimpleNamespace(dropped=()))
     model: Any = field(default_factory=lambda: SimpleNamespace(source=Path("model.ckpt"), precision="32-true"))
 
     @property
@@ -47,7 +46,7 @@ def test_named_dataset_has_one_folder_for_every_copy(data_hash: str) -> None:
 
 @pytest.mark.parametrize("dropped", ["../../escaped", "fear/surprise", "a" * 300])
 def test_names_of_dropped_classes_cannot_leave_the_folder(dropped: str) -> None:
-    subject = Subject(f"rafdb@holdout-without-{dropped}", "0" * 64, match=SimpleNamespace(dropped=(dropped,)))
+    subject = Subject(f"rafdb@holdout-without-{dropped}", "0" * 64)
     found = results_folder(subject)  # type: ignore[arg-type]
     assert found.parent == Path("runs/evaluate-model/evaluations")
     assert len(found.name) < 100

@@ -281,9 +281,8 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
     source = subject.model.source
     assert source is not None  # results of a model in memory are written only to an explicit folder
     run = run_folder(source)
-    name = f"{subject.protocol}-{subject.split}"
-    if subject.match.dropped:  # names of classes come from files: they must not lead out of the folder
-        name = _as_file_name(name)
+    # the protocol names dropped classes, whose names come from files: they must not lead out of the folder
+    name = _as_file_name(f"{subject.protocol}-{subject.split}")
     if dataset_info(subject.datamodule.dataset).user_defined:  # keep the results of different folders apart
         name += f"-{subject.datamodule.data_hash[:8]}"
     if run is None:

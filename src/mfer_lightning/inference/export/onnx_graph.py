@@ -119,14 +119,16 @@ def _resize_as_torch(path: Path) -> None:
     import onnx
 
     proto = onnx.load(str(path))
-    for node in proto.graph.node:
-        if node.op_type == "Resize" and any(a.name == "antialias" and a.i for a in node.attribute):
-            kept = [a for a in node.attribute if a.name not in ("cubic_coeff_a", "exclude_outside")]
-            del node.attribute[:]
-            node.attribute.extend(kept)
-            node.attribute.append(onnx.helper.make_attribute("cubic_coeff_a", -0.5))
-            node.attribute.append(onnx.helper.make_attribute("exclude_outside", 1))
-    onnx.save(proto, str(path))
+    resizing = [node for node in proto.graph.node if node.op_type == "Resize"]
+    antialiased = [node for node in resizing if any(a.name == "antialias" and a.i for a in node.attribute)]
+    for node in antialiased:
+        kept = [a for a in node.attribute if a.name not in ("cubic_coeff_a", "exclude_outside")]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+        node.attribute.append(onnx.helper.make_attribute("cubic_coeff_a", -0.5))
+        node.attribute.append(onnx.helper.make_attribute("exclude_outside", 1))
+    if antialiased:
+        onnx.save(proto, str(path))
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def print_summary(
     troubles: list[Item] = []
     first: list[Item] = []
     for item in items:
-        if len(first) <= FEW:
+        if len(first) < FEW:
             first.append(item)
         statuses[item.status] += 1
         emotions.update(face.answer for face in item.faces)
