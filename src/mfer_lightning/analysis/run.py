@@ -11,8 +11,9 @@ from mfer_lightning.analysis import explain_suite, robustness_suite
 from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import read_lists
 from mfer_lightning.analysis.live_module import InMemory, as_model
-from mfer_lightning.analysis.model_on_split import open_model_on_split, results_folder
+from mfer_lightning.analysis.model_on_split import open_model_on_split
 from mfer_lightning.analysis.prediction_table import evaluate_predictions
+from mfer_lightning.analysis.results_folder import results_folder
 from mfer_lightning.analysis.standard_suite import evaluate_model
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.data.datasets import FaceDataModule
