@@ -93,9 +93,9 @@ UNSEEN = (
 @pytest.mark.parametrize(
     ("train", "test", "split", "expected"),
     [
-        ("0110", "01", "test", f"the training labels of {UNSEEN}"),
-        ("0101", "11", "test", f"the test labels of {UNSEEN}"),
-        ("01010", "11", "test", f"the training faces and the test labels of {UNSEEN}"),
+        ("0110", "01", "test", f"the training labels {UNSEEN}"),
+        ("0101", "11", "test", f"the test labels {UNSEEN}"),
+        ("01010", "11", "test", f"the training faces and the test labels {UNSEEN}"),
         ("0110", "01", "train", TRAINED_ON_THESE.replace("these faces", "these faces with other labels")),
         ("0101", "010", "train", TRAINED_ON_THESE),
         ("0101", "010", "test", NOT_KNOWN),

@@ -44,9 +44,9 @@ def options_of(datamodule: FaceDataModule, stored: Mapping[str, Any] | None) -> 
         same form as from :func:`options_in_words`.
     """
     trained = (stored or {}).get("dataset")
-    own = isinstance(trained, Mapping) and trained.get("name") == datamodule.dataset
-    known = trained if own else _defaults_of(datamodule.dataset)
-    usual = _resolved({**datamodule.default_arguments(), **known}, datamodule)
+    if not isinstance(trained, Mapping) or trained.get("name") != datamodule.dataset:
+        trained = _defaults_of(datamodule.dataset)
+    usual = _resolved({**datamodule.default_arguments(), **trained}, datamodule)
     given = _resolved(datamodule.arguments_of_faces(), datamodule)
     return _in_words({k: v for k, v in given.items() if k not in usual or usual[k] != v}, OTHERWISE_SAME)
 
