@@ -57,7 +57,7 @@ def describe_loss(loss: nn.Module) -> dict[str, Any] | None:
     """Return ``_target_`` and the arguments of a loss, read from its attributes of the same names.
 
     Returns:
-        None if an argument has no attribute, or its value is not plain.
+        A dict; None if an argument has no attribute of its name, or a value that is not plain.
     """
     if isinstance(loss, MetricLearningLoss):
         sizes = {"num_classes": loss.num_classes, "feature_dim": loss.feature_dim}
@@ -77,7 +77,7 @@ def describe_by_attributes(module: nn.Module, names: Sequence[str], home: str) -
         home: package that re-exports the classes of its submodules; ``_target_`` names it instead of the submodule.
 
     Returns:
-        None if an argument has no attribute, or its value is not plain.
+        A dict; None if an argument has no attribute of its name, or a value that is not plain.
     """
     if not all(hasattr(module, name) for name in names):
         return None

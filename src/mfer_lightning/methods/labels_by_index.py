@@ -1,4 +1,4 @@
-"""Store labels changed by a method, by row of the dataset's table, equal on all ranks and saved in checkpoints."""
+"""Store the labels that a method has changed, by row of the dataset's table, for all ranks and in checkpoints."""
 
 from __future__ import annotations
 
