@@ -74,7 +74,7 @@ class TestSCN:
 
     def test_mixup_is_rejected(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
         assert mfer(*FEW, *SCN, "mixup=default") == 2
-        assert "Method SCN does not support mixed faces: use mixup=none" in capsys.readouterr().err
+        assert "Method SCN does not support mixed faces. Use mixup=none" in capsys.readouterr().err
 
 
 def test_eac_rejects_networks_without_feature_maps(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -260,7 +260,7 @@ def _refuse_other_network(
     if other:
         raise UserError(
             f"The weights of {source} are not those of backbone={model.backbone_config['name']}, which matches "
-            f"{max(share, 0):.0%}{other}. Nothing was loaded. Choose that backbone, or other weights."
+            f"{max(share, 0):.0%} of the tensors{other}. Nothing was loaded. Choose that backbone, or other weights."
         )
 
 
