@@ -115,7 +115,7 @@ class TestCoTeaching:
 
     def test_losses_with_centres_are_rejected(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
         assert mfer(*FEW, "method=coteaching", "loss=dsf") == 2
-        assert "use loss=ce" in capsys.readouterr().err
+        assert "Use loss=ce" in capsys.readouterr().err
 
     def test_options_that_change_only_one_network_are_rejected(
         self, mfer: Mfer, capsys: pytest.CaptureFixture[str], few_run: Path

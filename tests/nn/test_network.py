@@ -169,8 +169,8 @@ def test_integer_images_raise_value_error():
     ("arguments", "message"),
     [
         ({"backbone": "convnext_bse"}, r"Unknown backbone 'convnext_bse': did you mean .*'convnext_base'"),
-        ({"backbone": {"options": {}}}, "Give the backbone by its name"),
-        ({"backbone": 5}, "Give the backbone by its name"),
+        ({"backbone": {"options": {}}}, "The backbone must be a name"),
+        ({"backbone": 5}, "The backbone must be a name"),
         ({"backbone": {**SMALL, "drop_path": 0.1}}, r"no option 'drop_path': did you mean 'drop_path_rate'\?"),
         ({"backbone": {**SMALL, "stem": "tiny"}}, "`stem` must be one of default, small, not 'tiny'"),
         ({"backbone": {**SMALL, "norm": "batch"}}, "`norm` must be one of layer, none, not 'batch'"),
