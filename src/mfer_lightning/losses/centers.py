@@ -20,7 +20,7 @@ def squared_distances(feature: Tensor, centers: Tensor, precision: Tensor | None
     Args:
         feature: (B,D).
         centers: (K,D).
-        precision: (K,D) inverse variances, or None for ones.
+        precision: (K,D) inverse variances; None: all are 1.
 
     Returns:
         (B,K), >= 0. Differentiable everywhere (no square root).

@@ -10,7 +10,7 @@ from mfer_lightning.losses.base import TargetKind
 
 
 def check_choice(name: str, value: str, legal: tuple[str, ...]) -> str:
-    """Reject a value that is not one of the legal ones.
+    """Reject a value that is not in ``legal``.
 
     Example:
         >>> check_choice("covariance", "full", ("identity", "diagonal"))

@@ -24,7 +24,7 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
 
     Returns:
         ``classification``, ``feature`` (both with ``_target_``; feature may be None), ``feature_weight``, and if
-        present ``terms``, and ``valence_arousal`` with its weight; None if the objective is of another class, or a loss
+        present ``terms``, and ``valence_arousal`` with its weight; None if the objective has a different class, or a loss
         does not store its arguments.
 
     Example:
@@ -85,7 +85,7 @@ def describe_by_attributes(module: nn.Module, names: Sequence[str], home: str) -
 
 
 def with_target(module: nn.Module, values: Mapping[str, Any], home: str) -> dict[str, Any] | None:
-    """Combine a module's class with its arguments; None if one of them is not a plain value."""
+    """Combine a module's class with its arguments; None if an argument is not a plain value."""
     kind = type(module)
     place = home if kind.__module__.startswith(f"{home}.") else kind.__module__
     plain = {name: v.tolist() if isinstance(v, Tensor) else v for name, v in values.items()}

@@ -37,7 +37,7 @@ def focal_loss(
         target: (B,K) distributions.
         gamma: >= 0; 0 is cross-entropy.
         label_smoothing: eps within [0, 1].
-        class_weights: (K,) w (the paper's alpha), or None for ones.
+        class_weights: (K,) w (the paper's alpha); None: all weights are 1.
 
     Returns:
         Scalar >= 0, float32 or wider.

@@ -34,7 +34,7 @@ def class_scores(logits: Tensor) -> Tensor:
 
 
 def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollection | None = None) -> MetricCollection:
-    """Build the usual metrics, accuracy, mean-class accuracy (macro recall) and macro F1, and any additional ones.
+    """Build the usual metrics (accuracy, mean-class accuracy, i.e. macro recall, and macro F1) and additional metrics.
 
     Args:
         num_classes: K.

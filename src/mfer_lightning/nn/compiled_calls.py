@@ -22,7 +22,7 @@ GPU_RATE = 1e5
 SECONDS_A_KIND = 5
 
 #: Message if nothing can be compiled.
-NO_COMPILER = "torch.compile does not work here, continuing without it"
+NO_COMPILER = "torch.compile does not work here; continuing without it"
 
 
 def try_compiler(device: torch.device, *, backward: bool = True) -> None:

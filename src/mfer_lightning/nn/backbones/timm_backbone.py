@@ -64,7 +64,7 @@ def resolve_timm(spec: Spec) -> dict[str, Any]:
             ``norm``, ``pool``, ``stage_blocks``, ``options``.
 
     Returns:
-        A plain dict with all of them.
+        A plain dict with all of these options.
 
     Raises:
         UserError: for an unknown model, option or value.
@@ -107,7 +107,7 @@ class Backbone(nn.Module):
         norm: the final LayerNorm, or Identity.
         stages: a :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout) per stage.
         feature_dim: width D of the feature.
-        has_map: whether the feature is the mean of a feature map; false only if tokens are pooled in another way.
+        has_map: whether the feature is the mean of a feature map; false only if tokens are pooled in a different way.
         pool: how tokens are pooled, one of :data:`~mfer_lightning.nn.backbones.pooling.POOLS`.
         side: image side that the model was traced with, in pixels.
         pruned: timm's names of the modules that were removed because the feature does not depend on them.

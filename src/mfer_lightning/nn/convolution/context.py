@@ -41,7 +41,7 @@ def exporting() -> bool:
 
 
 def eager_on_cpu(x: Tensor) -> bool:
-    """Whether to use eager CPU implementations: not in a captured graph, which would unroll them, or if disabled."""
+    """Whether to use eager implementations: only on the CPU, and not in a captured graph, which would unroll them."""
     if _plain or x.device.type != "cpu" or not x.is_floating_point():
         return False
     return not (torch.compiler.is_compiling() or exporting())
