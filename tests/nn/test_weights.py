@@ -402,8 +402,7 @@ def test_folder_is_rejected(tmp_path):
 )
 def test_html_page_or_lfs_pointer_is_named_as_such(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    start = re.escape(repr(text.splitlines()[0]))
-    with pytest.raises(UserError, match=rf"text that starts with {start} instead of weights\. A web page or a Git LFS"):
+    with pytest.raises(UserError, match=re.escape(f"starts with {text.splitlines()[0]!r} instead of weights. A web")):
         load_weights(network(), tmp_path / name)
 
 

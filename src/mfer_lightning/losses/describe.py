@@ -24,8 +24,8 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
 
     Returns:
         ``classification``, ``feature`` (both with ``_target_``; feature may be None), ``feature_weight``, and if
-        present ``terms``, and ``valence_arousal`` with its weight; None if the objective has a different class, or a loss
-        does not store its arguments.
+        present ``terms``, and ``valence_arousal`` with its weight; None if the objective has a different class, or if a
+        loss does not store its arguments.
 
     Example:
         >>> from mfer_lightning.losses import CrossEntropy, Objective
