@@ -100,7 +100,7 @@ def test_missing_unknown_and_duplicate_names_are_counted_and_reported() -> None:
     assert found.elsewhere == ("train_00002.jpg",)
     assert found.unknown == ("fer0001.png", "test_9999.jpg")
     said = found.describe()
-    assert "2 of its 5 names are faces measured here" in said
+    assert "2 of its 5 names are evaluated faces" in said
     assert "1 are other faces of the dataset (train_00002.jpg)" in said
     assert "2 are not faces of the dataset (fer0001.png, test_9999.jpg)" in said
     assert "1 lines repeat a name" in said

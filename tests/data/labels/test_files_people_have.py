@@ -54,7 +54,7 @@ class TestTableWithFolders:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/2.jpg")
         index = read_folder(root)
         assert labels(index) == {"part1/1.jpg": "happiness", "part2/2.jpg": "sadness"}
-        assert index.notes == ("2 images of labels.csv were found in folders that it does not contain",)
+        assert index.notes == ("2 images of labels.csv were found in folders that it does not state",)
 
     def test_ambiguous_names_are_rejected(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/1.jpg", "part2/2.jpg")
@@ -320,7 +320,7 @@ class TestFolderLevels:
 
     @pytest.mark.parametrize("inner", ["happiness", "train/happiness", "3"])
     def test_folder_one_level_too_high(self, tmp_path: Path, inner: str) -> None:
-        refused(pictures(tmp_path, f"mine/{inner}/1.jpg"), f"Name that folder: dataset.root={tmp_path / 'mine'}")
+        refused(pictures(tmp_path, f"mine/{inner}/1.jpg"), f"Use that folder: dataset.root={tmp_path / 'mine'}")
 
     def test_class_with_test_but_no_training_images(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path, {"train": 6}, ["happy", "anger"])

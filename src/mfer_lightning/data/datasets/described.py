@@ -70,7 +70,7 @@ class DescribedDataModule(L.LightningDataModule):
                 del self.hparams[argument]
 
     def describe(self) -> dict[str, Any] | None:
-        """Return the class and the arguments that reproduce the same faces, like a ``dataset`` node.
+        """Return the class and the arguments that reproduce the same faces, in the form of a ``dataset`` node.
 
         Returns:
             ``_target_``, ``name`` and arguments as plain values, without those for loading and training; None if the
