@@ -229,7 +229,7 @@ class TestNpyRelease:
     def test_missing_annotations_are_rejected(self, tree: Path) -> None:
         (tree / "val_set" / "annotations").rename(tree / "val_set" / "elsewhere")
         with pytest.raises(
-            UserError, match=r"val_set/annotations contains no annotation: looked for files such as 0_exp\.npy"
+            UserError, match=r"val_set/annotations contains no annotations \(files such as 0_exp\.npy\)"
         ):
             read_affectnet(tree)
 

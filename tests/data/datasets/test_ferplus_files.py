@@ -123,7 +123,7 @@ class TestErrors:
 
     def test_another_dataset_in_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "EmoLabel").mkdir()
-        with pytest.raises(UserError, match=r"contains none of its files\. It contains: EmoLabel"):
+        with pytest.raises(UserError, match=r"has none of its files\. It contains: EmoLabel"):
             read_ferplus(tmp_path)
 
     def test_file_instead_of_the_folder(self, tmp_path: Path) -> None:

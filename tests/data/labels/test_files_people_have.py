@@ -58,7 +58,7 @@ class TestTableWithFolders:
 
     def test_ambiguous_names_are_rejected(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/1.jpg", "part2/2.jpg")
-        refused(root, "names 1.jpg, but there are several", "part1/1.jpg, part2/1.jpg")
+        refused(root, "lists 1.jpg, but", "part1/1.jpg, part2/1.jpg")
 
     def test_contradicting_table_and_folders_require_a_choice(self, tmp_path: Path) -> None:
         root = table(tmp_path, "pth,label\nanger/1.jpg,happy\nsad/2.jpg,sad\n", "anger/1.jpg", "sad/2.jpg")
@@ -309,14 +309,14 @@ class TestOtherDatasets:
             RAFDBDataModule(tmp_path).read()
         refused(tmp_path, f"dataset.root={tmp_path / 'DATASET'}")
         if not named:
-            refused(tmp_path / "DATASET", "in that case, use dataset=rafdb")
+            refused(tmp_path / "DATASET", "for its files, use dataset=rafdb")
 
 
 class TestFolderLevels:
     @pytest.mark.parametrize("part", ["train/", ""])
     def test_folder_one_level_too_deep(self, tmp_path: Path, part: str) -> None:
         root = pictures(tmp_path, f"{part}happiness/s1/1.jpg", f"{part}anger/s1/2.jpg")
-        refused(root, "has no images and the folders s1", "move those in s1/ and the others up into anger/")
+        refused(root, "contains no images, only the folders s1", "move those in s1/ and the others up into anger/")
 
     @pytest.mark.parametrize("inner", ["happiness", "train/happiness", "3"])
     def test_folder_one_level_too_high(self, tmp_path: Path, inner: str) -> None:

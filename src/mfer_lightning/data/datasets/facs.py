@@ -36,7 +36,7 @@ RENDERED = Layout("rendered", "nothing: the faces are rendered")
 INFO = DatasetInfo(
     name="facs",
     title="FACS faces",
-    paper="Ekman, Friesen: Facial Action Coding System, 1978 (the action units); the renderer is by mfer_lightning",
+    paper="Ekman, Friesen: Facial Action Coding System, 1978 (the action units); renderer by mfer_lightning",
     licence="Synthetic faces, rendered by mfer_lightning (MIT licence); they do not depict real people.",
     licence_id="mit",
     access="they are rendered on your machine.",
@@ -90,8 +90,8 @@ class FacsDataModule(FaceDataModule):
     """Synthetic faces for Lightning: :mod:`mfer_lightning.data.datasets.facs`.
 
     Protocol: ``native``. Targets: ``majority`` (the dominant emotion), ``crossentropy`` or ``probability`` (the true
-    blend, as a distribution or sampled at each loading), ``votes``, ``argmax`` or ``multi`` (from the simulated
-    annotators).
+    blend, as a distribution or sampled whenever a face is loaded), ``votes``, ``argmax`` or ``multi`` (from
+    the simulated annotators).
 
     Args:
         train_size: number of training faces.

@@ -218,7 +218,7 @@ def _annotation(path: Path) -> tuple[str, ...]:
     if not legal:
         raise UserError(
             f"{path}: expected five landmarks (x and y) and the codes of gender (0 to 2), race (0 to 2) and age "
-            f"(0 to 4), but got {' '.join(numbers)[:120]!r}. Download the file again, or remove it; without it, the "
+            f"(0 to 4), but got {' '.join(numbers)[:120]!r}. Download the file again, or remove it: without it, the "
             "attributes of the face are unknown."
         )
     return tuple(names[int(code)] for code, names in zip(codes, ATTRIBUTES.values(), strict=True))

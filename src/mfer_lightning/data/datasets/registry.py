@@ -162,11 +162,7 @@ def missing_dataset(info: DatasetInfo, root: Path) -> UserError:
     """
     root = root.absolute()
     where = (
-        "does not exist"
-        if not root.exists()
-        else "is not a folder"
-        if not root.is_dir()
-        else "contains none of its files"
+        "does not exist" if not root.exists() else "is not a folder" if not root.is_dir() else "has none of its files"
     )
     found = ""
     if root.is_dir():

@@ -16,7 +16,7 @@ BANDS = (13, 13, 13, 13, 12)
 #: Minimum correlation between thumbnails of near duplicates. Hashes alone are not enough, because aligned faces share
 #: their coarse layout.
 LEAST_CORRELATION = 0.98
-#: Maximum size of a group of images with equal keys. Larger groups are not compared, because they are uniform images.
+#: Maximum size of a group of images with equal keys. Larger groups, usually uniform images, are not compared.
 LARGEST_BUCKET = 2000
 
 

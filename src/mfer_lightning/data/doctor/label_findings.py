@@ -31,7 +31,7 @@ def split_findings(datamodule: FaceDataModule) -> list[Finding]:
     if not len(splits.train):
         add("no-train", "error", "There are no training faces.", "Unpack the training images next to the others.")
     if protocol.val is not None and not len(splits.val):
-        add("no-val", "error", f"{protocol.name} selects on val, but there are no val faces.", "Add faces.")
+        add("no-val", "error", f"{protocol.name} selects on val, but there are no val faces.", "Add val faces.")
     if not len(splits.test):
         add(
             "no-test",

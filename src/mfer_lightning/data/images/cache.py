@@ -2,7 +2,7 @@
 
 Decoding and resizing take longer than everything else that a loader does. A cache file contains (n,H,W,3) uint8 in
 ``.npy`` format, and all workers, ranks and runs share it through the page cache. Its name contains a hash of its
-inputs, so a file is not used after images or the size have changed.
+inputs, so it is no longer used after images or the size have changed.
 
 A file ends with a checksum; if it does not match, the file is rebuilt.
 
@@ -47,7 +47,10 @@ PARALLEL_FROM = 256
 CHUNK = 64
 
 _thread_lock = threading.Lock()
-_WAY_OUT = "Free some space, choose another folder with paths.cache=<folder> (or MFER_CACHE), or use cache=none."
+_WAY_OUT = (
+    "Free some space, choose another folder with paths.cache=<folder> (or MFER_CACHE), or disable the cache with "
+    "+dataset.cache=none."
+)
 
 
 def default_cache_dir() -> Path:

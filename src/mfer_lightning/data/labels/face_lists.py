@@ -50,7 +50,7 @@ class FaceList:
 
     def describe(self) -> str:
         """Summarise the match in a sentence."""
-        words = f"list {self.name}: {len(self.rows):,} of its {self.listed:,} names are evaluated faces"
+        words = f"list {self.name}: {len(self.rows):,} of its {self.listed:,} names are faces evaluated here"
         if self.elsewhere:
             words += f"; {len(self.elsewhere):,} are other faces of {self.among} ({some(self.elsewhere, 2)})"
         if self.unknown:
@@ -105,7 +105,7 @@ def match_list(
     among: str = "the dataset",
     *,
     option: str | None = None,
-    kind: str = "evaluated face",
+    kind: str = "face evaluated here",
 ) -> FaceList:
     """Match the names of a list with faces.
 
@@ -117,7 +117,7 @@ def match_list(
         name: name of the list.
         names: the result of :func:`read_names`.
         paths: (N,) paths of all faces of the index.
-        measured: rows of the faces that are evaluated (or, for ``option``, of the faces that the list may contain).
+        measured: rows of the index that the list is meant for, such as those of the evaluated faces.
         among: description of the faces in ``paths``.
         option: the option that gave the list, for the message; None: ``lists.<name>``.
         kind: description of a face in ``measured``, for the message.
