@@ -43,7 +43,7 @@ class Protocol:
     Args:
         name: ``dataset@protocol``, as stored in every result.
         class_names: canonical emotions in the order of the dataset; empty if the files define the classes.
-        selection: how the reported epoch is selected, in words: usually one of the constants above.
+        selection: how the reported epoch is selected, in words; usually one of the constants above.
         train: partitions used for training.
         val: partition used for selection; ``"holdout"``: held out from ``train``; None: no selection.
         test: partition used for reporting; ``"holdout"``: held out from ``train`` before val, if the dataset has no

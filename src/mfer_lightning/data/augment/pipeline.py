@@ -27,7 +27,7 @@ from mfer_lightning.errors import UserError
 #: Types that a pipeline may contain.
 BASES = (albumentations.BasicTransform, albumentations.BaseCompose)
 
-#: Number of faces in a test run.
+#: Number of random images in :meth:`Augment.try_out`.
 _TRIAL = 32
 
 #: Offset between the random streams of the first, second, ... transform of the same class in a pipeline.

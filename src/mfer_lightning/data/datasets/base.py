@@ -255,7 +255,7 @@ class FaceDataModule(DescribedDataModule, ABC):
     def _fit_batch(self, ranks: int) -> None:
         """Reduce a batch size that is larger than the training set, or reject it."""
         faces, before = len(self.splits.train), self.batch_size
-        shrinks = self.shrink_batch or self._finds_batch_size  # the finder doubles it until it stops growing
+        shrinks = self.shrink_batch or self._finds_batch_size  # the finder doubles it until it no longer grows
         self.batch_size = fitting_batch(faces, before, ranks, shrinks=shrinks, protocol=self.protocol.name)
         if faces < before and self.shrink_batch:
             self.notes += (f"the batch size of {before} was reduced, because there are only {faces} training faces",)

@@ -96,7 +96,7 @@ _TURNS = {
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Rotate a photo according to its EXIF tag. PIL's function is not used, because it fails on unusual other tags."""
+    """Rotate a photo according to its EXIF tag. PIL's function is not used: it fails if other tags are invalid."""
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # an unreadable tag does not make the image unusable
