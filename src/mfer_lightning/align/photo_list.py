@@ -91,7 +91,7 @@ def refuse_address(source: str | Path) -> None:
         UserError: if it is a URL.
     """
     if _ADDRESS.match(str(source)) and not Path(source).exists():
-        raise UserError(f"source={source} is a URL, and nothing is downloaded. Download it, then pass the local file.")
+        raise UserError(f"source={source} is a URL, but nothing is downloaded. Download it first and pass the file.")
 
 
 def is_pattern(text: str | Path) -> bool:

@@ -45,8 +45,8 @@ def evaluate_matrix(
         output: folder of the matrix; None: ``matrix-<hash>`` in ``runs``, with a hash of the models and datasets.
         runs: folder of runs.
         plugins: your own packages that the models were trained with; importing them executes their code.
-        robustness: ignored: options of a suite that does not apply to a matrix.
-        explain: ignored: options of a suite that does not apply to a matrix.
+        robustness: options of a suite that does not apply to a matrix; ignored.
+        explain: options of a suite that does not apply to a matrix; ignored.
         **options: options of :func:`~mfer_lightning.analysis.transfer_matrix.measure_matrix`.
 
     Returns:

@@ -240,7 +240,10 @@ def audit_labels(
     audit = audit_judged(judged, folder.expanduser(), margin)
     root = judged.datamodule.index.root
     if root.is_dir() and audit.folder.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{audit.folder} is inside the dataset's folder, {root}, which must not change: use output=.")
+        raise UserError(
+            f"{audit.folder} is inside the dataset's folder, {root}, which must not be changed. Choose another folder "
+            "with output=..."
+        )
     audit.write(faces)
     if show:
         print_noise_audit(audit.to_dict(), audit.folder)
