@@ -88,9 +88,11 @@ def make_folder(folder: str | Path) -> None:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"Cannot create the folder {folder}: {error.strerror or error}. Choose another one.") from error
+        raise UserError(
+            f"Cannot create the folder {folder}: {error.strerror or error}. Choose another folder."
+        ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"Cannot write into the folder {folder}: permission denied. Choose another one.")
+        raise UserError(f"Cannot write into the folder {folder}: permission denied. Choose another folder.")
 
 
 def require_space(folder: str | Path, size: int, what: str) -> None:

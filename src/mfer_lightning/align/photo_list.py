@@ -52,7 +52,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
         root, files = root.parent, [root]
     elif root.is_dir():
         if inside == root.resolve():
-            raise UserError(f"output={output} is the folder of the photos themselves. Choose another one.")
+            raise UserError(f"output={output} is the folder of the photos themselves. Choose another folder.")
         files = [f for f in sorted(root.rglob("*")) if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES]
         files = [f for f in files if not is_side_file(f.relative_to(root))]
         files = [f for f in files if inside not in f.resolve().parents]  # the output folder may be inside the source

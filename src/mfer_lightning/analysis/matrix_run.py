@@ -65,7 +65,7 @@ def evaluate_matrix(
         raise UserError("Name the models to measure on datasets=[...]: checkpoint=[<run>,<run>] or checkpoint=<run>.")
     folder = Path(output or Path(runs) / _name(named, datasets, split)).expanduser()
     if is_training(folder):
-        raise UserError(f"output={output} is the folder of a training run. Choose another one for the matrix.")
+        raise UserError(f"output={output} is the folder of a training run. Choose another folder for the matrix.")
     with plugins_loaded(plugins), status("reading datasets") as say:
         matrix = measure_matrix(named, datasets, split, runs=runs, progress=say, **options)
     matrix.write(folder)

@@ -100,8 +100,8 @@ def evaluate(
     folder = None if output is None else Path(output).expanduser()
     if folder is not None and is_training(folder):
         raise UserError(
-            f"output={output} is the folder of a training run, whose results would be overwritten. Choose another one, "
-            "or leave out output to write to evaluations/ in the folder of the run."
+            f"output={output} is the folder of a training run, whose results would be overwritten. Choose another "
+            "folder, or leave out output to write to evaluations/ in the folder of the run."
         )
     names = read_lists(lists or {})
     if predictions is not None:

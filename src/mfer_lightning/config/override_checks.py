@@ -21,7 +21,7 @@ _LOG = "the log of a run is log.txt in its folder; hydra.verbose=true adds detai
 REPLACED = {
     "hydra.run": _PLACE,
     "hydra.sweep.subdir": _PLACE,
-    "hydra.output_subdir": "config.yaml in the folder of a run contains the configuration, result.json the result",
+    "hydra.output_subdir": "config.yaml in the folder of a run contains the configuration, and result.json the result",
     "hydra.job.chdir": "the working directory stays the same, so that relative paths mean the same in every command",
     "hydra/job_logging": _LOG,
     "hydra.job_logging": _LOG,
