@@ -15,7 +15,7 @@ author = project_copyright = "the mfer_lightning developers"
 release = version = __version__
 
 extensions = [
-    "myst_nb",  # Markdown pages and the notebooks, whose stored outputs are shown
+    "myst_nb",  # Markdown pages and the notebooks
     "sphinx.ext.apidoc",  # a page for each module, written into reference/
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",  # Google-style docstrings
@@ -27,7 +27,7 @@ exclude_patterns = ["_build", "tools", "figures"]
 
 myst_heading_anchors = 4  # the anchors that GitHub makes, so that links work in both places
 myst_enable_extensions = ["attrs_inline", "dollarmath"]
-nb_execution_mode = "off"  # tests run the notebooks
+nb_execution_mode = "off"  # the site shows the stored outputs; tests run the notebooks
 
 apidoc_modules = [
     {
