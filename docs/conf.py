@@ -28,6 +28,7 @@ exclude_patterns = ["_build", "tools", "figures"]
 myst_heading_anchors = 4  # the anchors that GitHub makes, so that links work in both places
 myst_enable_extensions = ["attrs_inline", "dollarmath"]
 nb_execution_mode = "off"  # the site shows the stored outputs; tests run the notebooks
+nb_merge_streams = True  # one block for everything that a cell prints
 
 apidoc_modules = [
     {
