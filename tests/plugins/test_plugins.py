@@ -173,7 +173,8 @@ def test_plugin_is_allowed_only_within_the_block(lab: Path, monkeypatch: pytest.
 
 
 def test_checkpoint_names_its_missing_plugins() -> None:
-    assert missing_plugins({"plugins": ["my_lab", 3, "../x"]}) == " It was trained with plugins=[my_lab]: use the same."
+    said = missing_plugins({"plugins": ["my_lab", 3, "../x"]})
+    assert said == " It was trained with plugins=[my_lab]: add the same option."
     assert not missing_plugins({"plugins": "my_lab"})
     assert not missing_plugins(None)
 

@@ -49,7 +49,8 @@ CLASSES = (
     "disgustedly_surprised",
 )
 
-#: Number of classes of the basic part. A list of more than TELLING faces without higher labels belongs to that part.
+#: Number of classes of the basic part. A list of more than TELLING faces whose labels are all at most BASIC is
+#: taken for the list of that part.
 BASIC = 7
 TELLING = 50
 
