@@ -1,6 +1,6 @@
 """Measure the false alarms of the class-order check on correct names, and its detection rate on swapped names.
 
-    python benchmarks/class_order.py       # half a minute
+python benchmarks/class_order.py       # half a minute
 """
 
 from __future__ import annotations
