@@ -259,5 +259,5 @@ def test_sweep_over_methods_ends_with_a_comparison_report(mfer: Mfer, tmp_path: 
     text = (tmp_path / "runs" / "field" / "report" / "report.md").read_text()
     for method in ("baseline", "scn", "rul", "eac"):
         assert f"| {method} |" in text
-    assert "a comparison of methods needs 3 seeds on either side): method=eac; method=rul; method=scn" in text
+    assert "a comparison needs at least 3 seeds of each method): method=eac; method=rul; method=scn" in text
     assert text.count("? undecided |") >= 3  # one verdict per method against the baseline

@@ -1,4 +1,4 @@
-"""Print an audit of labels within 80 columns."""
+"""Print a label audit within 80 columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.markup import escape
 from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.reporting.terminal.tables import new_table, said
 
-#: Maximum number of pairs of labels in the table; the rest is summed up.
+#: Maximum number of pairs of labels in the table; the other pairs are added up in one row.
 PAIRS = 12
 
 
@@ -21,7 +21,7 @@ def print_noise_audit(found: Mapping[str, Any], folder: str | Path, console: Con
 
     Args:
         found: the content of ``noise.json``.
-        folder: its folder.
+        folder: folder that contains it.
         console: where to print; None is the terminal.
     """
     console = console or Console()
