@@ -65,7 +65,7 @@ def checked_arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
             legal = sorted({*OURS[name], *(k for k in hints if f"{name}.{k}" not in REFUSED)})
             owner = TAKERS[name][0].rpartition(".")[2]
             hint = nearest(key, legal)
-            listed = "" if hint.startswith("legal") else f" Its options are {', '.join(legal)}."
+            listed = "" if hint.startswith("legal") else f" Options: {', '.join(legal)}."
             raise UserError(f"logger.{name} has no option `{key}`: {hint} (arguments of {owner}).{listed}")
         if key in OURS[name]:
             kind: Any = str if key == "mode" else bool

@@ -60,7 +60,7 @@ def read_runs(places: Sequence[str], setting: Callable[[Mapping[str, Any]], str]
         setting: returns a short text of a configuration without its seed.
 
     Returns:
-        The runs, each once, in the order of the paths, then by folder name. Results of later evaluations are not included.
+        The runs, each once, in the order of the paths, then by folder name, without results of later evaluations.
 
     Raises:
         UserError: if a path is missing or contains no finished run, or a result cannot be read.
