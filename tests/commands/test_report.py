@@ -50,7 +50,7 @@ def test_folders_are_reported_under_their_own_names(
         (("{runs}", "embedding=umap"), "legal: tsne, pca, none"),
         (("{runs}", "embedding_points=-1"), "at least 0"),
         (("{runs}", "baseline=loss=lgm"), "loss=ce|dsf"),
-        (("{runs}", "axes=[backbone]"), "no runs differ in it"),
+        (("{runs}", "axes=[backbone]"), "the runs do not differ in it"),
         (("{runs}", "baselin=x"), "baselin"),
         (("{runs}", "contrasts=nowhere.yaml"), "nowhere.yaml: cannot be read (No such file"),
         (("{runs}", "contrasts="), "contrasts= has no value"),

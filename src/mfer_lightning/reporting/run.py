@@ -96,7 +96,7 @@ def report(
             )
     if keep is not None:
         if not str(keep):
-            raise UserError("keep= has no value: set it to a folder for the archive of the runs, or remove the option.")
+            raise UserError("keep= has no value. Set it to a folder for the archive of the runs, or remove the option.")
         check_place(folders, str(keep))  # check now, since a report takes a while
     target = Path(output or folder_of(folders[0]) / "report").expanduser()
     plan = None if contrasts is None else read_plan(contrasts)

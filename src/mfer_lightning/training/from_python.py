@@ -56,7 +56,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
             )
 
         def job(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
-            with isolated_job(own, flags):  # further processes started by Lightning belong to this run
+            with isolated_job(own, flags):  # other processes that Lightning starts belong to this run
                 outcome = train_once(config, parent, in_sweep)
             folders.append(outcome[1].absolute())
             return outcome

@@ -31,7 +31,7 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
         new_heads: keep the initial heads of the network even if the file contains heads.
 
     Returns:
-        The channel order: ``preprocess.colour``, or that of the weights.
+        The channel order: ``preprocess.colour``, or the channel order of the weights.
 
     Raises:
         UserError: if the weights do not match, or their channel order is unknown.

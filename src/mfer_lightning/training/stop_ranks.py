@@ -1,4 +1,4 @@
-"""Stop the other processes of a distributed run when the first one fails."""
+"""Stop the other processes of a distributed run when the first process fails."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ class Picture:
     """One panel.
 
     Args:
-        file: its PNG, relative to the report's folder.
-        svg: its SVG, for the page.
+        file: PNG file of the panel, relative to the report's folder.
+        svg: SVG of the panel, for the web page.
         alt: text description.
     """
 

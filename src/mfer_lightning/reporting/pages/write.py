@@ -37,7 +37,7 @@ def write_report(
     """
     target = Path(output).expanduser()
     if target.exists() and not _replaceable(target):
-        raise UserError(f"{target} exists and is not a report: choose another folder with output=<folder>.")
+        raise UserError(f"{target} exists and is not a report. Choose another folder with output=<folder>.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:

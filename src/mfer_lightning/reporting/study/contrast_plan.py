@@ -25,7 +25,7 @@ class Contrast:
     """One planned comparison.
 
     Args:
-        name: its name.
+        name: name of the contrast.
         method: values that identify the method.
         against: values that identify the method to compare with.
         claim: the claim about ``method``, made beforehand: better or worse than ``against``, or no difference ("none");
@@ -45,7 +45,7 @@ class Chain:
     """A claim that holds if the claims of all its contrasts hold, e.g. ``DSF > LGM > none``.
 
     Args:
-        name: its name.
+        name: name of the chain.
         contrasts: names of contrasts that claim a difference.
     """
 

@@ -177,7 +177,7 @@ def _has(method: Method, option: str, wanted: str) -> bool:
 
 
 def _options(section: Section) -> list[str]:
-    """Return the options by familiar names: the axes, then the well-known ones."""
+    """Return the options by familiar names: first the axes, then other well-known options."""
     flat = section.methods[0].flat
     return list(dict.fromkeys([*(a.title for a in section.axes), *(title_of(k) for k in TITLES if k in flat)]))
 

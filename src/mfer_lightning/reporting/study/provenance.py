@@ -48,7 +48,7 @@ class Sweep:
 def read_sweeps(folder: Path) -> list[Sweep]:
     """Read the records of jobs in a sweep's folder: one sweep per invocation of the command, the latest last.
 
-    Unreadable records are ignored, since they only describe how a run was started.
+    Unreadable records are ignored, because they only describe how a run was started.
     """
     starts: dict[str, list[Mapping[str, Any]]] = {}
     for path in sorted(record_files(folder), key=lambda path: (path.stat().st_mtime_ns, path.name)):

@@ -49,7 +49,7 @@ class Run(StoredResult):
     """A result with its predictions.
 
     Args:
-        flat: its configuration as text, without the seed.
+        flat: configuration of the run as text, without the seed.
         table: the predictions from which the result was computed, without unlabelled faces; None if they are missing or
             do not match the result.
     """

@@ -29,7 +29,7 @@ class Method:
         label: the axes and values, e.g. ``"loss=dsf, attention=ds"``.
         short: only the values, for figures.
         runs: one per seed, sorted by seed.
-        flat: its configuration as text, with parts named by their choices.
+        flat: configuration of the method as text, with parts named by their choices.
     """
 
     values: tuple[str, ...]
@@ -293,6 +293,6 @@ def known_axes(sections: Sequence[Section], names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in titles:
             raise UserError(
-                f"axes={name}: no runs differ in it; {nearest(name, titles) if titles else 'they differ in no option'}"
+                f"axes={name}: the runs do not differ in it; {nearest(name, titles) if titles else 'there are no axes'}"
             )
     return list(names)
