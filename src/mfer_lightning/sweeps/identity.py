@@ -26,7 +26,7 @@ LONGEST_NAME = 120
 
 #: Options that are not part of a run's identity, by dotted name; a whole node or one value.
 IRRELEVANT = (
-    CHOICES,  # the names of choices; their options count
+    CHOICES,  # only the names of choices; their options are hashed
     "paths",
     "logger",
     "name",
@@ -138,7 +138,7 @@ def run_name(config: Mapping[str, Any]) -> str:
 
 
 def names_of_run(config: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a run's name, and its name in earlier versions, which did not use names of choices; both may be equal."""
+    """Return a run's name, and its name in earlier versions, which did not use names of choices; they may be equal."""
     return run_name(config), run_name({key: value for key, value in config.items() if key != CHOICES})
 
 

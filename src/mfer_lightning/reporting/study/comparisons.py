@@ -57,7 +57,9 @@ def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
         ordered = same_images([table for _, table in found])
     except ValueError as error:
         words = str(error).partition(", but ")[2] or str(error)
-        section.notes.append(f"No comparison: the runs were not measured on the same faces ({words})")
+        section.notes.append(
+            f"The methods are not compared, because the runs were not measured on the same faces ({words})"
+        )
         return None
     right: dict[str, list[NDArray[np.bool_]]] = {}
     for (label, _), table in zip(found, ordered, strict=True):

@@ -65,7 +65,7 @@ def read_matrices(places: Sequence[str | Path]) -> tuple[list[StoredMatrix], lis
         places: folders; other paths are ignored.
 
     Returns:
-        The matrices in the order of their folders, and the folders with a damaged or foreign file.
+        The matrices in the order of their folders, and the folders with a file that is damaged or from another program.
     """
     found: dict[Path, StoredMatrix] = {}
     left_out: dict[Path, LeftOut] = {}
