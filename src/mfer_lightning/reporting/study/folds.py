@@ -107,7 +107,7 @@ def is_joined(section: Section) -> bool:
 
 
 def fold_table(section: Section) -> Table | None:
-    """Make the table of the folds of each method; None if there are none. Add a note to a section with several methods."""
+    """Make the table of the folds of each method; None if there are none. Add a note if there are several methods."""
     if not is_joined(section):
         return None
     if len(section.methods) > 1:
