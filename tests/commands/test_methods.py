@@ -150,7 +150,7 @@ class TestDistill:
         assert str(few_run.parent) not in (tmp_path / "exported" / "config.json").read_text()
 
     @pytest.mark.parametrize(
-        ("teachers", "said"), [("[]", "name one or more runs or checkpoints"), ("[nowhere]", "method.teachers: There")]
+        ("teachers", "said"), [("[]", "Name one or more runs or checkpoints"), ("[nowhere]", "method.teachers: There")]
     )
     def test_missing_teacher_is_rejected(
         self, mfer: Mfer, capsys: pytest.CaptureFixture[str], teachers: str, said: str

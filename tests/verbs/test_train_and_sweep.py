@@ -63,7 +63,7 @@ def test_state_of_the_calling_process_is_restored(here: Path) -> None:
         (["loss=ce,dsf"], r"several values need a sweep.*in Python: sweep"),
         (["-m", "loss=ce,dsf"], r"-m is not supported in Python\. Use sweep\(\[...\]\)"),
         (["optimizer.lr=-1"], "optimizer.lr=-1.0"),
-        (["sweep=optuna"], r"use sweep\(\[...\]\)"),
+        (["sweep=optuna"], r"Use sweep\(\[...\]\)"),
         ([*FEW, "debug=fast_dev_run"], "keeps nothing"),
     ],
 )
