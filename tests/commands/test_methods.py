@@ -74,7 +74,7 @@ class TestSCN:
 
     def test_mixup_is_rejected(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
         assert mfer(*FEW, *SCN, "mixup=default") == 2
-        assert "Method SCN does not support mixed faces: use mixup=none" in capsys.readouterr().err
+        assert "Method SCN does not support mixed faces. Use mixup=none" in capsys.readouterr().err
 
 
 def test_eac_rejects_networks_without_feature_maps(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +115,7 @@ class TestCoTeaching:
 
     def test_losses_with_centres_are_rejected(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
         assert mfer(*FEW, "method=coteaching", "loss=dsf") == 2
-        assert "use loss=ce" in capsys.readouterr().err
+        assert "Use loss=ce" in capsys.readouterr().err
 
     def test_options_that_change_only_one_network_are_rejected(
         self, mfer: Mfer, capsys: pytest.CaptureFixture[str], few_run: Path
