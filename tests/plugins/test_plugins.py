@@ -71,7 +71,7 @@ def test_dataset_without_valence_and_arousal_is_rejected(
 ) -> None:
     assert mfer(*MINE, *OPTIONS, "valence_arousal=ccc") == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "has no valence and arousal, so they cannot be learned: use valence_arousal=none" in said
+    assert "has no valence and arousal, so they cannot be learned. Use valence_arousal=none" in said
 
 
 def test_page_shows_every_file() -> None:
