@@ -69,7 +69,7 @@ def test_adapter_run_compiles_blocks(mfer: Mfer, capsys: pytest.CaptureFixture[s
 
 def test_adapter_with_frozen_backbone_is_rejected(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
     assert mfer(*VIT, "freeze=backbone", "freeze.epochs=1", "weights=imagenet") == 2
-    assert "adapter=lora already freezes the backbone: use freeze=none" in capsys.readouterr().err
+    assert "adapter=lora already freezes the backbone. Use freeze=none" in capsys.readouterr().err
 
 
 @pytest.mark.slow
