@@ -100,7 +100,7 @@ class ModelOnSplit:
         }
 
     def identity(self) -> str:
-        """Hash the weights, the faces and the prediction settings: equal hashes mean equal results."""
+        """Hash the weights, the faces and the prediction settings. Equal hashes mean equal results."""
         digest = hashlib.sha256()
         for name, tensor in self.model.network.state_dict().items():
             digest.update(name.encode())

@@ -22,7 +22,7 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
     source = subject.model.source
     assert source is not None  # results of a model in memory are written only to an explicit folder
     run = run_folder(source)
-    # the protocol names dropped classes, whose names come from files: they must not lead out of the folder
+    # the protocol contains the names of dropped classes, which come from files and must not lead out of the folder
     name = _as_file_name(f"{subject.protocol}-{subject.split}")
     if dataset_info(subject.datamodule.dataset).user_defined:  # keep the results of different folders apart
         name += f"-{subject.datamodule.data_hash[:8]}"
@@ -36,6 +36,6 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
 
 
 def _as_file_name(text: str) -> str:
-    """Replace what is unusual in a file name; a hash stands for a long text."""
+    """Replace characters that are unusual in file names, and a long text by its hash."""
     plain = re.sub(r"[^\w.=@-]+", "-", text)
     return plain if len(plain) <= 80 else hashlib.sha256(text.encode()).hexdigest()[:8]

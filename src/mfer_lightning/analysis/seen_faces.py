@@ -37,7 +37,7 @@ def seen_faces(metadata: Mapping[str, Any], datamodule: FaceDataModule, split: S
     elif split == "train":
         return ["the model was trained on these faces, so the results do not measure generalisation"]
     elif protocol.name == trained_on and split == "val" and not protocol.cuts_partition:
-        return []  # not trained on, and val is known to be the split of the selection
+        return []  # not used for training, and selection on val needs no note
     if origin.cuts_partition:
         trained = (stored_config(metadata) or {}).get("dataset") or {}
         origin = origin.at_fold(trained.get("fold"))
