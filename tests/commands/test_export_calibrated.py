@@ -73,7 +73,7 @@ def test_calibration_that_cannot_be_fitted_raises_one_clear_error(run: Path, tmp
     result = json.loads((run / "result.json").read_text())
     result["selection"]["epoch"] += 1
     (run / "result.json").write_text(json.dumps(result))
-    with pytest.raises(UserError, match="is from another epoch than this checkpoint"):
+    with pytest.raises(UserError, match="is from a different epoch than this checkpoint"):
         export(run, output=tmp_path / "out", calibrate=True)
     assert not (tmp_path / "out").exists()
 

@@ -60,8 +60,8 @@ def _validation(model: FERModel) -> Predictions:
     epoch = _selected_epoch(run / RESULT)
     if epoch != model.metadata.get("epoch"):
         raise UserError(
-            f"calibrate=true: {path} is from another epoch than this checkpoint. Export the one that the run selected, "
-            f"checkpoint={run}."
+            f"calibrate=true: {path} is from a different epoch than this checkpoint. Export the one that the run "
+            f"selected, checkpoint={run}."
         )
     table = Predictions.from_csv(path, model.class_names)
     table = table.select(table.label >= 0)

@@ -28,7 +28,7 @@ class Photos:
     Args:
         root: the folder that contains them.
         paths: in the order of their names.
-        left_alone: ending -> number of files in the folder that are not photos by name or content.
+        left_alone: ending or kind -> number of files in the folder that are not photos by name or content.
     """
 
     root: Path
@@ -58,7 +58,7 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
         photos, videos, others = [], [], Counter[str]()
         for file in _walk(path, leave_out):
             if is_side_file(file.relative_to(path)):
-                others["side files of macOS"] += 1
+                others["macOS metadata files"] += 1
             elif file.is_symlink() and file.is_dir():
                 others["linked folders"] += 1
             elif file.suffix.lower() in PHOTO_SUFFIXES or _looks_like_photo(file):
