@@ -45,3 +45,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
             pytest.skip("another C library")
         faults[how] = int(done.stdout)
     assert faults["keep"] * 5 < faults["give back"]
+
+
+def test_objects_of_libraries_are_skipped_by_garbage_collection() -> None:
+    code = (
+        "import gc\nfrom mfer_lightning.memory import importing_torch\n"
+        "with importing_torch():\n    assert not gc.isenabled()\n    kept = [[] for _ in range(1000)]\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 1000\n"
+        "try:\n    with importing_torch():\n        import no_such_library\n"
+        "except ImportError:\n    assert gc.isenabled()\n"
+        "frozen = gc.get_freeze_count()\nimport torch\nwith importing_torch():\n    kept = [[] for _ in range(1000)]\n"
+        "assert gc.get_freeze_count() <= frozen, 'objects of the caller'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
