@@ -11,13 +11,20 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.nn import MFER
 from mfer_lightning.nn.backbones.plain_resnet import PlainResNet, prediction_only
 
+#: The first stage is as wide as the stem, so its first shortcut has no convolution.
+WIDE_FIRST = {"options": {"channels": [64, 8, 8, 8]}}
 NARROW = {"options": {"channels": [8, 12, 16, 20]}}
 SMALL = {"stem": "small", **NARROW}
 LINEAR = {"attention": "none", "head": "linear"}
 
 CASES: dict[str, dict[str, Any]] = {
-    "bundled": {
-        "backbone": {"name": "resnet18", "drop_path_rate": 0.0, "stem": "small", "options": {"channels": [8, 64, 8, 8]}},
+    "small": {
+        "backbone": {
+            "name": "resnet18",
+            "drop_path_rate": 0.0,
+            "stem": "small",
+            "options": {"channels": [8, 64, 8, 8]},
+        },
         "attention": "none",
         "image_size": 48,
     },

@@ -115,7 +115,7 @@ class Predictions:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """(N,K) float64 softmax of the logits."""
-        from scipy.special import softmax  # takes longer to import than the rest of `mfer models`
+        from scipy.special import softmax  # `mfer models`, which imports this module, does not need it
 
         result: NDArray[np.float64] = softmax(self.logits.astype(np.float64), axis=1)
         return result
