@@ -52,7 +52,7 @@ def importing_torch() -> Iterator[None]:
     """Skip the objects that are created within the block in every garbage collection, now and when the process ends.
 
     For the import of torch: its 180,000 objects live as long as the process, and searching them for garbage takes a
-    fifth of the time of ``mfer predict``, most of it when the process ends. This function has no effect if torch is
+    quarter of the time of ``mfer predict``, most of it when the process ends. This function has no effect if torch is
     already imported.
     """
     if "torch" in sys.modules or not gc.isenabled():
