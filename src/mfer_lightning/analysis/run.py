@@ -11,11 +11,13 @@ from mfer_lightning.analysis import explain_suite, robustness_suite
 from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import read_lists
 from mfer_lightning.analysis.live_module import InMemory, as_model
-from mfer_lightning.analysis.model_on_split import open_model_on_split, results_folder
+from mfer_lightning.analysis.model_on_split import open_model_on_split
 from mfer_lightning.analysis.prediction_table import evaluate_predictions
+from mfer_lightning.analysis.results_folder import results_folder
 from mfer_lightning.analysis.standard_suite import evaluate_model
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.workers import killed_worker_explained
 from mfer_lightning.errors import UserError, check_choice
 from mfer_lightning.evaluation.runs import is_training
 from mfer_lightning.evaluation.schema import SPLITS
@@ -48,9 +50,9 @@ def evaluate(
     """Evaluate a trained model, or a table of predictions without a model.
 
     Args:
-        checkpoint: a run, its folder, a checkpoint or an export: results are written and printed. Or a
-            :class:`~mfer_lightning.module.FERModule` or loaded model in memory: results are written and printed only if
-            ``output`` is given.
+        checkpoint: a run, its folder, a checkpoint or an export, for which the results are written and printed. Or a
+            :class:`~mfer_lightning.module.FERModule` or a loaded model in memory, for which the results are written and
+            printed only if ``output`` is given.
         datamodule: the dataset; None: ``dataset_name``, or the one that the model was trained on.
         split: ``"test"``, ``"val"`` or ``"train"``.
         predictions: a ``predictions_*.csv`` instead of a model.
@@ -58,7 +60,7 @@ def evaluate(
         output: folder of the results; None: ``evaluations/`` in the run's folder, or nowhere (see ``checkpoint``).
         drop: classes to leave out.
         calibrate: fit one temperature on val and report calibration before and after.
-        lists: name -> file of file names: subsets to measure.
+        lists: subsets to measure: name -> text or csv file that lists file names.
         embedding_points: number of faces in the t-SNE figure; 0: no figure.
         robustness: options of :func:`~mfer_lightning.analysis.robustness_suite.evaluate_robustness`.
         explain: options of the explain suite, see :class:`~mfer_lightning.analysis.explain_suite.Options`.
@@ -72,7 +74,7 @@ def evaluate(
         The result: a mapping with ``metrics``, ``intervals``, ``per_class``, ...; ``.predictions`` is the table.
 
     Raises:
-        UserError: for illegal options, or if the model or the data cannot be used.
+        UserError: for illegal options, if the model or the data cannot be used, or if a loader worker was killed.
     """
     if checkpoint is not None and predictions is not None:
         raise UserError("Give either checkpoint=... or predictions=..., not both.")
@@ -89,7 +91,7 @@ def evaluate(
         raise UserError(f"calibrate=true works only with suite=standard, not with suite={suite}.")
     rounded = None if opening.get("precision") in (None, "32-true") else opening["precision"]
     if rounded is not None and suite == "explain":
-        raise UserError(f"precision={rounded}: suite=explain computes gradients in float32: leave out precision.")
+        raise UserError(f"precision={rounded}: suite=explain computes gradients in float32. Leave out precision.")
     if predictions is not None:
         usual = {"dataset_name": None, "flip": None, "shift": None, "suite": "standard", "split": "test"}
         usual["precision"] = None
@@ -100,8 +102,8 @@ def evaluate(
     folder = None if output is None else Path(output).expanduser()
     if folder is not None and is_training(folder):
         raise UserError(
-            f"output={output} is the folder of a training run, whose results would be overwritten. Choose another one, "
-            "or leave out output to write to evaluations/ in the folder of the run."
+            f"output={output} is the folder of a training run, whose results would be overwritten. Choose another "
+            "folder, or leave out output to write to evaluations/ in the folder of the run."
         )
     names = read_lists(lists or {})
     if predictions is not None:
@@ -114,7 +116,7 @@ def evaluate(
         explained.check()
     if suite == "explain":
         opening["compile"] = False  # hooks and gradients need the uncompiled network
-    with plugins_loaded(plugins), as_model(checkpoint, device) as model:
+    with killed_worker_explained(), plugins_loaded(plugins), as_model(checkpoint, device) as model:
         subject = open_model_on_split(model, split, datamodule=datamodule, drop=drop, device=device, **opening)
         if folder is None and not isinstance(model, FERModel):
             folder = results_folder(subject, runs, "" if suite == "standard" else f"-{suite}")
@@ -122,7 +124,7 @@ def evaluate(
             further: dict[str, Any] = {"calibrate": calibrate, "embedding_points": embedding_points}
             return evaluate_model(subject, folder, lists=names, **further)
         if folder is None:
-            raise UserError(f"suite={suite} draws figures: give output=<folder> for a model in memory.")
+            raise UserError(f"suite={suite} draws figures, so a model in memory needs output=<folder>.")
         if suite == "robustness":
             card = robustness_suite.evaluate_robustness(subject, folder, lists=names, **(robustness or {}))
         else:

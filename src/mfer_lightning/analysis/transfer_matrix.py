@@ -1,4 +1,4 @@
-"""Evaluate several models on several datasets: one accuracy with its interval for each pair.
+"""Evaluate several models on several datasets. Each pair gives one accuracy with its interval.
 
 Classes are matched by name. If only the model or only the dataset has a class, the class is left out for that pair. A
 note then says that the accuracy is not comparable with the others, because it is over fewer classes.
@@ -14,14 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.align.stored_alignment import describe_alignment
+from mfer_lightning.analysis.dataset_options import OTHERWISE_SAME, options_in_words
 from mfer_lightning.analysis.matrix import Cell, Matrix
-from mfer_lightning.analysis.model_on_split import (
-    OTHERWISE_SAME,
-    ModelOnSplit,
-    open_model_on_split,
-    options_in_words,
-    results_folder,
-)
+from mfer_lightning.analysis.model_on_split import ModelOnSplit, open_model_on_split
+from mfer_lightning.analysis.results_folder import results_folder
 from mfer_lightning.analysis.standard_suite import evaluate_model
 from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.data.datasets import FaceDataModule
@@ -109,9 +105,9 @@ def measure_matrix(
                 both = _alone(model.class_names, datamodule.class_names)
                 left_out = tuple(dict.fromkeys((*drop, *both)))
                 subject = open_model_on_split(
-                    model, split, datamodule=datamodule, drop=left_out, device=device, **opening
+                    model, split, datamodule=datamodule, options=words, drop=left_out, device=device, **opening
                 )
-                subject = replace(subject, dataset=config, options=words)
+                subject = replace(subject, dataset=config)
                 subject.require_faces()
                 folder = results_folder(subject, runs)
                 result = evaluate_model(subject, folder, embedding_points=embedding_points, show=False)
@@ -207,4 +203,4 @@ def _alignment(model: FERModel, subject: ModelOnSplit) -> str:
     theirs = describe_alignment(datamodule.alignment, datamodule.dataset, datamodule.size, template)["template"]
     if own is None or str(own).partition(" ")[0] == str(theirs).partition(" ")[0]:
         return ""
-    return f"faces aligned as {theirs}, the model was trained on faces aligned as {own}"
+    return f"faces aligned as {theirs}, but the model was trained on faces aligned as {own}"

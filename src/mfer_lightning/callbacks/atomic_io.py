@@ -17,7 +17,7 @@ from mfer_lightning.nn.weights.checksums import check_storages
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Write each checkpoint to a temporary file next to its target, flush it to disk, and rename it.
 
-    Lightning writes to the temporary folder of the system. If that is on another file system, moving the file means
+    Lightning writes to the temporary folder of the system. If it is on a different file system, moving a file means
     copying it, and a killed process leaves an incomplete copy. Lightning also keeps a second copy of the checkpoint in
     memory.
 
@@ -40,7 +40,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Read a checkpoint like Lightning, and compare its tensors with the checksums in the file.
 
-        Tensors that are loaded to other devices than the CPU are not compared.
+        Only tensors that are loaded to the CPU are compared.
 
         Raises:
             UserError: if the file has changed since it was written.

@@ -110,9 +110,9 @@ def _without_first_nodes(key: str, names: Mapping[str, bool]) -> str:
 
 
 def _other_choices(key: str) -> str:
-    """List the choices of its group that have an option, e.g. ``"network=dan, dan_64px, ddamfn and others"``.
+    """List the choices of a group that have an option, e.g. ``"network=dan, dan_64px, ddamfn and others"``.
 
-    Empty if no choice has it.
+    Empty if no choice has the option.
 
     Example:
         >>> _other_choices("method.alpha")
@@ -159,7 +159,7 @@ def _fields(schema: Any, prefix: str) -> dict[str, bool]:
 
 
 def _written(target: str, value: str) -> str:
-    """Format an option with the given value; for a group, with that choice or the most similar ones."""
+    """Format an option with the given value; for a group, with that choice or the most similar choices."""
     legal = [] if "=" in target or "." in target else choices(target)
     if "=" in target or not legal or value in legal:
         return target if "=" in target else f"{target}={value}"

@@ -120,9 +120,9 @@ SENTENCES = dict.fromkeys(
     ("checkpoint", "ckpt", "ckpt_path", "resume_from", "resume_from_checkpoint"),
     "to continue an unfinished run, repeat the same command (resume=auto); to start from trained weights, use "
     "weights=<file>; to evaluate them, use mfer evaluate checkpoint=<file>",
-) | {"dataset.fold": "this dataset has no folds; dataset=ckplus and dataset=jaffe have"}
+) | {"dataset.fold": "this dataset has no folds; only dataset=ckplus and dataset=jaffe have folds"}
 
-#: Group -> option that also accepts names outside its choices, and which ones.
+#: Group -> option that accepts more names than the group has choices, and a description of these names.
 BY_NAME = {
     "backbone": ("backbone.name", "any other timm model"),
     "optimizer": ("optimizer.name", "any other optimiser of timm or torch"),

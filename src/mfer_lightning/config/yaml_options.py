@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-#: The loader of libyaml if PyYAML was built with it: it gives the same nodes and is ten times as fast.
+#: The loader of libyaml if PyYAML was built with it: libyaml gives the same nodes and is ten times as fast.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: Keys of a primary configuration file that belong to Hydra.
@@ -40,7 +40,7 @@ class ConfigFile(NamedTuple):
         package: where Hydra puts the values: name of a node, empty for the top level, None for the node of the group.
         parents: files that it extends (``defaults: [ce]``).
         chosen: group -> choice in the defaults list (without ``override`` and ``optional``), with its comment.
-        overridden: group -> choice that replaces the one of another file (``override /backbone: resnet18``).
+        overridden: group -> choice that replaces the choice of another file (``override /backbone: resnet18``).
         options: dotted name -> option.
     """
 

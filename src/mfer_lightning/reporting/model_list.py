@@ -1,9 +1,7 @@
-"""``mfer models``: list the trained models, bundled and of runs, with their results."""
+"""``mfer models``: list the bundled models and the models of finished runs, with their results."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,27 +14,24 @@ from mfer_lightning.evaluation.runs import StoredResult, find_results
 #: Default folder of runs.
 RUNS = "runs"
 
-#: Maximum bytes to read of the list of weights at the start of a safetensors file.
-_MOST_HEADER_BYTES = 16 << 20
-
 
 @dataclass(frozen=True)
 class ListedModel:
     """One trained model and its main result.
 
     Args:
-        name: its value for ``checkpoint=``: a bundled name with version, or a run's folder.
+        name: value of ``checkpoint=`` that selects the model: a bundled name with version, or a run's folder.
         bundled: whether it comes with the package.
         default: whether it is the default model.
         dataset: dataset it was trained on.
         protocol: protocol of the result.
         split: split of the result.
         class_names: the emotions that it distinguishes.
-        n: number of faces of the result.
+        n: number of faces on which the result was measured.
         accuracy: accuracy; None if unknown.
         interval: 95% interval of the accuracy over faces, or None.
         parameters: number of parameters of the network; None if unknown.
-        bytes: size of the weights file.
+        bytes: size of the weights file or the checkpoint.
     """
 
     name: str
@@ -60,10 +55,10 @@ class ListedModel:
 def models(
     runs: str | Path | Sequence[str | Path] | None = RUNS, *, trained_on: str | None = None
 ) -> list[ListedModel]:
-    """List the bundled models, and those of finished runs by decreasing accuracy within each protocol.
+    """List the bundled models, then those of finished runs by protocol, split and decreasing accuracy.
 
     Args:
-        runs: one or several folders of runs; None or ``"none"``: only bundled models. The default need not exist.
+        runs: one or several folders of runs; None or ``"none"``: only bundled models. The default may be missing.
         trained_on: only models trained on this dataset.
 
     Returns:
@@ -90,7 +85,7 @@ def _bundled(model: BundledModel, default: bool) -> ListedModel:
     own: dict[str, Any] = {"name": model.full_name, "bundled": True, "default": default}
     return ListedModel(
         **own, dataset=said.get("dataset"), **_figure(model.result()), class_names=tuple(said["class_names"]),
-        parameters=_parameters(weights), bytes=weights.stat().st_size,
+        bytes=weights.stat().st_size,
     )  # fmt: skip
 
 
@@ -100,27 +95,20 @@ def _of_run(stored: StoredResult) -> ListedModel | None:
     file = next((folder / name for name in names if (folder / name).is_file()), None)
     if file is None:
         return None
-    cost: Any = result.get("cost") or {}
     own: dict[str, Any] = {"name": str(stored.folder), "bundled": False, "default": False}
     return ListedModel(
         **own, dataset=result["dataset"], **_figure(result), class_names=tuple(result["class_names"]),
-        parameters=cost.get("parameters"), bytes=file.stat().st_size,
+        bytes=file.stat().st_size,
     )  # fmt: skip
 
 
 def _figure(result: Mapping[str, Any]) -> dict[str, Any]:
     if not result:
-        return dict.fromkeys(("protocol", "split", "n", "accuracy", "interval"))
-    said = {name: result[name] for name in ("protocol", "split", "n")}
-    return {**said, "accuracy": result["metrics"]["accuracy"], "interval": result_interval(result, "accuracy")}
-
-
-def _parameters(path: Path) -> int | None:
-    """Count the parameters of a safetensors file by its header, including buffers, which are few."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header: dict[str, Any] = json.loads(file.read(min(size, _MOST_HEADER_BYTES)))
-        return sum(int(math.prod(entry["shape"])) for name, entry in header.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return dict.fromkeys(("protocol", "split", "n", "accuracy", "interval", "parameters"))
+    cost: Any = result.get("cost") or {}
+    return {
+        **{name: result[name] for name in ("protocol", "split", "n")},
+        "accuracy": result["metrics"]["accuracy"],
+        "interval": result_interval(result, "accuracy"),
+        "parameters": cost.get("parameters"),
+    }

@@ -1,7 +1,8 @@
 """A backbone: the stages of a model, attention inserted after some of them, pooling and the final LayerNorm.
 
 Works with models that follow timm's conventions (``forward_features``, module names) and does not import timm.
-Inserting attention in place is ours: timm's features-only models cannot pass a modified feature map to the next stage.
+Ours: attention is inserted into the model, because timm's features-only models cannot pass a modified feature map to
+the next stage.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ class Backbone(nn.Module):
 
     Stages are numbered as in the paper: in a five- or six-level model, the last four resolutions are stages 1 to 4, so
     3 and 4 have stride 16 and 32 in every common family. A plain transformer has a single resolution; its stages are
-    the quarters of its depth (ours, the paper has no such network), or end at the blocks in ``stage_blocks``.
+    the quarters of its depth (our choice, since the paper has no such network), or end at the blocks in
+    ``stage_blocks``.
 
     Args:
-        model: a model without classifier and without modules that do not contribute to the feature: distributed
-            training needs a gradient for every parameter.
+        model: a model without classifier and without modules that do not contribute to the feature, because
+            distributed training needs a gradient for every parameter.
         layout: its stages and its final map.
         config: a complete specification, see :func:`~mfer_lightning.nn.backbones.specification.complete`.
         attend: attention modules to insert, by stage.
@@ -43,13 +45,13 @@ class Backbone(nn.Module):
         norm: the final LayerNorm, or Identity.
         stages: a :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout) per stage.
         feature_dim: width D of the feature.
-        has_map: whether the feature is the mean of a feature map; false only if tokens are pooled in another way.
+        has_map: whether the feature is the mean of a feature map; false only if tokens are pooled in a different way.
         pool: how tokens are pooled, one of :data:`~mfer_lightning.nn.backbones.pooling.POOLS`.
         side: as given.
         pruned: as given.
 
     Raises:
-        UserError: if the model does not support attention there.
+        UserError: if the model does not support attention after these stages.
     """
 
     model: Any  # timm's models share methods but no base class
@@ -179,7 +181,7 @@ class Backbone(nn.Module):
             last = list(range(1, len(self.stages) + 1))[-2:]
             raise UserError(
                 f"Backbone '{name}' has stages 1 to {len(self.stages)}; attention cannot be placed after "
-                f"{number!r}: use attention.stages={str(last).replace(' ', '')}."
+                f"{number!r}. Use attention.stages={str(last).replace(' ', '')}."
             )
         stage = self.stages[number - 1]
         if self.pool == "token" and stage.layout == "tokens" and stage is self.stages[-1]:

@@ -36,7 +36,7 @@ def complete(spec: Spec) -> dict[str, Any]:
             ``norm``, ``pool``, ``stage_blocks``, ``options``.
 
     Returns:
-        A plain dict with all of them.
+        A plain dict with all of these options.
 
     Raises:
         UserError: for an unknown option or an illegal value.

@@ -27,7 +27,7 @@ from mfer_lightning.nn.backbones.small_stem import shrink_stem, small_stem_optio
 from mfer_lightning.nn.backbones.trace import DoesNotRunError, prune_unused, run_on_meta, trace, without_data
 
 _NETWORKS_OWN = frozenset(["pretrained", "num_classes", "in_chans", "features_only"])
-#: Options with which timm opens other files. They are rejected: a network description may come from an untrusted file.
+#: Options with which timm opens files. They are rejected, because a network description may come from untrusted data.
 _FILES = frozenset(["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"])
 
 
@@ -45,7 +45,7 @@ def build_timm_backbone(
         image_size: side of the images in pixels; None: any size that the model accepts.
 
     Raises:
-        UserError: if the model cannot be built as requested, or does not support attention there.
+        UserError: if the model cannot be built as requested, or does not support attention after these stages.
     """
     name, pool = config["name"], config["pool"]
     try:
