@@ -13,8 +13,8 @@ from mfer_lightning.evaluation.predictions import Predictions
 def label_rank(logits: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rank of the label among the logits, 0 for the largest.
 
-    Ties go to the first class, as in ``Predictions.pred``. scikit-learn's top-k accuracy breaks ties the other way and treats
-    two classes as a special case.
+    Ties go to the first class, as in ``Predictions.pred``. scikit-learn's top-k accuracy breaks ties the other way and
+    treats two classes as a special case.
     """
     own = logits[np.arange(len(label)), label][:, None]
     earlier = np.arange(logits.shape[1])[None, :] < label[:, None]
