@@ -90,7 +90,8 @@ def test_unsupported_precision_is_rejected(forms: Forms) -> None:
         r"float32 here. Use",
     ):
         load_model(forms.checkpoint, "cpu", precision="bf16-true")
-    with pytest.raises(UserError, match=r"precision=16-mixed needs a GPU\. On the CPU, use bf16-mixed, 32-true or auto"):
+    words = r"precision=16-mixed needs a GPU\. On the CPU, use bf16-mixed, 32-true or auto"
+    with pytest.raises(UserError, match=words):
         load_model(forms.checkpoint, "cpu", precision="16-mixed")
     with pytest.raises(UserError, match="precision=bfloat16: the precision of an ONNX file is fixed"):
         load_model(forms.onnx, "cpu", precision="bfloat16")

@@ -42,7 +42,7 @@ def dataset_config(
         name: a choice of ``conf/dataset``; None: the stored one.
         options: ``dataset.<option>=<value>``, which take precedence.
         stored: the configuration that a checkpoint was trained with, or None.
-        data: the data root; None: ``MFER_DATA`` if it is set, otherwise the stored root, or the default for a ``name``.
+        data: the data root; None: ``MFER_DATA`` if it is set, otherwise the stored root or, with ``name``, the default.
 
     Returns:
         A plain mapping with ``_target_``.

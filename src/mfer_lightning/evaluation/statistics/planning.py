@@ -87,8 +87,8 @@ def plan_seeds(
         raise ValueError(f"Expected `least` and `most` with {MIN_SEEDS} <= least <= most, but got {least} and {most}.")
     if images < 2 or family < 1 or not difference > 0 or not 0 < confidence < 1 or not tolerance >= 0:
         raise ValueError(
-            "Expected arguments `images` of at least 2, `family` of at least 1, `difference` above 0, `confidence` "
-            f"in (0, 1) and `tolerance` from 0, but got {images}, {family}, {difference}, {confidence}, {tolerance}."
+            "Expected `images` of at least 2, `family` of at least 1, `difference` above 0, `confidence` within (0, 1) "
+            f"and `tolerance` of at least 0, but got {images}, {family}, {difference}, {confidence} and {tolerance}."
         )
     parts = variance_components(a, b, np.zeros(a.shape[1], dtype=np.int64))
     seed_variance = (parts.seeds_a * len(a) + parts.seeds_b * len(b)) / 2

@@ -1,4 +1,4 @@
-"""Find and align the faces in pictures as a model requires, in one or several processes, without the model."""
+"""Find and align the faces in pictures as a model needs them, in one or several processes; no model is loaded."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 The limits come from the robustness card in docs/evaluation.md (synthetic faces, crops of 64 pixels, clean accuracy
 75.2%). A resolution of 32 pixels does not reduce the accuracy, 24 pixels reduce it by 3 points and 16 pixels by 17. A
-defocus with a radius of 2.5 pixels reduces it by 6 points, one of 3.5 pixels by 16. The box of a face is about 0.72
-times as wide as the crop, so 32 pixels in the crop correspond to 23 pixels in the box.
+defocus reduces it by 6 points at a radius of 2.5 pixels, and by 16 points at 3.5 pixels. The box of a face is about
+0.72 times as wide as the crop, so 32 pixels in the crop correspond to 23 pixels in the box.
 """
 
 from __future__ import annotations
