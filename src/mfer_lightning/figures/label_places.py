@@ -9,7 +9,7 @@ Rectangle = tuple[float, float, float, float]
 
 #: Fraction of a face's box, at its lower end, that contains the mouth.
 _MOUTH = 0.45
-#: Cost of covering a pixel of a mouth or of another label, relative to a pixel elsewhere in a face.
+#: Cost of covering a pixel of another label, and extra cost of a pixel of a mouth, relative to a pixel of a face.
 _WEIGHT = 4
 
 
