@@ -4,7 +4,7 @@
 
 For every rotation and scale the portrait is transformed, its face detected, and the five landmarks mapped back to the
 original photo and then to the crop defined by the detection in the original. Deviations are in percent of the crop's
-side: the largest distance of any landmark between any two transforms, and from the original's.
+side: the largest distance of any landmark between two transforms, and the mean distance from the original.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
     python benchmarks/dataset_templates.py facs --faces 500
 
 Each face is enlarged, padded with a wide border and detected, and its refined landmarks are mapped back. The output is
-their medians in a crop of 112 x 112 pixels, and the median absolute deviations, which no template can remove.
+the median landmark positions in a crop of 112 x 112 pixels, and the median absolute deviations, which no template can
+reduce.
 """
 
 from __future__ import annotations

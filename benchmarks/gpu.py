@@ -63,7 +63,7 @@ class Verdict:
 
     Args:
         what: description of the measurement.
-        figure: the result; None if there is none.
+        figure: the result; None if it is missing.
         bound: the target.
         most: whether the target is a maximum rather than a minimum.
     """
@@ -223,7 +223,7 @@ def run(chosen: Sequence[Line], budget: float) -> list[str]:
 
 
 def main() -> int:
-    """Run everything; exit code 1 if a line failed or a target is not met."""
+    """Run everything; return exit code 1 if a line failed or a target is not met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder for the JSON files")
     parser.add_argument(

@@ -1,7 +1,7 @@
 """Measure the label audit on archived predictions: flip labels of faces not used in training, and detect the flips.
 
-python benchmarks/label_noise.py studies/ferplus_ablation attention=none head=linear loss=ce
-python benchmarks/label_noise.py studies/facs/noise20 loss=ce
+    python benchmarks/label_noise.py studies/ferplus_ablation attention=none head=linear loss=ce
+    python benchmarks/label_noise.py studies/facs/noise20 loss=ce
 
 No training is needed: the archive of a study contains the logits of finished runs on their evaluation faces, which
 they were not trained on. The audit is repeated for each seed, with different flips; the last line uses the mean of the

@@ -1,4 +1,4 @@
-"""Compare published emotion models with ours on the same pictures and labels, with the same statistics (docs/peers.md).
+"""Compare emotion models of other packages with ours on the same pictures, with the same statistics (docs/peers.md).
 
     python benchmarks/peers.py peers --ferplus data/ferplus --photos data/photos --ours tiny=runs/<run> \
         --peer "fer=envs/fer/bin/python benchmarks/peers/fer_package.py"

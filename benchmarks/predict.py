@@ -1,8 +1,8 @@
-"""Measure the time of the steps of prediction: reading, detection, landmark refinement, cropping, network.
+"""Measure the time of each step of prediction: reading, detection, landmark refinement, cropping, network.
 
     python benchmarks/predict.py runs/<run> photos --photos 60
 
-Runs the steps of `mfer predict` on each photo in one process, and prints their mean times per photo and fractions.
+Runs the steps of `mfer predict` on each photo in one process, and prints the mean time per photo and the share of each.
 """
 
 from __future__ import annotations

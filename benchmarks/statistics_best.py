@@ -1,4 +1,4 @@
-"""Measure how often a comparison of equal methods declares one worse than the best, with two corrections.
+"""Measure how often a comparison of equal methods reports one as worse than the best, under two corrections.
 
 For docs/statistics.md::
 

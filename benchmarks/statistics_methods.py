@@ -90,7 +90,7 @@ def power(repetitions: int, first: int = 0) -> None:
 
 
 def image_only(repetitions: int, first: int = 0) -> None:
-    """Print the error rate of McNemar's test with one seed per method, if it is used to compare methods."""
+    """Print the error rate of McNemar's test if methods are compared with it, using one seed of each."""
     print("| spread (points) | significant |")
     print("|---|---|")
     for spread in (0.0, 0.002, 0.003, 0.004, 0.008):

@@ -5,7 +5,7 @@
 A small convolutional network is trained on synthetic faces of three emotions with cross-entropy only, and with each
 feature loss at the weight in its conf/loss file. All results are on held-out faces of other people. The centres are
 initialised with the class means of the untrained network's features. The table lists mean and standard deviation over
-the seeds; the figure shows the first seed. mfer_lightning/evaluation/compactness.py defines spread and distance.
+the seeds; the figure shows the first seed. See mfer_lightning/evaluation/compactness.py for spread and distance.
 """
 
 from __future__ import annotations

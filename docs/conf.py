@@ -15,7 +15,7 @@ author = project_copyright = "the mfer_lightning developers"
 release = version = __version__
 
 extensions = [
-    "myst_nb",  # Markdown pages and the notebooks, whose stored outputs are shown
+    "myst_nb",  # Markdown pages and the notebooks
     "sphinx.ext.apidoc",  # a page for each module, written into reference/
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",  # Google-style docstrings
@@ -27,7 +27,8 @@ exclude_patterns = ["_build", "tools", "figures"]
 
 myst_heading_anchors = 4  # the anchors that GitHub makes, so that links work in both places
 myst_enable_extensions = ["attrs_inline", "dollarmath"]
-nb_execution_mode = "off"  # tests run the notebooks
+nb_execution_mode = "off"  # the site shows the stored outputs; tests run the notebooks
+nb_merge_streams = True  # one block for everything that a cell prints
 
 apidoc_modules = [
     {
@@ -45,6 +46,7 @@ autodoc_default_options = {"ignore-module-all": True}
 napoleon_use_ivar = True
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # default arguments as in the source, not as long values
 autodoc_class_signature = "mixed"
 add_module_names = False
 
@@ -55,6 +57,7 @@ html_title = f"mfer_lightning {__version__}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 
+LONGEST_VALUE = 60  # characters of a constant's value in the API reference
 NOTEBOOKS = Path(__file__).with_name("notebooks").resolve()  # a link to the folder at the top of the repository
 
 
@@ -65,10 +68,10 @@ def attribute_comments(app: Sphinx, what: str, name: str, value: object, options
 
 
 def resolve_links(app: Sphinx, doctree: nodes.document) -> None:
-    """Link to notebooks by their page, and fields of docstrings only to what they name exactly.
+    """Link to the pages of notebooks, and link names in docstring fields only to exact matches.
 
-    MyST resolves the link that ``notebooks`` is, and then does not find the page. Sphinx looks up types and names of
-    fields also by their last part: ``bytes`` would link to any attribute of that name.
+    ``docs/notebooks`` is a symbolic link. MyST resolves it and then does not find the page. Sphinx also looks up the
+    types and names in docstring fields by their last part, so ``bytes`` would link to any attribute of that name.
     """
     for node in doctree.findall(addnodes.pending_xref):
         target = Path(node["reftarget"])
@@ -78,7 +81,16 @@ def resolve_links(app: Sphinx, doctree: nodes.document) -> None:
             node.attributes.pop("refspecific", None)
 
 
+def hide_long_values(app: Sphinx, doctree: nodes.document) -> None:
+    """Remove the values of constants that do not fit on a line, such as tables of names; autodoc has no limit."""
+    for annotation in list(doctree.findall(addnodes.desc_annotation)):
+        value = annotation.astext()
+        if value.lstrip().startswith("=") and len(value) > LONGEST_VALUE:
+            annotation.parent.remove(annotation)
+
+
 def setup(app: Sphinx) -> None:
-    """Register both with Sphinx."""
+    """Register the functions above with Sphinx."""
     app.connect("autodoc-process-docstring", attribute_comments, priority=400)  # before napoleon
     app.connect("doctree-read", resolve_links)
+    app.connect("doctree-read", hide_long_values)

@@ -49,10 +49,10 @@ def test_version() -> None:
 
 #: One of each kind, in a separate process; many more: tests/commands/test_mistakes.py.
 WRONG = [
-    (["trian"], r"not a verb: did you mean 'train'"),
+    (["trian"], r"not a command: did you mean 'train'"),
     (["loss=dfs"], r"loss=dfs: .*Did you mean 'dsf'"),
     (["trainer.max_epochs=abc"], r"trainer\.max_epochs=abc: .*whole number"),
-    (["loss"], r"neither a verb nor an option|not a verb"),
+    (["loss"], r"neither a command nor an option|not a command"),
     (["--experimental-rerun=x"], r"can execute code"),
 ]
 

@@ -85,7 +85,10 @@ def test_notebook_runs_unchanged(path: Path, tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_outputs_are_small_and_without_errors(path: Path) -> None:
+def test_outputs_are_stored_small_and_without_errors(path: Path) -> None:
     assert path.stat().st_size < SIZE
-    outputs = [o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])]
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), "execute the notebook again"
+    outputs = [o for cell in cells for o in cell.outputs]
+    assert outputs
     assert not [o for o in outputs if o["output_type"] == "error"]

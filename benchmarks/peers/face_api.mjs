@@ -1,11 +1,11 @@
-// Ask the npm package @vladmandic/face-api (the maintained face-api.js) for the emotions of pictures (docs/peers.md).
+// Predict emotions with the npm package @vladmandic/face-api, the maintained face-api.js (docs/peers.md).
 //
 //     node benchmarks/peers/face_api.mjs --modules envs/human crops|photos <list> <answers.csv>
 //
-// Everything but the decoding of files is the package's own code. `crops`: the picture is the face, given to
-// FaceExpressionNet, which pads it to a square, resizes it to 112x112 and subtracts the mean colour.
-// `photos`: detectAllFaces (SSD MobileNet v1, the default) with landmarks and expressions, as its tutorial shows; the
-// face with the largest box counts.
+// The package does everything except decoding files. `crops`: the picture is the face. FaceExpressionNet pads it to a
+// square, resizes it to 112x112 and subtracts the mean colour.
+// `photos`: detectAllFaces (SSD MobileNet v1, the default) with landmarks and expressions, as in the package's tutorial;
+// the face with the largest box counts.
 
 import fs from 'node:fs';
 import path from 'node:path';

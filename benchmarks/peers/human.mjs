@@ -1,11 +1,12 @@
-// Ask the npm package @vladmandic/human for the emotions of pictures (docs/peers.md).
+// Predict emotions with the npm package @vladmandic/human (docs/peers.md).
 //
 //     node benchmarks/peers/human.mjs --modules envs/human crops|photos <list> <answers.csv>
 //
-// `photos`: Human.detect with its defaults for faces (BlazeFace, face mesh, emotion), without the models that have no
-// part in it; the face with the largest box counts. Human cuts its scores to two decimals.
-// `crops`: the picture is the face. The package has no call for that, so its emotion model is asked directly, after the
-// same steps as in the package's src/gear/emotion.ts: bilinear to 64x64, greyscale by 0.2989, 0.587, 0.114, scaled to [-1, 1].
+// `photos`: Human.detect with its default models for faces (BlazeFace, face mesh, emotion); the other models are off.
+// The face with the largest box counts. Human truncates its scores to two decimals.
+// `crops`: the picture is the face. The package has no function for this, so the emotion model is called directly, after
+// the same steps as in the package's src/gear/emotion.ts: bilinear to 64x64, greyscale by 0.2989, 0.587, 0.114, scaled
+// to [-1, 1].
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -19,7 +20,7 @@ const tf = await startTensorFlow(run.require, run.modules);
 const home = path.join(run.modules, '@vladmandic/human');
 const models = path.join(home, 'models');
 
-// The package loads its models with fetch, and Node's fetch reads no files.
+// The package loads its models with fetch, but fetch in Node cannot read files.
 const remote = globalThis.fetch;
 globalThis.fetch = async (address, options) => {
   const local = String(address).startsWith('file:');
@@ -50,7 +51,7 @@ async function pipeline() {
     modelBasePath: `file://${models}/`,
     async: false,
     debug: false,
-    cacheSensitivity: 0, // each picture anew, not as a frame of a video
+    cacheSensitivity: 0, // process each picture independently, not as a frame of a video
     face: { emotion: { enabled: true, minConfidence: 0 }, description: off, antispoof: off, liveness: off },
     body: off,
     hand: off,

@@ -1,4 +1,4 @@
-// What the adapters of npm packages share: their arguments, pictures as tensors, TensorFlow.js on one thread, the table.
+// Shared by the adapters of npm packages: arguments, decoding of pictures, TensorFlow.js on one thread, the csv file.
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -28,7 +28,7 @@ export async function startTensorFlow(require, modules) {
   return tf;
 }
 
-/** Decode a PNG or JPEG file: int32 tensor (height, width, 3), RGB, 0 to 255. */
+/** Decode a PNG or JPEG file; return an int32 tensor (height, width, 3), RGB, 0 to 255. */
 export function readPicture(tf, require, file) {
   const bytes = fs.readFileSync(file);
   const png = bytes[0] === 0x89;
@@ -39,8 +39,8 @@ export function readPicture(tf, require, file) {
 }
 
 /**
- * Write one row a picture. `ask(tensor)` returns `{ box: [x, y, width, height] or null, scores }`, or null for a miss;
- * its CPU time is measured, reading and decoding of the file are not.
+ * Write one row per picture. `ask(tensor)` returns `{ box: [x, y, width, height] or null, scores }`, or null for a miss.
+ * The CPU time of this call is measured, without reading and decoding the file.
  */
 export async function writeAnswers(tf, run, order, ask, facts) {
   const rows = [['picture', 'x', 'y', 'width', 'height', 'cpu_ms', ...order]];

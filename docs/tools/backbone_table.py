@@ -112,7 +112,7 @@ def row(name: str, size: int = SIZE) -> str:
         try:
             plain, side = _built(name, [], size)
         except UserError as error:
-            return f"| {' | '.join([*cells, *['-'] * 5, f'refused: {reason(error, name)}', *_weights(facts)])} |"
+            return f"| {' | '.join([*cells, *['-'] * 5, f'rejected: {reason(error, name)}', *_weights(facts)])} |"
         stages, why = legal_stages(name, side)
         cells += [str(plain.feature_dim), *_cost(plain, side)]
         cells += _cost(_built(name, stages[-2:], side)[0], side) if stages else ["-", "-"]

@@ -112,7 +112,7 @@ def split_verb(arguments: Sequence[str]) -> tuple[str, list[str]]:
         if arguments[0] not in VERBS:
             hint = nearest(arguments[0], VERBS)
             raise UserError(
-                f"`{arguments[0]}` is not a verb: {hint}{'' if hint.endswith('?') else '.'} "
+                f"`{arguments[0]}` is not a command: {hint}{'' if hint.endswith('?') else '.'} "
                 "Options are written key=value, without spaces. See mfer --help."
             )
         return arguments[0], list(arguments[1:])
@@ -145,7 +145,7 @@ def help_text() -> str:
             lines += wrapped(f"  {group:<{width}} ", names, columns)
     lines += [
         "",
-        *wrapped("", "Their options can be set, too: optimizer.lr=1e-3 backbone.name=<timm model> seed=1", columns),
+        *wrapped("", "You can also set their options: optimizer.lr=1e-3 backbone.name=<timm model> seed=1", columns),
         "",
         "  COMMAND --help    all options of a command, with their defaults",
         "  -m, --multirun    sweep over comma-separated values: -m loss=ce,lgm seed=0,1,2",

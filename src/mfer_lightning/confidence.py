@@ -12,13 +12,13 @@ from typing import Any
 from mfer_lightning.errors import UserError, excerpt
 
 #: Range of temperatures, both for fitting and for stored values. For a model that makes no mistakes, the optimum would
-#: be 0; it gets the lower limit.
+#: be 0; such a model gets the lower limit.
 TEMPERATURES = (0.02, 50.0)
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """Settings that turn a model's logits into confidences and mark low ones as uncertain.
+    """Settings that turn a model's logits into confidences and mark predictions with a low confidence as uncertain.
 
     Args:
         temperature: the probabilities are ``softmax(logits / temperature)``.
@@ -89,7 +89,7 @@ def threshold_for(said: Mapping[str, Any], asked: Any) -> float | None:
     if asked is None or asked is True:
         if asked and own is None:
             raise UserError(
-                "uncertain=true: the model has no threshold (mfer export calibrate=true chooses one). Give it as a "
+                "uncertain=true: the model has no threshold (mfer export calibrate=true chooses one). Give a "
                 "probability, e.g. uncertain=0.5."
             )
         return own

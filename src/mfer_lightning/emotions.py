@@ -37,7 +37,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 
 
 def canonical(name: str) -> str:
-    """Return the canonical emotion name of a spelling.
+    """Return the canonical name of an emotion.
 
     Args:
         name: an emotion in any of the common spellings, in upper or lower case.
@@ -59,7 +59,7 @@ def remap(source: Sequence[str], target: Sequence[str], drop: Sequence[str] = ()
     Args:
         source: class names in the order to map from, length S.
         target: class names in the order to map to.
-        drop: source names that may be absent from the target; they map to -1.
+        drop: source names that may be absent from the target; those that are absent map to -1.
 
     Returns:
         A list of S indices into ``target`` (-1 for a dropped class).

@@ -22,8 +22,8 @@ _LONG_WORD = re.compile(r"(\S{200})\S{300,}")
 class UserError(Exception):
     r"""An error in the command line, the configuration or the data that the user can correct.
 
-    The message states what is wrong, where, what is legal and what to do. It may quote untrusted text from files or
-    names, so control and other unprintable characters are escaped, and very long words are shortened.
+    The message states what is wrong, where, what is legal and what to do. It may quote untrusted text, such as file
+    contents and names, so control and other unprintable characters are escaped, and very long words are shortened.
 
     Example:
         >>> print(UserError("x\x1b[2J.png is not a table"))
@@ -141,7 +141,7 @@ def excerpt(value: object, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-#: Spreadsheets evaluate cells that start with these as formulas, which is unsafe for untrusted names.
+#: Spreadsheets evaluate cells that start with these characters as formulas, which is unsafe for untrusted names.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

@@ -55,7 +55,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing(target: Path, suffix: str) -> Iterator[Path]:
-    """Like :func:`atomic_path`, for an existing folder, and raising ``OSError`` unchanged.
+    """Like :func:`atomic_path`, but the folder must exist, and ``OSError`` is raised unchanged.
 
     Args:
         target: the file to write.
@@ -88,9 +88,11 @@ def make_folder(folder: str | Path) -> None:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"Cannot create the folder {folder}: {error.strerror or error}. Choose another one.") from error
+        raise UserError(
+            f"Cannot create the folder {folder}: {error.strerror or error}. Choose another folder."
+        ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"Cannot write into the folder {folder}: permission denied. Choose another one.")
+        raise UserError(f"Cannot write into the folder {folder}: permission denied. Choose another folder.")
 
 
 def require_space(folder: str | Path, size: int, what: str) -> None:
@@ -166,7 +168,7 @@ def write_json(target: str | Path, value: Any) -> None:
     """Write a JSON file atomically, indented, without escaping non-ASCII characters.
 
     Raises:
-        ValueError: for NaN and infinities, which JSON does not have; use ``None`` for an undefined number.
+        ValueError: for NaN and infinities, which JSON does not support; use ``None`` for an undefined number.
         UserError: if the file cannot be written.
     """
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

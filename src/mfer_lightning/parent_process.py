@@ -11,7 +11,7 @@ def end_with_parent() -> None:
     """Watch the parent of this process from a thread, and exit as soon as it has died.
 
     This works in processes started by ``multiprocessing`` or ``concurrent.futures``; elsewhere it has no effect. A
-    killed parent cannot notify them, and the pipe that they wait on stays open because they hold both of its ends.
+    killed parent cannot notify its workers, and the pipe that they wait on stays open because they hold both ends.
     """
     threading.Thread(target=_wait, name="mfer-parent", daemon=True).start()
 

@@ -14,7 +14,7 @@ from mfer_lightning.errors import UserError, printable
 #: A batch of images whose last two dimensions are height and width: a NumPy array or a torch tensor.
 Pictures = TypeVar("Pictures")
 
-#: The largest shift, as a fraction of the image side; a larger one would move parts of the face out of the crop.
+#: The largest shift, as a fraction of the image side; a larger shift would move parts of the face out of the crop.
 LARGEST_SHIFT = 0.25
 
 _CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -81,9 +81,9 @@ class Views:
     @property
     def words(self) -> str:
         """Description of the averaged views; empty for the original face alone."""
-        moved = f"four copies moved to the corners by {100 * self.shift:g}% of the side (a pixel at least)"
+        moved = f"four copies shifted towards the corners by {100 * self.shift:g}% of the side (at least one pixel)"
         if self.flip and self.shift:
-            return f"averaged with {moved} and all of them mirrored"
+            return f"averaged with {moved} and with the mirror images of all five"
         return f"averaged with {moved}" if self.shift else "averaged with the mirrored face" if self.flip else ""
 
     def to_config(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The controlled studies on synthetic faces (docs/experiments/facs_studies.md): six conditions of 25 runs, two at a time,
-# some two hours on two cores. Started again it goes on where it was cut. Arguments go to every sweep, e.g. paths.runs=elsewhere
+# which takes about two hours on two cores. After an interruption, start the script again: it continues. Arguments are
+# passed to every sweep, e.g. paths.runs=elsewhere
 set -euo pipefail
 MFER=${MFER:-mfer}
 condition() {

@@ -1,9 +1,9 @@
-"""Why networks with the multiscale head are overconfident (docs/experiments/ferplus_ablation.md, "Found").
+"""Test why networks with the multiscale head are overconfident (docs/experiments/ferplus_ablation.md, "Results").
 
-python studies/ferplus_ablation/confidence.py
+    python studies/ferplus_ablation/confidence.py
 
 The logits are the sum over three heads, each trained separately to predict the target. If the sum is the reason, the
-mean, a third of it, must be as confident as a single linear head. Input: the kept predictions on FER2013Valid.
+mean of the heads must be as confident as a single linear head. Input: the archived predictions on FER2013Valid.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ HEADS = 3
 
 
 def row(name: str, tables: list, divisor: int) -> str:
-    """Return mean error and mean confidence minus accuracy of some runs, with divided logits."""
+    """Format the mean calibration error and the mean confidence minus accuracy of some runs, with divided logits."""
     errors, sure = [], []
     for table in tables:
         probabilities = softmax(table.logits / divisor, axis=1)

@@ -1,6 +1,6 @@
-"""The number of seeds of the ablation, from its pilot (docs/experiments/ferplus_ablation.md, "Seeds").
+"""Compute the number of seeds of the ablation from its pilot (docs/experiments/ferplus_ablation.md, "Seeds").
 
-python studies/ferplus_ablation/seeds.py runs/pilot
+    python studies/ferplus_ablation/seeds.py runs/pilot
 
 Only the registered pilot is accepted: other seeds, missing or additional runs, and unfinished runs are rejected. The
 script reads predictions on the held-out tenth even if the runs report FER2013Valid, which must not affect the number.
@@ -45,10 +45,10 @@ def main(folders: list[str]) -> None:
     print(f"accuracy: plain {100 * plain.mean():.2f}%, full {100 * full.mean():.2f}%")
     plan = plan_seeds(plain, full, images=FACES, difference=DIFFERENCE, family=CONTRASTS)
     print(f"spread over seeds: {100 * plan.seed_variance**0.5:.2f} points")
-    print(f"images' part of the error of a difference: {100 * plan.image_variance**0.5:.2f} points")
+    print(f"image component of the standard error of a difference: {100 * plan.image_variance**0.5:.2f} points")
     for seeds, smallest in plan.detectable.items():
-        print(f"{seeds:2} seeds: {100 * smallest:.2f} points are found four times in five")
-    print(f"chosen: {plan.seeds}{'' if plan.reached else ' (not even ten find a point)'}")
+        print(f"{seeds:2} seeds: {100 * smallest:.2f} points are detected with a power of 80%")
+    print(f"chosen: {plan.seeds}{'' if plan.reached else ' (even ten do not detect one point)'}")
 
 
 if __name__ == "__main__":

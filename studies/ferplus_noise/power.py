@@ -1,6 +1,6 @@
-"""Power of the noise study: differences detected with 80% power (docs/experiments/ferplus_noise.md, "Power").
+"""Compute the differences that the noise study detects with 80% power (docs/experiments/ferplus_noise.md, "Power").
 
-python studies/ferplus_noise/power.py [studies/ferplus_ablation [<contrasts in a family>]]
+    python studies/ferplus_noise/power.py [studies/ferplus_ablation [<contrasts in a family>]]
 
 The spreads are those of `plain` and `full` in the ablation, seven seeds each, on the same faces and with the same
 network. Its labels were clean; label noise may increase the spread over seeds, so each number is also given for twice
@@ -30,7 +30,7 @@ def right(folder: str | Path) -> list[np.ndarray]:
     }
     for name, mine in runs.items():
         if len(mine) < 2:
-            raise UserError(f"{folder} holds {len(mine)} runs of `{name}`: two at least are needed.")
+            raise UserError(f"{folder} contains {len(mine)} runs of `{name}`, but at least two are needed.")
     correct, _ = correct_matrix([run.predictions() for mine in runs.values() for run in mine])
     return [correct[: len(runs["plain"])], correct[len(runs["plain"]) :]]
 
@@ -56,10 +56,10 @@ def main(folder: str | Path = ABLATION, family: str | int = 6) -> None:
     usual = plan_seeds(plain, full, images=FACES, difference=0.01, family=int(family))
     twice = plan_seeds(wider(plain, rng), wider(full, rng), images=FACES, difference=0.01, family=int(family))
     spreads = [100 * plan.seed_variance**0.5 for plan in (usual, twice)]
-    print(f"spread over seeds: {spreads[0]:.2f} points; twice as wide: {spreads[1]:.2f}")
-    print(f"images' part of the error of a difference: {100 * usual.image_variance**0.5:.2f} points")
+    print(f"spread over seeds: {spreads[0]:.2f} points; twice that: {spreads[1]:.2f}")
+    print(f"image component of the standard error of a difference: {100 * usual.image_variance**0.5:.2f} points")
     for seeds, smallest in usual.detectable.items():
-        print(f"{seeds:2} seeds: {100 * smallest:.2f} points; twice as wide: {100 * twice.detectable[seeds]:.2f}")
+        print(f"{seeds:2} seeds: {100 * smallest:.2f} points; twice the spread: {100 * twice.detectable[seeds]:.2f}")
 
 
 if __name__ == "__main__":

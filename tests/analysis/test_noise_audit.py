@@ -110,7 +110,7 @@ def test_judges_with_other_labels_files_or_initial_weights_are_rejected(halves: 
     other = trained(tmp_path / "other.ckpt", "dataset.hold_out=2/2", "dataset.label_noise_seed=1")
     refuse("was trained with dataset.label_noise_seed=1 and .* with 0", other)
     changed = trained(tmp_path / "changed.ckpt", "dataset.hold_out=2/2", data_hash="0" * 64)
-    refuse("on other faces or labels than .* now contains", changed)
+    refuse("not trained on the faces and labels that .* now contains", changed)
     silent = trained(tmp_path / "silent.ckpt", "dataset.hold_out=2/2", data_hash=None)
     refuse("does not record which faces it was trained on", silent)
     config, _ = opened("dataset.hold_out=2/2")

@@ -69,7 +69,7 @@ def test_damaged_model_raises_one_clear_error(
 
 def test_models_can_be_filtered_by_dataset(bundled: Path, runs: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("dataset=jaffe") == 0
-    assert capsys.readouterr().out.strip() == "No model here was trained on jaffe."
+    assert capsys.readouterr().out.strip() == "No bundled model or finished run was trained on jaffe."
     assert run("dataset=rafdb") == 0
     assert "has no bundled model" not in capsys.readouterr().out
     assert [m.name for m in models(trained_on="rafdb")] == ["runs/whole"]
@@ -98,7 +98,7 @@ def test_missing_models_are_reported(
     assert run() == 0
     assert capsys.readouterr().out == (
         "This version of mfer_lightning has no bundled model.\n"
-        "No finished run with a checkpoint was found: mfer train creates one.\n"
+        "No finished run with a checkpoint was found. Create one with mfer train.\n"
     )
     with pytest.raises(UserError, match="There is no folder elsewhere"):
         models("elsewhere")

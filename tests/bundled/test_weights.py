@@ -57,7 +57,10 @@ def test_name_is_stored_with_its_version_and_a_path_takes_precedence(bundled: Pa
 def test_training_uses_new_heads_for_other_classes(bundled: Path, capfd: pytest.CaptureFixture) -> None:
     assert run(*FEW, "weights=small", "optimizer.lr=1e-12", "optimizer.weight_decay=0") == 0
     said = capfd.readouterr().out
-    assert "weights: trained on the classes anger, fear, happiness, not on those of this dataset: new heads." in said
+    assert (
+        "weights: trained on the classes anger, fear, happiness, not on those of this dataset; the heads are new."
+        in said
+    )
     assert "tensors from small-v1 (" in said
     checkpoint = read_checkpoint(only_run(Path("runs")) / "checkpoints" / "best.ckpt")
     assert checkpoint["mfer"]["config"]["weights"] == "small-v1"

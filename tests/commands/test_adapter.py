@@ -61,7 +61,7 @@ def test_adapter_run_compiles_blocks(mfer: Mfer, capsys: pytest.CaptureFixture[s
     pytest.importorskip("peft", reason="pip install 'mfer_lightning[lora]'")
     assert mfer(*VIT, "trainer.compile=blocks", "trainer.max_epochs=1") == 0
     said = capsys.readouterr()
-    assert "Compiling 2 kinds of blocks at the first steps" in said.out
+    assert "Compiling 2 kinds of blocks in the first steps" in said.out
     assert "torch.compile does not work here" not in said.err
     stored = read_checkpoint(only_run(Path("runs")) / "checkpoints" / "best.ckpt")["state_dict"]
     assert not any("_orig_mod" in name for name in stored)
@@ -69,7 +69,7 @@ def test_adapter_run_compiles_blocks(mfer: Mfer, capsys: pytest.CaptureFixture[s
 
 def test_adapter_with_frozen_backbone_is_rejected(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
     assert mfer(*VIT, "freeze=backbone", "freeze.epochs=1", "weights=imagenet") == 2
-    assert "adapter=lora already freezes the backbone: use freeze=none" in capsys.readouterr().err
+    assert "adapter=lora already freezes the backbone. Use freeze=none" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def script(name: str):
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from mfer_lightning.benchmark import ceiling, training
 
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the verb sets it for its child processes; restored afterwards
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the command sets it for its child processes; restored afterwards
     monkeypatch.setattr(ceiling, "MEGABYTES", 1)
     monkeypatch.setattr(training, "BATCH", 4)
 
@@ -86,7 +86,7 @@ def test_page_has_one_placeholder_per_table_and_keeps_its_prose() -> None:
         (["batch=[]"], "name at least one number of faces per step"),
         (["device=gpu"], "device=gpu: choose auto, cpu or cuda"),
         (["device=cpu", "baselines=tf32"], "TF32 exists only on NVIDIA GPUs"),
-        (["baselines=[float16]"], "there is no such arithmetic: did you mean"),
+        (["baselines=[float16]"], "there is no such precision: did you mean"),
     ],
 )
 def test_invalid_options_raise_one_clear_error(

@@ -81,7 +81,7 @@ def test_unsupported_precision_is_rejected(trained: Path, capsys: pytest.Capture
     table = f"predictions={trained / 'predictions_test.csv'}"
     for given, words in (
         ((f"checkpoint={trained}", "precision=half"), "precision=half: legal: auto, 32-true, bf16-mixed"),
-        ((f"checkpoint={trained}", "precision=bf16-mixed", "suite=explain"), "in float32: leave out precision"),
+        ((f"checkpoint={trained}", "precision=bf16-mixed", "suite=explain"), "in float32. Leave out precision"),
         ((f"checkpoint={trained}", "compile=whole"), "compile=whole: the value must be true, false or auto"),
         ((table, "precision=bf16-mixed"), "precision=bf16-mixed needs a model"),
     ):

@@ -74,7 +74,7 @@ class TestSCN:
 
     def test_mixup_is_rejected(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
         assert mfer(*FEW, *SCN, "mixup=default") == 2
-        assert "Method SCN does not support mixed faces: use mixup=none" in capsys.readouterr().err
+        assert "Method SCN does not support mixed faces. Use mixup=none" in capsys.readouterr().err
 
 
 def test_eac_rejects_networks_without_feature_maps(mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +115,7 @@ class TestCoTeaching:
 
     def test_losses_with_centres_are_rejected(self, mfer: Mfer, capsys: pytest.CaptureFixture[str]) -> None:
         assert mfer(*FEW, "method=coteaching", "loss=dsf") == 2
-        assert "use loss=ce" in capsys.readouterr().err
+        assert "Use loss=ce" in capsys.readouterr().err
 
     def test_options_that_change_only_one_network_are_rejected(
         self, mfer: Mfer, capsys: pytest.CaptureFixture[str], few_run: Path
@@ -150,7 +150,7 @@ class TestDistill:
         assert str(few_run.parent) not in (tmp_path / "exported" / "config.json").read_text()
 
     @pytest.mark.parametrize(
-        ("teachers", "said"), [("[]", "name one or more runs or checkpoints"), ("[nowhere]", "method.teachers: There")]
+        ("teachers", "said"), [("[]", "Name one or more runs or checkpoints"), ("[nowhere]", "method.teachers: There")]
     )
     def test_missing_teacher_is_rejected(
         self, mfer: Mfer, capsys: pytest.CaptureFixture[str], teachers: str, said: str
@@ -259,5 +259,5 @@ def test_sweep_over_methods_ends_with_a_comparison_report(mfer: Mfer, tmp_path: 
     text = (tmp_path / "runs" / "field" / "report" / "report.md").read_text()
     for method in ("baseline", "scn", "rul", "eac"):
         assert f"| {method} |" in text
-    assert "a comparison of methods needs 3 seeds on either side): method=eac; method=rul; method=scn" in text
+    assert "a comparison needs at least 3 seeds of each method): method=eac; method=rul; method=scn" in text
     assert text.count("? undecided |") >= 3  # one verdict per method against the baseline

@@ -18,9 +18,9 @@ from mfer_lightning.data.datasets import FaceDataModule
 
 #: Detected before any data are read.
 MISTAKES: list[tuple[str, ...]] = [
-    # verbs and flags
-    ("trian", "`trian` is not a verb", "'train'"),
-    ("seed = 1", "`seed` is not a verb", "without spaces"),
+    # commands and flags
+    ("trian", "`trian` is not a command", "'train'"),
+    ("seed = 1", "`seed` is not a command", "without spaces"),
     ("--multirn", "no flag --multirn", "'--multirun'"),
     ("--cfg", "--cfg needs a value", "job"),
     # names of options and choices
@@ -35,7 +35,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("dataset=afectnet8", "Did you mean 'affectnet8'"),
     ("experiment=ferplus_smal", "Did you mean 'ferplus_small'"),
     # grammar
-    ("seed=1 dsf", "`dsf` is neither a verb nor an option"),
+    ("seed=1 dsf", "`dsf` is neither a command nor an option"),
     ("seed=[1", "`seed=[1` cannot be understood", "Quote"),
     ("loss=dsf✓", "cannot be understood", "ASCII"),
     ("loss=ce,dsf", "loss=ce,dsf: several values need a sweep", "-m"),
@@ -76,7 +76,7 @@ MISTAKES: list[tuple[str, ...]] = [
     # paths
     ("weights=missing.ckpt", "weights=missing.ckpt: there is no such file", "imagenet"),
     ("paths.runs={file}/runs", "Cannot write to the run folder", "paths.runs"),
-    # the other verbs
+    # the other commands
     ("data images=foo", "images=foo", "sample"),
     ("data datset=rafdb", "no option `datset`", "'dataset'"),
     ("evaluate", "checkpoint=", "predictions="),
@@ -114,7 +114,7 @@ MORE_MISTAKES: list[tuple[str, ...]] = [
     ("evaluate checkpoint=x split=tset", "split=tset", "'test'"),
     ("align source=nowhere output=out", "source=nowhere", "no such file or folder"),
     ("evalute checkpoint=x", "'evaluate'"),
-    ("train evaluate", "`evaluate` is neither a verb nor an option"),
+    ("train evaluate", "`evaluate` is neither a command nor an option"),
     ("-x loss=ce", "no flag -x"),
     ("--cfg jobs", "--cfg jobs", "'job'"),
     ("--config-dir nowhere", "nowhere", "not found"),

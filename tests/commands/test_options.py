@@ -161,7 +161,7 @@ def test_missing_compiler_gives_one_warning_and_training_continues(
     assert mfer(*FEW, "trainer.compile=true", "debug=fast_dev_run") == 0
     said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Building the image cache")]
     assert said == [
-        "Warning: torch.compile does not work here, continuing without it: Failed to find a working C++ compiler"
+        "Warning: torch.compile does not work here; continuing without it: Failed to find a working C++ compiler"
     ]
 
 

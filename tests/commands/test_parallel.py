@@ -97,7 +97,7 @@ def test_failing_trial_does_not_stop_a_search(bench: Bench) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     said = " ".join(done.stdout.split())
     assert "backbone.name=nope: Unknown backbone 'nope'" in said
-    assert "and 1 trial without one" in said
+    assert "and 1 trial without a result" in said
     assert "backbone.name=convnext_tiny" in said[said.index("Best trial") :]
     assert len(results(bench.folder / "runs" / "s")) == 1
     assert "Traceback" not in done.stderr

@@ -50,7 +50,7 @@ def test_folders_are_reported_under_their_own_names(
         (("{runs}", "embedding=umap"), "legal: tsne, pca, none"),
         (("{runs}", "embedding_points=-1"), "at least 0"),
         (("{runs}", "baseline=loss=lgm"), "loss=ce|dsf"),
-        (("{runs}", "axes=[backbone]"), "no runs differ in it"),
+        (("{runs}", "axes=[backbone]"), "the runs do not differ in it"),
         (("{runs}", "baselin=x"), "baselin"),
         (("{runs}", "contrasts=nowhere.yaml"), "nowhere.yaml: cannot be read (No such file"),
         (("{runs}", "contrasts="), "contrasts= has no value"),
@@ -82,7 +82,7 @@ def test_planned_contrasts_are_printed(mfer: Mfer, runs: Path, tmp_path: Path, c
     assert mfer("report", str(runs), QUICK, f"contrasts={plan.name}", "output=r") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("  Planned contrasts: 1 undecided (loss). From my plan, final.yaml; by accuracy")
-    assert lines[2].startswith("  Planned, loss: undecided. Too few seeds: loss=dsf has 1, loss=ce 1")
+    assert lines[2].startswith("  Planned, loss: undecided. Too few seeds: loss=dsf has 1, loss=ce has 1")
     assert lines[3].startswith("  The following comparisons were not planned.")
     text = (tmp_path / "r" / "report.md").read_text()
     assert "'contrasts=my plan, final.yaml'" in text
@@ -96,7 +96,7 @@ def test_contrast_without_matching_method_writes_no_report(
     assert mfer("report", str(runs), QUICK, "contrasts=plan.yaml", "output=r") == 2
     error = capsys.readouterr().err
     assert "contrast 'loss': `against` loss=lgm matches no method" in error
-    assert "There are: loss=ce; loss=dsf." in error
+    assert "The methods are: loss=ce; loss=dsf." in error
     assert error.strip().count("\n") == 0
     assert not (tmp_path / "r").exists()
 

@@ -51,7 +51,7 @@ def test_report_from_kept_numbers_has_the_same_tables(
     shutil.move(tmp_path / "studies" / "losses", tmp_path / "elsewhere")
     assert mfer("report", "elsewhere", QUICK, "output=again") == 0
     said = capsys.readouterr().out
-    assert said.count("without features: no embedding, no compactness") == 1
+    assert said.count("without features (no embedding or compactness)") == 1
     whole, again = tables(tmp_path / "whole"), tables(tmp_path / "again")
     lost = {name for name in whole if Path(name).name in OF_FEATURES}
     assert lost

@@ -67,7 +67,7 @@ def test_robustness_suite_writes_numbers_table_and_figures(
     out = capsys.readouterr().out
     assert max(map(len, out.partition("Run:")[0].splitlines())) <= 80
     assert "contrast" in out
-    assert "predictions do not depend on it" in out
+    assert "batch: no effect on predictions" in out
     assert (trained / "result.json").read_text() == json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -49,7 +49,7 @@ def test_affectnet_with_missing_values_works_with_every_command(
     assert (known["train"] + known["val"], known["test"]) == (36, 18)  # 48 and 24 faces, every fourth not rated
     assert counted["test"]["valence"]["range"] == [-0.383, -0.017]
     assert mfer("data", "dataset=affectnet8", "paths.data=.", "images=none") in (0, 1)
-    assert "Valence and arousal, test: valence known of 18 (-0.38 to -0.02)" in capsys.readouterr().out
+    assert "Valence and arousal, test: valence known for 18 faces (-0.38 to -0.02)" in capsys.readouterr().out
 
     assert mfer(*AFFECTNET, CCC, "monitor=ccc", "evaluation.flip=true") == 0
     run = only_run(tmp_path / "runs")

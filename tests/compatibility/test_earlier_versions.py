@@ -50,7 +50,7 @@ def test_same_command_resumes_an_interrupted_run_to_the_same_metrics(
 ) -> None:
     run = shutil.copytree(INTERRUPTED, tmp_path / "runs" / INTERRUPTED.name)
     assert mfer(*FACS, "loss=lgm", "trainer.max_epochs=3") == 0
-    assert "started this run or sweep with attention.norm_eps=1e-06 attention.init=torch" in capsys.readouterr().out
+    assert "started by an earlier version with attention.norm_eps=1e-06 attention.init=torch" in capsys.readouterr().out
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == [run.name]
     expected, found = epochs(FILES / "interrupted" / "expected_metrics.csv"), epochs(run / "metrics.csv")
     assert [row["epoch"] for row in found] == ["0", "1", "2"]

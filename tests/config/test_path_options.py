@@ -134,13 +134,13 @@ def test_other_options_and_flags_are_unchanged() -> None:
 
 
 def verb_config(verb: str, *arguments: str) -> dict[str, Any]:
-    """Return the configuration that a verb's job receives."""
+    """Return the configuration that a command's job receives."""
     found: list[dict[str, Any]] = []
     assert run_verb(verb, lambda config: found.append(config), arguments) == 0
     return found[0]
 
 
-#: Each verb with an option that is a path, and further required options.
+#: Each command with an option that is a path, and further required options.
 OF_VERBS = [
     ("predict", "source", ("checkpoint=x",)),
     ("predict", "checkpoint", ("source=x",)),

@@ -80,7 +80,7 @@ def test_correction_table_replaces_label_and_target(tmp_path: Path) -> None:
     np.testing.assert_array_equal(changed.target[[0, 4]], np.eye(3, dtype=np.float32)[[1, 1]])
     np.testing.assert_array_equal(changed.target[[1, 2, 3, 5]], TRAIN.target[[1, 2, 3, 5]])
     assert TRAIN.label[0] == 0
-    assert notes == ["dataset.relabel: 2 training faces have the labels of list.csv: 1 new"]
+    assert notes == ["dataset.relabel: 2 training faces have the labels of list.csv, 1 of them new"]
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ class TestSplits:
         splits = make_splits(index, get_protocol("ferplus"))
         assert len(splits.test) == 0
         assert any("test images are missing" in note for note in splits.notes)
-        with pytest.raises(UserError, match="ferplus@ran cannot be measured"):
+        with pytest.raises(UserError, match="ferplus@ran cannot be evaluated"):
             make_splits(index, get_protocol("ferplus", "ran"))
 
     @pytest.mark.parametrize("gone", ["train", "val"])

@@ -27,7 +27,7 @@ def begin(bench: Bench, *arguments: str) -> subprocess.Popen[str]:
 
 
 def both(bench: Bench, *arguments: str) -> dict[int, str]:
-    """Start a command twice concurrently: exit code -> output."""
+    """Start a command twice concurrently, and return exit code -> output."""
     processes = [begin(bench, *arguments) for _ in range(2)]
     said = [process.communicate()[0] for process in processes]
     assert not any("Traceback" in text for text in said), said
@@ -39,7 +39,7 @@ def test_same_run_started_twice_trains_once(bench: Bench) -> None:
     found = both(bench, *TRAIN)
     assert set(found) <= {0, 2}
     runs = list((bench.folder / "runs").iterdir())
-    if 2 in found:  # unless one started after the other had ended
+    if 2 in found:  # unless one process started after the other had ended
         assert "is in use by another process (pid " in found[2]
         assert len(runs) == 1
     caches = list((bench.folder / "cache").glob("*.npy"))

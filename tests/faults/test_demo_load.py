@@ -72,7 +72,7 @@ class Page:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("page")
     places = {name: str(folder) for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "HF_HOME")}
-    places["MPLCONFIGDIR"] = str(tmp_path_factory.mktemp("fonts"))  # files of the machine, independent of uploads
+    places["MPLCONFIGDIR"] = str(tmp_path_factory.mktemp("fonts"))  # files that do not depend on uploads
     process = subprocess.Popen(
         [sys.executable, "-m", "mfer_lightning", "demo", "explain=false", "device=cpu"],
         stdout=subprocess.PIPE,
@@ -129,7 +129,7 @@ def test_two_hundred_uploads_with_forty_bad_ones_get_correct_answers(page: Page,
     wanted = {path: card_page(examine(model, path, aligned=True)) for path in good}
     assert len(set(wanted.values())) == len(good)
     jobs: list[tuple[str, Path]] = [("good", path) for path in good]
-    jobs += [("good", rng.choice(good[:-1])) for _ in range(UPLOADS - UPLOADS // 5 - len(good))]  # two send the same
+    jobs += [("good", rng.choice(good[:-1])) for _ in range(UPLOADS - UPLOADS // 5 - len(good))]  # repeated uploads
     jobs += [(kind := BAD[n % len(BAD)], bad_file(kind, n, tmp_path)) for n in range(UPLOADS // 5)]
     rng.shuffle(jobs)
     before = memory(page.process.pid)
@@ -238,7 +238,7 @@ def test_local_files_and_other_addresses_cannot_be_requested(page: Page, route: 
 
 
 def raw_get(address: str) -> str:
-    """Return status and body of a raw path, since clients normalise ``..``."""
+    """Return status and body of a raw path, because clients normalise ``..``."""
     host, port, path = re.findall(r"//([\d.]+):(\d+)(/.*)", address)[0]
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())

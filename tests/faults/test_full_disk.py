@@ -26,7 +26,7 @@ Mfer = Callable[..., int]
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file of a folder, including hidden ones."""
+    """Return the SHA-256 of every file of a folder, including hidden files."""
     files = (file for file in folder.rglob("*") if file.is_file())
     return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
@@ -120,7 +120,7 @@ class Noise:
 
 
 def test_cache_is_complete_or_missing(small_disk: Path, fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The initial check of free space is disabled here: the disk may fill up after it."""
+    """The initial check of free space is disabled, because the disk may also fill up after the check."""
     monkeypatch.setattr("mfer_lightning.data.images.cache.RESERVE_BYTES", -(1 << 40))
     rows = np.arange(len(Noise()))
     for room in (0, 4096, 1 << 20, 10 << 20):

@@ -19,7 +19,7 @@ from commands.test_kills import EPOCHS, assert_same, check_whole, epochs_of, run
 
 KILLS = 20
 VICTIMS = ("first", "second", "both")
-#: Maximum seconds until the remaining rank notices that the other one has died.
+#: Maximum seconds until the remaining rank notices that the other rank has died.
 NOTICE = 60
 
 OPTIONS = (
@@ -58,7 +58,7 @@ def parent(process: int) -> int:
 
 
 def kill(bench: Bench, process: subprocess.Popen[bytes], victim: str) -> str:
-    """Kill one rank or both, and return which: the second one may not have started yet, or may have finished."""
+    """Kill one rank or both, and return which; the second rank may not have started yet, or may have finished."""
     second = next(
         (n for n, words in bench.running().items() if "ddp_process_1" in words and parent(n) == process.pid), 0
     )
@@ -84,7 +84,7 @@ def test_twenty_kills_of_two_ranks_do_not_change_the_final_weights(bench: Bench)
     alone = run_in(bench.folder / "alone")
     assert alone is not None
     began = time.monotonic()
-    assert begin(bench, "alone").wait() == 0  # next to the first one: imports are warm, as in all later starts
+    assert begin(bench, "alone").wait() == 0  # a second run, timed with warm imports like all later runs
     seconds = time.monotonic() - began
 
     rng, folder, kills, finished = random.Random(0), bench.folder / "killed", 0, 0
@@ -133,7 +133,7 @@ def test_twenty_kills_of_two_ranks_do_not_change_the_final_weights(bench: Bench)
     assert not [path for path in left if path.is_file()]
     # empty folders created by Python and wandb at startup
     assert all(path.name.startswith(("pymp-", "listener-")) or "wandb-" in path.name for path in left), left
-    # torch briefly names the shared memory of a batch while a worker passes it on: a kill at that moment leaves it
+    # torch briefly names the shared memory of a batch while a worker passes it on; a kill at that moment leaves it
     handed_over = set(shared.iterdir()) - before if shared.is_dir() else set()
     assert all(path.name.startswith("torch_") for path in handed_over), handed_over
     assert len(handed_over) <= 2

@@ -49,7 +49,7 @@ def wait_for(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
 
 
 def kill_a_worker(bench: Bench, process: subprocess.Popen[str], rng: random.Random) -> None:
-    """Kill one of the child processes of the command, except the one that manages shared memory."""
+    """Kill one of the child processes of the command, except the process that manages shared memory."""
     words = bench.running()
     workers = sorted(n for n in words if parent(n) == process.pid and "resource_tracker" not in words[n])
     assert workers

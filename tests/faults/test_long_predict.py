@@ -100,7 +100,7 @@ def kill_and_go_on(bench: Bench, output: Path, total: int, start: Callable[[], s
         process, moment = start(), int(rng.uniform(low, low + 0.3) * total)
         while process.poll() is None and lines(output) < moment:
             time.sleep(0.01)
-        assert process.poll() is None, "it had ended before it was to be killed"
+        assert process.poll() is None, "the process ended before it could be killed"
         process.kill()
         process.wait()
         killed.append(lines(output))

@@ -1,4 +1,4 @@
-"""The first epoch of a resumed run has its own order and augmentation, even if workers prefetch before Lightning."""
+"""The first epoch of a resumed run has its own order and augmentation, even if workers prefetch too early."""
 
 from __future__ import annotations
 

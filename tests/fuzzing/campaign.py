@@ -1,8 +1,8 @@
-"""Run a campaign: damage an input repeatedly, read it, and judge every outcome.
+"""Run a campaign: damage an input repeatedly, read it, and classify every outcome.
 
 Set ``MFER_FUZZ_SEED=7`` for other damage and ``MFER_FUZZ_EXAMPLES=20000`` for more examples. Hypothesis shrinks each
 failure; its damaged input is saved in ``.hypothesis/inputs``, and the next slow campaign starts with it.
-With ``MFER_FUZZ_LIST=1`` the campaign does not stop at the first failure and lists all distinct ones.
+With ``MFER_FUZZ_LIST=1``, the campaign does not stop at the first failure, and lists all distinct failures.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SLOW = int(os.environ.get("MFER_FUZZ_EXAMPLES", "1000"))
 COUNTS = pytest.mark.parametrize("count", [QUICK, pytest.param(SLOW, marks=pytest.mark.slow)])
 
 _KEPT = Path(__file__).resolve().parents[2] / ".hypothesis"
-_LEAST = 1  # rejections per campaign: damage that is never detected is not damage
+_LEAST = 1  # minimum number of rejections per campaign; without any, the damage probably has no effect
 
 
 def _fine(_: Any) -> str:
@@ -43,13 +43,13 @@ class Kind:
 
     Args:
         source: the undamaged file or folder; it is not modified.
-        damage: damages a copy of it.
+        damage: damages a copy of the source.
         read: reads the copy with the package; raises ``UserError`` to reject it.
         check: describes what is wrong with an answer; ``""`` if nothing is.
         planted: ``module:name`` of a function called by ``read``, in which tests plant faults.
         spoil: changes the return value of that function so that ``check`` must fail; None if numbers are not checked.
         output: name of a folder next to the copy that ``read`` may write to.
-        refuses: whether damage is rejected instead of being left out of an answer.
+        refuses: whether damaged input is rejected as a whole, instead of left out of an answer.
     """
 
     source: Path
@@ -78,7 +78,7 @@ class Tally:
 
 
 def attempt(kind: Kind, folder: Path, damage: Callable[[Path], None], limits: Limits = USUAL) -> Outcome:
-    """Damage a fresh copy in a folder, read it, and judge the outcome."""
+    """Damage a fresh copy in a folder, read it, and classify the outcome."""
     target = folder / kind.source.name
     for name in (target.name, kind.output):
         old = folder / name

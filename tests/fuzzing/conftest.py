@@ -9,7 +9,7 @@ from inference.conftest import tiny_network, write_checkpoint
 
 from mfer_lightning.inference.model import read_model
 
-# The harness measures memory and watches files with interfaces of Linux.
+# The harness measures memory and watches files through interfaces of Linux.
 collect_ignore_glob = [] if Path("/proc/self/status").exists() else ["test_*.py"]
 
 
@@ -21,13 +21,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def safetensors(checkpoint: Path) -> Path:
-    """Its export in the Hugging Face layout."""
+    """The export of the checkpoint in the Hugging Face layout."""
     return Path(read_model(checkpoint, "cpu").save_pretrained(checkpoint.parent / "safetensors"))
 
 
 @pytest.fixture(scope="session")
 def onnx_export(checkpoint: Path) -> Path:
-    """Its ONNX export."""
+    """The ONNX export of the checkpoint."""
     pytest.importorskip("onnxscript")
     from mfer_lightning.inference.export.onnx_file import save_onnx
     from mfer_lightning.inference.export.parity import random_faces

@@ -29,8 +29,8 @@ class LayoutFile:
     """One layout.
 
     Args:
-        build: builds a network that such a file is for.
-        state: returns the tensors of the file for such a network.
+        build: builds a network that can load such a file.
+        state: returns the tensors of the file for this network.
         wrap: converts the tensors to the object that is saved.
         end: file extension.
         zipped: whether the file is a zip archive, with checksums.
@@ -63,7 +63,7 @@ def _timm(_: Any) -> State:
 
 
 def _adapted(model: MFER) -> State:
-    """One of our checkpoints with a LoRA adapter on one layer."""
+    """Return the tensors of one of our checkpoints with a LoRA adapter on one layer."""
     state = {f"network.{name}": value for name, value in model.state_dict().items()}
     layer = next(name for name in state if name.endswith("fc1.weight")).removesuffix(".weight")
     weight, bias = state.pop(f"{layer}.weight"), state.pop(f"{layer}.bias")

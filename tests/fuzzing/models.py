@@ -30,7 +30,7 @@ class Said:
 
 
 def faces(side: int = 64) -> list[NDArray[np.uint8]]:
-    """Two faces of noise, (S,S,3) uint8."""
+    """Return two faces of noise, (S,S,3) uint8."""
     return list(np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8))
 
 
@@ -45,20 +45,20 @@ def ask(path: Path) -> Said:
 
 
 def same_as(whole: Said, has_digest: Callable[[], bool] = lambda: True) -> Callable[[Said], str]:
-    """Make a check that an answer equals that of the undamaged file, or is at least plausible if there is no checksum.
+    """Make a check that an answer is the same as for the undamaged file, or plausible if the file has no checksum.
 
     Args:
         whole: the answer for the undamaged file.
-        has_digest: whether the file that was just read carries a checksum.
+        has_digest: whether the file that was just read has a checksum.
     """
 
     def check(said: Said) -> str:
         if said.p.shape != (2, len(said.names)):
             return f"{said.p.shape} probabilities of {len(said.names)} classes"
         if not np.isfinite(said.p).all() or abs(said.p.sum(axis=1) - 1).max() > 1e-3:
-            return f"probabilities that are none: {said.p.tolist()}"
+            return f"values that are not probabilities: {said.p.tolist()}"
         if has_digest() and (said.names != whole.names or not np.array_equal(said.p, whole.p)):
-            return f"changed numbers without a word: {said.names} {said.p.tolist()}, not {whole.p.tolist()}"
+            return f"changed numbers without an error: {said.names} {said.p.tolist()}, not {whole.p.tolist()}"
         return ""
 
     return check

@@ -43,7 +43,7 @@ def edited_bytes(draw: Draw, content: bytes, hot: Sequence[range] = ()) -> bytes
     Args:
         draw: draw function of Hypothesis.
         content: the bytes.
-        hot: range that receives half of the changes, e.g. a header; anywhere if empty.
+        hot: ranges that receive half of the changes, e.g. a header; empty: changes can be anywhere.
     """
     for _ in range(draw(st.integers(1, 3))):
         content = _EDITS[draw(st.sampled_from(sorted(_EDITS)))](draw, content, _position(draw, content, hot))
@@ -109,7 +109,7 @@ def _splice(draw: Draw, content: bytes, at: int) -> bytes:
 
 
 def _zeros(draw: Draw, content: bytes, at: int) -> bytes:
-    """Zero a block, as a disk returns it if it was never written."""
+    """Zero a block, like a block of a disk that was never written."""
     length = min(_length(draw), len(content) - at)
     return content[:at] + bytes(length) + content[at + length :]
 
@@ -144,7 +144,7 @@ def edited_value(draw: Draw, value: Any, odd: Sequence[Any] = ODD_VALUES) -> Any
 
 
 def _places(value: Any, depth: int) -> Any:
-    """Yield the container and key of every value in nested containers, up to a usual depth."""
+    """Yield the container and key of every value in nested containers, up to a fixed depth."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in list(pairs):
         yield value, key

@@ -1,4 +1,4 @@
-"""Judge one reading of a damaged input: the correct answer, one error message, or a failure."""
+"""Classify the outcome of reading a damaged input: the correct answer, one error message, or a failure."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from mfer_lightning.errors import UserError
 
 ANSWER, REFUSED, FAILURE = "answer", "refused", "failure"
 
-#: Limits of one reading: seconds, and bytes of memory above those already in use.
+#: Limits of one reading: seconds, and bytes of memory in addition to the memory already in use.
 SECONDS, BYTES = 10.0, 2 << 30
-#: Bytes of address space above those already in use, so that a failure cannot exhaust the memory of the machine.
+#: Bytes of address space in addition to those in use, so that a failure cannot exhaust the memory of the machine.
 _SPACE = 6 << 30
 #: Maximum length of an error message: it may quote a part of the input, but not all of it.
 _LONGEST = 2_000
@@ -39,7 +39,7 @@ class Limits:
 
     Args:
         seconds: maximum time, without time spent waiting for a processor.
-        memory: maximum bytes above those already in use.
+        memory: maximum bytes in addition to the memory already in use.
     """
 
     seconds: float = SECONDS
@@ -71,7 +71,7 @@ def judge(
     may_write: Sequence[Path] = (),
     limits: Limits = USUAL,
 ) -> Outcome:
-    """Read an input and judge the outcome.
+    """Read an input and classify the outcome.
 
     Args:
         read: reads the input; raises ``UserError`` to reject it.
@@ -112,13 +112,13 @@ def judge(
 def no_sentence(words: str) -> str:
     """Return why a message is not readable for a user, or ``""`` if it is."""
     if not words.strip():
-        return "the refusal says nothing"
+        return "the error message is empty"
     if "Traceback (most recent call last)" in words:
-        return "the refusal is a traceback"
+        return "the error message is a traceback"
     if len(words) > _LONGEST:
-        return f"the refusal has {len(words):,} characters"
+        return f"the error message has {len(words):,} characters"
     odd = {c for c in words if not c.isprintable() and c != "\n"}
-    return f"the refusal has {sorted(odd)!r}, which can move a terminal's cursor" if odd else ""
+    return f"the error message has {sorted(odd)!r}, which can move a terminal's cursor" if odd else ""
 
 
 def place_of(error: BaseException) -> str:
@@ -196,7 +196,7 @@ def _alarm(seconds: float) -> Iterator[None]:
     try:
         yield
     except TookTooLongError:
-        pass  # the signal arrived after the reading ended; the measured time is judged
+        pass  # the signal arrived after the reading ended; the measured time is checked
     finally:
         signal.setitimer(signal.ITIMER_REAL, *left)
         signal.signal(signal.SIGALRM, handler)
@@ -226,7 +226,7 @@ def _memory() -> Iterator[list[int]]:
 
 
 def _clock() -> float:
-    """Seconds, without those in which this thread was ready to run but waited for a processor."""
+    """Return the time in seconds, without the time in which this thread was ready to run but waited for a processor."""
     try:
         waited = int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
@@ -235,7 +235,7 @@ def _clock() -> float:
 
 
 def _status(name: str) -> int:
-    """A size of this process in bytes, as reported by Linux."""
+    """Return a size of this process in bytes, as reported by Linux."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) << 10

@@ -58,7 +58,7 @@ def _faulty(original: Callable[..., Any], fault: str, beside: Path, kind: Kind, 
         if fault == "hang":
             time.sleep(2 * _SECONDS)
         if fault == "memory":
-            # new pages: an array may reuse memory that the process already holds
+            # new pages, because an array may reuse memory that the process already holds
             np.frombuffer(mmap.mmap(-1, 2 * _BYTES), dtype=np.uint8).fill(1)
         if fault == "outside":
             beside.write_text("written", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Damage the tensors of a state dict, and locate the description of their content in a ``torch.save`` file."""
+"""Damage the tensors of a state dict, and locate the metadata of a ``torch.save`` file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ODD_WEIGHTS = (
 
 
 def directory(content: bytes) -> list[range]:
-    """Positions that describe the content of a zip file: the directory at its end, and the pickle."""
+    """Return the positions that describe the content of a zip file: the directory at its end, and the pickle."""
     pickle = content.find(b"data.pkl")
     return [range(max(0, len(content) - 6_000), len(content)), range(max(0, pickle - 60), pickle + 6_000)]
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 
 class Checkpoint:
-    """Damage a checkpoint; remember whether the last damage rewrote its checksums."""
+    """Damage a checkpoint; remember whether the last damage kept its checksums."""
 
     def __init__(self, source: Path) -> None:
         self.content = source.read_bytes()

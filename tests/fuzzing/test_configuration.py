@@ -1,4 +1,4 @@
-"""Damaged command lines and YAML files (the user's and a plugin's) give a valid training or one error message."""
+"""Damaged command lines and YAML files (of a user and a plugin) give a valid training run or one error message."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The files of docs/extending.md, and additional ones."""
+    """The files of docs/extending.md, and additional files."""
     folder = tmp_path_factory.mktemp("lab")
     for name, text in {**FILES, **MINE}.items():
         (folder / "lab" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ def test_invalid_class_names_are_not_quoted_in_full() -> None:
     assert len(str(refusal.value)) < 500
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow cannot write AVIF")
 def test_damaged_avif_image_is_rejected_by_every_reader(tmp_path: Path) -> None:
     path = tmp_path / "face.avif"
     Image.new("RGB", (40, 40), "red").save(path)

@@ -42,10 +42,10 @@ class Tree:
     """A small dataset.
 
     Args:
-        write: writes it to a folder.
+        write: writes the dataset to a folder.
         module: datamodule that reads it.
         files: patterns of the files to damage.
-        separator: separator of their cells.
+        separator: separator of the cells in these files.
         corrected: whether there are correction lists.
     """
 
@@ -57,7 +57,7 @@ class Tree:
 
 
 def _corrected(root: Path) -> None:
-    """A table of images with a correction list and a list of faces to exclude."""
+    """Write a table of images with a correction list and a list of faces to exclude."""
     layouts.write_table(root, _TABLE)
     (root / "lists").mkdir()
     (root / "lists" / "relabel.csv").write_text(
@@ -157,9 +157,9 @@ def _other(index: FaceIndex) -> FaceIndex:
 def check(index: FaceIndex) -> str:
     """Return what is wrong with the faces that were read."""
     if len(index.path) == 0:
-        return "no faces without a word"
+        return "no faces and no error"
     if index.votes is None and not ((index.label >= 0) & (index.label < len(index.class_names))).all():
-        return f"labels that are no classes: {np.unique(index.label).tolist()}"
+        return f"labels that are not classes: {np.unique(index.label).tolist()}"
     if index.votes is not None and (index.votes < 0).any():
         return "negative votes"
     names = index.path.tolist()

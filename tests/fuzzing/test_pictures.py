@@ -48,7 +48,7 @@ def _heic(path: Path) -> None:
 
 def _avif(path: Path) -> None:
     if not features.check("avif"):
-        pytest.skip("this Pillow writes no AVIF")
+        pytest.skip("this Pillow cannot write AVIF")
     _smooth().save(path)
 
 
@@ -110,7 +110,7 @@ def photo(path: Path) -> np.ndarray:
 def check(found: list[np.ndarray]) -> str:
     """Return what is wrong with the pixels."""
     odd = [(x.dtype, x.shape) for x in found if x.dtype != np.uint8 or x.ndim != 3 or x.shape[2] != 3 or x.size == 0]
-    return f"no picture: {odd}" if odd else ""
+    return f"not an image: {odd}" if odd else ""
 
 
 def kind_of(name: str, folder: Path, planted: str = "") -> Kind:

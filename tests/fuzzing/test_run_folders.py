@@ -38,7 +38,7 @@ Numbers = dict[str, tuple[str, str]]
 
 
 def write_study(folder: Path) -> Path:
-    """Four runs with digests of their predictions, and a plan."""
+    """Write four runs with digests of their predictions, and a plan."""
     for loss in ("ce", "dsf"):
         for seed in range(2):
             run = write_run(folder / "runs", loss, "none", seed, n=42, track_test=loss == "ce")
@@ -128,7 +128,7 @@ def _with_member(draw: Draw, content: bytes, what: str) -> bytes:
 
 
 def numbers_of(folder: Path) -> Numbers:
-    """Run -> its two accuracies in the table of the report."""
+    """Return run -> its two accuracies in the table of the report."""
     with (folder / "report" / "tables" / "runs.csv").open(encoding="utf-8", newline="") as file:
         return {row["folder"]: (row["accuracy"], row["mean_class_accuracy"]) for row in csv.DictReader(file)}
 
@@ -173,7 +173,7 @@ def kind_of(what: str, folder: Path, read: Reader) -> Kind:
             return f"{damages.run} was reported with numbers that are not its own"
         if what != "archive" or damages.tells:
             wrong = {run: numbers for run, numbers in said.items() if numbers != whole.get(run)}
-            return f"other numbers of whole runs: {wrong}" if wrong else ""
+            return f"changed numbers of undamaged runs: {wrong}" if wrong else ""
         return ""
 
     damage = {"runs": damages.runs, "archive": damages.archive, "plan": damages.plan}[what]

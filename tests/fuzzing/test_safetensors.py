@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 
 def damage(draw: Draw, folder: Path) -> None:
-    """Change the bytes or header of the weights, or the bytes or values of the description: one file at a time."""
+    """Change the bytes or header of the weights, or the bytes or values of the description, or remove a file."""
     weights, config = folder / "model.safetensors", folder / "config.json"
     content = weights.read_bytes()
     length = int.from_bytes(content[:8], "little")
@@ -36,7 +36,7 @@ def damage(draw: Draw, folder: Path) -> None:
 
 
 def _without_digest(config: Path) -> None:
-    """Remove the checksum, as in exports of earlier versions: only the header parser can reject the file."""
+    """Remove the checksum, as in exports of earlier versions, so that only the header parser can reject the file."""
     values = json.loads(config.read_text())
     config.write_text(json.dumps({k: v for k, v in values.items() if k != "sha256"}))
 
@@ -54,7 +54,7 @@ def kind(safetensors: Path) -> Kind:
         if said.p.shape != (2, len(said.names)):
             return f"{said.p.shape} probabilities of {len(said.names)} classes"
         if not all(torch.equal(found, whole[name]) for name, found in tensors(said).items()):
-            return "changed weights without a word"
+            return "changed weights without an error"
         return ""
 
     return Kind(safetensors, damage, ask, check, planted="mfer_lightning.inference.load:read_model", spoil=_other)

@@ -41,11 +41,11 @@ def read(path: Path) -> list[Picture]:
 
 def check(pictures: list[Picture]) -> str:
     """Return what is wrong with the frames."""
-    if len(pictures) > 200 * FRAMES:  # damage repeats a part up to three times fifty times
+    if len(pictures) > 200 * FRAMES:  # damage repeats up to three parts up to fifty times each
         return f"{len(pictures)} frames of {FRAMES}"
     images = [picture.image for picture in pictures]
     if any(image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 for image in images):
-        return "a frame that is no picture"
+        return "a frame that is not an image"
     times = [picture.time for picture in pictures]
     return "" if all(isinstance(time, float) and np.isfinite(time) for time in times) else f"times {times}"
 
@@ -55,7 +55,7 @@ def kind_of(ending: str, folder: Path) -> Kind:
     path = folder / f"clip.{ending}"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*VIDEOS[ending]), 10, (64, 48))
     if not writer.isOpened():
-        pytest.skip(f"this OpenCV writes no {ending}")
+        pytest.skip(f"this OpenCV cannot write {ending}")
     for number in range(FRAMES):
         writer.write(np.full((48, 64, 3), 20 * number, np.uint8))
     writer.release()
@@ -63,7 +63,7 @@ def kind_of(ending: str, folder: Path) -> Kind:
 
 
 class _Endless:
-    """Return a capture with many more frames than the file has."""
+    """A capture with many more frames than the file has."""
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self.get, self.release, self.isOpened = capture.get, capture.release, lambda: True

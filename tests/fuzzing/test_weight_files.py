@@ -1,4 +1,4 @@
-"""Damaged weight files of every layout are loaded correctly, or give one error message and leave the network alone."""
+"""Damaged weight files of every layout are loaded correctly, or rejected with one message and an unchanged network."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from torch import Tensor
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import Network, load_weights
 
-#: All layouts together are one kind of input, with a few examples each in the quick tests.
+#: Number of examples per layout in the quick tests.
 QUICK_EACH = 4
-#: Layouts of the quick tests: each has its own reader, wrapper or format.
+#: Layouts of the quick tests. Each of them has its own reader, wrapper or format.
 QUICK_LAYOUTS = (
     "own checkpoint",
     "own safetensors",
@@ -30,7 +30,7 @@ QUICK_LAYOUTS = (
     "released MFER",
     "before torch 1.6",
 )
-#: Data types of safetensors files.
+#: Replacements for a weight that a safetensors file can contain.
 _DENSE = tuple(w for w in ODD_WEIGHTS if isinstance(w, Tensor) and w.numel() < 99 and w.device.type == "cpu")
 _PLAIN = tuple(w for w in _DENSE if w.layout is torch.strided)
 
@@ -84,7 +84,7 @@ def reader(name: str) -> Callable[[Path], dict[str, Tensor]]:
             load_weights(network, path)
         except UserError:
             if not all(torch.equal(value, before[key]) for key, value in network.state_dict().items()):
-                raise AssertionError("refused, but the network has changed") from None
+                raise AssertionError("rejected, but the network has changed") from None
             raise
         return {key: value.clone() for key, value in network.state_dict().items()}
 
@@ -104,7 +104,7 @@ def kind_of(name: str, folder: Path) -> Kind:
         if not all(bool(value.isfinite().all()) for value in found.values()):
             return "numbers that are not finite"
         same = all(torch.equal(value, whole[key]) for key, value in found.items())
-        return "changed numbers without a word" if damages.kept and not same else ""
+        return "changed numbers without an error" if damages.kept and not same else ""
 
     return Kind(path, damages.damage, read, check, "mfer_lightning.nn.weights.load:read_state", _other)
 

@@ -56,7 +56,7 @@ def _note(what: str, path: Any) -> None:
         _seen.append(f"{what} {name}")
 
 
-sys.addaudithook(_hook)  # stays installed in the process; idle unless something is watched
+sys.addaudithook(_hook)  # cannot be removed from the process; does nothing unless something is watched
 
 
 @contextmanager
@@ -79,5 +79,5 @@ def watched(allowed: Sequence[Path]) -> Iterator[list[str]]:
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """List the files below a folder with size and time, to detect files written by compiled code."""
+    """List the files below a folder with size and modification time, to detect files written by compiled code."""
     return {str(f): (s.st_size, s.st_mtime_ns) for f in folder.rglob("*") if (s := f.lstat()) and not f.is_dir()}

@@ -52,11 +52,15 @@ def write_checkpoint(path: Path, own: MFER, **changes: Any) -> Path:
 
 
 def tiny_network() -> MFER:
-    """A network with large enough weights for different outputs."""
+    """A network with large enough weights for different outputs, the same with every version of torch and timm."""
     torch.manual_seed(0)
     network = MFER(TINY, len(NAMES), attention={"name": "ds", "kernel_size": 3})
+    generator = np.random.default_rng(1)
     with torch.no_grad():
         for name, weight in network.named_parameters():
+            if weight.dim() > 1:  # the initial spread, but numbers that do not depend on how a library draws them
+                numbers = torch.from_numpy(generator.standard_normal(weight.shape))
+                weight.copy_(numbers * weight.std(correction=0))
             if name.startswith("head") and name.endswith("weight"):
                 weight.mul_(4)
     return network

@@ -247,8 +247,9 @@ def test_quantised_weights_are_smaller_with_similar_predictions(
     annotate(path, forms.model, SIZE, "int8")
     small = OnnxModel(path)
     expected = torch_probabilities(forms.model, faces)
-    difference = np.abs(small.predict(faces).probabilities - expected).max()
-    assert 0 < difference < 0.1
+    difference = np.abs(small.predict(faces).probabilities - expected)
+    assert 0 < difference.max() < 0.1
+    assert difference.mean() < 0.01
     import onnx
 
     graph = onnx.load(str(path)).graph

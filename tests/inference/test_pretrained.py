@@ -134,7 +134,7 @@ def test_model_card_describes_the_averaged_views(forms: Forms) -> None:
     assert "average the logits" not in model_card({**forms.model.describe(), "flip": False, "shift": 0.0}, "onnx")
     for views, words in (
         ({"flip": True, "shift": 0.0}, r"averaged with the mirrored face\. .* average the logits of the 2 pictures"),
-        ({"flip": True, "shift": 0.02}, "four copies moved to the corners by 2% .* logits of the 10 pictures"),
+        ({"flip": True, "shift": 0.02}, "four copies shifted towards the corners by 2% .* logits of the 10 pictures"),
     ):
         assert re.search(words, model_card({**forms.model.describe(), **views}, "onnx"))
 

@@ -109,5 +109,5 @@ def test_reserved_term_names_are_rejected():
 def test_network_without_the_output_is_rejected():
     objective = Objective(CrossEntropy(), terms={"partition": PartitionLoss()})
     objective.check(DAN(backbone="resnet10t", heads=2))
-    with pytest.raises(UserError, match=r"PartitionLoss\) needs 'attended' of the network, which MFER does not return"):
+    with pytest.raises(UserError, match=r"PartitionLoss\) needs the network output 'attended', but MFER returns only "):
         objective.check(MFER("resnet10t", attention="none"))

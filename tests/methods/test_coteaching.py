@@ -127,7 +127,7 @@ class TestErrors:
             CoTeaching(**{option: value})  # type: ignore[arg-type]
 
     def test_losses_with_centres_or_class_sets_are_rejected(self, network: MFER) -> None:
-        with pytest.raises(UserError, match="use loss=ce"):
+        with pytest.raises(UserError, match="Use loss=ce"):
             CoTeaching(network).check(network, Objective(CrossEntropy(), CenterLoss(3, 8)))
         with pytest.raises(UserError, match="sets of classes"):
             CoTeaching(network).check(network, Objective(MultiTargetLoss()))

@@ -119,7 +119,7 @@ class TestErrors:
         }
         network = MFER(tokens, 3, attention="none", image_size=32)
         assert "map" not in network.outputs
-        with pytest.raises(UserError, match="Method EAC needs 'map' of the network, which 'vit_tiny_patch16_224'"):
+        with pytest.raises(UserError, match="Method EAC needs the network output 'map', but 'vit_tiny_patch16_224'"):
             EAC().check(network, Objective(CrossEntropy()))
 
     @pytest.mark.parametrize(("option", "value"), [("weight", -1.0), ("erase_prob", 2.0), ("smallest", 0.0)])

@@ -137,7 +137,7 @@ class TestErrors:
 
     def test_network_whose_classifier_takes_no_feature_is_rejected(self, network: MFER) -> None:
         objective = Objective(CrossEntropy())
-        with pytest.raises(UserError, match=r"no `classify\(feature\)`: use network=mfer"):
+        with pytest.raises(UserError, match=r"no `classify\(feature\)`\. Use network=mfer"):
             RUL(4).check(nn.Linear(4, 2), objective)
         RUL(4).check(network, objective)
 

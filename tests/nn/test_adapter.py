@@ -82,7 +82,7 @@ def test_only_the_named_layers_are_adapted() -> None:
     assert {name.rpartition(".")[2] for name in layers} == {"qkv"}
     assert len(layers) == 4
     with pytest.raises(
-        UserError, match=r"no linear layer named 'query': use adapter\.targets=\[fc1,fc2,proj,qkv\], or some of them"
+        UserError, match=r"no linear layer named 'query'\. Use adapter\.targets=\[fc1,fc2,proj,qkv\], or only some of"
     ):
         add_adapter(vit(), {"name": "lora", "targets": ["qkv", "query"]})
 
@@ -118,8 +118,8 @@ def test_layers_whose_weights_are_read_directly_are_not_adapted() -> None:
         ({"rank": 0}, "`rank` to be an integer >= 1"),
         ({"rank": 2.5}, "`rank` to be an integer >= 1, but got 2.5"),
         ({"rank": 25}, "adapter.rank=25: the widest layer of 'vit_tiny_patch16_224' has rank 24"),
-        ({"targets": 7}, "adapter.targets=7: give the last parts"),
-        ({"targets": []}, r"adapter.targets=\[\]: give the last parts"),
+        ({"targets": 7}, "adapter.targets=7: the value must be a list of the last parts"),
+        ({"targets": []}, r"adapter.targets=\[\]: the value must be a list of the last parts"),
         ({"dropout": 1.0}, "`dropout`"),
         ({"r": 8}, "no option 'r'"),
     ],
@@ -150,7 +150,7 @@ def test_none_adds_no_adapter_and_damaged_ones_are_rejected() -> None:
             merge_adapter({SCALE: torch.tensor(2.0), **layer, "a.lora_B.default.weight": up})
     for scale in (torch.ones(2), torch.ones(0)):
         with pytest.raises(
-            UserError, match=rf"contain {SCALE} of shape \({len(scale)},\), not one number: they are damaged"
+            UserError, match=rf"are damaged: {SCALE} must be a single number, but has the shape \({len(scale)},\)"
         ):
             merge_adapter({SCALE: scale, **layer, "a.lora_B.default.weight": torch.ones(4, 2)})
     merged = merge_adapter({SCALE: torch.tensor(2.0), **layer, "a.lora_B.default.weight": torch.ones(4, 2)})

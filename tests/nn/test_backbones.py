@@ -78,7 +78,7 @@ def test_stages_are_the_last_four_resolutions():
     ("name", "message"),
     [
         ("hrnet_w18_small", "its output is a list of 3 parts, not one map"),
-        ("levit_128s", r"has stages 1 to 3; attention cannot be placed after 4: use attention.stages=\[2,3\]"),
+        ("levit_128s", r"has stages 1 to 3; attention cannot be placed after 4\. Use attention.stages=\[2,3\]"),
         ("twins_svt_small", "it is not called in one forward pass"),
         ("nest_tiny", "has stages 1 to 3; attention cannot be placed after 4"),
         ("crossvit_tiny_240", "does not end in a feature map but in a list of 2 parts"),
@@ -160,5 +160,5 @@ def test_unsupported_small_stems_explain_why(backbone, message):
 def test_backbone_without_drop_path_accepts_rate_zero():
     with torch.device("meta"):
         MFER({"name": "ghostnet_100", "drop_path_rate": 0.0}, attention="none")
-        with pytest.raises(UserError, match=r"has no drop-path: use backbone\.drop_path_rate=0"):
+        with pytest.raises(UserError, match=r"has no drop-path\. Use backbone\.drop_path_rate=0"):
             MFER({"name": "ghostnet_100", "drop_path_rate": 0.1}, attention="none")

@@ -212,7 +212,7 @@ def test_weights_of_another_family_are_rejected_with_the_matching_backbone(misfi
     with pytest.raises(
         UserError,
         match=r"layout of the weights is not that of .* "
-        r"'iresnet50'.*backbone=mobilefacenet has 100% of them",
+        r"'iresnet50'.*backbone=mobilefacenet matches 100% of the tensors",
     ):
         load_weights(model, misfit)
     assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
@@ -221,7 +221,8 @@ def test_weights_of_another_family_are_rejected_with_the_matching_backbone(misfi
 def test_mismatched_network_with_equal_names_is_rejected_with_the_matching_backbone(misfit, monkeypatch):
     monkeypatch.setattr("mfer_lightning.nn.weights.nearest_backbone._TIMM", ())
     words = (
-        r"not those of backbone=mobilefacenet, which has \d+% of their tensors; backbone=mobilefacenet has 100% of them"
+        r"not those of backbone=mobilefacenet, which matches \d+% of the tensors; "
+        r"backbone=mobilefacenet matches 100% of the tensors"
     )
     with pytest.raises(UserError, match=words):
         load_weights(network("mobilefacenet", {"depths": [4, 5, 2]}), misfit)

@@ -169,8 +169,8 @@ def test_integer_images_raise_value_error():
     ("arguments", "message"),
     [
         ({"backbone": "convnext_bse"}, r"Unknown backbone 'convnext_bse': did you mean .*'convnext_base'"),
-        ({"backbone": {"options": {}}}, "Give the backbone by its name"),
-        ({"backbone": 5}, "Give the backbone by its name"),
+        ({"backbone": {"options": {}}}, "The backbone must be a name"),
+        ({"backbone": 5}, "The backbone must be a name"),
         ({"backbone": {**SMALL, "drop_path": 0.1}}, r"no option 'drop_path': did you mean 'drop_path_rate'\?"),
         ({"backbone": {**SMALL, "stem": "tiny"}}, "`stem` must be one of default, small, not 'tiny'"),
         ({"backbone": {**SMALL, "norm": "batch"}}, "`norm` must be one of layer, none, not 'batch'"),
@@ -181,7 +181,7 @@ def test_integer_images_raise_value_error():
         ({"backbone": {"name": "convnext_atto", "options": {"act": object()}}}, "must be text, numbers"),
         ({"attention": "sd"}, r"Unknown attention 'sd': did you mean 'ds'\?"),
         ({"attention": {"name": "ds", "kernel": 5}}, r"'ds' has no option 'kernel': did you mean 'kernel_size'\?"),
-        ({"attention": {"name": "none", "kernel_size": 5}}, "'none' has no option 'kernel_size': it has none"),
+        ({"attention": {"name": "none", "kernel_size": 5}}, "'none' has no option 'kernel_size': it has no options"),
         ({"attention": {"name": "ds", "kernel_size": 6}}, "Attention 'ds'.*`kernel_size`.*got 6"),
         ({"attention": {"name": "ds", "stages": [5]}}, "has stages 1 to 4; attention cannot be placed after 5"),
         ({"attention": {"name": "ds", "stages": [0]}}, "has stages 1 to 4; attention cannot be placed after 0"),
@@ -189,7 +189,7 @@ def test_integer_images_raise_value_error():
         ({"attention": {"name": "ds", "stages": 3}}, "`stages` must be a list"),
         ({"head": "multi"}, r"Unknown head 'multi': did you mean 'multiscale'\?"),
         ({"head": {"name": "multiscale", "scales": 9}}, "Head 'multiscale'.*`scales`"),
-        ({"head": {"name": "linear", "groups": 4}}, "'linear' has no option 'groups': it has none"),
+        ({"head": {"name": "linear", "groups": 4}}, "'linear' has no option 'groups': it has no options"),
         ({"num_classes": 1}, "`num_classes` to be an integer of at least 2"),
     ],
 )

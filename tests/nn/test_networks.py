@@ -117,5 +117,5 @@ class TestPeerBackbones:
 
     @pytest.mark.parametrize("backbone", [None, 3, {"options": {}}, {"name": None}])
     def test_requires_a_name(self, network: type[DAN | DDAMFN], backbone: Any) -> None:
-        with pytest.raises(UserError, match="Give the backbone by its name"):
+        with pytest.raises(UserError, match="The backbone must be a name"):
             network(backbone=backbone)

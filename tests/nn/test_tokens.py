@@ -43,7 +43,7 @@ def test_blocks_can_be_chosen() -> None:
     network = vit(stage_blocks=[1, 3], attention={**DEPTHWISE, "stages": [1]})
     assert [stage.module for stage in network.backbone.stages] == ["blocks.0", "blocks.2"]
     for wrong in ([3, 1], [5], [0], [], [True], [1.0], 12):
-        with pytest.raises(UserError, match="ascending numbers of blocks, 1 to 4"):
+        with pytest.raises(UserError, match="ascending block numbers, 1 to 4"):
             vit(stage_blocks=wrong)
     with pytest.raises(UserError, match="applies to plain transformers"):
         MFER({"name": "resnet18", "stage_blocks": [1]}, attention="none")
@@ -131,7 +131,7 @@ def test_fixed_size_networks_name_their_size_and_others_accept_any() -> None:
     [
         ("vit_small_patch14_dinov2", 64, "patches of 14 pixels.*preprocess.size=56 or 70"),
         ("resnet18", 0, "`image_size` must be a number of pixels"),
-        ("coatnet_nano_rw_224", 100, "It accepts 96 or 128 or 224: use preprocess.size=96"),
+        ("coatnet_nano_rw_224", 100, r"It accepts 96 or 128 or 224\. Use preprocess.size=96"),
     ],
 )
 def test_unsupported_image_size_suggests_a_valid_one(name: str, size: int, message: str) -> None:

@@ -392,7 +392,7 @@ def test_missing_file_error_lists_the_valid_values():
 
 
 def test_folder_is_rejected(tmp_path):
-    with pytest.raises(UserError, match=r"is a folder: give a file in it"):
+    with pytest.raises(UserError, match=r"is a folder\. Use a file in it"):
         load_weights(network(), tmp_path)
 
 
@@ -402,7 +402,7 @@ def test_folder_is_rejected(tmp_path):
 )
 def test_html_page_or_lfs_pointer_is_named_as_such(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    with pytest.raises(UserError, match=re.escape(f"starts with {text.splitlines()[0]!r}: a web page or a pointer")):
+    with pytest.raises(UserError, match=re.escape(f"starts with {text.splitlines()[0]!r} instead of weights. A web")):
         load_weights(network(), tmp_path / name)
 
 

@@ -18,7 +18,7 @@ REFUSED = {
     "adahessian": "second derivatives",
     "LBFGS": "many times per step",
     "SparseAdam": "sparse gradients",
-    "Muon": "use muon",
+    "Muon": "Use muon",
     **{name: "CUDA required" for name in list_optimizers() if name.startswith(("bnb", "fused"))},
 }
 

@@ -45,7 +45,7 @@ def aligned(root, template="face-evolve-112@1"):
 )
 def test_different_classes_are_rejected(make, trainer, faces, stage, names):
     module = make(names)
-    with pytest.raises(UserError, match="in the same order: build the module with class_names=datamodule"):
+    with pytest.raises(UserError, match=r"in the same order\. Build the module with class_names=datamodule"):
         getattr(trainer(), stage)(module, datamodule=faces)
 
 
@@ -77,7 +77,7 @@ def test_training_records_its_dataset(make, trainer, faces):
 @pytest.mark.parametrize("told", [{"protocol": "rafdb@holdout"}, {"data_hash": "0" * 64}])
 def test_contradicting_metadata_are_rejected(make, trainer, faces, told):
     module = make(metadata=told)
-    with pytest.raises(UserError, match=r"set module.metadata = \{\} to train it on other faces"):
+    with pytest.raises(UserError, match=r"To train the module on other faces, set module.metadata = \{\}"):
         trainer().fit(module, datamodule=faces)
     trainer().test(module, datamodule=faces, verbose=False)  # trained on one dataset, tested on another
     assert module.metadata == told
@@ -99,10 +99,10 @@ def test_alignment_is_stored_only_if_known(make, trainer, folder):
 
     aligned(folder, "ferplus-48@1")
     module.metadata.pop("data_hash")
-    with pytest.raises(UserError, match="align both the same way"):
+    with pytest.raises(UserError, match="Align both in the same way"):
         trainer().fit(module, datamodule=FolderDataModule(folder, batch_size=8, size=32))
     module.metadata.clear()
-    with pytest.raises(UserError, match="leave out Preprocess"):
+    with pytest.raises(UserError, match="Remove Preprocess"):
         trainer().fit(module, datamodule=FolderDataModule(folder, batch_size=8, size=32))
 
 

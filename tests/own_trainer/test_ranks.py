@@ -87,7 +87,7 @@ def test_two_processes_match_one(tmp_path):
         for name, value in {**one, **one["after"]}.items():
             if isinstance(value, float):
                 assert {**two, **two["after"]}[name] == pytest.approx(value, rel=1e-4), name
-    assert "pass the datamodule itself" in together["refused"]
+    assert "Pass the datamodule itself" in together["refused"]
 
 
 def test_lightning_does_not_replace_our_samplers(faces):

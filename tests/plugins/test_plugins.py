@@ -71,7 +71,7 @@ def test_dataset_without_valence_and_arousal_is_rejected(
 ) -> None:
     assert mfer(*MINE, *OPTIONS, "valence_arousal=ccc") == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "has no valence and arousal, so they cannot be learned: use valence_arousal=none" in said
+    assert "has no valence and arousal, so they cannot be learned. Use valence_arousal=none" in said
 
 
 def test_page_shows_every_file() -> None:
@@ -173,7 +173,8 @@ def test_plugin_is_allowed_only_within_the_block(lab: Path, monkeypatch: pytest.
 
 
 def test_checkpoint_names_its_missing_plugins() -> None:
-    assert missing_plugins({"plugins": ["my_lab", 3, "../x"]}) == " It was trained with plugins=[my_lab]: use the same."
+    said = missing_plugins({"plugins": ["my_lab", 3, "../x"]})
+    assert said == " It was trained with plugins=[my_lab]: add the same option."
     assert not missing_plugins({"plugins": "my_lab"})
     assert not missing_plugins(None)
 

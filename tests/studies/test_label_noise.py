@@ -23,7 +23,7 @@ def test_power_of_the_noise_study_matches_the_registration(script: Script) -> No
 
 def test_power_script_requires_the_ablation(script: Script, tmp_path: Path) -> None:
     said = script("ferplus_noise/power.py", tmp_path)
-    assert (said.code, said.err) == (1, f"Error: {tmp_path} holds 0 runs of `plain`: two at least are needed.")
+    assert (said.code, said.err) == (1, f"Error: {tmp_path} contains 0 runs of `plain`, but at least two are needed.")
 
 
 def test_ferplus_audit_on_the_page_matches_the_script(script: Script) -> None:

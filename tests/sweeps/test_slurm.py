@@ -59,7 +59,7 @@ def test_single_task_starts_its_ranks_like_a_workstation(monkeypatch: pytest.Mon
     within(monkeypatch, ONE)
     assert external_environment() is None
     assert not _environment(DDP).creates_processes_externally  # type: ignore[union-attr]
-    with pytest.raises(UserError, match=r"trainer.num_nodes=2, but SLURM has started one task: .* srun"):
+    with pytest.raises(UserError, match=r"trainer.num_nodes=2, but SLURM has started one task. .* srun"):
         _environment({"num_nodes": 2})
 
 

@@ -62,7 +62,7 @@ def test_several_loggers_are_built_in_order(tmp_path: Path) -> None:
         (["logger=wandb", "logger.name=pilot"], "The name of the run is set by logger.wandb.name"),
         (["logger.name=wandb"], "choose a logger with logger=wandb"),
         (["logger=[wandb,wnadb]"], "Did you mean 'wandb'"),
-        (["logger=wandb", "logger.taggs=[a]"], r"no option `taggs`: did you mean 'tags'.*It takes .*entity, .*group"),
+        (["logger=wandb", "logger.taggs=[a]"], r"no option `taggs`: did you mean 'tags'.*Options: .*entity, .*group"),
         (["logger=wandb", "logger.tags=a"], "logger.wandb.tags=a"),
         (["logger=wandb", "logger.log_model=some"], "logger.wandb.log_model=some: input should be"),
         (["logger=wandb", "logger.settings={}"], "the package sets what W&B stores and prints"),

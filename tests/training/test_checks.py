@@ -110,5 +110,5 @@ def test_out_of_range_valence_arousal_weight_names_its_option() -> None:
 
 
 def test_method_error_names_the_chosen_network() -> None:
-    with pytest.raises(UserError, match="needs 'map' of the network, which network=dan does not return"):
+    with pytest.raises(UserError, match="needs the network output 'map', but network=dan returns only "):
         build_on_trial(composed("method=eac", "network=dan_64px", "preprocess.size=64"))

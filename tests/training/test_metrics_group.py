@@ -210,7 +210,7 @@ def test_search_in_the_wrong_direction_is_rejected(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
     monkeypatch.setattr(HydraConfig, "get", lambda: searching)
     check_direction("kappa", "max")
-    with pytest.raises(UserError, match=r"worst nll: add hydra\.sweeper\.direction=minimize"):
+    with pytest.raises(UserError, match=r"worst nll\. Use hydra\.sweeper\.direction=minimize"):
         check_direction("nll", "min")
     searching.sweeper = {}
     check_direction("nll", "min")

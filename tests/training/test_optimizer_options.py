@@ -73,7 +73,7 @@ def test_sam_wraps_any_optimizer() -> None:
         (("optimizer=adan", "optimizer.betas=[0.9,0.99]"), ("betas", "three numbers")),
         (("optimizer.name=LBFGS",), ("optimizer.name=LBFGS", "many times per step")),
         (("optimizer.name=adahessian", "optimizer.sam_rho=0.05"), ("optimizer.name=adahessian", "second derivatives")),
-        (("optimizer.name=Muon",), ("optimizer.name=Muon", "use muon")),
+        (("optimizer.name=Muon",), ("optimizer.name=Muon", "Use muon")),
         (("scheduler.gama=0.9",), ("scheduler", "no option `gama`", "gamma")),
         (("scheduler=wsd", "scheduler.decay_share=2"), ("scheduler.decay_share=2", "at most 1")),
         (("scheduler=wsd", "scheduler.decay_fn=cubic"), ("scheduler.decay_fn=cubic", "1-sqrt")),

@@ -61,10 +61,10 @@ def test_state_of_the_calling_process_is_restored(here: Path) -> None:
     [
         (["loss=dff"], "Did you mean 'dsf'"),
         (["loss=ce,dsf"], r"several values need a sweep.*in Python: sweep"),
-        (["-m", "loss=ce,dsf"], r"-m is not supported in Python: use sweep\(\[...\]\)"),
+        (["-m", "loss=ce,dsf"], r"-m is not supported in Python\. Use sweep\(\[...\]\)"),
         (["optimizer.lr=-1"], "optimizer.lr=-1.0"),
-        (["sweep=optuna"], r"use sweep\(\[...\]\)"),
-        ([*FEW, "debug=fast_dev_run"], "Nothing was kept"),
+        (["sweep=optuna"], r"Use sweep\(\[...\]\)"),
+        ([*FEW, "debug=fast_dev_run"], "keeps nothing"),
     ],
 )
 def test_error_is_raised_and_the_process_continues(overrides: list[str], words: str, here: Path) -> None:

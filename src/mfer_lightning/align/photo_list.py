@@ -52,7 +52,7 @@ def list_photos(source: str | Path, output: str | Path) -> list[Photo]:
         root, files = root.parent, [root]
     elif root.is_dir():
         if inside == root.resolve():
-            raise UserError(f"output={output} is the folder of the photos themselves. Choose another one.")
+            raise UserError(f"output={output} is the folder of the photos themselves. Choose another folder.")
         files = [f for f in sorted(root.rglob("*")) if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES]
         files = [f for f in files if not is_side_file(f.relative_to(root))]
         files = [f for f in files if inside not in f.resolve().parents]  # the output folder may be inside the source
@@ -91,7 +91,7 @@ def refuse_address(source: str | Path) -> None:
         UserError: if it is a URL.
     """
     if _ADDRESS.match(str(source)) and not Path(source).exists():
-        raise UserError(f"source={source} is a URL, and nothing is downloaded. Download it, then pass the local file.")
+        raise UserError(f"source={source} is a URL, but nothing is downloaded. Download it first and pass the file.")
 
 
 def is_pattern(text: str | Path) -> bool:

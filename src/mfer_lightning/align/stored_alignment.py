@@ -2,7 +2,7 @@
 
 The description consists of plain values and is stored with the model. Its ``origin`` is one of:
 
-- ``"alignment.json"``: the faces were aligned by ``mfer align``, and its settings were found next to them;
+- ``"alignment.json"``: the faces were aligned by ``mfer align``, and its settings were found next to the faces;
 - ``"approximation"``: the dataset provides cropped faces, and the template that it declares is close to them;
 - ``"assumed"``: nothing is known, and the default alignment of this package is used.
 """
@@ -66,7 +66,7 @@ def describe_alignment(
         f"the faces of {dataset} have their own alignment; the template {nearest.name} is close to it"
         if known
         else f"the alignment of the faces of {dataset or 'the training set'} is not recorded; the template "
-        f"{nearest.name} is assumed (mfer align records it)"
+        f"{nearest.name} is assumed (mfer align records the alignment)"
     )
     return {
         "origin": APPROXIMATION if known else ASSUMED,
@@ -97,7 +97,7 @@ def build_stored_aligner(
     try:
         height = int(alignment["height"])
         if not 8 <= height <= _LARGEST:
-            raise ValueError(f"its crops are {height} pixels high, but must have 8 to {_LARGEST}")
+            raise ValueError(f"its crops are {height} pixels high, but must be 8 to {_LARGEST} pixels high")
         chosen = dict(detector or {})
         own = dict(alignment["detector"])
         options = {**own, **chosen} if chosen.get("name", own.get("name")) == own.get("name") else chosen

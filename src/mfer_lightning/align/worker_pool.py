@@ -62,7 +62,7 @@ def map_in_processes(
                 yield from sent.popleft().result()
     except BrokenProcessPool as error:
         raise UserError(
-            "A worker process died (out of memory?). Finished work is kept: repeat the same command with fewer workers."
+            "A worker process died (out of memory?). Finished work is kept. Repeat the same command with fewer workers."
         ) from error
 
 

@@ -27,7 +27,7 @@ class AttentionMaps:
 
     @property
     def mean(self) -> NDArray[np.float32]:
-        """(B,H,W) mean over the channels, which sums to 1 over the positions as well."""
+        """(B,H,W) mean over the channels, which also sums to 1 over the positions."""
         return np.asarray(self.weights.mean(axis=1))
 
     def most_active(self, count: int) -> NDArray[np.int64]:
@@ -57,7 +57,7 @@ def attention_maps(model: FERModel, faces: Tensor, batch_size: int = 32) -> list
         batch_size: faces per batch.
 
     Returns:
-        One entry per module, in the order of the stages; empty if the network has no such attention.
+        One entry per module, in the order of the stages; empty if the network has no DS attention.
     """
     modules = _modules(model.network)
     kept: dict[int, list[NDArray[np.float32]]] = {stage: [] for stage in modules}

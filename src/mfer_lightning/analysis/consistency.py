@@ -58,7 +58,7 @@ def batch_invariance(passes: Passes, seed: int = 0) -> dict[str, Any]:
     Returns:
         ``passes`` (whether all differences are within the tolerance); ``tolerance``; ``shuffled`` and ``alone``, each
         with ``n``, ``largest_difference`` (of logits, relative to the largest logit) and ``changed`` (number of faces
-        with another predicted class); ``suspects``, the result of :func:`batch_statistics`.
+        whose predicted class differs); ``suspects``, the result of :func:`batch_statistics`.
     """
     subject = passes.subject
     clean = passes.logits("clean")

@@ -24,7 +24,7 @@ Rng = np.random.Generator
 
 
 class Change:
-    """Apply one kind of change by one amount, with the same result in every process and for all models.
+    """Apply one kind of change with a given amount. The result is the same in every process and for all models.
 
     The random numbers of a face depend on (seed, row, kind), not on the amount. A higher severity therefore scales the
     same noise pattern, and all models see the same faces.

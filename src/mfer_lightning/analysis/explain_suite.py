@@ -94,8 +94,8 @@ def explain_model(subject: ModelOnSplit, folder: Path, options: Options) -> dict
         The content of ``explain.json``.
 
     Raises:
-        UserError: if there are no such faces, the target or the stage does not exist, or the backbone has no feature
-            maps.
+        UserError: if there are no faces to explain, the target or the stage does not exist, or the backbone has no
+            feature maps.
     """
     names = subject.match.names
     target = _target(options.target, names)

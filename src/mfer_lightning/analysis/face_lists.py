@@ -28,7 +28,7 @@ def read_lists(files: Mapping[str, Any]) -> dict[str, list[str]]:
     """
     for name, path in files.items():
         if not isinstance(path, str) or not path:
-            raise UserError(f"lists.{name}={path}: the value must be a text or csv file of file names.")
+            raise UserError(f"lists.{name}={path}: the value must be a text or csv file that lists file names.")
     return {name: read_names(path) for name, path in files.items()}
 
 

@@ -72,7 +72,7 @@ class Passes:
     def run(
         self, name: str, positions: NDArray[np.int64], change: Change | None = None, views: Views | None = None
     ) -> NDArray[np.float32]:
-        """Like :meth:`logits`, for any faces of the split, without keeping the result.
+        """Like :meth:`logits`, but for any faces of the split, and without keeping the result.
 
         Args:
             name: name of the pass, for ``progress``.

@@ -1,8 +1,8 @@
 """Grad-CAM: show which regions of a face support a class.
 
 Paper: Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391. Computed by the package grad-cam (Gildenblat, MIT,
-https://github.com/jacobgil/pytorch-grad-cam). Ours: the target layer is found from the stages of the backbone, for any
-family, and the weights may be frozen.
+https://github.com/jacobgil/pytorch-grad-cam). Ours: the target layer is derived from the stages of the backbone,
+for any family, and the weights may be frozen.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def explain(
         batch_size: faces per batch; memory use is as in training.
 
     Returns:
-        (B,H,W) float32 within [0, 1], of the size of the faces.
+        (B,H,W) float32 within [0, 1], with the same size as the faces.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -100,7 +100,7 @@ def activation_maps(
         method: a name in :data:`METHODS`.
 
     Returns:
-        (B,H,W) float32 within [0, 1], of the size of the input.
+        (B,H,W) float32 within [0, 1], with the same size as the input.
 
     Raises:
         UserError: if the package grad-cam is missing.
@@ -144,7 +144,7 @@ def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
 
     Args:
         model: the model.
-        faces: (B,3,H,W), of the size to explain.
+        faces: (B,3,H,W), the faces to explain; only their size is used.
         stage: number from 1; None: :func:`default_stage`.
 
     Raises:
@@ -154,7 +154,7 @@ def stage_of(model: FERModel, faces: Tensor, stage: int | None = None) -> int:
     stages = model.network.backbone.stages
     if not stages:
         raise UserError(
-            "Grad-CAM needs feature maps, but timm lists no stages for this backbone. Use another one (convnext, "
+            "Grad-CAM needs feature maps, but timm lists no stages for this backbone. Use another backbone (convnext, "
             "resnet, swin, vit, ...)."
         )
     side = int(model.preprocess.size or min(faces.shape[-2:]))

@@ -30,7 +30,8 @@ from mfer_lightning.inference.model import FERModel, choose_device, read_model, 
 from mfer_lightning.inference.predict_split import predict_split
 from mfer_lightning.views import Views
 
-#: Options of a dataset that may differ between the networks: they do not change faces or labels, or select the part.
+#: Options of a dataset that may differ between the networks, because they do not change faces or labels, or because
+#: they select the part (``hold_out``).
 _FREE = ("hold_out", "root", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory", "augment")
 
 
@@ -80,10 +81,10 @@ def judge_training_set(
     Raises:
         UserError: if a checkpoint does not record its training data, the files have changed since, the networks were
             trained on different datasets or labels, a network was initialised from or trained with a model that may
-            have seen the other faces, or all networks were trained on the same face.
+            have seen the other faces, or a face was used to train all networks.
     """
     found = {file.resolve(): file for where in checkpoints for file in run_checkpoints(where)}
-    files = list(found.values())  # a network that is given twice counts once
+    files = list(found.values())  # a network that is named twice is used once
     sizes = {"num_workers": 2, **(loader or {})}
     if sizes.get("eval_batch_size") is None:
         sizes["eval_batch_size"] = usual_batch(choose_device(device))
@@ -97,8 +98,8 @@ def judge_training_set(
         seen = open_dataset(config, sizes, cache)
         if seen.data_hash != model.metadata.get("data_hash"):
             raise UserError(
-                f"{file} was trained on other faces or labels than {seen.root} now contains, so its training faces are "
-                "unknown. Restore the files and lists that it was trained on, or train it again."
+                f"{file} was not trained on the faces and labels that {seen.root} now contains, so its training faces "
+                "are unknown. Restore the files and lists that it was trained on, or train it again."
             )
         _refuse_seen_before(model, file, seen)
         if whole is None:
@@ -191,9 +192,9 @@ def _refuse_unjudged(whole: FaceDataModule, judges: NDArray[np.int64], files: Se
 
 
 def _refuse_seen_before(model: FERModel, file: Path, seen: FaceDataModule) -> None:
-    """Reject a network that was initialised from, or trained with a teacher that is, a model trained on other parts.
+    """Reject a network whose initial weights or teacher come from a model that was trained on other parts.
 
-    Such models are followed recursively: their initial weights and teachers are checked as well.
+    The initial weights and teachers of that model are checked as well, recursively.
     """
     info = find_dataset(seen.dataset)
     same = {seen.dataset, *(() if info is None else info.shares_faces_with)}

@@ -20,7 +20,7 @@ InMemory = FERModule | FERModel | Predictor
 def as_model(given: str | PathLike[str] | InMemory, device: str) -> Iterator[str | PathLike[str] | FERModel]:
     """Yield the model of an object in memory, in evaluation mode on a device; yield paths unchanged.
 
-    At the end of the block, the model is moved back, and the modes of its modules are restored.
+    At the end of the block, the model is moved back, and the training modes of its modules are restored.
 
     Args:
         given: a ``FERModule``, a loaded model, or a path.

@@ -76,7 +76,7 @@ class Matrix:
         return tuple(cell for cell in self.cells if cell.error)
 
     def notes(self) -> list[str]:
-        """List the reasons why cells are not comparable: classes left out, other alignments, and failed pairs."""
+        """List the reasons why cells are not comparable: classes left out, different alignments, and failed pairs."""
         found: dict[str, list[str]] = {}
         for cell in self.cells:
             pair = f"{cell.model} on {cell.dataset}"

@@ -45,8 +45,8 @@ def evaluate_matrix(
         output: folder of the matrix; None: ``matrix-<hash>`` in ``runs``, with a hash of the models and datasets.
         runs: folder of runs.
         plugins: your own packages that the models were trained with; importing them executes their code.
-        robustness: ignored: options of a suite that does not apply to a matrix.
-        explain: ignored: options of a suite that does not apply to a matrix.
+        robustness: options of a suite that does not apply to a matrix; ignored.
+        explain: options of a suite that does not apply to a matrix; ignored.
         **options: options of :func:`~mfer_lightning.analysis.transfer_matrix.measure_matrix`.
 
     Returns:
@@ -65,7 +65,7 @@ def evaluate_matrix(
         raise UserError("Name the models to measure on datasets=[...]: checkpoint=[<run>,<run>] or checkpoint=<run>.")
     folder = Path(output or Path(runs) / _name(named, datasets, split)).expanduser()
     if is_training(folder):
-        raise UserError(f"output={output} is the folder of a training run. Choose another one for the matrix.")
+        raise UserError(f"output={output} is the folder of a training run. Choose another folder for the matrix.")
     with plugins_loaded(plugins), status("reading datasets") as say:
         matrix = measure_matrix(named, datasets, split, runs=runs, progress=say, **options)
     matrix.write(folder)

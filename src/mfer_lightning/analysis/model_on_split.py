@@ -105,7 +105,7 @@ class ModelOnSplit:
         }
 
     def identity(self) -> str:
-        """Hash the weights, the faces and the prediction settings: equal hashes mean equal results."""
+        """Hash the weights, the faces and the prediction settings. Equal hashes mean equal results."""
         digest = hashlib.sha256()
         for name, tensor in self.model.network.state_dict().items():
             digest.update(name.encode())
@@ -158,7 +158,7 @@ class ModelOnSplit:
         if self.split == "train":
             return ["the model was trained on these faces, so the results do not measure generalisation"]
         if protocol.name == trained_on and self.split == "val" and not protocol.cuts_partition:
-            return []  # not trained on, and val is known to be the split of the selection
+            return []  # not used for training, and selection on val needs no note
         if origin.cuts_partition:
             trained = (stored_config(self.model.metadata) or {}).get("dataset") or {}
             origin = origin.at_fold(trained.get("fold"))
@@ -281,7 +281,7 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
     source = subject.model.source
     assert source is not None  # results of a model in memory are written only to an explicit folder
     run = run_folder(source)
-    # the protocol names dropped classes, whose names come from files: they must not lead out of the folder
+    # the protocol contains the names of dropped classes, which come from files and must not lead out of the folder
     name = _as_file_name(f"{subject.protocol}-{subject.split}")
     if dataset_info(subject.datamodule.dataset).user_defined:  # keep the results of different folders apart
         name += f"-{subject.datamodule.data_hash[:8]}"
@@ -295,7 +295,7 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
 
 
 def _as_file_name(text: str) -> str:
-    """Replace what is unusual in a file name; a hash stands for a long text."""
+    """Replace characters that are unusual in file names, and a long text by its hash."""
     plain = re.sub(r"[^\w.=@-]+", "-", text)
     return plain if len(plain) <= 80 else hashlib.sha256(text.encode()).hexdigest()[:8]
 

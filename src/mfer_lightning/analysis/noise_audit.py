@@ -233,14 +233,17 @@ def audit_labels(
         raise UserError(f"margin={margin}: the value must be at least 0 and below 1, e.g. 0.6.")
     named = [checkpoints] if isinstance(checkpoints, (str, PathLike)) else list(checkpoints or [])
     if output is not None and is_training(Path(output).expanduser()):
-        raise UserError(f"output={output} is the folder of a training run. Choose another one for the audit.")
+        raise UserError(f"output={output} is the folder of a training run. Choose another folder for the audit.")
     with status("reading labels") as say:
         judged = judge_training_set(named, progress=say, **options)
     folder = Path(output) if output else Path(runs) / _name(judged)
     audit = audit_judged(judged, folder.expanduser(), margin)
     root = judged.datamodule.index.root
     if root.is_dir() and audit.folder.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{audit.folder} is inside the dataset's folder, {root}, which must not change: use output=.")
+        raise UserError(
+            f"{audit.folder} is inside the dataset's folder, {root}, which must not be changed. Choose another folder "
+            "with output=..."
+        )
     audit.write(faces)
     if show:
         print_noise_audit(audit.to_dict(), audit.folder)

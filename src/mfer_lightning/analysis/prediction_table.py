@@ -37,7 +37,7 @@ def evaluate_predictions(
 
     Args:
         predictions: the table.
-        folder: folder of the results; None: that of the table.
+        folder: folder of the results; None: a folder next to the table, named after it.
         lists: file names of subsets to measure, see :mod:`mfer_lightning.analysis.face_lists`.
         drop: classes to leave out.
         calibrate: fit one temperature to the val predictions in the same folder, and report calibration with it.
@@ -46,7 +46,7 @@ def evaluate_predictions(
         The results, which are also written to ``evaluation.json``, with figures.
 
     Raises:
-        UserError: if the file is not such a table, no face has a label, a list matches no face, or with ``calibrate``,
+        UserError: if the file is not such a table, no face has a label, a list matches no face, or, with ``calibrate``,
             there are no val predictions.
     """
     path = Path(predictions).expanduser()

@@ -96,7 +96,7 @@ def measure_robustness(
 
     Returns:
         Plain numbers, dicts and lists: ``suite_version``, ``n``, ``clean``, ``curves``, ``summary``, ``flip``,
-        ``batch``, ``lists``. All have 95% intervals: accuracies the same as in ``result.json``, accuracy drops those of
+        ``batch``, ``lists``. Accuracies have the same 95% intervals as in ``result.json``, accuracy drops those of
         Agresti and Min, and mean accuracies those of a bootstrap over faces.
     """
     label, groups = passes.subject.label, passes.subject.groups
@@ -123,7 +123,7 @@ def measure_robustness(
 
 
 def _summary(clean: Right, rights: dict[Condition, Right], seed: int) -> dict[str, Any]:
-    """Average the accuracies of each part over its conditions; all its kinds have the same number of severities."""
+    """Average the accuracies of each part over its conditions. All kinds of a part have equally many severities."""
     parts = {"corruptions": CORRUPTIONS, RESOLUTION: (RESOLUTION,), "misalignments": MISALIGNMENTS}
     found: dict[str, Any] = {}
     for name, kinds in parts.items():

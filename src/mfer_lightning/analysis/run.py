@@ -48,9 +48,9 @@ def evaluate(
     """Evaluate a trained model, or a table of predictions without a model.
 
     Args:
-        checkpoint: a run, its folder, a checkpoint or an export: results are written and printed. Or a
-            :class:`~mfer_lightning.module.FERModule` or loaded model in memory: results are written and printed only if
-            ``output`` is given.
+        checkpoint: a run, its folder, a checkpoint or an export, for which the results are written and printed. Or a
+            :class:`~mfer_lightning.module.FERModule` or a loaded model in memory, for which the results are written and
+            printed only if ``output`` is given.
         datamodule: the dataset; None: ``dataset_name``, or the one that the model was trained on.
         split: ``"test"``, ``"val"`` or ``"train"``.
         predictions: a ``predictions_*.csv`` instead of a model.
@@ -58,7 +58,7 @@ def evaluate(
         output: folder of the results; None: ``evaluations/`` in the run's folder, or nowhere (see ``checkpoint``).
         drop: classes to leave out.
         calibrate: fit one temperature on val and report calibration before and after.
-        lists: name -> file of file names: subsets to measure.
+        lists: subsets to measure: name -> text or csv file that lists file names.
         embedding_points: number of faces in the t-SNE figure; 0: no figure.
         robustness: options of :func:`~mfer_lightning.analysis.robustness_suite.evaluate_robustness`.
         explain: options of the explain suite, see :class:`~mfer_lightning.analysis.explain_suite.Options`.
@@ -89,7 +89,7 @@ def evaluate(
         raise UserError(f"calibrate=true works only with suite=standard, not with suite={suite}.")
     rounded = None if opening.get("precision") in (None, "32-true") else opening["precision"]
     if rounded is not None and suite == "explain":
-        raise UserError(f"precision={rounded}: suite=explain computes gradients in float32: leave out precision.")
+        raise UserError(f"precision={rounded}: suite=explain computes gradients in float32. Leave out precision.")
     if predictions is not None:
         usual = {"dataset_name": None, "flip": None, "shift": None, "suite": "standard", "split": "test"}
         usual["precision"] = None
@@ -100,8 +100,8 @@ def evaluate(
     folder = None if output is None else Path(output).expanduser()
     if folder is not None and is_training(folder):
         raise UserError(
-            f"output={output} is the folder of a training run, whose results would be overwritten. Choose another one, "
-            "or leave out output to write to evaluations/ in the folder of the run."
+            f"output={output} is the folder of a training run, whose results would be overwritten. Choose another "
+            "folder, or leave out output to write to evaluations/ in the folder of the run."
         )
     names = read_lists(lists or {})
     if predictions is not None:
@@ -122,7 +122,7 @@ def evaluate(
             further: dict[str, Any] = {"calibrate": calibrate, "embedding_points": embedding_points}
             return evaluate_model(subject, folder, lists=names, **further)
         if folder is None:
-            raise UserError(f"suite={suite} draws figures: give output=<folder> for a model in memory.")
+            raise UserError(f"suite={suite} draws figures, so a model in memory needs output=<folder>.")
         if suite == "robustness":
             card = robustness_suite.evaluate_robustness(subject, folder, lists=names, **(robustness or {}))
         else:

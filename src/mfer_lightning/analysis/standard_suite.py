@@ -58,8 +58,8 @@ def evaluate_model(
         The result.
 
     Raises:
-        UserError: if there are no faces to evaluate, a list contains none of them, or with ``calibrate``, there is no
-            val split.
+        UserError: if there are no faces to evaluate, a list contains none of them, or, with ``calibrate``, there is
+            no val split.
     """
     split, index = subject.split, subject.datamodule.index
     matched = match_lists(lists or {}, index.path.tolist(), subject.rows)  # before the slow predictions
@@ -116,7 +116,7 @@ def _result(subject: ModelOnSplit, table: Predictions, seconds: float) -> dict[s
         **datamodule.fold_entry(),
         "notes": [*subject.remarks(), *evaluation["notes"]],
         "selection": {
-            "rule": origin.selection if origin else "as the checkpoint was made",
+            "rule": origin.selection if origin else "selection rule unknown",
             "monitor": (stored.get("monitor") or origin.monitor) if origin and selects else None,
             "split": "val" if selects else None,
             "epoch": model.metadata.get("epoch"),

@@ -1,4 +1,4 @@
-"""Evaluate several models on several datasets: one accuracy with its interval for each pair.
+"""Evaluate several models on several datasets. Each pair gives one accuracy with its interval.
 
 Classes are matched by name. If only the model or only the dataset has a class, the class is left out for that pair. A
 note then says that the accuracy is not comparable with the others, because it is over fewer classes.
@@ -207,4 +207,4 @@ def _alignment(model: FERModel, subject: ModelOnSplit) -> str:
     theirs = describe_alignment(datamodule.alignment, datamodule.dataset, datamodule.size, template)["template"]
     if own is None or str(own).partition(" ")[0] == str(theirs).partition(" ")[0]:
         return ""
-    return f"faces aligned as {theirs}, the model was trained on faces aligned as {own}"
+    return f"faces aligned as {theirs}, but the model was trained on faces aligned as {own}"

@@ -1,7 +1,7 @@
 """Time every implementation of the convolutions of MFER-Base, to check that the network uses the fastest one.
 
-:mod:`mfer_lightning.nn.convolution.choice` makes the choice. The number of operations is that of a dense convolution
-for all implementations, including padding, with two operations per multiply-add.
+:mod:`mfer_lightning.nn.convolution.choice` makes the choice. For all implementations, the number of operations is
+that of a direct convolution, including padding, with two operations per multiply-add.
 """
 
 from __future__ import annotations

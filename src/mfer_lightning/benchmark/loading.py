@@ -1,4 +1,4 @@
-"""Compare our data loader with the usual one of torchvision, from files to normalised batches."""
+"""Compare our data loader with the usual loader for torchvision datasets, from files to normalised batches."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_faces(root: Path, count: int, side: int, suffix: str = ".jpg") -> None
 
 
 def their_loader(root: Path, batch: int, workers: int, size: int) -> DataLoader[Any]:
-    """Return the usual loader of torchvision; iterating over it gives one epoch.
+    """Return the usual loader for a torchvision dataset; iterating over it gives one epoch.
 
     Args:
         root: folder of the dataset.

@@ -71,7 +71,7 @@ def chosen_baselines(given: Any, device: Device) -> tuple[str, ...]:
     """
     if given == "auto":
         return device.baselines
-    chosen = _chosen("baselines", "arithmetic", given, ARITHMETIC)
+    chosen = _chosen("baselines", "precision", given, ARITHMETIC)
     if "tf32" in chosen and device.is_cpu:
         raise UserError("baselines=tf32: TF32 exists only on NVIDIA GPUs. Choose float32 or bfloat16.")
     return tuple(chosen)

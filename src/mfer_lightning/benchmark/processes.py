@@ -37,7 +37,7 @@ main(sys.argv[1:])
 def measure_startup(repeats: int) -> dict[str, Any]:
     """Measure the time of ``mfer --help``, and of ``mfer train`` until the end of the first step.
 
-    The training uses the built-in dataset with 512 faces; a warm-up run builds its cache.
+    Training uses the built-in dataset with 512 faces; a warm-up run builds its cache.
 
     Args:
         repeats: number of measurements of each.
@@ -68,7 +68,7 @@ def measure_memory(work: Work) -> dict[str, Any]:
 
     Returns:
         For ``plain`` and ``checkpointing``: ``peak_gb``, and ``of_the_steps_gb`` (the increase during the steps), in
-        GB; ``ratio`` of both peaks.
+        GB; ``ratio``, the peak without checkpointing divided by the peak with it.
     """
     table: dict[str, Any] = {}
     for name in ("plain", "checkpointing"):

@@ -24,8 +24,8 @@ SIZE, BATCH = 48, 128
 def measure_small(folder: Path, faces: int, workers: int, repeats: int, bfloat16: bool) -> dict[str, Any]:
     """Train the small model with both loops in turn, from files to updated weights.
 
-    The naive loop decodes the 48-pixel PNG files in every epoch and trains in float32. Our loop waits for its data as
-    in ``mfer train``, and the fraction of time spent waiting is measured.
+    The naive loop decodes the 48-pixel PNG files in every epoch and trains in float32. Our loop reads its data as
+    in ``mfer train``, and the fraction of time spent waiting for data is measured.
 
     Args:
         folder: folder for faces and cache.

@@ -29,7 +29,8 @@ from mfer_lightning.training.build_trainer import build_trainer, precision
 
 #: Minimum number of steps at the start of an epoch that are not measured.
 SKIPPED = 2
-#: Batches that each worker prefetches (see ``FaceDataModule``). They are not timed: the loader would look faster.
+#: Batches that each worker prefetches (see ``FaceDataModule``). They are not timed, because they would make the loader
+#: look faster.
 AHEAD = 4
 #: Batch size for the network of the built-in dataset: about 50 ms per step on two cores.
 BATCH = 32
@@ -182,8 +183,8 @@ def _timed_fit(config: Mapping[str, Any], folder: Path, steps: int, device: Devi
     module, datamodule = _build_run(config)
     trainer: Any = build_trainer(config, folder, datamodule.protocol.monitor, History(folder / "metrics.csv"))
     clock = _Clock(skipped, skipped + steps, device)
-    # Checkpoints would be written at the end of the epoch, after the timed steps. They can have gigabytes and are not
-    # needed.
+    # Checkpoints would be written at the end of the epoch, after the timed steps. They can have several
+    # gigabytes and are not needed.
     trainer.callbacks = [*(kept for kept in trainer.callbacks if not isinstance(kept, RunCheckpoint)), clock]
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -150,7 +150,7 @@ def is_full_name(name: str) -> bool:
 
 
 def is_bundled(path: Path) -> bool:
-    """Whether a path is a folder next to the bundled models, where nothing may be written."""
+    """Whether a path is directly in the folder of the bundled models, where nothing may be written."""
     return path.parent == FOLDER
 
 

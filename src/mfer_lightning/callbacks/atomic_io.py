@@ -40,7 +40,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Read a checkpoint like Lightning, and compare its tensors with the checksums in the file.
 
-        Tensors that are loaded to other devices than the CPU are not compared.
+        Only tensors that are loaded to the CPU are compared.
 
         Raises:
             UserError: if the file has changed since it was written.

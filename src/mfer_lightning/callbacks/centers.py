@@ -16,8 +16,8 @@ class CentersFromData(Callback):
 
     The faces are the first ones of the first epoch, with augmentation: a random sample that does not depend on the
     order of the files. The network has its initial weights (random or pre-trained) and is in evaluation mode. The means
-    are over the faces of all ranks. The callback has no effect in a resumed run, which keeps its learned centres, or if
-    the loss has no centres.
+    are computed over the faces of all ranks. The callback has no effect in a resumed run, which keeps its learned
+    centres, or if the loss has no centres.
 
     Args:
         faces: minimum number of faces over all ranks, at least 1; whole batches are used.

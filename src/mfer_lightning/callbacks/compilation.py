@@ -31,9 +31,9 @@ class CompileNetwork(Callback):
     """Run the network through ``torch.compile``; if that fails, print one line and continue without it.
 
     First, a layer with two parameters is compiled, forward and backward, to detect immediately whether a compiler is
-    available. If compiling the network fails anyway, it falls back to eager mode at the first batch. Compilation is in
-    place, so the names in checkpoints do not change. Compiled code is kept in the cache folder, so that later runs
-    start faster.
+    available. If compiling the network fails anyway, the network falls back to eager mode at the first batch.
+    Compilation is in place, so the names in checkpoints do not change. Compiled code is kept in the cache folder, so
+    that later runs start faster.
 
     Args:
         mode: ``"blocks"`` compiles each kind of repeated block once, ``"whole"`` compiles the network as one graph, and
@@ -69,8 +69,8 @@ class CompileNetwork(Callback):
             blocks = [network]
             network.compile()
             self._say(trainer, "the network as one graph", 2 * 60)
-        # Evaluation uses eager mode: compiling its graph would take longer than it saves, and its results then do not
-        # depend on whether training was compiled.
+        # Evaluation uses eager mode, because compiling the evaluation graph would take longer than it saves. Results
+        # then do not depend on whether training was compiled.
         guard_calls(blocks, lambda *_, **__: torch.is_grad_enabled(), lambda error: self._warn(trainer, error))
 
     def _say(self, trainer: L.Trainer, what: str, seconds: int) -> None:

@@ -9,10 +9,11 @@ from lightning.pytorch.callbacks import Callback
 class EndOfTraining(Callback):
     """Validate after the last step, do not train a finished run further, and resume at an epoch boundary.
 
-    This callback corrects three behaviours of Lightning 2.6. It stops at ``max_steps`` in the middle of an epoch
-    without validation, so the final weights are never evaluated. If a run that ended by early stopping is resumed, it
-    trains one more epoch (but not after a :class:`~lightning.pytorch.callbacks.Timer`). With ``max_steps``, it treats a
-    checkpoint from the end of an epoch as one from within the epoch, and ends that epoch a second time.
+    This callback corrects three behaviours of Lightning 2.6. Lightning stops at ``max_steps`` in the middle of an epoch
+    without validation, so the final weights are never evaluated. If a run that ended by early stopping is resumed,
+    Lightning trains one more epoch (but not after a :class:`~lightning.pytorch.callbacks.Timer`). With ``max_steps``,
+    Lightning treats a checkpoint from the end of an epoch as if it were from the middle of the epoch, and ends that
+    epoch a second time.
     """
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

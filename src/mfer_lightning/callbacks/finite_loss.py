@@ -45,7 +45,7 @@ class FiniteLossGuard(Callback):
 
     Raises:
         TrainingDivergedError: during training, if the loss or a weight is not finite. The message gives the epoch, the
-            step, for a loss also the batch and its rows, and the last good checkpoint.
+            step and the last good checkpoint, and for a loss also the batch and its rows.
         ValueError: if ``every`` is below 1.
     """
 

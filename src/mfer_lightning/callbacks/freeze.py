@@ -21,7 +21,7 @@ class FreezeBackbone(Callback):
     the transition is exact, because what is frozen depends only on the epoch.
 
     On several ranks, DistributedDataParallel needs ``find_unused_parameters=True``, because the weights are frozen only
-    after it has wrapped them.
+    after DistributedDataParallel has wrapped the network.
 
     Args:
         epochs: number of epochs, at least 1; None: the whole run (a linear probe).

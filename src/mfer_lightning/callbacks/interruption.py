@@ -53,7 +53,7 @@ class Interruption(Callback):
         self._stepped = False
 
     def listen(self) -> None:
-        """Install the signal handlers. In other threads than the main one, this has no effect."""
+        """Install the signal handlers. This has no effect outside the main thread."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_signal)
             if self.requeue is not None:
@@ -84,9 +84,10 @@ class Interruption(Callback):
         self._training = False
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """After a signal, treat an exception as its consequence, because other processes may have received it too.
+        """After a signal, treat an exception as a consequence of the signal.
 
-        Other ranks exit; the first saves the state.
+        Other processes may have received the signal as well, and their end causes exceptions. Here, the first rank
+        saves the state, and the other ranks exit.
         """
         if self.received is None:
             return

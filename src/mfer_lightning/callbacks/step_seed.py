@@ -14,9 +14,9 @@ from mfer_lightning.data.seeding import STREAM_LAYERS, hashes
 class StepSeed(Callback):
     """Make the random numbers of layers (drop path, dropout) a function of the seed, epoch, batch and rank.
 
-    Checkpoints do not store the state of torch's generators, so without this callback, a resumed run would draw other
-    random numbers than an uninterrupted one. Seeding at the start of an epoch is not enough, because Lightning skips
-    that hook in the first epoch of a resumed run.
+    Checkpoints do not store the state of torch's generators, so without this callback, a resumed run would draw
+    different random numbers from those of an uninterrupted run. Seeding at the start of an epoch is not enough, because
+    Lightning skips that hook in the first epoch of a resumed run.
 
     Args:
         seed: random seed of the run.

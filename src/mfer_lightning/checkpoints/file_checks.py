@@ -29,10 +29,10 @@ _DEEPEST, _MOST_VALUES, _LONGEST_TEXT = 16, 20_000, 10_000
 #: Parts of option names that mark counts and sides in pixels, and the limits of counts, sides and all other numbers.
 _COUNTS, _SIDES = ("depth", "layer", "block", "num", "repeat", "stage", "group", "scale"), ("size", "resolution")
 _MOST_COUNT, _LONGEST_SIDE, _WIDEST = 1000, 1024, 1 << 22
-#: Maximum bytes of the non-persistent buffers of a network (such as Swin's position indices). The largest in timm have
+#: Maximum bytes of the non-persistent buffers of a network (such as Swin's position indices). The largest in timm take
 #: a few megabytes.
 _MOST_TABLE_BYTES = 256 << 20
-#: Maximum bytes of weights. The largest models in timm have four gigabytes.
+#: Maximum bytes of weights. The largest models in timm take four gigabytes.
 _MOST_WEIGHT_BYTES = 16 << 30
 #: Maximum characters of a class name.
 _LONGEST_NAME = 100
@@ -67,7 +67,7 @@ def check_plain(value: Any, source: Path) -> None:
 
 
 def check_numbers(config: Mapping[str, Any], source: Path, key: str = "network") -> None:
-    """Reject unreasonable sizes in a network or preprocessing.
+    """Reject unreasonable sizes in the description of a network or preprocessing.
 
     Args:
         config: plain nested values.
@@ -165,7 +165,7 @@ def check_weights(weights: Mapping[str, Any], source: Path) -> None:
             raise UserError(f"{source}: the weight {str(name)[:80]!r} is not a plain tensor.")
         if value.is_quantized or value.is_complex():
             raise UserError(
-                f"{source}: the weight {str(name)[:80]!r} is {value.dtype}, which no network of this package has."
+                f"{source}: the weight {str(name)[:80]!r} is {value.dtype}, which no network of this package uses."
             )
         if not is_stored_whole(value):
             raise UserError(f"{source}: the weight {str(name)[:80]!r} claims to be larger than its stored data.")
@@ -186,7 +186,7 @@ def check_finite(weights: Mapping[str, Tensor], source: Path) -> None:
     """
     for name, value in weights.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise UserError(f"{source} contains weights that are not finite ({name}): its training diverged.")
+            raise UserError(f"{source} contains weights that are not finite ({name}); the training probably diverged.")
 
 
 def check_class_names(names: Any, source: Path) -> None:

@@ -77,7 +77,7 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
             f"{source} does not describe a model: it has {len(names)} class names, which do not match its network "
             f"{excerpt(config)}."
         )
-    config = with_former_attention(config)  # networks saved before these options used their former defaults
+    config = with_former_attention(config)  # networks saved before these options existed used the former defaults
     file_checks.check_numbers(config, source)
     if "image_size" not in config and isinstance(description["preprocess"], Mapping):  # from an earlier version
         config = {**config, "image_size": description["preprocess"].get("size")}
@@ -141,8 +141,8 @@ def network_weights(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 def check_targets(config: Any, source: Path, libraries: Sequence[str] = ()) -> None:
     """Reject a stored configuration with a ``_target_`` outside the whitelist, even though it would never be called.
 
-    The names are compared with the whitelist without importing anything: importing the classes of
-    datasets would import Lightning, which prediction does not need.
+    The names are compared with the whitelist without importing anything, because importing the classes of datasets
+    would import Lightning, which prediction does not need.
 
     Args:
         config: the configuration, or a part of it.

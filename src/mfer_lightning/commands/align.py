@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command-line arguments after ``align``.
 
     Returns:
-        Exit code: 0, or 1 if no photo gave an aligned face.
+        Exit code: 0, or 1 if no face was aligned.
     """
     return run_verb("align", _align, arguments)
 

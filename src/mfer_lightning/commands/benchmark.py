@@ -46,8 +46,8 @@ def _benchmark(config: dict[str, Any]) -> int:
     check_choice("precision", config["precision"], PRECISIONS)
     if not str(config["backbone_name"]).startswith("convnext"):
         raise UserError(
-            f"backbone={config['backbone_name']}: the plain baseline is a ConvNeXt, so only timm's ConvNeXts are "
-            "measured, e.g. backbone=convnext_tiny."
+            f"backbone={config['backbone_name']}: the plain baseline is a ConvNeXt, so only timm's ConvNeXt "
+            "models can be measured, e.g. backbone=convnext_tiny."
         )
     if config["output"]:
         make_folder(Path(config["output"]).expanduser().parent)

@@ -49,7 +49,7 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
         raise UserError("shared= has no value: give a folder for the lists, or leave the option out.")
     shared = None if config["shared"] in (None, "none") else Path(config["shared"]).expanduser()  # none: no lists
     if shared is not None and config["images"] != "all":
-        raise UserError(f"shared={shared} reads every image: leave out images={config['images']}.")
+        raise UserError(f"shared={shared} reads every image, so leave out images={config['images']}.")
     sheet = config["sheet"]
     if sheet not in (None, "none") and Path(sheet).suffix.lower() != ".png":
         raise UserError(f"sheet={sheet}: the contact sheet must be a .png file.")
@@ -118,8 +118,8 @@ def _audit(config: Mapping[str, Any], options: Sequence[str]) -> int:
     for option in options:
         if not option.lstrip("+").startswith(_WHERE):
             raise UserError(
-                f"{option}: noise=audit takes the dataset and its options from the checkpoints. Leave it out; only "
-                "paths.*, loader.num_workers and loader.eval_batch_size are accepted."
+                f"{option}: noise=audit takes the dataset and its options from the checkpoints. Leave this option out. "
+                "Only paths.*, loader.num_workers and loader.eval_batch_size are accepted."
             )
     from mfer_lightning.analysis.noise_audit import audit_labels
     from mfer_lightning.config.compose import compose_train
@@ -158,5 +158,6 @@ def _draw_preview(datamodule: Any, train: Mapping[str, Any], faces: int, path: P
 def _check_outside(option: str, folder: Path, root: Path) -> None:
     if root.is_dir() and folder.resolve().is_relative_to(root.resolve()):
         raise UserError(
-            f"{option}={folder} is inside the dataset's folder, {root}, which must not change: choose another."
+            f"{option}={folder} is inside the dataset's folder, {root}, which must not be changed. Choose another "
+            "folder."
         )

@@ -21,8 +21,8 @@ def without_other_family(backbone: dict[str, Any], choice: str) -> dict[str, Any
         choice: the file in ``conf/backbone/`` that the node was composed from.
 
     Returns:
-        The node. If ``backbone.name`` is of another family than the file, its ``options`` no longer contain the values
-        from the file.
+        The node. If ``backbone.name`` is of a different family from that of the file, its ``options`` no longer contain
+        the values from the file.
 
     Example:
         >>> node = {"name": "resnet18d", "options": {"ls_init_value": 1.0, "block_args": {}}}

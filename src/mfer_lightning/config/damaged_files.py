@@ -30,7 +30,7 @@ def explain_file(error: BaseException) -> str | None:
     line = ""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         line = f", line {error.problem_mark.line + 1}"
-    return f"{path}{line}: this is not a valid YAML file ({_reason(error)}). Correct the file, or choose another one."
+    return f"{path}{line}: this is not a valid YAML file ({_reason(error)}). Correct the file, or choose another file."
 
 
 def _reason(error: BaseException) -> str:

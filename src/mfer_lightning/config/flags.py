@@ -19,7 +19,7 @@ REFUSED_FLAGS = {
     "config.yaml in a run's folder contains its configuration.",
     **dict.fromkeys(
         ("--config-path", "-cp"),
-        "is not supported, because it would replace our files: use --config-dir <folder> to add yours.",
+        "is not supported, because it would replace our files. Use --config-dir <folder> to add yours.",
     ),
 }
 

@@ -1,7 +1,7 @@
-"""Values of network options before these options existed.
+"""Values that networks used before options for them existed.
 
-Networks and configurations stored before these options existed do not contain them and use these values. New
-configurations always contain them.
+Networks and configurations that were stored before these options existed do not contain the options and use these
+values. New configurations always contain the options.
 """
 
 from __future__ import annotations

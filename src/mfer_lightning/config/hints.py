@@ -110,9 +110,9 @@ def _without_first_nodes(key: str, names: Mapping[str, bool]) -> str:
 
 
 def _other_choices(key: str) -> str:
-    """List the choices of its group that have an option, e.g. ``"network=dan, dan_64px, ddamfn and others"``.
+    """List the choices of a group that have an option, e.g. ``"network=dan, dan_64px, ddamfn and others"``.
 
-    Empty if no choice has it.
+    Empty if no choice has the option.
 
     Example:
         >>> _other_choices("method.alpha")

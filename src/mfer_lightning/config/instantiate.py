@@ -1,4 +1,4 @@
-"""Build the objects that a configuration names with ``_target_``. This is the only module that does.
+"""Build the objects that a configuration names with ``_target_``. No other module does this.
 
 Configurations come from the command line, files and checkpoints, so they must not be able to name arbitrary code: a
 target must be public in a package in :data:`ALLOWED`, a class of a library in :data:`LIBRARIES`, or a class of a plugin

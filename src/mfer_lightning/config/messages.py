@@ -100,9 +100,9 @@ def _interval(schema: type, overrides: Sequence[str]) -> str:
     """Return the message for a numeric interval, whose values a grid cannot list."""
     given = next((o for o in overrides if "interval(" in o), "interval(...)")
     ends = re.search(r"interval\(([^()]*)\)", given)
-    search = "add sweep=optuna to search it, or " if schema is Train else ""
+    search = "To search the interval, add sweep=optuna. To run a grid, list" if schema is Train else "List"
     return (
-        f"{given}: a grid needs values, not an interval: {search}list the values: "
+        f"{given}: a grid needs values, not an interval. {search} the values: "
         f"-m {given.partition('=')[0]}={ends[1].replace(' ', '') if ends else '...'}"
     )
 
@@ -133,7 +133,8 @@ def _unparsable(error: OverrideParseException) -> str:
     text = error.override
     if "=" not in text and re.fullmatch(r"[\w./-]+", text):
         return (
-            f"`{text}` is neither a verb nor an option: options are written key=value, e.g. loss=dsf. See mfer --help."
+            f"`{text}` is neither a command nor an option: options are written key=value, e.g. loss=dsf. "
+            "See mfer --help."
         )
     key, _, value = text.partition("=")
     if value and not re.fullmatch(r"[+~]*[A-Za-z_][\w./@-]*", key, re.ASCII):
@@ -149,7 +150,7 @@ def _not_a_node(key: str, value: str, schema: type) -> str:
     names = option_names(_verb(schema), schema)
     inner = [name for name in names if name.startswith(f"{key}.")]
     meant = hint(key, value, names, _verb(schema)) or "set one of them."
-    return f"{key}={value}: `{key}` is not a single option, it has {', '.join(inner)}: {meant}"
+    return f"{key}={value}: `{key}` is not a single option, but a group of options ({', '.join(inner)}): {meant}"
 
 
 def _unknown_override(text: str, schema: type, overrides: Sequence[str]) -> str:

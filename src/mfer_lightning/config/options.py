@@ -24,7 +24,7 @@ NAMES_CHOICES = {"evaluate": ("dataset",), "data": ("dataset",)}
 
 
 def primary_file(verb: str) -> ConfigFile:
-    """Read ``conf/<verb>.yaml``.
+    """Read the configuration file of a command, ``conf/<command>.yaml``.
 
     Raises:
         UserError: if there is no such file.
@@ -169,7 +169,7 @@ def _is_list(option: Option) -> bool:
 
 
 def _choices_made(primary: ConfigFile, chosen: Mapping[str, str]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Return group -> choices, and group -> origin of its choice if another file sets it than the primary file."""
+    """Return group -> choices, and group -> origin of its choice if a file other than the primary file sets it."""
     wanted = {group: _names(chosen.get(group, option.default)) for group, option in primary.chosen.items()}
     origins: dict[str, str] = {}
     for group in list(wanted):

@@ -1,4 +1,4 @@
-"""Reject overrides that Hydra accepts but that would have another effect here, or none."""
+"""Reject overrides that Hydra accepts but that would have a different effect here, or no effect."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _LOG = "the log of a run is log.txt in its folder; hydra.verbose=true adds detai
 REPLACED = {
     "hydra.run": _PLACE,
     "hydra.sweep.subdir": _PLACE,
-    "hydra.output_subdir": "config.yaml in the folder of a run contains the configuration, result.json the result",
+    "hydra.output_subdir": "config.yaml in the folder of a run contains the configuration, and result.json the result",
     "hydra.job.chdir": "the working directory stays the same, so that relative paths mean the same in every command",
     "hydra/job_logging": _LOG,
     "hydra.job_logging": _LOG,
 }
 
-#: Accepted values of these options, which have no effect. Lightning starts other ranks with ``hydra.run.dir="."``.
+#: Accepted values of these options, which have no effect. Lightning starts the other ranks with ``hydra.run.dir="."``.
 _HARMLESS = ("null", "false", "none", "disabled", ".")
 
 #: Recipes that can be combined, each applied on top of the previous one.
@@ -66,7 +66,7 @@ def _check_single(group: str, value: str) -> None:
     if "[" not in written or group not in groups() or group in _STACKED or takes_several(group):
         return
     names = [name for part in written.split(",") if (name := part.strip(" []"))]
-    each = f"; to run each of them: -m {group}={','.join(names)}" if len(names) > 1 else ""
+    each = f". To run each of them: -m {group}={','.join(names)}" if len(names) > 1 else ""
     raise UserError(
         f"{group}={value}: {group} takes one choice, without brackets: {group}={names[0] if names else '...'}{each}"
     )

@@ -151,4 +151,4 @@ def missing_plugins(config: Any) -> str:
     stored = config.get("plugins") if isinstance(config, Mapping) else None
     names = [n for n in stored if isinstance(n, str)] if isinstance(stored, (list, tuple)) else []
     absent = [n for n in names if not in_plugin(n) and all(part.isidentifier() for part in n.split("."))]
-    return f" It was trained with plugins=[{','.join(absent)}]: use the same." if absent else ""
+    return f" It was trained with plugins=[{','.join(absent)}]: add the same option." if absent else ""

@@ -1,4 +1,4 @@
-"""All arguments of ``lightning.Trainer``, each as an option with type and default or with the reason why it is not one.
+"""All arguments of ``lightning.Trainer``: options with type and default, and why the others are not options.
 
 ``tests/training/test_trainer_options.py`` compares this file with the signature of the installed Lightning. Lightning
 is not imported here, so that errors on the command line are reported without loading torch.
@@ -67,15 +67,15 @@ OURS = ("channels_last", "compile", "checkpointing", "accumulate", "clip")
 #: Arguments of Lightning's Trainer that are not options -> the reason, or what to use instead.
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
-        "logger": "loggers are a separate group, logger=wandb or logger=tensorboard.",
+        "logger": "loggers are a separate group, e.g. logger=wandb or logger=tensorboard.",
         "callbacks": "callbacks are a separate group, e.g. callbacks=[lr_monitor,device_stats].",
         "plugins": "trainer.precision and trainer.strategy select Lightning's plugins; plugins=[my_lab] loads your own "
         "packages.",
         "default_root_dir": "each run writes into its own folder inside paths.runs=<folder>.",
-        "enable_checkpointing": "runs are resumed and evaluated from their checkpoints. debug=fast_dev_run keeps none.",
+        "enable_checkpointing": "runs are resumed and evaluated from checkpoints. debug=fast_dev_run writes none.",
         "use_distributed_sampler": "the samplers are already distributed, and evaluation counts each face once.",
-        "limit_test_batches": "results always cover all faces of a split. debug=smoke shortens only the training.",
-        "limit_predict_batches": "results always cover all faces of a split. debug=smoke shortens only the training.",
+        "limit_test_batches": "results always cover all faces of a split. debug=smoke shortens only training.",
+        "limit_predict_batches": "results always cover all faces of a split. debug=smoke shortens only training.",
         "barebones": "it turns off checkpoints, which resuming and evaluation need. mfer benchmark measures speed.",
         "model_registry": "logger=wandb uploads checkpoints; otherwise upload them from the run's folder.",
     }

@@ -120,7 +120,7 @@ SENTENCES = dict.fromkeys(
     ("checkpoint", "ckpt", "ckpt_path", "resume_from", "resume_from_checkpoint"),
     "to continue an unfinished run, repeat the same command (resume=auto); to start from trained weights, use "
     "weights=<file>; to evaluate them, use mfer evaluate checkpoint=<file>",
-) | {"dataset.fold": "this dataset has no folds; dataset=ckplus and dataset=jaffe have"}
+) | {"dataset.fold": "this dataset has no folds; only dataset=ckplus and dataset=jaffe have folds"}
 
 #: Group -> option that also accepts names outside its choices, and which ones.
 BY_NAME = {

@@ -1,6 +1,6 @@
 """Derive the option types of every command but ``train`` from the command's YAML file.
 
-``conf/<verb>.yaml`` lists every option with its default. The type of an option is that of its default; :data:`TYPES`
+``conf/<command>.yaml`` lists every option with its default. The type of an option is that of its default; :data:`TYPES`
 defines the types of options whose default is null.
 """
 

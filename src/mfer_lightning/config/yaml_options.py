@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-#: The loader of libyaml if PyYAML was built with it: it gives the same nodes and is ten times as fast.
+#: The loader of libyaml if PyYAML was built with it: libyaml gives the same nodes and is ten times as fast.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: Keys of a primary configuration file that belong to Hydra.

@@ -17,7 +17,7 @@ _SAME = ("template", "height", "margin", "border", "refine")
 
 
 def read_alignment(index: FaceIndex) -> tuple[dict[str, Any] | None, list[str]]:
-    """Search for ``alignment.json`` in the folders of the faces and in their parents, up to the root of the dataset.
+    """Read ``alignment.json`` from the folder of the faces, or from the nearest parent within the root of the dataset.
 
     Args:
         index: the faces.

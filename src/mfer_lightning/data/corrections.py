@@ -34,7 +34,7 @@ def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -
         files: text or csv files with one file name per line
             (:func:`~mfer_lightning.data.labels.face_lists.read_names`), or names in
             :data:`~mfer_lightning.data.labels.shipped_lists.SHIPPED_LISTS`. Names of validation and test faces are
-            counted but have no effect. An empty table excludes nothing.
+            counted but have no effect. An empty list excludes nothing.
 
     Returns:
         The remaining training faces, and one note per list.
@@ -54,7 +54,8 @@ def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -
         notes[-1] += _rest(found)
     if len(train) and left_out.all():
         raise UserError(
-            f"dataset.exclude={', '.join(map(str, files))} leaves no training faces. Shorten the list, or leave it out."
+            f"dataset.exclude={', '.join(map(str, files))} leaves no training faces. "
+            "Shorten the list, or remove the option."
         )
     kept = ~left_out
     return Split(train.rows[kept], train.label[kept], train.target[kept]), notes
@@ -67,7 +68,7 @@ def relabel_faces(train: Split, index: FaceIndex, file: str | Path) -> tuple[Spl
         train: the training faces.
         index: the dataset's faces.
         file: a table with a column of image names and a column of labels, under any of the usual names
-            (:mod:`mfer_lightning.data.labels.columns`). Labels are class names in any spelling.
+            (:mod:`mfer_lightning.data.labels.columns`). Labels are class names in any of the usual spellings.
 
     Returns:
         The training faces, with labels and one-hot targets from the table, and notes, as sentences.
@@ -107,12 +108,15 @@ def relabel_faces(train: Split, index: FaceIndex, file: str | Path) -> tuple[Spl
     label[changed] = given[changed]
     target[changed] = np.eye(len(index.class_names), dtype=np.float32)[given[changed]]
     differs = int((label != train.label).sum())
-    words = f"dataset.relabel: {int(changed.sum()):,} training faces have the labels of {file.name}: {differs:,} new"
+    words = (
+        f"dataset.relabel: {int(changed.sum()):,} training faces have the labels of {file.name}, "
+        f"{differs:,} of them new"
+    )
     return Split(train.rows, label, target), [words]
 
 
 def _labels(file: Path, class_names: Sequence[str]) -> Mapping[int, list[str]]:
-    """Read a table of labels: class -> file names."""
+    """Read a table of labels; return class -> file names."""
     head = read_head(file)
     columns = find_columns(head)
     table = read_table(head, skip_header=head.has_header)
@@ -129,7 +133,7 @@ def _labels(file: Path, class_names: Sequence[str]) -> Mapping[int, list[str]]:
             )
         by_class.setdefault(k, []).append(name)
     if not by_class:
-        raise UserError(f"dataset.relabel: {file} lists no faces. Leave out the option, or list faces in the file.")
+        raise UserError(f"dataset.relabel: {file} lists no faces. Remove the option, or list faces in the file.")
     return by_class
 
 

@@ -27,7 +27,7 @@ Change = Callable[[NDArray[np.uint8], int, NDArray[np.int64], NDArray[np.int64]]
 
 
 class ImageStore:
-    """Images of an index by row, from the cache or directly from the source.
+    """Images of the faces of an index, by row, from the cache or directly from the source.
 
     Partitions are opened separately (:meth:`open`), so that an evaluation never decodes the training images.
 
@@ -51,7 +51,7 @@ class ImageStore:
         """Prepare the images of a partition, building their cache if it is missing.
 
         Raises:
-            UserError: see :func:`build_cache`; or if the image size differs from that of a partition opened before.
+            UserError: as for :func:`build_cache`, or if the image size differs from that of a partition opened before.
         """
         for number in np.flatnonzero(self._names == partition).tolist():
             rows = np.flatnonzero(self._partition == number)
@@ -75,7 +75,7 @@ class ImageStore:
             A new array (n,H,W,3) uint8, RGB.
 
         Raises:
-            UserError: if there is no cache and an image cannot be read or has another size.
+            UserError: if there is no cache, and an image cannot be read or differs in size from the first one.
         """
         if self.cache_dir is None:
             images = []
@@ -112,8 +112,8 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         split: rows, labels and targets.
         augment: function applied to the images; None: no augmentation.
         seed: random seed of augmentation and sampled targets.
-        draw_target: sample one class from each target distribution at every visit (the ``probability`` rule); label and
-            one-hot target are those of the sampled class.
+        draw_target: sample a class from the target distribution whenever a face is loaded (rule ``probability``); label
+            and one-hot target are those of the sampled class.
         affect: (N,2) float32 valence and arousal of all rows of the index, NaN if unknown; None if the dataset has
             none.
     """
@@ -133,13 +133,13 @@ class FaceDataset(Dataset[dict[str, Tensor]]):
         self.seed = seed
         self.draw_target = draw_target
         self.affect = affect
-        self.class_names: tuple[str, ...] = ()  # set by the datamodule, because its loader may be used without it
+        self.class_names: tuple[str, ...] = ()  # set by the datamodule, for code that has only its loader
 
     def __len__(self) -> int:
         return len(self.split)
 
     def is_grey(self) -> bool:
-        """Whether the images are greyscale, judged from up to 64 of them; their partition must be open."""
+        """Whether the images are greyscale, judged from at most 64 of them. Their partition must have been opened."""
         rows = self.split.rows
         return has_no_colour(self.store.fetch(rows[:: -(-len(rows) // 64)]))
 

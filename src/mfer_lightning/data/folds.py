@@ -12,10 +12,10 @@ from mfer_lightning.errors import UserError
 def split_by_subject(group: NDArray[np.int64], protocol: Protocol) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Select the test and validation subjects of one fold.
 
-    Subjects are assigned to folds in rotation, in the order of their numbers: with ten folds, fold 0 gets the first
-    subject, the eleventh, and so on. Fold ``protocol.fold`` is the test set. The folds after it, a fraction
-    ``protocol.holdout_fraction`` of all folds but at least one, are the validation set; the last fold is followed by
-    the first.
+    Subjects are assigned to folds round-robin, in the order of their numbers: with ten folds, fold 0 gets the first
+    subject, the eleventh, and so on. Fold ``protocol.fold`` is the test set. The validation set consists of the folds
+    that follow it: a fraction ``protocol.holdout_fraction`` of all folds, at least one. The first fold follows the
+    last.
 
     Args:
         group: (N,) the subject of each face.

@@ -1,4 +1,4 @@
-"""Split faces into a held-out set and the rest, or into parts: stratified, by photo or person, and reproducible."""
+"""Reproducible, stratified holdouts and parts of a set of faces; faces of one photo or person stay together."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ def holdout(
 ) -> NDArray[np.bool_]:
     """Select the faces to hold out.
 
-    The selection depends on file names, labels and the seed, not on the order of rows, the folders of the files, or the
-    run: every copy of a dataset gives the same holdout.
+    The selection depends on file names, labels and the seed, but not on the order of rows, the folders of the files or
+    the run, so every copy of a dataset gives the same holdout. The groups of each class are visited in random order,
+    and a group is held out unless this moves the number of held-out faces away from the intended one. A group that is
+    much larger than the intended number is therefore skipped.
 
     Args:
-        label: (N,) classes. Of each class, a fraction ``fraction`` is held out, rounded to whole groups: at least one
-            group if the class has two or more.
-        names: N file names or paths; if they are unique without folders, suffix and a final ``_aligned``, these are
-            ignored.
-        fraction: fraction to hold out, within (0, 1).
+        label: (N,) classes.
+        names: N file names or paths. Folders, suffixes and a final ``_aligned`` are ignored if the names are unique
+            without them.
+        fraction: fraction of each class to hold out, within (0, 1). The intended number of faces is at least 1 if the
+            class has two or more groups.
         seed: random seed of the holdout.
         group: (N,) group of each face, e.g. its photo or person. Faces of a group stay together; a group counts towards
             its rarest class. None: each face is a group.
@@ -46,7 +48,7 @@ def holdout(
     held_groups = np.zeros(len(groups.size), dtype=bool)
     for mine in groups.by_class:
         quota = round(fraction * float(groups.size[mine].sum()))
-        if quota == 0 and len(mine) > 1:  # hold out one group of a small class, so that its recall can be measured
+        if quota == 0 and len(mine) > 1:  # aim for one face of a small class, so that its recall can be measured
             quota = 1
         total = 0
         for g in mine:
@@ -90,7 +92,7 @@ def parts(
     for mine in groups.by_class:
         of_class = np.zeros(count, dtype=np.int64)
         for g in mine:
-            least = int(np.lexsort((total, of_class))[0])  # the part with the fewest faces of the class, then in total
+            least = int(np.lexsort((total, of_class))[0])  # fewest faces of the class, then of all classes
             part[g] = least
             of_class[least] += groups.size[g]
             total[least] += groups.size[g]
@@ -128,7 +130,7 @@ class _Groups:
         rarity = np.full(int(classes.max(initial=0)) + 1, n + 1)
         rarity[classes] = counts
         group_class = np.full(len(self.size), -1, dtype=np.int64)
-        for row in sorted(range(n), key=lambda r: -rarity[label[r]]):  # the rarest class last, so that it remains
+        for row in sorted(range(n), key=lambda r: -rarity[label[r]]):  # the rarest class is written last
             group_class[member[row]] = label[row]
 
         # The position of a group in the random order is that of its first face.

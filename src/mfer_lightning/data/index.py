@@ -1,4 +1,4 @@
-"""The table of faces: the result of reading a dataset, from which splits, batches and statistics are made."""
+"""The table of faces that is read from a dataset, and from which splits, batches and statistics are derived."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTITIONS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class FaceIndex:
-    """Table with one row per face, as described by the files of a dataset, before a protocol is applied.
+    """Table with one row per face, as read from the files of a dataset, before a protocol is applied.
 
     Args:
         dataset: name of the dataset, e.g. ``"ferplus"``.
@@ -37,7 +37,7 @@ class FaceIndex:
         notes: information about the files for the user, as sentences; not part of the fingerprint.
 
     Raises:
-        ValueError: if columns differ in length or contain illegal values.
+        ValueError: if columns differ in length or contain invalid values.
     """
 
     dataset: str

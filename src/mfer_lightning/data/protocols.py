@@ -43,7 +43,7 @@ class Protocol:
     Args:
         name: ``dataset@protocol``, as stored in every result.
         class_names: canonical emotions in the order of the dataset; empty if the files define the classes.
-        selection: how the reported epoch is selected, in words: usually one of the constants above.
+        selection: how the reported epoch is selected, in words; usually one of the constants above.
         train: partitions used for training.
         val: partition used for selection; ``"holdout"``: held out from ``train``; None: no selection.
         test: partition used for reporting; ``"holdout"``: held out from ``train`` before val, if the dataset has no
@@ -56,7 +56,7 @@ class Protocol:
         holdout_seed: random seed of the splits, so that all runs of a protocol share them.
         test_fraction: fraction of ``train`` to hold out for test.
         folds: number of folds that the subjects of ``train`` are assigned to, ``"loso"`` for one subject per fold
-            (leave one subject out); each fold is tested once (:mod:`mfer_lightning.data.folds`). None: no folds.
+            (leave one subject out); see :mod:`mfer_lightning.data.folds`. None: no folds.
         fold: the test fold.
         expected: expected counts of a complete copy.
     """
@@ -95,7 +95,7 @@ class Protocol:
 
     @property
     def cuts_partition(self) -> bool:
-        """Whether test and training faces come from the same partition, so the partition does not distinguish them."""
+        """Whether test faces are taken from the training partition, so that the partition does not identify them."""
         return self.folds is not None or self.test == "holdout"
 
     @property
@@ -147,7 +147,7 @@ class Protocol:
         return replace(self, fold=fold)
 
     def with_classes(self, class_names: tuple[str, ...]) -> Protocol:
-        """Return the protocol with the given classes, if it does not define its classes."""
+        """Return the protocol with the given classes if it does not define any; otherwise, return it unchanged."""
         return self if self.class_names else replace(self, class_names=class_names)
 
 
@@ -157,7 +157,7 @@ def protocols_by_subject(
     """Return the protocols ``kfold10`` (ten folds by subject) and ``loso`` (leave one subject out) of a dataset.
 
     Args:
-        dataset: its name.
+        dataset: name of the dataset.
         class_names: the evaluated classes.
         expected: counts of a complete copy.
         mark: suffix of both names.

@@ -90,7 +90,7 @@ class TrainSampler(DistributedSampler[Key]):
         [(3, 0), (3, 1), (3, 2), (3, 3)]
     """
 
-    def __init__(  # does not call that of DistributedSampler, which requires the dataset
+    def __init__(  # does not call DistributedSampler.__init__, which requires the dataset
         self,
         label: NDArray[np.int64],
         mode: Literal["shuffle", "balanced", "sqrt"] = "shuffle",

@@ -16,7 +16,7 @@ from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.targets import TARGET_RULES, VOTE_RULES, Targets, targets_from_labels, targets_from_votes
 from mfer_lightning.errors import UserError, nearest
 
-#: Note of a datamodule whose copy lacks the test images.
+#: Note for the user if the copy of the dataset has no test images.
 TEST_IS_MISSING = "the test images are missing: results are on val, on which the checkpoint was selected"
 
 
@@ -120,14 +120,14 @@ def apply_rule(index: FaceIndex, rule: str) -> Targets:
             why = "has labels but no votes" if index.votes is None else "has votes but no labels"
             raise UserError(
                 f"dataset.target={rule} is not possible: {index.dataset} ({index.layout}) {why}. "
-                f"Possible: {', '.join(legal)}."
+                f"Possible values: {', '.join(legal)}."
             )
         raise UserError(f"dataset.target={rule} is not a target rule: {nearest(rule, legal)}")
     if "label" in legal and rule in ("label", "majority"):
         return targets_from_labels(index.label, len(index.class_names))
     if index.mixture is not None and rule in ("crossentropy", "probability"):
         return Targets(np.ones(len(index), dtype=bool), index.mixture, index.mixture.argmax(axis=1))
-    votes = cast("NDArray[np.int64]", index.votes)  # the remaining rules are only legal with votes
+    votes = cast("NDArray[np.int64]", index.votes)  # the remaining rules are legal only with votes
     return targets_from_votes(votes, index.vote_names, index.class_names, rule)
 
 
@@ -137,8 +137,8 @@ def make_splits(
     """Create the splits of a protocol.
 
     Training faces are those with a target under the target rule. Validation and test faces are those with a label under
-    the protocol, independently of the target rule; their target is that of the target rule if there is one, otherwise
-    one-hot. Holdouts are drawn with the seed of the protocol, so all runs share them.
+    the protocol, independently of the target rule; they keep the target of the target rule if there is one;
+    otherwise, their target is one-hot. Holdouts are drawn with the seed of the protocol, so all runs share them.
 
     Args:
         index: the faces.
@@ -153,7 +153,7 @@ def make_splits(
     Raises:
         UserError: if a required split is empty, the index has no columns for a rule, the fold does not exist, or the
             test images are missing under a protocol without a validation set.
-        ValueError: if the classes differ, or a protocol with folds has no subjects.
+        ValueError: if the classes of protocol and index differ, or the protocol has folds but the index has no groups.
     """
     protocol = protocol.with_classes(index.class_names)
     if protocol.class_names != index.class_names:
@@ -184,7 +184,9 @@ def make_splits(
         leaked = trained & np.isin(index.group, np.unique(index.group[tested]))
         if leaked.any():
             trained &= ~leaked
-            notes.append(f"{int(leaked.sum()):,} training faces share a photo or person with test and were left out")
+            notes.append(
+                f"{int(leaked.sum()):,} training faces share a photo or person with the test set and were left out"
+            )
 
     if not tested.any():
         _explain_absent_test(index, protocol, notes)
@@ -280,7 +282,7 @@ def _counts(index: FaceIndex, counts: tuple[int, ...] | list[int]) -> str:
 def _explain_absent_test(index: FaceIndex, protocol: Protocol, notes: list[str]) -> None:
     if protocol.val in (None, "test"):
         raise UserError(
-            f"{protocol.name} cannot be measured: {index.root} has no {protocol.test} images, and the protocol "
+            f"{protocol.name} cannot be evaluated: {index.root} has no {protocol.test} images, and the protocol "
             f"has no separate validation set ({protocol.selection}). Add the test images, or use another protocol."
         )
     notes.append(TEST_IS_MISSING)

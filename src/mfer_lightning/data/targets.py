@@ -52,13 +52,14 @@ def targets_from_votes(
     All rules except ``argmax`` and ``votes`` first remove single votes. Fractions are relative to all remaining votes,
     including those for ``unknown`` and ``NF``.
 
-    - ``majority``: the top class. A face is dropped unless this class has more than half of the votes.
+    - ``majority``: the class with more than half of the votes. A face without such a class is dropped.
     - ``crossentropy``: the distribution over the top classes. Classes are selected in decreasing order, ties together,
       until they have three quarters of the votes, or until ``unknown`` or ``NF`` is reached. A face is dropped if
       ``unknown`` or ``NF`` comes first, if more than three classes are selected, or if they have at most half of the
       votes.
     - ``probability``: the same target; the dataset samples one class from it each time a face is loaded.
-    - ``multi``: every class with at least 30% of the votes, for a max-over-targets loss. A face is dropped as above.
+    - ``multi``: every class with at least 30% of the votes, for a max-over-targets loss. A face is dropped as for
+      ``crossentropy``, except that ``unknown`` and ``NF`` count as selected if they have at least 30%.
     - ``argmax``: the class with the most votes, ignoring ``unknown`` and ``NF``; the first one in a tie. No face is
       dropped: without any vote for a class, the first class is used, as in the published counts.
     - ``votes``: the distribution of the votes over the classes. A face without such votes is dropped.

@@ -2,7 +2,7 @@
 
 Label noise follows SCN (Wang et al., CVPR 2020), RUL (Zhang et al., NeurIPS 2021) and EAC (Zhang et al., ECCV 2022):
 10, 20 or 30% of the training labels are changed to another class, chosen uniformly. The authors have not published
-lists, so the flips are drawn with a seed, and recorded with a hash that identifies the noise of a run.
+lists of these labels, so the flips are drawn with a seed and recorded with a hash that identifies the noise of a run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mfer_lightning.data.splits import Split, Splits
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_json
 
-#: Random seed of the parts of ``dataset.hold_out``, which does not depend on the seed of the run: all runs share them.
+#: Random seed of the parts of ``dataset.hold_out``. It does not depend on the seed of the run, so all runs share them.
 _PARTS_SEED = 2024
 
 
@@ -65,14 +65,14 @@ def flip_labels(
 
     Args:
         split: the training faces.
-        paths: their n paths; which faces are flipped depends only on these and the seed, not on the order of the rows.
+        paths: their n paths. The flips depend only on paths, labels, rate and seed, not on the order of the rows.
         class_names: the K class names.
         rate: fraction to flip, within [0, 1); ``round(rate * n)`` faces are flipped.
         seed: random seed of the flips.
         protocol: protocol name for the manifest.
 
     Returns:
-        The split with flipped labels (their targets one-hot), and the manifest.
+        The split, with new labels and one-hot targets for the flipped faces, and the manifest.
 
     Raises:
         ValueError: if the rate is out of range or there is only one class.
@@ -99,7 +99,7 @@ def first_faces(split: Split, paths: Sequence[str], count: int, seed: int) -> Sp
     Args:
         split: n faces.
         paths: their n paths.
-        count: number of faces; n if there are fewer.
+        count: number of faces to select; all of them if there are fewer.
         seed: random seed of the selection.
     """
     chosen = np.sort(name_order(list(paths), seed)[:count])
@@ -121,19 +121,19 @@ def hold_out_part(split: Split, index: FaceIndex, part: str) -> Split:
         The faces of the other parts.
 
     Raises:
-        UserError: if ``part`` is malformed, or there are too few faces for so many parts.
+        UserError: if ``part`` is malformed, or there are too few faces for this number of parts.
     """
     found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", str(part))
     which, count = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= which <= count or count < 2:
-        raise UserError(f"dataset.hold_out={part} is not a part: write 1/3 for the first of three, up to 3/3.")
+        raise UserError(f"dataset.hold_out={part} is not a part: write 1/3 for the first of three parts, up to 3/3.")
     group = None if index.group is None else index.group[split.rows]
     dealt = parts(split.label, [str(path) for path in index.path[split.rows]], count, _PARTS_SEED, group)
     kept = np.flatnonzero(dealt != which - 1)
     if len(kept) == 0 or len(kept) == len(split):
         raise UserError(
             f"dataset.hold_out={part}: the {len(split):,} training faces cannot be divided into {count} "
-            "parts. Use fewer."
+            "parts. Use fewer parts."
         )
     return split.take(kept)
 
@@ -172,7 +172,7 @@ def change_training_set(
         The splits, the manifest of flips (None without flips), and notes on the changes, as sentences.
 
     Raises:
-        UserError: if a list or table cannot be read or does not match, or the part is illegal.
+        UserError: if a list or table cannot be read or does not match, or the part is invalid.
     """
     train, manifest, notes = splits.train, None, []
     paths = [str(path) for path in index.path[train.rows]]
@@ -206,11 +206,13 @@ def fitting_batch(faces: int, batch_size: int, ranks: int, *, shrinks: bool, pro
         faces: number of training faces.
         batch_size: requested batch size over all ranks.
         ranks: number of ranks.
-        shrinks: if there are fewer faces, reduce the batch size to a multiple of ``ranks`` instead of raising an error.
+        shrinks: if there are fewer faces, reduce the batch size to the largest possible multiple of ``ranks`` instead
+            of raising an error.
         protocol: protocol name for the message.
 
     Raises:
-        UserError: if the batch size is larger than the training set and is not reduced.
+        UserError: if the batch size is larger than the training set, and ``shrinks`` is false or there are fewer faces
+            than ranks.
 
     Example:
         >>> fitting_batch(101, 256, 2, shrinks=True, protocol="folder@native")
@@ -219,6 +221,6 @@ def fitting_batch(faces: int, batch_size: int, ranks: int, *, shrinks: bool, pro
     if faces < batch_size and not (shrinks and faces >= ranks):
         raise UserError(
             f"The training split of {protocol} has {faces} faces, fewer than loader.batch_size={batch_size}. "
-            "Use a smaller batch size, or leave out the option to use all faces."
+            "Use a smaller batch size, or remove the option, so that one batch contains all faces."
         )
     return faces // ranks * ranks if shrinks and ranks <= faces <= batch_size else batch_size

@@ -13,7 +13,7 @@ from lightning.fabric.utilities.seed import pl_worker_init_function
 from mfer_lightning.errors import UserError
 from mfer_lightning.parent_process import end_with_parent
 
-#: Seconds that a worker continues after SIGTERM: enough for the trainer to finish its step and save.
+#: Seconds that a worker continues after SIGTERM, so that the trainer can finish its step and save.
 PATIENCE = 60.0
 
 
@@ -24,7 +24,7 @@ def check_workers(workers: int) -> None:
         workers: value of ``loader.num_workers``.
 
     Raises:
-        UserError: if it is larger than 32 and 8 times the number of cores.
+        UserError: if it exceeds both 32 and 8 times the number of cores.
     """
     cores = os.cpu_count() or 1
     most = max(32, 8 * cores)
@@ -50,7 +50,7 @@ def start_worker(worker: int) -> None:
     """
     if os.environ.get("PL_SEED_WORKERS") == "1":  # Lightning adds its own function only if there is none
         pl_worker_init_function(worker)
-    # macOS and Windows do not provide the sender of a signal, so torch's handlers are kept there. They are also kept if
+    # macOS and Windows do not report the sender of a signal, so torch's handlers are kept there. They are also kept if
     # this is not the main thread.
     if hasattr(signal, "sigtimedwait") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)

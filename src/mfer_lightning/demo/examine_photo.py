@@ -152,7 +152,7 @@ def doubts(face: Face) -> tuple[str, ...]:
     elif face.quality == BLURRED:
         said.append("The face is blurred.")
     if face.residual is not None and face.residual > TURNED:
-        said.append("The head is turned or tilted: such faces are usually rare in training data.")
+        said.append("The head is turned or tilted, and such faces are usually rare in training data.")
     if face.confidence is not None and face.confidence < 0.9:
         said.append(f"The detector is not sure that this is a face ({face.confidence:.0%}).")
     return tuple(said)

@@ -73,7 +73,7 @@ def _path(payload: Any) -> str | None:
 
 
 async def _uploaded(path: str | Path | None) -> str | None:
-    """Use an upload in place, and reject URLs. Gradio has checked that the path is one of the two."""
+    """Use an upload in place, and reject URLs. Gradio has checked that the path is an upload or a URL."""
     if path is not None and "://" in str(path):
         raise ValueError("Photos must be uploaded from this machine: URLs are not fetched.")
     return None if path is None else str(path)

@@ -53,7 +53,7 @@ def serve(
         UserError: for illegal options, a missing package, or an unavailable address.
     """
     if port is not None and not 1 <= port <= 65535:
-        raise UserError(f"port={port}: the value must be from 1 to 65535, or null for the first free one.")
+        raise UserError(f"port={port}: the value must be from 1 to 65535, or null for the first free port from 7860.")
     check_least("max_pixels", max_pixels, 1)
     if not isinstance(model, Predictor):
         model = load_model(model, device, uncertain=uncertain)
@@ -84,7 +84,7 @@ def serve(
         raise UserError(f"The page cannot be served at {where}: {error} Choose another port with port=...") from error
     print(f"The page: {page.local_url}    (Ctrl-C stops it)", flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
-        print(f"Everyone who can reach {host} can use the page: it has no password.", flush=True)
+        print(f"The page has no password, so everyone who can reach {host} can use it.", flush=True)
     while block:
         try:
             time.sleep(3600)

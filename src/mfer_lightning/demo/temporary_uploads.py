@@ -2,7 +2,7 @@
 
 The server writes an uploaded file before our code is called, so it gets a private folder. Each file is deleted as soon
 as it has been read. Files that are never read (an interrupted upload, a closed browser) are deleted after two minutes.
-The folder is deleted when the process ends; if it was killed, the next one deletes the folder.
+The folder is deleted when the process ends. If the process is killed, the next ``mfer demo`` deletes the folder.
 """
 
 from __future__ import annotations

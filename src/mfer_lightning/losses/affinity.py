@@ -1,4 +1,4 @@
-"""Affinity loss: pull features to their class centre, relative to the distance between centres.
+"""Affinity loss: pull features towards the centre of their class, relative to the distances between the centres.
 
 Paper: Wen, Lin, Wang, Xu: Distract Your Attention, Biomimetics 8(2), 2023, arXiv 2109.07270. Formula from the paper and
 the authors' public code: squared distance divided by the sum of the centres' variances (unbiased, over the classes),
@@ -50,7 +50,7 @@ class AffinityLoss(OutputLoss):
 
     Args:
         num_classes: K >= 2.
-        feature_dim: D of the network's ``pooled``.
+        feature_dim: D of the network's output ``pooled``.
         weight: weight in the objective.
     """
 

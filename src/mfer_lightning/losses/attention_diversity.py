@@ -20,7 +20,9 @@ from mfer_lightning.losses.output_loss import OutputLoss
 
 
 def attention_loss(maps: Tensor, gather: bool = True) -> Tensor:
-    r"""Compute :math:`1 / \bar d` with the mean squared difference of two heads' maps over pairs, faces and positions.
+    r"""Compute :math:`1 / \bar d`, where d is the squared difference between the attention maps of two heads.
+
+    :math:`\bar d` is the mean over pairs of heads, faces, channels and positions.
 
     Args:
         maps: (B,H,D,h,w), the attention weights of the heads.
@@ -58,5 +60,5 @@ class AttentionLoss(OutputLoss):
         super().__init__(weight)
 
     def forward(self, output: Mapping[str, Any], target: Tensor) -> Tensor:
-        """Compute the loss of ``output["attention_maps"]``; does not synchronise with other ranks in evaluation."""
+        """Compute the loss of ``output["attention_maps"]``; in evaluation, only from the faces of this rank."""
         return attention_loss(output["attention_maps"], gather=self.training)

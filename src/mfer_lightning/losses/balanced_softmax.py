@@ -23,11 +23,11 @@ class BalancedSoftmax(Loss):
     """Cross-entropy over ``logits + tau * log prior``, where the prior is the class frequencies of the training set.
 
     Predictions use the logits without the prior and therefore suit a balanced evaluation set (such as AffectNet's). The
-    prior belongs to the training set: on a set with other frequencies the loss is not a likelihood, so compare models
-    by metrics instead.
+    prior is that of the training set. On a set with other class frequencies, the loss is not a likelihood, so compare
+    models by metrics instead.
 
     Args:
-        class_counts: K counts > 0 of the training set, in class order.
+        class_counts: number of training faces of each of the K classes, > 0, in class order.
         tau: strength >= 0; 1 is balanced softmax, 0 is cross-entropy.
         label_smoothing: eps within [0, 1].
 

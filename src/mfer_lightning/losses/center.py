@@ -49,7 +49,7 @@ class CenterLoss(CenterLossBase):
     Args:
         num_classes: K >= 2.
         feature_dim: D >= 1.
-        init_std: standard deviation of the initial centres; 0 places all at the origin.
+        init_std: standard deviation of the initial centres; 0 places all centres at the origin.
 
     Example:
         >>> import torch

@@ -15,12 +15,12 @@ def squared_distances(feature: Tensor, centers: Tensor, precision: Tensor | None
     """Compute squared distances ``sum_i precision_ki (f_bi - c_ki)^2`` between features and centres.
 
     Differences are computed directly: the cheaper ``|f|^2 - 2 f.c + |c|^2`` loses all precision if features are far
-    from the origin and close to a centre. Memory is B*K*D numbers, small for the few classes of this field.
+    from the origin and close to a centre. The memory for B*K*D values is small, because K is small.
 
     Args:
         feature: (B,D).
         centers: (K,D).
-        precision: (K,D) inverse variances, or None for ones.
+        precision: (K,D) inverse variances; None: all are 1.
 
     Returns:
         (B,K), >= 0. Differentiable everywhere (no square root).
@@ -65,8 +65,8 @@ class CenterLossBase(Loss):
     def init_centers(self, feature: Tensor, target: Tensor) -> None:
         """Set each centre to the mean feature of its class, weighted by the target.
 
-        With a process group, the sums are taken over all ranks: call it on every rank, each with its own part of the
-        data. A class without any weight keeps its centre.
+        With a process group, the sums are taken over all ranks, so call this method on every rank, each with its own
+        part of the data. A class without any weight keeps its centre.
 
         Args:
             feature: (N,D) features.

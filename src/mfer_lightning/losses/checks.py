@@ -10,7 +10,7 @@ from mfer_lightning.losses.base import TargetKind
 
 
 def check_choice(name: str, value: str, legal: tuple[str, ...]) -> str:
-    """Reject a value that is not one of the legal ones.
+    """Reject a value that is not in ``legal``.
 
     Example:
         >>> check_choice("covariance", "full", ("identity", "diagonal"))
@@ -48,7 +48,7 @@ def check_feature(feature: Tensor, target: Tensor, num_classes: int, feature_dim
 
 
 def check_valence_arousal(prediction: Tensor, target: Tensor) -> None:
-    """Check that predictions and labels of valence and arousal are both floating (B,2).
+    """Check that predictions and labels of valence and arousal are floating-point tensors of shape (B,2).
 
     Raises:
         ValueError: if they are not.
@@ -56,28 +56,28 @@ def check_valence_arousal(prediction: Tensor, target: Tensor) -> None:
     for name, values in (("prediction", prediction), ("target", target)):
         if values.ndim != 2 or values.shape[1] != 2 or not values.is_floating_point():
             raise ValueError(
-                f"Expected argument `{name}` to be floating, of shape (B, 2), valence and arousal, but got "
-                f"{values.dtype} of shape {tuple(values.shape)}."
+                f"Expected argument `{name}` to be a floating-point tensor of shape (B, 2), valence and arousal, but "
+                f"got {values.dtype} of shape {tuple(values.shape)}."
             )
     if len(prediction) != len(target):
         raise ValueError(
             f"Expected argument `target` to have a row for each of the {len(prediction)} predictions, but got "
-            f"{len(target)}. A method that trains on some rows of a batch must pass their values to the objective "
-            "(valence_arousal=...)."
+            f"{len(target)}. A method that trains on some rows of a batch must pass the values of these rows to the "
+            "objective (valence_arousal=...)."
         )
 
 
 def _check_target(target: Tensor, batch: int, num_classes: int) -> None:
     if target.shape != (batch, num_classes) or not target.is_floating_point():
-        hint = " Turn labels into targets with `F.one_hot(label, K).float()`." if target.ndim == 1 else ""
+        hint = " Convert labels to targets with `F.one_hot(label, K).float()`." if target.ndim == 1 else ""
         raise ValueError(
-            f"Expected argument `target` to be a floating tensor of shape ({batch}, {num_classes}), "
+            f"Expected argument `target` to be a floating-point tensor of shape ({batch}, {num_classes}), "
             f"but got {target.dtype} of shape {tuple(target.shape)}.{hint}"
         )
 
 
 def check_target_kind(target: Tensor, kind: TargetKind, loss: str, tolerance: float = 1e-3) -> None:
-    """Check the values of a target. Synchronises with the device, so call it once, not every step.
+    """Check the values of a target. This synchronises with the device, so call it once and not in every step.
 
     Args:
         target: (B,K).
@@ -87,7 +87,7 @@ def check_target_kind(target: Tensor, kind: TargetKind, loss: str, tolerance: fl
         tolerance: maximum deviation of a row's sum from 1.
 
     Raises:
-        UserError: if the target is not of that kind, suggesting suitable settings.
+        UserError: if the target is not of that kind; the message suggests suitable settings.
 
     Example:
         >>> check_target_kind(torch.tensor([[0.5, 0.5]]), "distribution", "CrossEntropy")
@@ -102,13 +102,13 @@ def check_target_kind(target: Tensor, kind: TargetKind, loss: str, tolerance: fl
         if not (legal and bool((target > 0).any(dim=1).all())):
             raise UserError(
                 f"{loss} takes targets with at least one class per face (entries >= 0, one or more > 0), "
-                "but got a row that does not. Use dataset.target=multi, or another loss."
+                "but one row is different. Use dataset.target=multi, or another loss."
             )
         return
     if not (legal and bool(((target.sum(dim=1) - 1).abs() <= tolerance).all())):
         raise UserError(
-            f"{loss} takes targets that are distributions over the classes, entries >= 0 that sum to 1, but got a "
-            "row that is not one. Targets with several classes at once (dataset.target=multi) need MultiTargetLoss."
+            f"{loss} takes targets that are distributions over the classes (entries >= 0 that sum to 1), but one row "
+            "is not a distribution. Targets with several classes at once (dataset.target=multi) need MultiTargetLoss."
         )
     if kind == "one-hot" and not bool((target.amax(dim=1) >= 1 - tolerance).all()):
         raise UserError(
@@ -132,5 +132,5 @@ def at_least_float32(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def no_autocast(tensor: Tensor) -> torch.autocast:
-    """Return a context that disables autocast on a tensor's device: losses are computed in float32."""
+    """Return a context that disables autocast on the device of a tensor, because losses are computed in float32."""
     return torch.autocast(device_type=tensor.device.type, enabled=False)

@@ -41,8 +41,8 @@ def cross_entropy(
         logits: (B,K).
         target: (B,K) distributions; one-hot for hard labels.
         label_smoothing: eps within [0, 1].
-        class_weights: (K,) w, or None for ones. The mean is over B, not over the weights, so that it does not depend on
-            how a batch is split over ranks.
+        class_weights: (K,) w; None: all weights are 1. The mean is over B, not over the weights, so that it does not
+            depend on how a batch is split over ranks.
 
     Returns:
         Scalar >= 0 (for weights >= 0), float32 or wider.

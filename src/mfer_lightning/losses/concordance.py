@@ -50,22 +50,22 @@ def concordance(prediction: Tensor, target: Tensor) -> Tensor:
 def concordance_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Compute ``1 - CCC``, averaged over valence and arousal, for the batch of all ranks.
 
-    Every rank must call it at the same point, each with its own rows: predictions and labels are gathered with
-    gradients, so that several ranks compute the same loss as one process with the joined batch.
+    Every rank must call this function at the same point, each with its own rows. Predictions and labels are gathered
+    with gradients, so several ranks compute the same loss as one process with the combined batch.
 
     Args:
         prediction: (B,2).
-        target: (B,2), NaN if unknown. A dimension counts if at least two values are known.
+        target: (B,2), NaN if unknown. A dimension with fewer than two known values is left out of the mean.
 
     Returns:
-        A scalar within [0, 2], float32 or wider; 0, with gradients of 0, if no dimension counts.
+        A scalar within [0, 2], float32 or wider; 0, with gradients of 0, if both dimensions are left out.
 
     Raises:
         ValueError: if the shapes do not match.
 
     Example:
         >>> same = torch.tensor([[0.5, float("nan")], [-0.5, 0.1], [0.0, float("nan")]])
-        >>> round(float(concordance_loss(same.nan_to_num(), same)), 6)  # valence is correct, arousal does not count
+        >>> round(float(concordance_loss(same.nan_to_num(), same)), 6)  # valence is correct, arousal is left out
         0.0
     """
     check_valence_arousal(prediction, target)

@@ -24,8 +24,8 @@ def describe_objective(objective: nn.Module) -> dict[str, Any] | None:
 
     Returns:
         ``classification``, ``feature`` (both with ``_target_``; feature may be None), ``feature_weight``, and if
-        present ``terms``, and ``valence_arousal`` with its weight; None if the objective is of another class, or a loss
-        does not store its arguments.
+        present ``terms``, and ``valence_arousal`` with its weight; None if the objective has a different class, or if a
+        loss does not store its arguments.
 
     Example:
         >>> from mfer_lightning.losses import CrossEntropy, Objective
@@ -57,7 +57,7 @@ def describe_loss(loss: nn.Module) -> dict[str, Any] | None:
     """Return ``_target_`` and the arguments of a loss, read from its attributes of the same names.
 
     Returns:
-        None if an argument has no attribute, or its value is not plain.
+        A dict; None if an argument has no attribute of its name, or a value that is not plain.
     """
     if isinstance(loss, MetricLearningLoss):
         sizes = {"num_classes": loss.num_classes, "feature_dim": loss.feature_dim}
@@ -77,7 +77,7 @@ def describe_by_attributes(module: nn.Module, names: Sequence[str], home: str) -
         home: package that re-exports the classes of its submodules; ``_target_`` names it instead of the submodule.
 
     Returns:
-        None if an argument has no attribute, or its value is not plain.
+        A dict; None if an argument has no attribute of its name, or a value that is not plain.
     """
     if not all(hasattr(module, name) for name in names):
         return None
@@ -85,7 +85,7 @@ def describe_by_attributes(module: nn.Module, names: Sequence[str], home: str) -
 
 
 def with_target(module: nn.Module, values: Mapping[str, Any], home: str) -> dict[str, Any] | None:
-    """Combine a module's class with its arguments; None if one of them is not a plain value."""
+    """Combine a module's class with its arguments; None if an argument is not a plain value."""
     kind = type(module)
     place = home if kind.__module__.startswith(f"{home}.") else kind.__module__
     plain = {name: v.tolist() if isinstance(v, Tensor) else v for name, v in values.items()}

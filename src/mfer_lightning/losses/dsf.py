@@ -154,12 +154,12 @@ class DSFLoss(CenterLossBase):
         self.detach = check_choice("detach", detach, DETACH)
         self.init_std = init_std
         if init_std is None:
-            # E ||c_i - c_j||^2 / D = 2 std^2. Without smoothing, the optimum is at infinity: use 1.
+            # E ||c_i - c_j||^2 / D = 2 std^2. Without smoothing, the optimum is at infinity, so use 1.
             nn.init.normal_(self.centers, std=math.sqrt((self.gap if math.isfinite(self.gap) else 1.0) / 2))
 
     @property
     def gap(self) -> float:
-        """The distance gap at which the balance is 0, see :func:`optimal_gap`."""
+        """The distance gap at which the balance is 0; see :func:`optimal_gap`."""
         return optimal_gap(self.num_classes, self.temperature, self.label_smoothing, self.margin)
 
     def forward(self, feature: Tensor, target: Tensor) -> dict[str, Tensor]:

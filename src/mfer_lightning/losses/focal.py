@@ -28,14 +28,16 @@ def focal_loss(
     label_smoothing: float = 0.0,
     class_weights: Tensor | None = None,
 ) -> Tensor:
-    r"""Compute mean focal loss ``-1/B sum_b sum_k w_k q_bk (1 - p_bk)^gamma log p_bk``, p the softmax of the logits.
+    r"""Compute the mean focal loss ``-1/B sum_b sum_k w_k q_bk (1 - p_bk)^gamma log p_bk``.
+
+    p is the softmax of the logits, and q is the smoothed target.
 
     Args:
         logits: (B,K).
-        target: (B,K) distributions; q is the smoothed target.
+        target: (B,K) distributions.
         gamma: >= 0; 0 is cross-entropy.
         label_smoothing: eps within [0, 1].
-        class_weights: (K,) w (the paper's alpha), or None for ones.
+        class_weights: (K,) w (the paper's alpha); None: all weights are 1.
 
     Returns:
         Scalar >= 0, float32 or wider.

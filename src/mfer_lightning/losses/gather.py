@@ -1,4 +1,4 @@
-"""Gather batches over ranks with gradients, for losses over pairs."""
+"""Gather the rows of all ranks with gradients, for losses that need the faces of all ranks."""
 
 from __future__ import annotations
 
@@ -31,13 +31,12 @@ class _GatherRows(torch.autograd.Function):
 def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Concatenate the rows of each tensor over all ranks, in rank order, keeping gradients.
 
-    Every rank computes the loss of the joined batch. Backward sums the gradients of the ranks, and
+    Every rank computes the loss of the combined batch. The backward pass sums the gradients of the ranks, and
     DistributedDataParallel then averages over ranks, so that the gradient of a parameter equals that of one process
-    with the joined batch. Batch sizes may differ between ranks. Without a process group, the tensors are returned
-    unchanged.
+    with the combined batch. Without a process group, the tensors are returned unchanged.
 
     Args:
-        *tensors: (B, ...) each, with the same B on a rank; B may differ between ranks.
+        *tensors: (B, ...) each. All tensors of one rank have the same B; B may differ between ranks.
 
     Returns:
         The same number of tensors, each (sum of B over ranks, ...).

@@ -1,4 +1,4 @@
-r"""Large-margin Gaussian mixture loss: classify by the likelihood of Gaussian classes, and fit them.
+r"""Large-margin Gaussian mixture loss: model each class as a Gaussian, and classify features by their likelihood.
 
 Paper: Wan, Zhong, Li, Chen, "Rethinking Feature Distribution for Loss Functions in Image Classification",
 CVPR 2018, arXiv 1803.02988 (original code: github.com/WeitaoVan/L-GM-loss). What differs: as in MFER's comparison, it
@@ -48,7 +48,7 @@ def lgm_loss(
         likelihood_weight: lambda >= 0.
 
     Returns:
-        Scalars ``total``, ``classification`` and ``likelihood``. The likelihood may be negative with variances < 1.
+        Scalars ``total``, ``classification`` and ``likelihood``. The likelihood may be negative if variances are < 1.
 
     Raises:
         ValueError: if the shapes do not match.

@@ -15,7 +15,7 @@ from mfer_lightning.losses.base import TargetKind
 from mfer_lightning.losses.checks import at_least_float32, check_feature, check_target_kind, no_autocast
 from mfer_lightning.losses.gather import gather_rows
 
-#: Short name, class in the library, and paper.
+#: Short name -> (class in the library, paper).
 ALIASES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "arcface": ("ArcFaceLoss", "Deng et al., CVPR 2019, arXiv 1801.07698"),
@@ -38,23 +38,23 @@ class MetricLearningLoss(nn.Module):
     Hard labels only: soft targets are rejected. Nearly all of these losses normalise features to length 1, so they do
     not grow with the feature width and, unlike the other feature losses of this package, are *not* divided by D.
 
-    **Several ranks.** Losses with one proxy per class (ArcFace, CosFace, ...) are means over samples, and
-    DistributedDataParallel treats them like cross-entropy. Losses over pairs (SupCon, triplet, contrastive, ...) see
-    only the pairs within each rank's batch: on W ranks that is 1/W of the pairs of the joined batch, so the same total
-    batch size is a different, weaker loss. ``gather=True`` joins features and labels over ranks, and gradients equal
-    those of one process with the joined batch, at the cost of computing the full loss on every rank.
+    **Several ranks.** Losses with one proxy per class (ArcFace, CosFace, ...) are means over samples, so
+    DistributedDataParallel averages them like cross-entropy. Losses over pairs (SupCon, triplet, contrastive, ...) use
+    only the pairs within the batch of each rank. With W ranks, these are 1/W of the pairs of the combined batch, so the
+    loss is different and weaker for the same total batch size. ``gather=True`` gathers features and labels from all
+    ranks. Gradients then equal those of one process with the combined batch, but every rank computes the full loss.
 
     Args:
         num_classes: K >= 2.
         feature_dim: D >= 1.
         loss: a short name (see :data:`ALIASES`) or the name of any class in ``pytorch_metric_learning.losses``.
-        gather: join batches over ranks.
+        gather: compute the loss on the combined batch of all ranks.
         **options: keyword arguments of that class, e.g. ``temperature=0.1`` for supcon. ``num_classes`` and
             ``embedding_size`` are filled in if the class accepts them.
 
     Raises:
         UserError: if the package is not installed, the name or an option is unknown, or a target is soft.
-        ValueError: if a size is not legal.
+        ValueError: if ``num_classes`` or ``feature_dim`` is out of range.
 
     Example:
         >>> loss = MetricLearningLoss(num_classes=3, feature_dim=8, loss="arcface")
@@ -99,7 +99,7 @@ class MetricLearningLoss(nn.Module):
                 feature, label = gather_rows(feature, label)
             total = self.loss(feature, label)
         if not isinstance(total, Tensor) or total.ndim != 0:
-            raise UserError(f"The loss '{self.name}' returned {total!r} where a scalar was expected: choose another.")
+            raise UserError(f"The loss '{self.name}' must return a scalar, but returned {total!r}. Use another loss.")
         return {"total": total}
 
     def extra_repr(self) -> str:
@@ -129,7 +129,7 @@ def _find(name: str) -> type[nn.Module]:
 
 
 def _option_names(factory: type[nn.Module]) -> set[str]:
-    """Return the argument names of a loss; the library's classes pass unknown ones on to their base class."""
+    """Return the argument names of a loss, including those of its base classes in the library."""
     names: set[str] = set()
     for base in factory.__mro__:
         if base.__module__.startswith("pytorch_metric_learning") and "__init__" in vars(base):

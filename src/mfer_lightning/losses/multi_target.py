@@ -18,7 +18,7 @@ from mfer_lightning.losses.checks import at_least_float32, check_logits, no_auto
 def multi_target_loss(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     r"""Compute the mean of ``-log max_{k: t_k > 0} softmax(logits)_k``.
 
-    Only the most likely of a face's classes receives a gradient, so the network may choose among them.
+    For each face, only the most likely class of its set is trained as correct, so any class of the set is accepted.
 
     Args:
         logits: (B,K).

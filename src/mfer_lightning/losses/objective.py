@@ -19,7 +19,7 @@ RESERVED = ("total", "classification", "feature", "valence_arousal")
 
 
 class Objective(nn.Module):
-    """Total loss: the sum of the classification losses of all heads, plus ``feature_weight`` times a feature loss.
+    """Total loss: the sum of the classification losses of all heads, plus weighted losses on other outputs.
 
     As in MFER's published code, the losses of the heads are summed (not averaged), and the summed logits ``logits``
     have no loss of their own.
@@ -28,15 +28,15 @@ class Objective(nn.Module):
         classification: a loss ``(logits (B,K), target (B,K)) -> scalar``, e.g. :class:`CrossEntropy`.
         feature: a loss ``(feature (B,D), target (B,K)) -> scalar or {"total": scalar, ...}``, e.g.
             :class:`DSFLoss`, or None.
-        terms: name -> a loss on further outputs of the network, with its own weight, e.g. :class:`PartitionLoss`.
+        terms: name -> a loss on additional outputs of the network, with its own weight, e.g. :class:`PartitionLoss`.
         feature_weight: weight >= 0 of the feature loss. Feature losses are divided by D, so one weight works for every
             width; the published weight of 1e-3 at 1,024 dimensions corresponds to about 1.
         valence_arousal: a loss ``(prediction (B,2), target (B,2) with NaN if unknown) -> scalar``, e.g.
             :class:`ConcordanceLoss`, or None.
-        valence_arousal_weight: weight >= 0 of that loss.
+        valence_arousal_weight: weight >= 0 of the loss on valence and arousal.
 
     Raises:
-        ValueError: if a weight is not legal.
+        ValueError: if a weight is out of range, or a name in ``terms`` is already used for another loss term.
 
     Example:
         >>> from mfer_lightning.losses import CrossEntropy, DSFLoss
@@ -81,15 +81,15 @@ class Objective(nn.Module):
         because reading them synchronises with the device.
 
         Args:
-            output: ``feature`` (B,D), required by a feature loss, ``head_logits``, one or more (B,K), and
-                ``valence_arousal`` (B,2), required by its loss.
+            output: ``head_logits``, one or more (B,K); for a feature loss, ``feature`` (B,D); for a loss on valence
+                and arousal, ``valence_arousal`` (B,2); and the outputs in :attr:`needs`.
             target: (B,K), or integer labels (B,), which are converted to one-hot targets.
-            valence_arousal: (B,2), NaN if unknown, required by its loss.
+            valence_arousal: labels (B,2), NaN if unknown; required if there is a loss on valence and arousal.
 
         Returns:
-            Scalars: ``total`` (to be minimised), ``classification``, and with a feature loss ``feature`` (unweighted)
-                and its parts ``feature_<part>``; each of ``terms`` by its name, and ``valence_arousal`` if it has a
-                loss, unweighted.
+            Scalars: ``total`` (to be minimised) and ``classification``; with a feature loss, ``feature`` and its parts
+                ``feature_<part>``; each loss in ``terms`` under its name; with a loss on valence and arousal,
+                ``valence_arousal``. All except ``total`` are unweighted.
 
         Raises:
             UserError: if a loss does not support targets of this kind.
@@ -119,7 +119,7 @@ class Objective(nn.Module):
 
         Feature losses that accept only one-hot targets are left out: those of pytorch-metric-learning depend on the
         composition of the batch and on hard labels, which an evaluation set may not have. The loss on valence and
-        arousal is left out too, because its statistics are per batch; they are measured over the whole set instead.
+        arousal is also left out, because it depends on the batch; metrics over the whole set are computed instead.
 
         Args:
             output: as in :meth:`forward`.
@@ -137,19 +137,19 @@ class Objective(nn.Module):
         """Reject a network without an output that a loss needs.
 
         Args:
-            network: lists its outputs in ``outputs``, if it belongs to this package.
+            network: networks of this package list their outputs in ``outputs``; other networks are not checked.
 
         Raises:
-            UserError: naming the loss, the missing output and the remedy.
+            UserError: if an output is missing; the message names the loss, the output and what to do.
         """
         has = getattr(network, "outputs", None)
         for name, loss in self.terms.items():
             missing = [o for o in loss.needs if has is not None and o not in has]  # type: ignore[union-attr]
             if missing:
                 raise UserError(
-                    f"loss.terms.{name} ({type(loss).__name__}) needs {' and '.join(map(repr, missing))} of the "
-                    f"network, which {type(network).__name__} does not return (it returns {', '.join(has or ())}): use "
-                    "a network that returns them, or another loss such as loss=ce."
+                    f"loss.terms.{name} ({type(loss).__name__}) needs the network output "
+                    f"{' and '.join(map(repr, missing))}, but {type(network).__name__} returns only "
+                    f"{', '.join(has or ())}. Use a network with this output, or another loss such as loss=ce."
                 )
 
     def _terms(self, output: Mapping[str, Any], target: Tensor, with_feature: bool = True) -> dict[str, Tensor]:
@@ -195,7 +195,7 @@ class Objective(nn.Module):
         return True
 
     def _feature_target(self, target: Tensor) -> Tensor:
-        """Return a distribution for the feature loss; for a set of classes, the uniform one over the set."""
+        """Return a distribution for the feature loss; for a set of classes, the uniform distribution over the set."""
         if getattr(self.classification, "target_kind", None) != "multi-hot":
             return target
         members = (target > 0).to(target.dtype)

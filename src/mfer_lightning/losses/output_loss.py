@@ -18,7 +18,7 @@ class OutputLoss(Loss):
         weight: weight of the loss in the objective, >= 0.
 
     Raises:
-        ValueError: if the weight is not legal.
+        ValueError: if the weight is out of range.
     """
 
     #: Outputs of the network that the loss needs.

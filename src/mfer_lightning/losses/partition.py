@@ -53,5 +53,5 @@ class PartitionLoss(OutputLoss):
     needs: ClassVar[tuple[str, ...]] = ("attended",)
 
     def forward(self, output: Mapping[str, Any], target: Tensor) -> Tensor:
-        """Compute the loss of ``output["attended"]`` (B,H,D); does not synchronise with other ranks in evaluation."""
+        """Compute the loss of ``output["attended"]`` (B,H,D); in evaluation, only from the faces of this rank."""
         return partition_loss(output["attended"], gather=self.training)

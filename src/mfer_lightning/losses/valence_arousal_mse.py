@@ -1,8 +1,8 @@
 """Mean squared error for valence and arousal.
 
-Loss of AffectNet's own baselines (Mollahosseini, Hasani, Mahoor, IEEE Transactions on Affective Computing 2017, arXiv
-1708.03985, which train each dimension with the squared error). Ours: unknown values are ignored, and the mean is over
-the known values of all ranks.
+The baselines in the AffectNet paper train each dimension with the squared error (Mollahosseini, Hasani, Mahoor, IEEE
+Transactions on Affective Computing 2017, arXiv 1708.03985). Ours: unknown values are ignored, and the mean is over the
+known values of all ranks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mfer_lightning.losses.gather import gather_rows
 def valence_arousal_mse(prediction: Tensor, target: Tensor) -> Tensor:
     """Compute the mean squared error over the known values of each dimension, averaged over the two dimensions.
 
-    Every rank must call it at the same point, each with its own rows, as for
+    Every rank must call this function at the same point, each with its own rows, as for
     :func:`mfer_lightning.losses.concordance.concordance_loss`.
 
     Args:

@@ -15,13 +15,13 @@ from mfer_lightning.losses.checks import check_choice
 def class_weights_from_counts(
     class_counts: Sequence[int], scheme: str = "inverse", beta: float = 0.999
 ) -> tuple[float, ...]:
-    """Compute class weights from training counts, with a mean of 1 over the training faces.
+    """Compute class weights from the class counts of the training set, with a mean of 1 over the training faces.
 
-    With that mean, the scale of the loss, and with it the meaning of a learning rate and of ``feature_weight``, does
-    not depend on the scheme.
+    Because of this mean, the scale of the loss does not depend on the scheme, so learning rate and ``feature_weight``
+    need not be adjusted.
 
     Args:
-        class_counts: K counts >= 1 of the training set.
+        class_counts: number of training faces of each of the K classes, >= 1.
         scheme: ``inverse`` (1 / n), ``sqrt`` (1 / sqrt n), or ``effective`` (the effective number of samples of
             Cui et al., CVPR 2019, arXiv 1901.05555: (1 - beta) / (1 - beta^n)).
         beta: parameter of ``effective``, within [0, 1).
@@ -30,7 +30,7 @@ def class_weights_from_counts(
         K weights.
 
     Raises:
-        ValueError: if a class has no face or an argument is not legal.
+        ValueError: if a class has no face or an argument is out of range.
 
     Example:
         >>> [round(w, 2) for w in class_weights_from_counts([90, 10])]
@@ -56,7 +56,7 @@ def check_class_counts(class_counts: Sequence[int]) -> tuple[float, ...]:
     An empty class is rejected: its weight, or the log of its prior, would be infinite.
 
     Raises:
-        ValueError: if there are fewer than two counts, or one is not a finite number > 0.
+        ValueError: if there are fewer than two counts, or a count is not a finite number > 0.
     """
     counts = tuple(float(n) for n in class_counts)
     if len(counts) < 2 or not all(math.isfinite(n) and n > 0 for n in counts):

@@ -16,11 +16,11 @@ class Step:
     """Input of a method in one training step.
 
     Args:
-        network: maps normalised images (B,3,S,S) to ``feature``, ``logits``, ``head_logits`` and further outputs. It
+        network: maps normalised images (B,3,S,S) to ``feature``, ``logits``, ``head_logits`` and additional outputs. It
             may be called more than once.
-        objective: maps such an output and targets (B,K) to named loss terms, including ``total``.
+        objective: maps the output of the network and targets (B,K) to named loss terms, including ``total``.
         epoch: counted from 0.
-        repeated: true in the second forward pass of SAM on the same batch. State must not change then.
+        repeated: true in the second forward pass of SAM on the same batch, in which a method must not change its state.
     """
 
     network: nn.Module
@@ -35,18 +35,19 @@ class Method(nn.Module):
     A method is called with the batch of this rank and a :class:`Step`, and returns named scalars: ``total`` is
     minimised, the others are logged as ``train/<name>``, averaged over the faces of an epoch and all ranks.
 
-    A method's layers are submodules and its state is in buffers: both are moved to the device, saved in checkpoints and
-    restored like the network, and layers are trained with it. A buffer must not depend on the rank: gather results over
-    ranks (:func:`mfer_lightning.methods.gather.gather_from_ranks`).
+    The layers of a method are submodules, and its state is in buffers. Both are moved to the device, saved in
+    checkpoints and restored like the network, and the layers are trained together with the network. A buffer must be
+    the same on all ranks, so gather the results of all ranks before changing it
+    (:func:`mfer_lightning.methods.gather.gather_from_ranks`).
 
     The batch is a mapping with ``image`` float (B,3,S,S), normalised and possibly mixed, ``pixels`` uint8 (B,3,H,W),
     the augmented face before preprocessing, ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,), the
     row in the dataset's table, and any other entries of the dataset.
     """
 
-    #: Network outputs that it needs in addition to ``feature``, ``logits`` and ``head_logits``.
+    #: Network outputs that the method needs in addition to ``feature``, ``logits`` and ``head_logits``.
     needs: ClassVar[tuple[str, ...]] = ()
-    #: Whether it supports mixed faces, which have soft targets.
+    #: Whether the method supports mixed faces, which have soft targets.
     takes_mixup: ClassVar[bool] = True
     #: Number of forward passes per face through each trained network.
     passes: ClassVar[int] = 1
@@ -74,7 +75,7 @@ class Method(nn.Module):
 
         Args:
             batch: batch of this rank.
-            step: network, objective and state of the training.
+            step: network, objective, epoch and whether the batch is repeated.
 
         Returns:
             Named scalars, including ``total``.
@@ -85,19 +86,19 @@ class Method(nn.Module):
         """Reject a network or an objective that the method does not support.
 
         Args:
-            network: lists its outputs in ``outputs``, if it belongs to this package.
+            network: networks of this package list their outputs in ``outputs``; other networks are not checked.
             objective: an objective of any class.
 
         Raises:
-            UserError: naming what is missing and the remedy.
+            UserError: if something is missing; the message states what to do.
         """
         has = getattr(network, "outputs", None)
         missing = [name for name in self.needs if has is not None and name not in has]
         if missing:
             raise UserError(
-                f"Method {type(self).__name__} needs {' and '.join(map(repr, missing))} of the network, which "
-                f"{self._name(network)} does not return (it returns {', '.join(has or ())}). Use another network or "
-                "backbone, or method=baseline."
+                f"Method {type(self).__name__} needs the network output {' and '.join(map(repr, missing))}, but "
+                f"{self._name(network)} returns only {', '.join(has or ())}. Use another network or backbone, or "
+                "method=baseline."
             )
 
     @staticmethod

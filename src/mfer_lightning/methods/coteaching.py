@@ -1,4 +1,4 @@
-"""Co-teaching: train two networks, each on the faces with a small loss in the other.
+"""Co-teaching: train two networks, each on the faces for which the other has a small loss.
 
 Paper: Han, Yao, Yu, Niu, Xu, Hu, Tsang, Sugiyama: Co-teaching: Robust Training of Deep Neural Networks with Extremely
 Noisy Labels, NeurIPS 2018, arXiv 1804.06872. The fraction of faces kept, ``R(T) = 1 - min(T / T_k * tau, tau)``,
@@ -69,7 +69,7 @@ class CoTeaching(Method):
     def forward(self, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
         """Compute the objective of each network on the faces selected by the other."""
         if self.peer is None:
-            raise UserError("Method CoTeaching trains two networks: pass the second one, CoTeaching(peer=...).")
+            raise UserError("Method CoTeaching trains two networks. Pass the second network: CoTeaching(peer=...).")
         outputs = (step.network(batch["image"]), self.peer(batch["image"]))
         remembered = remember_rate(step.epoch, self.forget_rate, self.ramp_epochs)
         own = rows_of_this_rank(batch["index"])
@@ -90,7 +90,7 @@ class CoTeaching(Method):
     def _objective(
         step: Step, output: Mapping[str, Any], target: Tensor, chosen: Tensor, own: slice
     ) -> dict[str, Tensor]:
-        """Compute the objective of this rank's selected faces; the mean over ranks equals that over all selected faces.
+        """Compute the objective of this rank's selected faces; the mean over ranks is that over all selected faces.
 
         A rank without a selected face still participates, because the objective may gather over ranks: it uses its
         first face, whose terms are multiplied by zero and whose valence and arousal are unknown.
@@ -112,13 +112,13 @@ class CoTeaching(Method):
         super().check(network, objective)
         if any(p.requires_grad for p in objective.parameters()):
             raise UserError(
-                "Method CoTeaching trains two networks with different feature spaces, but the loss learns one "
-                "set of centres: use loss=ce or another without centres, or method=baseline."
+                "Method CoTeaching trains two networks with different feature spaces, but the loss has only one "
+                "set of centres. Use loss=ce or another loss without centres, or method=baseline."
             )
         if getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
             raise UserError(
                 "Method CoTeaching ranks faces by their cross-entropy, but the multi-target loss takes sets of "
-                "classes: use another loss, or method=baseline."
+                "classes. Use another loss, or method=baseline."
             )
 
 
@@ -139,7 +139,7 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def smallest(loss: Tensor, share: float) -> Tensor:
-    """Mark the fraction of faces with the smallest loss, ``int(share * B)`` of them but at least one.
+    """Mark the given fraction of faces with the smallest loss: ``int(share * B)`` faces, but at least one.
 
     Args:
         loss: (B,).

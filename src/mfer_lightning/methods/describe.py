@@ -17,10 +17,10 @@ _HOME = __name__.rpartition(".")[0]
 def describe_method(method: Method) -> dict[str, Any] | None:
     """Return ``_target_`` and the arguments of a method, read from its attributes of the same names.
 
-    Networks are left out: a second one is rebuilt like the first, and teachers are needed only in training.
+    Networks are left out, because a second network is rebuilt like the first, and teachers are needed only in training.
 
     Returns:
-        None if an argument has no attribute, or its value is neither plain nor a network.
+        A dict; None if an argument has no attribute of its name, or a value that is neither plain nor a network.
 
     Example:
         >>> from mfer_lightning.methods import SCN
@@ -28,7 +28,7 @@ def describe_method(method: Method) -> dict[str, Any] | None:
         'mfer_lightning.methods.SCN'
     """
     parameters = inspect.signature(type(method).__init__).parameters
-    names = [name for name in parameters if name not in ("self", "args", "kwargs", "teachers")]  # also without any
+    names = [name for name in parameters if name not in ("self", "args", "kwargs", "teachers")]  # may be empty
     names = [name for name in names if not _is_network(getattr(method, name, None))]
     return describe_by_attributes(method, names, _HOME)
 

@@ -3,8 +3,8 @@
 Paper: Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, NIPS 2014 workshop, arXiv 1503.02531. From
 the paper: softmax with a temperature for both student and teacher, the factor T^2, averaging of several teachers. The
 Kullback-Leibler divergence replaces the cross-entropy, from which it differs by a constant. The default values are this
-project's choice: the paper gives none for faces. Its speech experiment tried temperatures 1, 2, 5 and 10, with a
-relative weight of 0.5 for the labels. Ours: for networks with several heads, the summed logits are distilled.
+project's choice, because the paper has no experiment on faces. Its speech experiment tried temperatures 1, 2, 5 and 10,
+with a relative weight of 0.5 for the labels. Ours: for networks with several heads, the summed logits are distilled.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Distill(Method):
         ValueError: for arguments outside their range.
     """
 
-    takes_mixup: ClassVar[bool] = False  # teachers preprocess the original faces themselves
+    takes_mixup: ClassVar[bool] = False  # teachers receive the original faces and not the mixed ones
 
     def __init__(self, teachers: Sequence[nn.Module] = (), temperature: float = 2.0, alpha: float = 0.5) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Distill(Method):
             UserError: if there is no teacher.
         """
         if not self._teachers:
-            raise UserError("Method Distill needs teachers: pass them, Distill(teachers=[...]).")
+            raise UserError("Method Distill needs teachers. Pass at least one: Distill(teachers=[...]).")
         total: Any = 0
         for teacher in self._teachers:
             held = next(chain(teacher.parameters(), teacher.buffers()), None)

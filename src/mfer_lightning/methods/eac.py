@@ -5,8 +5,8 @@ Recognition, ECCV 2022, arXiv 2207.10299. Formula, weight and erasing range foll
 script: random erasing of the face, the classification loss on the face alone, and the mean squared difference between
 its class maps (class activation maps) and the mirrored maps of its mirror image, without gradients for the classifier's
 weights. Ours: for networks with several or non-linear heads, the class maps are the summed logits of the heads at every
-position of the last feature map; for one linear head without norm these are the paper's plus the head's bias, which
-cancels out.
+position of the last feature map. For one linear head without norm, these are the class maps of the paper plus the bias
+of the head, which cancels out.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class EAC(Method):
 
     Args:
         weight: lambda >= 0, weight of the consistency loss.
-        erase_prob: fraction of the faces with a rectangle erased.
+        erase_prob: probability of erasing a rectangle in a face.
         smallest: minimum area of the rectangle as a fraction of the face, within (0, 1].
-        largest: maximum area, at least ``smallest``.
+        largest: maximum area of the rectangle, from ``smallest`` to 1.
         seed: random seed of the rectangles.
 
     Terms in addition to the objective's: ``consistency``, unweighted.

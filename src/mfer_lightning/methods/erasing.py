@@ -18,11 +18,11 @@ DRAWS = 5
 
 
 def erase(images: Tensor, prob: float, area: tuple[float, float], draw: Tensor) -> Tensor:
-    """Erase a rectangle of some images.
+    """Erase a rectangle in some images.
 
     Args:
         images: float (B,C,H,W), normalised.
-        prob: fraction of the images.
+        prob: probability of erasing a rectangle in an image.
         area: minimum and maximum area as a fraction of the image; the aspect ratio is between 0.3 and 3.3. Sides longer
             than the image are clipped.
         draw: float (B,:data:`DRAWS`) within [0, 1) on the CPU, the random numbers of each image.

@@ -1,4 +1,4 @@
-"""Store labels changed by a method, by row of the dataset's table, equal on all ranks and saved in checkpoints."""
+"""Store the labels that a method has changed, by row of the dataset's table, for all ranks and in checkpoints."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LabelsByIndex(nn.Module):
         return torch.where((now != UNCHANGED)[:, None], hard, target)
 
     def change(self, index: Tensor, label: Tensor) -> None:
-        """Store new labels; each rank passes those of its own faces, possibly none.
+        """Store new labels; each rank passes the labels of its own faces, possibly none.
 
         Args:
             index: int64 (n,), rows in the dataset's table.

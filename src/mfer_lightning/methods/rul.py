@@ -1,11 +1,12 @@
-"""RUL, Relative Uncertainty Learning: mix the features of two faces by their uncertainties, and learn both labels.
+"""RUL, Relative Uncertainty Learning: mix the features of two faces, weighted by uncertainty, and train on both labels.
 
 Paper: Zhang, Wang, Deng: Relative Uncertainty Learning for Facial Expression Recognition, NeurIPS 2021. Formula, branch
-and values follow the authors' public script: uncertainties weight the mixed features, the "add-up" loss trains the
-classifier on both labels in equal parts, and evaluation uses the unmixed features. The more uncertain face of a pair
-gets more weight, because otherwise it could not be recognised in the mixture. Ours: the branch uses the network's
-feature instead of the flattened last feature map, so that it works with every backbone and image size; its statistics
-are over the batch of all ranks; no face is mixed with itself, which the authors' random permutation allows.
+and default values follow the authors' public script: uncertainties weight the mixed features, the "add-up" loss trains
+the classifier on both labels with equal weight, and evaluation uses the unmixed features. The more uncertain face of a
+pair gets more weight, because otherwise it could not be recognised in the mixture. Ours: the branch uses the network's
+feature instead of the flattened last feature map, so that it works with every backbone and image size; the statistics
+of the branch are over the batch of all ranks; no face is mixed with itself, which the authors' random permutation
+allows.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class RUL(Method):
     dropout; a linear layer gives ``width`` values, which are standardised, scaled and shifted; u is the mean of their
     exponentials.
     Faces a and b are mixed to ``(u_a f_a + u_b f_b) / (u_a + u_b)``, and the loss is the mean of the objectives for the
-    labels of a and b. Losses on the feature and on further outputs use the unmixed faces.
+    labels of a and b. Losses on the feature and on additional outputs use the unmixed faces.
 
     Args:
         feature_dim: width D of the network's feature.
@@ -42,8 +43,8 @@ class RUL(Method):
         dropout: dropout rate of the standardised feature, within [0, 1).
         seed: random seed of the pairs and the dropout.
 
-    Terms in addition to the objective's: ``uncertainty``, its mean; ``spread``, its standard deviation over the batch
-    divided by the mean: 0 if the branch does not distinguish faces.
+    Terms in addition to the objective's: ``uncertainty``, the mean uncertainty of the batch; ``spread``, the standard
+    deviation divided by the mean, which is 0 if the branch does not distinguish faces.
 
     Raises:
         ValueError: for arguments outside their range.
@@ -102,9 +103,9 @@ class RUL(Method):
         super().check(network, objective)
         if not callable(getattr(network, "classify", None)):
             raise UserError(
-                f"Method RUL classifies mixed features, but {self._name(network)} has no `classify(feature)`: use "
-                "network=mfer, give your network this method (logits (B,K) of features (B,D), one per head), or use "
-                "method=baseline."
+                f"Method RUL classifies mixed features, but {self._name(network)} has no `classify(feature)`. Use "
+                "network=mfer, add this method to your network (it maps features (B,D) to a tuple of logits (B,K), one "
+                "per head), or use method=baseline."
             )
 
 

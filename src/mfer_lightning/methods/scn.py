@@ -1,11 +1,11 @@
 """SCN, Self-Cure Network: weight faces by certainty, rank the weights, and relabel suspicious faces.
 
 Paper: Wang, Peng, Yang, Lu, Qiao: Suppressing Uncertainties for Large-Scale Facial Expression Recognition, CVPR 2020,
-arXiv 2002.10392. Formulas from the paper. From the authors' public script: the values, relabelling of any face in a
-batch (in the paper, only of the lower-ranked group), and that a changed label takes effect the next time the face is
-seen. Ours: with several heads, the logits of each head are weighted, and the probabilities come from their sum; the
-weights are used only in training, whereas the authors' script also scales the logits in evaluation, which changes no
-prediction but flattens the probabilities.
+arXiv 2002.10392. The formulas are from the paper. As in the authors' public script, and with its default values, any
+face of a batch can be relabelled (in the paper, only the lower-ranked group), and a changed label takes effect the next
+time the face is used. Ours: with several heads, the logits of each head are weighted, and the probabilities come from
+their sum; the weights are used only in training, whereas the authors' script also scales the logits in evaluation,
+which changes no prediction but flattens the probabilities.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SCN(Method):
 
     Args:
         feature_dim: width D of the network's feature.
-        num_faces: number of rows in the dataset's table, an upper bound of the batch's ``index``.
+        num_faces: number of rows in the dataset's table; every ``index`` in a batch is below it.
         high_share: beta, fraction of faces in the high-weight group, within [0, 1].
         rank_margin: delta 1, margin between the mean weights of the groups, within [0, 1].
         relabel_margin: delta 2, margin between the probabilities, within [0, 1].
@@ -107,16 +107,17 @@ class SCN(Method):
         if getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
             raise UserError(
                 "Method SCN changes the single label of a face, but the multi-target loss takes sets of "
-                "classes: use another loss, or method=baseline."
+                "classes. Use another loss, or method=baseline."
             )
 
 
 def rank_regularisation(weight: Tensor, high_share: float, margin: float) -> Tensor:
-    """Compute the shortfall of the difference between the mean of the larger and the mean of the smaller weights.
+    """Compute by how much the difference between the mean of the larger and of the smaller weights is below a margin.
 
     Args:
         weight: (B,).
-        high_share: fraction of larger weights; ``int(B * high_share)`` of them, at least 1, leaving at least 1.
+        high_share: fraction of weights in the group of larger weights, ``int(B * high_share)``; each group has at least
+            one.
         margin: required difference between the means.
 
     Returns:

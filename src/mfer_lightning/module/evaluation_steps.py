@@ -41,10 +41,10 @@ class EvaluationSteps(L.LightningModule):
         self.metrics = metrics
         self.views: Views = ONE_VIEW  # for test_step and predict_step
         self.evaluations = nn.ModuleDict()  # name -> EvaluationMetrics, created on first use
-        self._measured: list[str] = []  # in the current evaluation
+        self._measured: list[str] = []  # names in `evaluations` that the current evaluation has updated
 
     def forward(self, image: Tensor) -> dict[str, Any]:
-        """Run preprocessing and network.
+        """Run the preprocessing and the network.
 
         Args:
             image: uint8 (B,3,H,W), RGB.
@@ -67,7 +67,7 @@ class EvaluationSteps(L.LightningModule):
         self._start_evaluation()
 
     def modes(self) -> dict[str, Literal["max", "min"]]:
-        """Map each validation metric to ``max`` or ``min``, whichever is better.
+        """Map each validation metric to ``max`` if higher values are better, or to ``min`` if lower values are better.
 
         Metrics without a preferred direction are omitted.
         """
@@ -77,7 +77,7 @@ class EvaluationSteps(L.LightningModule):
         return {name: "max" if more else "min" for name, more in better.items() if more is not None}
 
     def _start_evaluation(self) -> None:
-        # Here and not at the end: `trainer.validate` runs in inference mode, whose tensors training cannot change.
+        # Not at the end, because `trainer.validate` runs in inference mode, whose tensors training cannot change.
         self._measured = []
         for evaluation in self.evaluations.values():
             evaluation.reset()  # type: ignore[operator]
@@ -85,7 +85,7 @@ class EvaluationSteps(L.LightningModule):
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Update the metrics with one batch, ignoring padding rows.
 
-        When training with two networks of which one is kept, both are measured.
+        When training with two networks of which one is kept, both are evaluated.
         """
         check_batch(batch, "image", "index", "label", "target")
         self._validate(batch, self(batch["image"]), dataloader_idx)
@@ -169,7 +169,7 @@ class EvaluationSteps(L.LightningModule):
         monitor = getattr(self.trainer.checkpoint_callback, "monitor", None)
         monitor = monitor if monitor in measured["val"] else "val/accuracy"
         both = (measured["val"], rivals[f"val{RIVAL}"])
-        better = self.modes().get(monitor.removeprefix("val/"), "min")  # val/loss
+        better = self.modes().get(monitor.removeprefix("val/"), "min")  # the default is for val/loss
         if choose(self.method, both[0][monitor], both[1][monitor], better):
             for name in measured:
                 measured[name] = rivals[f"{name}{RIVAL}"]
@@ -180,8 +180,9 @@ class EvaluationSteps(L.LightningModule):
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Return ``index`` (B,), ``logits`` (B,K) and ``feature`` (B,D) of one batch, computed in float32.
 
-        If the network predicts it, also ``valence_arousal`` (B,2). All are means over ``views``. On NVIDIA GPUs,
-        torch's convolutions round inputs to TF32 unless disabled (``torch.backends.cudnn.allow_tf32``).
+        If the network predicts valence and arousal, also ``valence_arousal`` (B,2). All values are means over
+        ``views``. On NVIDIA GPUs, torch's convolutions round their inputs to TF32 unless this is disabled
+        (``torch.backends.cudnn.allow_tf32``).
         """
         check_batch(batch, "image", "index")
         with torch.autocast(self.device.type, enabled=False):
@@ -194,7 +195,7 @@ class EvaluationSteps(L.LightningModule):
 
     @property
     def datamodule_of_ours(self) -> FaceDataModule | None:
-        """Our datamodule, if this module's Trainer uses one."""
+        """The datamodule of this module's Trainer, if it is a ``FaceDataModule``."""
         datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
         return datamodule if isinstance(datamodule, FaceDataModule) else None
 

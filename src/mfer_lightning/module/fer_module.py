@@ -47,11 +47,11 @@ DEFAULT_LR = 2.5e-4
 class FERModule(TrainingSteps):
     """Train a network on batches of aligned faces, in any Lightning Trainer.
 
-    With a :class:`~mfer_lightning.data.FaceDataModule` in the same Trainer, their classes must match, and training
-    stores the dataset, protocol and alignment from it in its checkpoints.
+    If the Trainer also has a :class:`~mfer_lightning.data.FaceDataModule`, module and datamodule must have the same
+    classes, and training stores the dataset, protocol and alignment of the datamodule in the checkpoints.
 
     Logs ``train/<term>`` (means of the loss terms over an epoch), ``val/`` and ``test/`` with ``accuracy``,
-    ``mean_class_accuracy``, ``macro_f1``, ``nll`` and those of ``metrics``, and ``val/loss``, the loss on the
+    ``mean_class_accuracy``, ``macro_f1``, ``nll`` and the metrics in ``metrics``, and ``val/loss``, the loss on the
     validation faces (:meth:`mfer_lightning.losses.Objective.evaluate`). If valence and arousal are predicted and known,
     also ``ccc``, ``rmse`` and ``sagr``, for each of the two (``ccc_valence``, ...) and as their mean. ``test/`` is
     computed in float32, like the results of the command line.
@@ -70,18 +70,18 @@ class FERModule(TrainingSteps):
             ``lr``, ``weight_decay``, ``head_lr_scale``, ``center_lr_scale``, ``layer_decay``, ...), or only a name;
             None values are ignored.
         scheduler: options of :func:`mfer_lightning.optim.build_schedule` (``name``, ``warmup_epochs``, ...), and for
-            ``plateau`` those of :func:`mfer_lightning.optim.build_plateau` with ``monitor``, a validation metric
-            without ``val/``; or only a name.
+            ``plateau`` also those of :func:`mfer_lightning.optim.build_plateau` and ``monitor``, the name of a
+            validation metric without ``val/``; or only a name.
         method: computes the loss terms of a training step (:mod:`mfer_lightning.methods`); None: the objective of the
             network's output.
         mixup: mixes the faces of a training batch after preprocessing; None: no mixing.
         metadata: plain values stored in each checkpoint together with the weights (dataset, protocol, configuration).
         metrics: name -> additional torchmetrics metric on logits (B,K) and labels (B,), computed on val and test.
         channels_last: memory format of images and convolution weights.
-        compile_network: run the network through ``torch.compile``.
+        compile_network: compile the network with ``torch.compile``.
 
     Raises:
-        ValueError: if an argument has the wrong type, or the network has another number of classes.
+        ValueError: if an argument has the wrong type, or the network has a different number of classes.
         UserError: if network, objective, method and mixup do not support each other.
 
     Example:
@@ -112,7 +112,7 @@ class FERModule(TrainingSteps):
         super().__init__(build_metrics(len(tuple(class_names)), metrics))
         if mixup is not None and getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
             raise UserError(
-                "Mixup creates weighted classes, and the multi-target loss needs sets of classes: use mixup=none."
+                "Mixup creates weighted classes, but the multi-target loss needs sets of classes. Use mixup=none."
             )
         self.method = method if method is not None else Baseline()
         self.method.check(network, objective)
@@ -120,7 +120,7 @@ class FERModule(TrainingSteps):
             objective.check(network)
         check_outputs(network, objective)
         if mixup is not None and not self.method.takes_mixup:
-            raise UserError(f"Method {type(self.method).__name__} does not support mixed faces: use mixup=none.")
+            raise UserError(f"Method {type(self.method).__name__} does not support mixed faces. Use mixup=none.")
         self.class_names = tuple(class_names)
         if getattr(network, "num_classes", len(self.class_names)) != len(self.class_names):
             raise ValueError(
@@ -153,14 +153,14 @@ class FERModule(TrainingSteps):
                 "mixup": None if mixup is None else mixup.config,
                 "channels_last": channels_last,
             },
-            logger="config" not in self.metadata,  # otherwise the whole configuration is logged, with the same content
+            logger="config" not in self.metadata,  # otherwise the whole configuration is logged, which includes these
         )
         if compile_network:
             self.network.compile()  # in place, so that names in the state dict do not change
 
     @property
     def lr(self) -> float:
-        """The learning rate, as Lightning's tuner reads and sets it."""
+        """The learning rate, which Lightning's tuner reads and sets."""
         return float(self.optimizer_options["lr"])
 
     @lr.setter
@@ -168,7 +168,7 @@ class FERModule(TrainingSteps):
         self.optimizer_options["lr"] = float(value)
 
     def setup(self, stage: str) -> None:
-        """Compare the classes with the datamodule's, store its training metadata, and set up the process for speed.
+        """Check the classes against the datamodule, store its metadata for training, and set up the process for speed.
 
         The process keeps freed memory for reuse and flushes denormal numbers to zero, as in runs of the command line.
 
@@ -188,20 +188,20 @@ class FERModule(TrainingSteps):
             complete_preprocess(self.preprocess, self.metadata, datamodule)
 
     def on_train_start(self) -> None:
-        """Reject batches with other classes, or for another number of processes; restart reading after a resume."""
+        """Reject batches with different classes or for a different number of processes; restart loaders on resuming."""
         check_loaders(self.class_names, self.trainer, self.trainer.train_dataloader)
         read_resumed_epoch(self.trainer)
 
     def on_validation_start(self) -> None:
-        """Reject batches with other classes, or built for another number of processes."""
+        """Reject batches with different classes, or built for a different number of processes."""
         check_loaders(self.class_names, self.trainer, self.trainer.val_dataloaders)
 
     def on_test_start(self) -> None:
-        """Reject batches with other classes, or built for another number of processes."""
+        """Reject batches with different classes, or built for a different number of processes."""
         check_loaders(self.class_names, self.trainer, self.trainer.test_dataloaders)
 
     def on_predict_start(self) -> None:
-        """Reject batches with other classes, or built for another number of processes."""
+        """Reject batches with different classes, or built for a different number of processes."""
         check_loaders(self.class_names, self.trainer, self.trainer.predict_dataloaders)
 
     def configure_callbacks(self) -> list[Callback]:
@@ -216,7 +216,7 @@ class FERModule(TrainingSteps):
     def configure_optimizers(self) -> Any:
         """Build the optimiser over named parameter groups and the schedule, which steps with every optimiser step."""
         trainer = self.trainer
-        trainer.fit_loop.setup_data()  # like estimated_stepping_batches, unless the length is given in steps or time
+        trainer.fit_loop.setup_data()  # estimated_stepping_batches does this too, except with max_epochs=-1
         try:
             return configured(
                 (self.network, self.objective, self.method),
@@ -235,7 +235,7 @@ class FERModule(TrainingSteps):
 
         With two networks, the kept one is stored as the network.
         """
-        if self.method.rival is not None:  # a moving average has the choice of an earlier epoch
+        if self.method.rival is not None:  # averaged weights contain the value of an earlier epoch
             checkpoint["state_dict"]["method.kept"] = self.method.kept.clone()  # type: ignore[operator]
             exchange(checkpoint["state_dict"])
         checkpoint["mfer"] = {
@@ -252,15 +252,15 @@ class FERModule(TrainingSteps):
         When training resumes with two networks, each gets its own weights.
 
         Warns:
-            UserWarning: naming the differing options.
+            UserWarning: with the differing options.
         """
         if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
             exchange(checkpoint["state_dict"])
         unlike = unlike_attention(checkpoint.get("mfer") or {}, self.network)
         if unlike is not None:
             warnings.warn(
-                f"The attention was trained with {unlike}: build the network with the checkpoint's options, "
-                "MFER(..., attention={...}), or its predictions change.",
+                f"The attention was trained with {unlike}. Build the network with the options of the checkpoint, "
+                "MFER(..., attention={...}); otherwise, its predictions change.",
                 stacklevel=2,
             )
 
@@ -276,16 +276,16 @@ class FERModule(TrainingSteps):
     ) -> Self:
         """Load a module from a checkpoint of the command line or any Trainer, without executing code in it.
 
-        Network, preprocessing, objective, class names, optimiser, schedule and metadata come from the checkpoint. Parts
-        that it does not describe are passed as keyword arguments: a network or your own objective, and
-        ``metrics``.
+        Network, preprocessing, objective, class names, optimiser, schedule and metadata come from the checkpoint. Pass
+        parts that it does not describe as keyword arguments, such as your own network or objective, and ``metrics``.
 
         Args:
             checkpoint_path: the file.
             map_location: where to put the module; None: the CPU.
             hparams_file: not supported; use keyword arguments instead.
-            strict: whether the weights must match the module exactly; None: use the module's setting (they must).
-            weights_only: must not be False: only tensors and plain values are read.
+            strict: whether the weights must match the module exactly; None: use ``strict_loading`` of the module, which
+                is true by default.
+            weights_only: must not be False, because only tensors and plain values are read.
             **kwargs: arguments of the class, which override the checkpoint's.
 
         Returns:
@@ -296,8 +296,8 @@ class FERModule(TrainingSteps):
         """
         if hparams_file is not None or weights_only is False:
             raise UserError(
-                "FERModule.load_from_checkpoint takes no hparams_file (give keyword arguments) and no "
-                "weights_only=False (checkpoints are read only as data)."
+                "FERModule.load_from_checkpoint does not support hparams_file (pass keyword arguments instead) or "
+                "weights_only=False (checkpoints are only read as data)."
             )
         path = Path(checkpoint_path).expanduser()
         checkpoint = read_checkpoint(path)

@@ -22,10 +22,10 @@ _SAME = ("template", "height", "margin", "border", "refine")
 
 
 def check_classes(class_names: tuple[str, ...], datamodule: FaceDataModule) -> None:
-    """Reject faces whose classes differ from the module's, or are in another order.
+    """Reject faces whose classes differ from those of the module, or are in a different order.
 
     Raises:
-        UserError: naming both class lists.
+        UserError: with both lists of classes.
     """
     theirs = tuple(datamodule.class_names)
     if theirs != class_names:
@@ -34,8 +34,8 @@ def check_classes(class_names: tuple[str, ...], datamodule: FaceDataModule) -> N
 
 def _other_classes(class_names: tuple[str, ...], theirs: tuple[str, ...], whose: str) -> UserError:
     return UserError(
-        f"The module's {len(class_names)} classes ({', '.join(class_names)}) are not the {len(theirs)} of {whose} "
-        f"({', '.join(theirs)}) in the same order: build the module with class_names=datamodule.class_names."
+        f"The {len(class_names)} classes of the module ({', '.join(class_names)}) are not the {len(theirs)} classes of "
+        f"{whose} ({', '.join(theirs)}) in the same order. Build the module with class_names=datamodule.class_names."
     )
 
 
@@ -61,8 +61,8 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
     for name in ("protocol", "data_hash"):
         if metadata.get(name) not in (None, facts[name]):
             raise UserError(
-                f"The module's metadata names {_named(metadata, name)}, but the datamodule has "
-                f"{_named(facts, name)}: set module.metadata = {{}} to train it on other faces."
+                f"The metadata of the module names {_named(metadata, name)}, but the datamodule has "
+                f"{_named(facts, name)}. To train the module on other faces, set module.metadata = {{}}."
             )
     template = dataset_info(datamodule.dataset).template
     if datamodule.alignment is not None or template is not None:  # nothing is assumed about other faces
@@ -73,9 +73,9 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
         stated = told.get("origin") == facts["alignment"]["origin"] == FILE
         if stated and any(told.get(key) != facts["alignment"].get(key) for key in _SAME):
             raise UserError(
-                f"The module's faces are aligned as {told.get('template')}, but the datamodule's as "
-                f"{facts['alignment']['template']} (including height, margin, border and refinement): align "
-                "both the same way with mfer align."
+                f"The faces of the module are aligned as {told.get('template')}, those of the datamodule as "
+                f"{facts['alignment']['template']}, or with a different height, margin, border or refinement. Align "
+                "both in the same way with mfer align."
             )
     if "config" not in metadata and (described := datamodule.describe()) is not None:
         facts["datamodule"] = described
@@ -86,7 +86,7 @@ def complete_preprocess(preprocess: nn.Module, metadata: Mapping[str, Any], data
     """Store the alignment of the faces in the preprocessing, and whether they are greyscale.
 
     Raises:
-        UserError: if it names another alignment than the one recorded with the faces.
+        UserError: if the preprocessing names a different alignment from the one recorded with the faces.
     """
     if not isinstance(preprocess, Preprocess):
         return
@@ -96,16 +96,16 @@ def complete_preprocess(preprocess: nn.Module, metadata: Mapping[str, Any], data
         preprocess.alignment = template
     elif alignment.get("origin") == FILE and preprocess.alignment != template:
         raise UserError(
-            f"The module's preprocessing names the alignment {preprocess.alignment}, but the faces were aligned as "
-            f"{template}: leave out Preprocess(alignment=...), or name that of the faces."
+            f"The preprocessing of the module names the alignment {preprocess.alignment}, but the faces were aligned "
+            f"as {template}. Remove Preprocess(alignment=...), or set it to the alignment of the faces."
         )
     faces = datamodule.train_dataset
     if not preprocess.grey and faces is not None and faces.is_grey():
-        preprocess.grey = True  # no effect on greyscale faces, and makes predictions on coloured ones consistent
+        preprocess.grey = True  # has no effect on greyscale faces, and converts colour faces in prediction
 
 
 def check_loaders(class_names: tuple[str, ...], trainer: L.Trainer, loaders: Any) -> None:
-    """Reject our batches with other classes, or built for another number of processes than the Trainer's.
+    """Reject batches of a ``FaceDataset`` with different classes, or built for a different number of processes.
 
     Args:
         class_names: classes of the module.
@@ -123,24 +123,25 @@ def check_loaders(class_names: tuple[str, ...], trainer: L.Trainer, loaders: Any
         if isinstance(sampler, (TrainSampler, EvalSampler)) and sampler.num_replicas != trainer.world_size:
             raise UserError(
                 f"These batches were made for {sampler.num_replicas} process(es), but the Trainer runs "
-                f"{trainer.world_size}: pass the datamodule itself (datamodule=...), not its loaders."
+                f"{trainer.world_size}. Pass the datamodule itself (datamodule=...), not its loaders."
             )
         overfit: float = trainer.overfit_batches  # type: ignore[attr-defined]
         if isinstance(loader.dataset, FaceDataset) and overfit and trainer.world_size > 1:
             raise UserError(
-                f"Trainer(overfit_batches={overfit}) replaces the samplers of the faces, and on "
-                f"{trainer.world_size} processes some would be seen or counted several times: use one process, or "
-                "remove it and set train_faces=<number> in the datamodule."
+                f"Trainer(overfit_batches={overfit}) replaces the samplers of the faces, so with "
+                f"{trainer.world_size} processes, some faces would be used or counted several times. Use one process, "
+                "or remove overfit_batches and set train_faces=<number> in the datamodule."
             )
 
 
 def check_batch(batch: Any, *needed: str) -> None:
-    """Reject a batch of a user-defined loader that lacks an entry a step needs.
+    """Reject a batch of a user-defined loader that lacks an entry that the step needs.
 
-    Called in each step, not in ``on_before_batch_transfer``: Lightning warns about that hook if there is a datamodule.
+    It is called in each step and not in ``on_before_batch_transfer``, because Lightning warns about that hook if there
+    is a datamodule.
 
     Raises:
-        UserError: naming the missing entries.
+        UserError: with the required entries.
     """
     if isinstance(batch, Mapping) and all(name in batch for name in needed):
         return

@@ -28,23 +28,23 @@ VALENCE_AROUSAL_MODES = {
 
 
 def class_scores(logits: Tensor) -> Tensor:
-    """Return logits (B,K) that torchmetrics does not treat as probabilities, as it does if all are within [0, 1]."""
+    """Return logits (B,K) that torchmetrics does not mistake for probabilities, even if all are within [0, 1]."""
     inside = ((logits >= 0) & (logits <= 1)).all()
     return torch.where(inside, logits.log_softmax(1), logits)
 
 
 def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollection | None = None) -> MetricCollection:
-    """Build accuracy, mean-class accuracy (macro recall) and macro F1, as usual in the field, and any others.
+    """Build the usual metrics (accuracy, mean-class accuracy, i.e. macro recall, and macro F1) and additional metrics.
 
     Args:
         num_classes: K.
-        further: name -> a torchmetrics metric on logits (B,K) and labels (B,).
+        further: additional metrics: name -> a torchmetrics metric on logits (B,K) and labels (B,).
 
     Returns:
         A collection of metrics on logits (B,K) and labels (B,).
 
     Raises:
-        ValueError: if the name of a further metric is taken, or it is not a torchmetrics metric.
+        ValueError: if an additional metric is not a torchmetrics metric, or its name is already used or has a dot.
     """
     metrics: dict[str, Metric | MetricCollection] = {
         "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),

@@ -27,7 +27,7 @@ def shown_metrics(metrics: dict[str, Any]) -> dict[str, str]:
 
 
 def planned_epochs(trainer: L.Trainer) -> int:
-    """Return the number of epochs of a running training, including one that ``max_steps`` ends early; 0: no limit."""
+    """Return the planned number of epochs, including one that ``max_steps`` ends early; 0 if there is no limit."""
     limits = [trainer.max_epochs] if trainer.max_epochs is not None and trainer.max_epochs > 0 else []
     if trainer.max_steps > 0:
         steps = max(math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches), 1)

@@ -30,7 +30,8 @@ class StoredArguments:
         given: arguments passed by the caller.
 
     Raises:
-        UserError: if the checkpoint's description is damaged, has a newer format, or names disallowed code.
+        UserError: if the checkpoint's description is damaged, has a newer format, or names classes that are not
+            allowed.
     """
 
     def __init__(self, checkpoint: Mapping[str, Any], source: Path, given: Mapping[str, Any]) -> None:
@@ -66,7 +67,7 @@ class StoredArguments:
 
     @cached_property
     def network(self) -> nn.Module:
-        """The network: the caller's, or the one that the checkpoint describes, with its weights."""
+        """The network that the caller passed, or the one that the checkpoint describes, with its weights."""
         if "network" in self.given:
             given: nn.Module = self.given["network"]
             return given

@@ -42,7 +42,7 @@ class TrainingSteps(EvaluationSteps):
         step = Step(self.network, objective, self.current_epoch, repeated=perturbed)
         terms: dict[str, Tensor] = self.method(seen, step)
         if perturbed:
-            return terms["total"]  # SAM's second pass, at another point: not logged
+            return terms["total"]  # SAM's second pass is at perturbed weights and is not logged
         n = len(batch["index"])
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach() * n
@@ -57,7 +57,7 @@ class TrainingSteps(EvaluationSteps):
         self._sums, self._seen = {}, 0
 
     def train_means(self) -> dict[str, float]:
-        """Return the means of the loss terms over this epoch's faces so far, over all ranks, as ``train/<term>``."""
+        """Return the means of the loss terms over the faces of this epoch so far, on all ranks, as ``train/<term>``."""
         means = {
             f"train/{'loss' if name == 'total' else name}": self.trainer.strategy.reduce(total / max(self._seen, 1))
             for name, total in self._sums.items()

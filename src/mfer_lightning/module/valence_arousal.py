@@ -20,25 +20,25 @@ def check_outputs(network: nn.Module, objective: nn.Module) -> None:
     """Reject a network without the output needed by an objective's loss on valence and arousal.
 
     Raises:
-        UserError: naming the outputs of the network.
+        UserError: with the outputs of the network.
     """
     outputs = getattr(network, "outputs", None)
     if learns_valence_arousal(objective) and outputs is not None and VALENCE_AROUSAL not in outputs:
         raise UserError(
             f"The objective has a loss on valence and arousal, but the network does not predict them (it returns "
-            f"{', '.join(outputs)}): use MFER(..., valence_arousal=True), network=mfer, or valence_arousal=none."
+            f"{', '.join(outputs)}). Use MFER(..., valence_arousal=True), network=mfer, or valence_arousal=none."
         )
 
 
 def check_valence_arousal(datamodule: FaceDataModule, monitor: str | None = None) -> None:
-    """Reject training of valence and arousal on faces without labels, or selection by them if val has none.
+    """Reject training on valence and arousal without labels, and selection by one of their metrics with too few labels.
 
     Args:
         datamodule: a datamodule that is set up.
         monitor: the validation metric that selects the checkpoint.
 
     Raises:
-        UserError: naming the dataset and its layout.
+        UserError: with the dataset and its layout.
     """
     known = datamodule.index.valence_arousal
     rows = datamodule.splits.train.rows
@@ -52,6 +52,6 @@ def check_valence_arousal(datamodule: FaceDataModule, monitor: str | None = None
         return
     lack = "has no valence and arousal" if known is None else "has no training face with valence and arousal"
     raise UserError(
-        f"{datamodule.dataset} ({datamodule.index.layout}) {lack}, so they cannot be learned: use "
-        "valence_arousal=none, or faces that have them (affectnet7 or affectnet8 in the csv or npy release, facs)."
+        f"{datamodule.dataset} ({datamodule.index.layout}) {lack}, so they cannot be learned. Use "
+        "valence_arousal=none, or a dataset that has them (affectnet7 or affectnet8 in the csv or npy release, facs)."
     )

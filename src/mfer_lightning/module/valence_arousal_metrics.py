@@ -69,7 +69,7 @@ class ValenceArousalMetrics(nn.Module):
                 metrics["sagr"].update((x.sign() == y.sign()).float())  # type: ignore[index]
 
     def compute(self) -> dict[str, Tensor]:
-        """Return name -> value, over all ranks; undefined metrics with too few known values are left out."""
+        """Return name -> value, over all ranks; metrics that are undefined for so few known values are left out."""
         found: dict[str, Tensor] = {}
         for of in DIMENSIONS:
             with warnings.catch_warnings():  # a rank may have no values, and constant predictions have a CCC of 0

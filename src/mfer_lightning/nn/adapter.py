@@ -35,7 +35,7 @@ def add_adapter(network: Network, adapter: Spec) -> tuple[str, ...]:
     Load pre-trained weights first. Attention, the final norm and the heads stay trainable.
 
     Args:
-        network: one of our networks.
+        network: a network of this package.
         adapter: ``"none"`` (a no-op) or ``"lora"``, or a mapping with ``name`` and any of ``rank``, ``alpha``,
             ``dropout``, ``targets`` (name suffixes of layers; None: every linear layer).
 
@@ -62,7 +62,7 @@ def add_adapter(network: Network, adapter: Spec) -> tuple[str, ...]:
     if rank > widest:
         raise UserError(
             f"adapter.rank={rank}: the widest layer of '{network.config['backbone']['name']}' has rank "
-            f"{widest}, and a larger value has no effect: 4 to 64 are usual."
+            f"{widest}, and a larger value has no effect. Typical values are 4 to 64."
         )
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -96,7 +96,9 @@ def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if scale is None:
         return dict(state)
     if scale.numel() != 1:
-        raise UserError(f"The weights contain {SCALE} of shape {tuple(scale.shape)}, not one number: they are damaged.")
+        raise UserError(
+            f"The weights are damaged: {SCALE} must be a single number, but has the shape {tuple(scale.shape)}."
+        )
     merged = {}
     for name, value in state.items():
         if name.endswith((SCALE, _DOWN, _UP)):
@@ -105,14 +107,12 @@ def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if found and leaf == "weight":
             down, up = state.get(layer + _DOWN), state.get(layer + _UP)
             if down is None or up is None or up.dim() != 2 or (*up.shape[:1], *down.shape[1:]) != tuple(value.shape):
-                raise UserError(
-                    f"The weights contain an adapter that does not fit its layer {layer}: they are damaged."
-                )
+                raise UserError(f"The weights are damaged: the shape of the adapter does not fit its layer {layer}.")
             try:
                 value = value + float(scale) * (up.float() @ down.float()).to(value.dtype)
             except RuntimeError as error:
                 raise UserError(
-                    f"The weights contain an adapter that does not fit its layer {layer}: {error}."
+                    f"The weights are damaged: the adapter does not fit its layer {layer} ({error})."
                 ) from error
         merged[f"{layer}.{leaf}" if found else name] = value
     return merged
@@ -123,8 +123,8 @@ def _layers(network: Network, targets: object) -> dict[str, str]:
     wanted = [targets] if isinstance(targets, str) else targets
     if wanted is not None and not (isinstance(wanted, list) and wanted and all(isinstance(t, str) for t in wanted)):
         raise UserError(
-            f"adapter.targets={targets!r}: give the last parts of layer names, e.g. adapter.targets=[qkv,proj], or "
-            "null for every linear layer."
+            f"adapter.targets={targets!r}: the value must be a list of the last parts of layer names, e.g. "
+            "adapter.targets=[qkv,proj], or null for every linear layer."
         )
     backbone, name = network.backbone, network.config["backbone"]["name"]
     ghost, called = without_data(backbone.model), set()
@@ -135,7 +135,7 @@ def _layers(network: Network, targets: object) -> dict[str, str]:
     own = {path: backbone.timm_name(f"model.{path}.") for path, _ in backbone.model.named_modules() if path in called}
     linear = {path: theirs.rstrip(".") for path, theirs in own.items() if theirs is not None}
     if not linear:
-        raise UserError(f"adapter=lora: backbone '{name}' has no linear layer that it calls: use adapter=none.")
+        raise UserError(f"adapter=lora: backbone '{name}' has no linear layer that it calls. Use adapter=none.")
     if wanted is None:
         return linear
     names = [f".{theirs}" for theirs in linear.values()]
@@ -143,8 +143,8 @@ def _layers(network: Network, targets: object) -> dict[str, str]:
     if missing:
         legal = ",".join(sorted({theirs.rpartition(".")[2] for theirs in linear.values()}))
         raise UserError(
-            f"adapter=lora: backbone '{name}' has no linear layer named {', '.join(map(repr, missing))}: use "
-            f"adapter.targets=[{legal}], or some of them."
+            f"adapter=lora: backbone '{name}' has no linear layer named {', '.join(map(repr, missing))}. Use "
+            f"adapter.targets=[{legal}], or only some of these names."
         )
     ends = tuple(f".{target}" for target in wanted)
     return {path: theirs for path, theirs in linear.items() if f".{theirs}".endswith(ends)}

@@ -37,8 +37,8 @@ _SHARED = {
     "init": "trunc_normal",
 }
 
-#: Attention by name: its options with their defaults (`stages`: the stages that it follows). A single branch accepts
-#: and ignores the other branch's options, so that one sweep can run over names and options.
+#: Options of each attention with their defaults (`stages`: the stages after which it is inserted). A single branch
+#: accepts and ignores the options of the other branch, so that one sweep can run over names and options.
 ATTENTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "ds": {**_SHARED, "residual": True, "static": "dense", "branches": "both"},
@@ -75,7 +75,7 @@ class DSAttention(nn.Module):
         norm_order: ``"gelu_norm"`` (released code) or ``"norm_gelu"`` (the paper's figure).
         residual: add the input (released code) or not (the paper's figure).
         static: the convolution mixes channels (``"dense"``, the paper's) or does not (``"depthwise"``).
-        branches: ``"both"``, or the ``"dynamic"`` or the ``"static"`` one alone.
+        branches: ``"both"``, or only the branch ``"dynamic"`` or ``"static"``.
         layout: memory layout of input and output: ``"NCHW"`` (also as channels_last memory) or ``"NHWC"``.
         norm_eps: eps of the LayerNorm, > 0.
         init: ``"trunc_normal"`` (released code: truncated normal with std 0.02, zero biases) or ``"torch"`` (PyTorch's
@@ -88,7 +88,7 @@ class DSAttention(nn.Module):
         >>> attention = DSAttention(512)
         >>> sum(p.numel() for p in attention.parameters())
         13175360
-        >>> attention(torch.zeros(1, 512, 4, 4)).shape  # the 7x7 convolution pads, so any map size will do
+        >>> attention(torch.zeros(1, 512, 4, 4)).shape  # the 7x7 convolution pads, so any map size works
         torch.Size([1, 512, 4, 4])
     """
 
@@ -194,7 +194,7 @@ class ConvControl(nn.Module):
         ValueError: for arguments outside their range.
 
     Example:
-        >>> sum(p.numel() for p in ConvControl(512).parameters())  # as DSAttention(512)
+        >>> sum(p.numel() for p in ConvControl(512).parameters())  # same as DSAttention(512)
         13175360
     """
 
@@ -285,7 +285,7 @@ def _initialise(module: nn.Module, init: str) -> None:
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.trunc_normal_(layer.weight, std=_INIT_STD)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # none of them lacks one
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # all of these layers have one
 
 
 def _check(kernel_size: int, reduction: int, norm_order: str, layout: str, norm_eps: float, init: str) -> None:

@@ -1,4 +1,4 @@
-"""Call compiled modules only when it pays off, and fall back to eager modules if compilation fails.
+"""Call compiled modules only when this is worthwhile, and fall back to eager modules if compilation fails.
 
 ``module.compile()`` replaces the call of a module. This module wraps that call: it chooses between the compiled and the
 eager version, and falls back to the eager version permanently if torch cannot compile the module.
@@ -14,15 +14,15 @@ from torch import nn
 
 from mfer_lightning.termination import received
 
-#: To estimate whether compiling pays off: billions of operations per second of a GPU. An H100 reached about this with
-#: MFER-Base, uncompiled.
+#: Billions of operations per second of a GPU, to estimate whether compiling is worthwhile. An H100 reached about this
+#: rate with MFER-Base, uncompiled.
 GPU_RATE = 1e5
 
-#: Seconds per kind of block, for the message. Measured on two CPU cores; GPUs compile in parallel.
+#: Seconds to compile one kind of block, for the message. Measured on two CPU cores; GPUs compile in parallel.
 SECONDS_A_KIND = 5
 
 #: Message if nothing can be compiled.
-NO_COMPILER = "torch.compile does not work here, continuing without it"
+NO_COMPILER = "torch.compile does not work here; continuing without it"
 
 
 def try_compiler(device: torch.device, *, backward: bool = True) -> None:

@@ -40,7 +40,7 @@ def count_gflops(network: nn.Module, size: int) -> float:
     was_training = network.training
     network.eval()
     learned = [p for p in network.parameters() if p.requires_grad]
-    # if a trainable weight is an input of a module (CaiT), FlopCounterMode needs a graph, which inference mode lacks
+    # If a trainable weight is an input of a module (CaiT), FlopCounterMode needs a graph, which inference mode lacks.
     for parameter in learned:
         parameter.requires_grad_(False)
     try:

@@ -19,7 +19,7 @@ from mfer_lightning.errors import UserError, expect_choice
 
 _GROUPINGS = ("prefix", "pair")
 
-#: Heads by name: their options with their defaults.
+#: Options of each head with their defaults.
 HEADS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {"multiscale": {"groups": 4, "scales": 3, "grouping": "prefix"}, "linear": {}}
 )
@@ -47,9 +47,9 @@ class MultiscaleHead(nn.Module):
     """Several heads, each on its own subset of the feature's channels.
 
     The D channels are split into ``groups`` equal groups (if D is not divisible, they differ by at most one channel).
-    With ``"prefix"``, the heads use the first ``groups - scales + 1``, ..., ``groups`` groups: the paper's 4 groups and
-    3 scales give 2, 3 and 4 of them. With ``"pair"``, head i uses groups 0 and i. The prediction is the sum of the
-    heads' logits; the loss is the sum of their losses.
+    With ``"prefix"``, the heads use the first ``groups - scales + 1``, ..., ``groups`` groups; for the paper's 4 groups
+    and 3 scales, these are 2, 3 and 4 groups. With ``"pair"``, head i uses groups 0 and i. The prediction is the sum of
+    the heads' logits; the loss is the sum of their losses.
 
     Args:
         in_features: width D of the feature.

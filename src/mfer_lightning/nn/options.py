@@ -52,7 +52,7 @@ def resolve(kind: str, spec: Spec, choices: Mapping[str, Mapping[str, Any]]) -> 
         A plain dict: ``name`` and every option of that name.
 
     Raises:
-        UserError: for an unknown name or option, with the nearest legal ones.
+        UserError: for an unknown name or option; the message suggests the nearest legal ones.
 
     Example:
         >>> resolve("head", {"name": "multiscale", "scales": 2}, {"multiscale": {"groups": 4, "scales": 3}})
@@ -79,7 +79,7 @@ def split(kind: str, spec: Spec) -> tuple[str, dict[str, Any]]:
     if isinstance(spec, str):
         return spec, {}
     if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
-        raise UserError(f"Give the {kind} by its name, or as a mapping with `name` and options, not {spec!r}.")
+        raise UserError(f"The {kind} must be a name, or a mapping with `name` and options, not {spec!r}.")
     options: dict[str, Any] = plain(spec)
     return options.pop("name"), options
 
@@ -88,9 +88,9 @@ def check_options(kind: str, name: str, given: Mapping[str, Any], legal: Mapping
     """Reject options that a choice does not have.
 
     Raises:
-        UserError: naming the first unknown option and the nearest legal ones.
+        UserError: with the first unknown option and the nearest legal ones.
     """
     for option in given:
         if option not in legal:
-            hint = nearest(option, legal) if legal else "it has none"
+            hint = nearest(option, legal) if legal else "it has no options."
             raise UserError(f"The {kind} '{name}' has no option '{option}': {hint}")

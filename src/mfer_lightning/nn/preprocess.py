@@ -41,7 +41,7 @@ class Preprocess(nn.Module):
         interpolation: ``"bilinear"`` or ``"bicubic"``.
         antialias: apply a low-pass filter before shrinking, as PIL does and OpenCV does not.
         colour: the channel order of the network. Input images are always RGB.
-        grey: convert to greyscale first, for a network trained on greyscale faces; such images stay bit-identical.
+        grey: convert to greyscale first, for a network trained on greyscale faces; greyscale images do not change.
         alignment: name and version of the face alignment applied to the images, or None. Stored, not applied.
         channels_last: return the output in channels_last memory, which convolutions prefer on many devices.
 
@@ -105,7 +105,7 @@ class Preprocess(nn.Module):
             float32 (B,3,size,size), or (B,3,H,W) without ``size``; normalised, channels in the order of ``colour``.
 
         Raises:
-            ValueError: if the batch is not uint8 (B,3,H,W): floats would be normalised twice.
+            ValueError: if the batch is not uint8 (B,3,H,W); floats would be normalised twice.
         """
         if image.dtype != torch.uint8:
             raise ValueError(
@@ -113,7 +113,7 @@ class Preprocess(nn.Module):
                 "Preprocess normalises the images; pass them as decoded."
             )
         if image.dim() != 4 or image.shape[1] != 3:
-            raise ValueError(f"Expected argument `image` of shape (B, 3, H, W), but got {tuple(image.shape)}.")
+            raise ValueError(f"Expected argument `image` to have shape (B, 3, H, W), but got {tuple(image.shape)}.")
         if self.colour == "BGR" and not self.grey:
             image = image.flip(1)
         memory = torch.channels_last if self.channels_last else torch.contiguous_format
@@ -124,8 +124,8 @@ class Preprocess(nn.Module):
             return x.sub_(self.shift).mul_(self.scale).contiguous(memory_format=memory)
         if max(x.shape[-2:]) <= self.size:
             # Resizing is a weighted mean, so normalising can come first, while there are fewer pixels. An antialiasing
-            # filter has no effect when enlarging, and its kernel is slower; but torch's two bicubic kernels differ in
-            # shape (a = -0.5, as in PIL, with the filter, else -0.75).
+            # filter has no effect when enlarging, and its kernel is slower. For bicubic it is kept, because torch uses
+            # a = -0.5 with the filter, like PIL, and a = -0.75 without it.
             antialias = self.antialias and self.interpolation == "bicubic"
             x = self._resize(x.sub_(self.shift).mul_(self.scale), antialias)
             if self.interpolation == "bicubic":

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from mfer_lightning.nn.attention import DSAttention
 
-#: Graphs per ``forward`` that torch may keep: stages differ in width, and calls in dtype.
+#: Number of graphs per ``forward`` that torch may keep. Stages differ in width, and calls differ in dtype.
 _GRAPHS = 64
 
 
 class TensorDropPath(nn.Module):
     """Stochastic depth with the rate as a tensor, so that blocks with different rates share one compiled graph.
 
-    Equivalent to timm's ``DropPath``, but draws other random numbers.
+    Equivalent to timm's ``DropPath``, but with different random numbers.
 
     Args:
         drop_prob: probability of dropping the branch of a sample, 0 <= p < 1.
@@ -58,8 +58,9 @@ class TensorDropPath(nn.Module):
 def repeated_blocks(network: nn.Module) -> list[nn.Module]:
     """Return the repeated blocks of a network and its attention modules.
 
-    A block belongs to a class of which some ``Sequential`` or ``ModuleList`` has several instances with equal shapes,
-    and it has children. Of nested candidates the innermost count: the blocks of a stage, not the stages.
+    Blocks are all instances of a class if some ``Sequential`` or ``ModuleList`` contains several of them that have
+    children and equal parameter shapes. Of nested candidates, only the innermost are returned: the blocks of a stage,
+    not the stages.
 
     Args:
         network: any module.

@@ -21,7 +21,7 @@ PREDICTED = ("logits", "feature", VALENCE_AROUSAL)
 
 
 class ValenceArousalHead(nn.Module):
-    """Predict valence and arousal from the feature: ``tanh(W x + b)``, in float32 at least.
+    """Predict valence and arousal from the feature: ``tanh(W x + b)``, at least float32.
 
     Args:
         in_features: width D of the feature.

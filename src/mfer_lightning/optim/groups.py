@@ -28,12 +28,12 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Sort all trainable parameters into named groups for an optimizer.
 
-    - One-dimensional parameters are not decayed: biases, norm weights and ConvNeXt's layer-scale gamma; nor are those
-      that the backbone excludes (timm's ``no_weight_decay``: position embeddings and similar).
-    - Parameters of the objective (class centres, covariances, proxies) form the group ``centers`` and are never
-      decayed: decay would pull centres to the origin, against the loss that places them.
-    - Heads have their own rate, ``lr * head_lr_scale``; so do layers that a training method adds.
-    - Additional networks trained by a method (its ``networks``) are sorted like the network itself.
+    - Weight decay is not applied to one-dimensional parameters (biases, norm weights, ConvNeXt's layer-scale gamma) or
+      to parameters that the backbone excludes (timm's ``no_weight_decay``: position embeddings and similar).
+    - Parameters of the objective (class centres, covariances, proxies) form the group ``centers``. They have no weight
+      decay, because it would pull the centres to the origin, against the loss.
+    - Heads and the layers that a training method adds have the rate ``lr * head_lr_scale``.
+    - Additional networks trained by a method (its ``networks``) are grouped like the network itself.
     - ``layer_decay`` d < 1 multiplies the rate of the backbone's layer i of n by ``d ** (n - 1 - i)`` (Bao et al.,
       BEiT, ICLR 2022, arXiv 2106.08254; layers counted by timm's ``group_matcher``). Modules added to the pre-trained
       backbone (attention) start from scratch and keep the full rate, like heads.

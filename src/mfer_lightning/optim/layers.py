@@ -12,8 +12,8 @@ def layer_scales(network: nn.Module, layer_decay: float) -> dict[str, tuple[int,
     """Return the layer and the learning-rate factor of each parameter in the pre-trained backbone.
 
     Layers are counted by timm's ``group_matcher``, from the stem (0) to the last (n - 1). Its patterns match only
-    timm's parameter names, and silently put all others into the last layer. A backbone with inserted attention has
-    different names and must provide the original ones (``timm_name``, see :class:`mfer_lightning.nn.Backbone`).
+    timm's parameter names, and silently assign all other names to the last layer. A backbone with inserted attention
+    has different names and must provide timm's names (``timm_name``, see :class:`mfer_lightning.nn.Backbone`).
 
     Args:
         network: a module that is or contains a timm model, or a backbone with ``timm_name`` around one.
@@ -39,7 +39,7 @@ def layer_scales(network: nn.Module, layer_decay: float) -> dict[str, tuple[int,
     if timm_path is None:
         raise ValueError(
             "Expected argument `network` to contain a timm model with `group_matcher` for `layer_decay`, but "
-            "it has none: leave `layer_decay` at None."
+            "it has none. Leave `layer_decay` at None."
         )
     translator = next((path for path, module in modules.items() if hasattr(module, "timm_name")), None)
     path = timm_path if translator is None else translator

@@ -1,4 +1,4 @@
-"""Mixup and CutMix through timm, with support for soft targets and odd batch sizes.
+"""Mixup and CutMix with timm's implementation, also for soft targets and odd batch sizes.
 
 Papers: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, arXiv 1710.09412; Yun et al., "CutMix",
 ICCV 2019, arXiv 1905.04899. The mixing is done by timm (`timm.data.Mixup`); what differs: soft targets, odd batch
@@ -20,10 +20,10 @@ from mfer_lightning.errors import check_number
 
 
 class Mixup:
-    """Mix each image of a batch with another one, and their targets in the same proportion.
+    """Mix each image of a batch with another image, and mix their targets in the same proportion.
 
-    For float images after preprocessing; integer images are rejected because their mixtures would be rounded. Label
-    smoothing is left to the loss.
+    For float images after preprocessing; integer images are rejected because their mixtures would be rounded. The
+    targets are not smoothed, because the loss has label smoothing.
 
     Args:
         mixup_alpha: Beta parameter of mixup, >= 0; 0 disables it.
@@ -37,7 +37,7 @@ class Mixup:
         config: the arguments as a plain dict.
 
     Raises:
-        ValueError: if an argument is not legal.
+        ValueError: if an argument is out of range.
 
     Example:
         >>> mixup = Mixup(mixup_alpha=0.2, cutmix_alpha=0.0)
@@ -85,7 +85,8 @@ class Mixup:
     def __call__(self, batch: Mapping[str, Any], step: int | None = None, rank: int = 0) -> dict[str, Any]:
         """Return the batch with mixed ``image`` and ``target``; everything else, including ``label``, is unchanged.
 
-        Valence and arousal are mixed too, if the batch has them: a mixture with a face without values has none.
+        If the batch has valence and arousal, they are mixed too. A value of a mixture is unknown if that of either face
+        is unknown.
 
         Args:
             batch: ``image`` floating (B,3,H,W), ``target`` (B,K), and optionally ``valence_arousal`` (B,2), NaN where
@@ -98,16 +99,18 @@ class Mixup:
             A new batch.
 
         Raises:
-            ValueError: if images or targets are not floating or their counts differ.
+            ValueError: if images or targets are not floating-point tensors, or their numbers differ.
         """
         image, target = batch["image"], batch["target"]
         if not image.is_floating_point():
             raise ValueError(
-                f"Expected `image` to be floating, as returned by preprocessing, but got {image.dtype}: mix "
-                "after preprocessing."
+                f"Expected `image` to be a floating-point tensor, as returned by preprocessing, but got {image.dtype}. "
+                "Apply mixup after preprocessing."
             )
         if not target.is_floating_point():
-            raise ValueError(f"Expected `target` to be floating, a distribution over classes, but got {target.dtype}.")
+            raise ValueError(
+                f"Expected `target` to be a floating-point tensor, distributions over classes, but got {target.dtype}."
+            )
         if target.ndim != 2 or len(target) != len(image):
             raise ValueError(f"Expected `target` to have shape ({len(image)}, K), but got {tuple(target.shape)}.")
         with _numpy_seed(None if step is None else (self.seed, step, rank)):
@@ -123,7 +126,7 @@ class Mixup:
     def _mix(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return mixed images and the weight (B,B) of each sample in each mixture."""
         count = len(image)
-        # timm pairs sample i with n-1-i and requires an even n: an odd batch is padded with a copy of its first sample.
+        # timm pairs sample i with n-1-i and requires an even n, so an odd batch is padded with a copy of sample 0.
         padded = torch.cat([image, image[:1]]) if count % 2 else image.clone()
         samples = torch.arange(len(padded), device=image.device)
         self._timm.num_classes = len(padded)  # one class per sample, so that the mixed "target" contains the weights

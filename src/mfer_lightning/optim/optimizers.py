@@ -22,11 +22,11 @@ TORCH = tuple(n for n in torch.optim.__all__ if inspect.isclass(getattr(torch.op
 REFUSED: Mapping[str, str] = {
     "LBFGS": "It evaluates the loss many times per step, and supports only one parameter group",
     "SparseAdam": "It takes only sparse gradients",
-    "Muon": "torch's takes only matrices: use muon, timm's version, which uses AdamW for all other weights",
+    "Muon": "torch's version supports only matrices. Use muon, timm's version, with AdamW for all other weights",
 }
 
-#: Options shared by many optimizers. An optimizer without them ignores them, because they may come from the
-#: configuration file of another optimizer.
+#: Options shared by many optimizers. An optimizer that does not have one of them ignores it, because it may come from
+#: the configuration file of another optimizer.
 SHARED = ("betas", "eps", "momentum", "nesterov")
 
 #: Options of :func:`mfer_lightning.optim.parameter_groups`, given together with those of the optimizer.
@@ -56,14 +56,14 @@ def build_optimizer(
             parameters are floating-point and on the CPU or CUDA devices.
         sam_rho: radius of :class:`SAM` around this optimizer; 0 disables it.
         sam_adaptive: use ASAM, the scale-invariant variant.
-        options: the optimizer's own arguments (``betas``, ``momentum``, ``clip_threshold``, ...); others keep their
-            defaults, or the values that timm binds to the name.
+        options: the optimizer's own arguments (``betas``, ``momentum``, ``clip_threshold``, ...). Arguments that are
+            not given keep their defaults, or the values that timm binds to the name.
 
     Returns:
-        The optimizer. With ``sam_rho`` > 0 its ``step`` needs a closure.
+        The optimizer. With ``sam_rho`` > 0, its ``step`` needs a closure.
 
     Raises:
-        ValueError: if an argument is not legal, or this optimizer is not supported here.
+        ValueError: if an argument is unknown or out of range, or the optimizer is not supported.
 
     Example:
         >>> parameter = torch.nn.Parameter(torch.zeros(2))
@@ -88,7 +88,7 @@ def build_optimizer(
     if "weight_decay" in taken:
         chosen["weight_decay"] = weight_decay
     if kind is SGD and not chosen.get("momentum"):
-        chosen["nesterov"] = False  # torch rejects it
+        chosen["nesterov"] = False  # torch rejects Nesterov without momentum
     if kind is Muon:
         for group in groups:  # classifiers, centres and 1-D parameters use AdamW (Jordan et al., 2024)
             label = str(group.get("name", ""))
@@ -116,7 +116,7 @@ def optimizer_for(
         method: the training method, for its trainable parameters, or None.
 
     Raises:
-        ValueError: if an option is not legal.
+        ValueError: if an option is unknown or out of range.
     """
     chosen = {k: v for k, v in options.items() if v is not None}
     split = {k: chosen.pop(k) for k in OF_GROUPS if k in chosen}
@@ -126,7 +126,7 @@ def optimizer_for(
 
 
 def unknown_options(options: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the options that the optimizer does not have, each with the legal ones.
+    """Return the options that the optimizer does not have, each with the list of legal options.
 
     Raises:
         ValueError: if there is no such optimizer.
@@ -155,7 +155,7 @@ def _find(name: str) -> tuple[type[Optimizer], dict[str, Any]]:
     listed = list_optimizers()
     reason = REFUSED.get(name)
     if name in listed and get_optimizer_info(name).second_order:
-        reason = "It needs second derivatives, but training computes only first ones"
+        reason = "It needs second derivatives, but training computes only first derivatives"
     if reason is not None:
         raise ValueError(f"Expected argument `name` to be a supported optimizer, but got {name!r}. {reason}.")
     if name in TORCH:
@@ -204,7 +204,7 @@ def _make_safe(optimizer: Optimizer) -> None:
     memory format from the weights (for example, moments from a run trained without channels_last), the result is
     silently wrong.
     """
-    # Lightning refuses to clip gradients for an optimizer that unscales gradients itself; let the scaler do it.
+    # Lightning rejects gradient clipping if the optimizer unscales gradients itself, so let the scaler unscale them.
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
     optimizer.register_step_pre_hook(_lay_out_gradients)
     optimizer.register_load_state_dict_post_hook(_lay_out_moments)

@@ -34,7 +34,7 @@ def build_plateau(
         min_lr_ratio: minimum factor, within [0, 1].
 
     Raises:
-        ValueError: if an argument is not legal.
+        ValueError: if an argument is out of range.
     """
     check_number("factor", factor, 0, 1, excluded="low")
     return ReduceLROnPlateau(
@@ -62,7 +62,7 @@ def plateau_for(
         mode: ``max`` or ``min``.
 
     Raises:
-        ValueError: if an option is not legal.
+        ValueError: if an option is out of range.
     """
     if options.get("name") != "plateau":
         return None

@@ -21,15 +21,16 @@ from mfer_lightning.errors import check_number
 class SAM(Optimizer):
     r"""Step along the gradient at the worst point nearby, ``w + e`` with ``e = rho g / ||g||`` over all parameters.
 
-    The adaptive variant scales with the weights, ``e = rho w^2 g / || |w| g ||``, and does not depend on the scale of a
-    layer. Each step evaluates the closure twice, so training costs twice as much.
+    In the adaptive variant, the perturbation scales with the weights, ``e = rho w^2 g / || |w| g ||``, so it does not
+    depend on the scale of a layer. Each step evaluates the closure twice, so training takes about twice as long.
 
     ``step`` needs a closure that clears the gradients, computes the loss and calls backward; Lightning's automatic
     optimisation passes one. During the second evaluation, :attr:`perturbed` is true, so that a module can skip logging
     and updates of batch statistics. Gradients must be complete at each call: gradient accumulation and loss scaling
     (float16) are not supported.
 
-    Groups and state are shared with the base optimizer, so schedules and checkpoints work as without SAM.
+    Groups and state are shared with the base optimizer, so schedules and checkpoints work in the same way as without
+    SAM.
 
     Args:
         base: the optimizer that performs the step.
@@ -69,7 +70,7 @@ class SAM(Optimizer):
         """Evaluate the closure at the current and at the perturbed point, then step from the current one.
 
         Args:
-            closure: clears gradients, computes the loss, calls backward, returns the loss.
+            closure: clears the gradients, computes the loss, calls backward and returns the loss.
 
         Returns:
             The result of the closure at the unperturbed point.

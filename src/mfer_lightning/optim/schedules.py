@@ -28,7 +28,7 @@ SCHEDULES = ("constant", "cosine", "exponential", "onecycle", "plateau", "polyno
 #: Schedules that end with the run and therefore need its length.
 ENDING = ("cosine", "onecycle", "polynomial", "wsd")
 
-#: Option -> the schedules that use it. All of them use the warm-up.
+#: Option -> the schedules that use it. All schedules use the options of the warm-up.
 READERS: Mapping[str, tuple[str, ...]] = {
     "gamma": ("exponential", "step"),
     "milestones": ("step",),
@@ -77,26 +77,27 @@ def schedule_factor(
         constant     1
         cosine       m + (1 - m) (1 + cos(pi s / n)) / 2
         polynomial   m + (1 - m) (1 - s / n) ** power
-        exponential  max(m, gamma ** floor(s / e))                          one drop per epoch, as in the paper
+        exponential  max(m, gamma ** floor(s / e))                          one reduction per epoch
         step         max(m, gamma ** #{milestones <= floor(step / e)})      milestones in epochs of the run
-        wsd          m + (1 - m) (1 - sqrt(x)), or 1 - x: x is the share of the last decay_share of total_steps
-        onecycle     half a cosine from 1 / div_factor up to 1 in pct_start of n, another one down to
+        wsd          m + (1 - m) (1 - sqrt(x)), or m + (1 - m) (1 - x) for a linear decay; x is the progress within the
+                     last decay_share of total_steps, and 0 before
+        onecycle     half a cosine from 1 / div_factor up to 1 in the first pct_start of n, then half a cosine down to
                      1 / (div_factor final_div_factor) at the last step
 
     Args:
         step: step counted from 0.
         name: a name in :data:`SCHEDULES` except ``plateau``.
-        total_steps: where the schedules in :data:`ENDING` end; after that they stay at their minimum.
+        total_steps: step at which the schedules in :data:`ENDING` end; after that, the factor stays at its minimum.
         steps_per_epoch: e.
         warmup_steps: w.
-        gamma: factor per epoch (exponential; the paper's 0.95) or per milestone (step), within (0, 1].
+        gamma: factor per epoch (exponential; 0.95 in MFER's released script) or per milestone (step), within (0, 1].
         min_lr_ratio: m, within [0, 1].
-        milestones: epochs at which ``step`` drops, in increasing order.
+        milestones: epochs at which the schedule ``step`` lowers the rate, in increasing order.
         power: power of polynomial, > 0; 1 is linear.
         pct_start: fraction of the run in which onecycle rises, within [0, 1).
         div_factor: peak divided by initial rate of onecycle, >= 1.
         final_div_factor: initial divided by final rate of onecycle, >= 1.
-        decay_share: fraction of the run at its end in which wsd decays, within (0, 1].
+        decay_share: last fraction of the run, in which wsd decays, within (0, 1].
         decay_fn: shape of the wsd decay: ``1-sqrt`` or ``linear``.
 
     Example:
@@ -142,13 +143,13 @@ def build_schedule(
 ) -> LRScheduler:
     """Build a schedule; call its ``step()`` after every optimizer step (Lightning: ``interval="step"``).
 
-    All factors are multiplicative, so the ratios between groups are constant. Checkpoints store only the step count: a
-    run resumed with other settings follows the new ones.
+    All factors are multiplicative, so the ratios between groups are constant. Checkpoints store only the step count, so
+    a run that is resumed with different options follows the new options.
 
     Args:
         optimizer: the current rates of its groups correspond to factor 1.
-        name: a name in :data:`SCHEDULES`, see :func:`schedule_factor`. For ``plateau`` it is only the warm-up, combined
-            with :func:`build_plateau`.
+        name: a name in :data:`SCHEDULES`, see :func:`schedule_factor`. For ``plateau``, only the warm-up is built;
+            combine it with :func:`build_plateau`.
         total_steps: optimizer steps of the whole run, >= 1; None if unknown, for schedules without an end.
         steps_per_epoch: optimizer steps per epoch, >= 1.
         warmup_epochs: epochs (may be fractional) of linear warm-up, >= 0 and less than the whole run.
@@ -159,7 +160,7 @@ def build_schedule(
         The scheduler.
 
     Raises:
-        ValueError: if an argument is not legal.
+        ValueError: if an argument is out of range.
 
     Example:
         >>> import torch
@@ -223,7 +224,7 @@ def schedule_for(
         steps_per_epoch: optimizer steps per epoch.
 
     Raises:
-        ValueError: if an option is not legal.
+        ValueError: if an option is unknown or out of range.
     """
     chosen = {k: v for k, v in options.items() if v is not None and READERS.get(k) != ("plateau",)}
     legal = ["name", "warmup_epochs", "warmup_steps", *READERS]

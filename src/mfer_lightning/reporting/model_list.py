@@ -1,4 +1,4 @@
-"""``mfer models``: list the trained models, bundled and of runs, with their results."""
+"""``mfer models``: list the bundled models and the models of finished runs, with their results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfer_lightning.evaluation.runs import StoredResult, find_results
 #: Default folder of runs.
 RUNS = "runs"
 
-#: Maximum bytes to read of the list of weights at the start of a safetensors file.
+#: Maximum number of bytes to read of a safetensors file's header, which lists its tensors.
 _MOST_HEADER_BYTES = 16 << 20
 
 
@@ -25,18 +25,18 @@ class ListedModel:
     """One trained model and its main result.
 
     Args:
-        name: its value for ``checkpoint=``: a bundled name with version, or a run's folder.
+        name: value of ``checkpoint=`` that selects the model: a bundled name with version, or a run's folder.
         bundled: whether it comes with the package.
         default: whether it is the default model.
         dataset: dataset it was trained on.
         protocol: protocol of the result.
         split: split of the result.
         class_names: the emotions that it distinguishes.
-        n: number of faces of the result.
+        n: number of faces on which the result was measured.
         accuracy: accuracy; None if unknown.
         interval: 95% interval of the accuracy over faces, or None.
         parameters: number of parameters of the network; None if unknown.
-        bytes: size of the weights file.
+        bytes: size of the weights file or the checkpoint.
     """
 
     name: str
@@ -60,10 +60,10 @@ class ListedModel:
 def models(
     runs: str | Path | Sequence[str | Path] | None = RUNS, *, trained_on: str | None = None
 ) -> list[ListedModel]:
-    """List the bundled models, and those of finished runs by decreasing accuracy within each protocol.
+    """List the bundled models, then those of finished runs by protocol, split and decreasing accuracy.
 
     Args:
-        runs: one or several folders of runs; None or ``"none"``: only bundled models. The default need not exist.
+        runs: one or several folders of runs; None or ``"none"``: only bundled models. The default may be missing.
         trained_on: only models trained on this dataset.
 
     Returns:
@@ -116,7 +116,7 @@ def _figure(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(path: Path) -> int | None:
-    """Count the parameters of a safetensors file by its header, including buffers, which are few."""
+    """Count the numbers in a safetensors file from its header: the parameters, and the buffers, which are small."""
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")

@@ -29,7 +29,7 @@ class Report:
 
     Args:
         folder: folder of the report.
-        document: its content: chapters with findings and tables, and the runs that were left out.
+        document: content of the report: chapters with findings and tables, and the runs that were left out.
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class Report:
 
     @property
     def findings(self) -> list[str]:
-        """The findings, in sentences."""
+        """The findings, one sentence each."""
         return [finding for chapter in self.document.chapters for finding in chapter.findings]
 
     def __repr__(self) -> str:
@@ -66,9 +66,9 @@ def report(
     """Report on finished runs: write the report, and print its findings.
 
     Args:
-        runs: a sweep, a run, a folder of them or a study's archive; or several.
+        runs: a sweep, a run, a folder of runs or a study's archive; or a list of these.
         output: folder of the report; None: ``report/`` in the first folder.
-        keep: also keep the numbers of the runs in this folder, small enough for version control.
+        keep: folder in which the numbers of the runs are also archived, small enough for version control.
         title: heading; None: derived from the folders.
         baseline: method that all others are compared with, e.g. ``"loss=ce"``; None: the simplest method.
         metric: metric used to compare methods: ``"accuracy"`` or ``"mean_class_accuracy"``.
@@ -96,7 +96,7 @@ def report(
             )
     if keep is not None:
         if not str(keep):
-            raise UserError("keep= has no value: set it to a folder for the archive of the runs, or remove the option.")
+            raise UserError("keep= has no value. Set it to a folder for the archive of the runs, or remove the option.")
         check_place(folders, str(keep))  # check now, since a report takes a while
     target = Path(output or folder_of(folders[0]) / "report").expanduser()
     plan = None if contrasts is None else read_plan(contrasts)
@@ -121,7 +121,7 @@ def report(
 
 
 def _keep(folders: Sequence[str], into: str) -> None:
-    """Keep the numbers behind the report."""
+    """Archive the numbers that the report needs."""
     with status("keeping numbers"):
         kept = keep_study(folders, into)
     for name, reason in said_once(kept.left_out):

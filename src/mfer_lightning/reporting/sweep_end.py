@@ -1,4 +1,4 @@
-"""Finish a sweep: print its table or its best trial, and write its report."""
+"""Finish a sweep: print its results and, for a search, the best trial, and write its report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def end_sweep(sweep: Sweep, arguments: Sequence[str]) -> None:
 
     Args:
         sweep: the planned sweep.
-        arguments: the command line that started it; ``report=false`` turns the report off.
+        arguments: the command-line arguments that started it; ``report=false`` turns the report off.
     """
     records = read_records(sweep.folder)
     to_the_end = [record for record in records if record.status != "pruned"]
@@ -67,6 +67,6 @@ def _wanted(sweep_dir: Path, arguments: Sequence[str]) -> bool:
     said = [a.lstrip("+").partition("=")[2].strip().lower() for a in arguments if a.lstrip("+").startswith("report=")]
     if said:
         return said[-1] not in ("false", "no", "off", "0")
-    composed = sweep_dir / "multirun.yaml"  # the configuration that Hydra composed for this start of the sweep
+    composed = sweep_dir / "multirun.yaml"  # the configuration that Hydra composed for this invocation
     found = yaml.safe_load(composed.read_text(encoding="utf-8")) if composed.is_file() else None
     return bool(found.get("report", True)) if isinstance(found, dict) else True

@@ -1,4 +1,4 @@
-"""Judge planned contrasts without a report, for W&B's dashboard."""
+"""Evaluate planned contrasts without writing a report, for the W&B dashboard."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def judge_plan(places: Sequence[str | Path], plan: Plan, metric: MethodMetric = 
     """Compare the planned contrasts of runs, like ``mfer report contrasts=``.
 
     Args:
-        places: runs, sweeps, folders of them or archives.
+        places: runs, sweeps, folders of runs or archives.
         plan: the planned contrasts.
         metric: the compared metric, if the plan does not specify one.
 

@@ -21,12 +21,12 @@ from mfer_lightning.config.former_names import with_first_names
 from mfer_lightning.config.former_values import FORMER_ATTENTION
 from mfer_lightning.errors import UserError
 
-#: Maximum bytes of ``name=``, which is a folder name and part of others.
+#: Maximum length of ``name=`` in bytes. It is a folder name, and part of other folder names.
 LONGEST_NAME = 120
 
 #: Options that are not part of a run's identity, by dotted name; a whole node or one value.
 IRRELEVANT = (
-    CHOICES,  # names of parts
+    CHOICES,  # only the names of choices; their options are hashed
     "paths",
     "logger",
     "name",
@@ -138,7 +138,7 @@ def run_name(config: Mapping[str, Any]) -> str:
 
 
 def names_of_run(config: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a run's name and its name in earlier versions, which did not use names of choices; may be equal."""
+    """Return a run's name, and its name in earlier versions, which did not use names of choices; they may be equal."""
     return run_name(config), run_name({key: value for key, value in config.items() if key != CHOICES})
 
 
@@ -190,8 +190,8 @@ def check_name(name: str | None) -> None:
     if name is None or (re.fullmatch(r"[\w][\w .+=@-]*", name) and len(name.encode()) <= LONGEST_NAME):
         return
     raise UserError(
-        f"name={name}: the name must be that of a single folder in paths.runs, without / or '..': letters, "
-        f"digits, spaces and _ - . + = @, starting with a letter, a digit or _, at most {LONGEST_NAME} bytes."
+        f"name={name}: the value must be the name of a single folder in paths.runs, without / or '..'. Use letters, "
+        f"digits, spaces and _ - . + = @, start with a letter, a digit or _, and use at most {LONGEST_NAME} bytes."
     )
 
 
@@ -223,7 +223,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def next_run_dir(parent: Path, name: str, *, fresh: bool = False) -> Path:
-    """Return the folder of the unfinished run with this name, which may not exist yet; with ``fresh``, of a new run."""
+    """Return the folder of the unfinished run with this name, or else, and always with ``fresh``, of a new run."""
     folder, n = parent / name, 1
     while folder.exists() and (is_finished(folder) or fresh):
         n += 1

@@ -1,8 +1,9 @@
 """Isolate the jobs of a sweep: each has its own command line, process group, environment and output.
 
 Lightning starts the other ranks of a distributed job by running the main module again with ``sys.argv``. Inside a
-sweep, that would be the whole sweep, and in a process started by joblib or submitit, their own program; here it is set
-to the single job. Afterwards, the job's torch process group is destroyed, so that the next job can create its own.
+sweep, this would run the whole sweep again, and in a process of joblib or submitit, their own program. Therefore,
+``sys.argv`` is set to the command line of the single job. Afterwards, the job's torch process group is destroyed, so
+that the next job can create its own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from mfer_lightning.config.environment import restored
 
-#: Environment variables left by a distributed job, which would make the next job start as one of its ranks.
+#: Environment variables that a distributed job leaves behind; with them, the next job would start as one of its ranks.
 LEFTOVERS = (
     "LOCAL_RANK",
     "NODE_RANK",

@@ -90,14 +90,14 @@ class SweepTask:
             raise
         except SystemExit as stop:  # SIGTERM
             if os.getpid() == self.process or "SUBMITIT_FOLDER" in os.environ:
-                raise  # submitit may requeue it
+                raise  # submitit may requeue the job
             return end("failed", self.folder, f"stopped (exit code {stop.code}); the same command continues it"), None
         except TrialPrunedError as stop:
             print(str(stop), flush=True)
             return end("pruned", self.folder), None
         except Exception as error:
             message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            if self.full_error == "1" or os.getpid() != self.process:  # its log file contains it
+            if self.full_error == "1" or os.getpid() != self.process:  # for the job's log file
                 traceback.print_exc()
             print(f"Error: {message}", file=sys.stderr, flush=True)
             return end("failed", self.folder, message), None

@@ -42,7 +42,7 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
         Exit code (0, or 1 if a job of a sweep failed) and the sweep (None for a single run).
 
     Raises:
-        UserError: for errors that the user can correct. Other exceptions are bugs and not caught.
+        UserError: for errors that the user can correct. Other exceptions are bugs and are not caught.
     """
     with one_line_on_sigterm():
         return _launch(config_name, job, arguments)
@@ -62,11 +62,11 @@ def _launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, 
     def task(cfg: DictConfig) -> float | None:
         try:
             if HydraConfig.get().mode is RunMode.MULTIRUN:  # set by an experiment file
-                raise UserError("hydra.mode is MULTIRUN in the configuration: also give -m on the command line.")
+                raise UserError("hydra.mode is MULTIRUN in the configuration. Also pass -m on the command line.")
             config = to_plain(cfg)
             score, _, _ = job(config, run_parent(config), False)
             return score
-        except UserError as error:  # raised again below: Hydra would print its own lines above the message
+        except UserError as error:  # raised again below, because Hydra would print its own lines above the message
             refused.append(error)
             return None
 
@@ -101,7 +101,7 @@ def _launch_sweep(
     if not records and sweep.study is None:
         _remove_empty(made)
         raise UserError(
-            "The sweep has no jobs: a range is empty. A range excludes its end: seed=range(0,3) is 0, 1, 2."
+            "The sweep has no jobs, because a range is empty. A range excludes its end: seed=range(0,3) is 0, 1, 2."
         )
     return int(not all(r.has_result or r.status == "pruned" for r in records)), sweep
 

@@ -18,13 +18,13 @@ except ImportError:  # Windows: no lock
 
 @contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder within a block. It is released when the process ends for any reason.
+    """Hold the lock of a run's folder within a block. The lock is released even if the process is killed.
 
     Args:
         run_dir: the run's folder, which must exist.
 
     Raises:
-        UserError: if another process holds it, or the folder cannot be written to.
+        UserError: if another process holds the lock, or the folder cannot be written to.
     """
     path = run_dir / ".lock"
     with _locked(path, run_dir) as file:
@@ -38,14 +38,12 @@ def run_lock(run_dir: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(
-                OSError
-            ):  # gone already, or the disk has become read-only: the lock itself ends with the file
+            with suppress(OSError):  # already deleted, or a read-only disk; closing the file releases the lock
                 path.unlink()
 
 
 def _locked(path: Path, run_dir: Path) -> TextIO:
-    """Open and lock the current file of this name: the opened file may have been deleted before it was locked."""
+    """Open and lock the file at a path; repeat this if the opened file was deleted before it was locked."""
     while True:
         try:
             file = path.open("a+")

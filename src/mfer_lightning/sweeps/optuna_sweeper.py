@@ -27,8 +27,8 @@ from mfer_lightning.sweeps.search import OWNER, progress_of
 from mfer_lightning.sweeps.search_space import grid_of, split_overrides, suggest, written
 from mfer_lightning.sweeps.study import HEARTBEAT, Study, build_part, open_study
 
-#: Samplers whose draws depend only on their seed and the study: each trial gets its own seed, so that several processes
-#: draw different values, and an interrupted study continues as it would have.
+#: Samplers whose draws depend only on their seed and the study. Each trial gets its own seed, so that several processes
+#: draw different values, and an interrupted study continues with the values that it would have drawn.
 _SEEDED = ("TPESampler", "RandomSampler")
 
 
@@ -40,11 +40,11 @@ class Search(Sweeper):
         pruner: ``_target_`` and arguments of a pruner in ``optuna.pruners``; None: no pruning.
         direction: ``"maximize"`` or ``"minimize"``.
         storage: URL of a database; None: the study is not saved.
-        study_name: name of the study in it.
+        study_name: name of the study in the database.
         n_trials: total number of results in the study.
         n_jobs: parallel trials; None: as many as the launcher supports.
-        max_failure_rate: fraction of this run's trials that may fail before the search stops.
-        params: option -> its values.
+        max_failure_rate: fraction of the trials of this invocation that may fail before the search stops.
+        params: option -> the values to search.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Search(Sweeper):
                 batch = []
                 while left > 0 and len(running) < at_a_time:
                     now = progress_of(study)
-                    if now.done + now.running >= wanted:  # other processes are working on them
+                    if now.done + now.running >= wanted:  # other processes run the remaining trials
                         left = 0
                         break
                     trial = self._ask(study)
@@ -108,7 +108,7 @@ class Search(Sweeper):
         return trial
 
     def _run(self, batch: Sequence[tuple[Any, list[str]]], any_running: bool) -> list[tuple[int, Any]]:
-        """Start trials, and return those that have ended: number -> value, or None."""
+        """Start trials, and return those that have ended: pairs of number and value, or None without a value."""
         if hasattr(self._launcher, "ended"):  # one at a time: a free GPU gets the next trial
             for trial, overrides in batch:
                 self._launcher.start(overrides, trial.number)
@@ -133,8 +133,8 @@ class Search(Sweeper):
             self._finish(study, trial, state=TrialState.FAIL)
             if self._failed / self._ended > self._most_failures:
                 raise UserError(
-                    f"{self._failed} of {self._ended} trials have failed, and hydra.sweeper.max_failure_rate="
-                    f"{self._most_failures:g}."
+                    f"{self._failed} of {self._ended} trials have failed, more than hydra.sweeper.max_failure_rate="
+                    f"{self._most_failures:g} allows."
                 )
 
     def _finish(self, study: Any, trial: Any, value: float | None = None, state: Any = None) -> None:
@@ -160,7 +160,7 @@ def _plain(node: Any) -> dict[str, Any]:
 
 
 def _of_successive_numbers(batch: Sequence[tuple[Any, list[str]]]) -> list[list[tuple[Any, list[str]]]]:
-    """Split the batch where another process has taken a number in between: launchers number jobs consecutively."""
+    """Split a batch where another process took a number in between, because launchers number jobs consecutively."""
     groups: list[list[tuple[Any, list[str]]]] = []
     for item in batch:
         if groups and groups[-1][-1][0].number + 1 == item[0].number:

@@ -33,7 +33,7 @@ EXTRAS = {
     "ray": ("ray", "ray"),
     "optuna": ("optuna.storages.journal", "optuna"),  # a module that exists since Optuna 4
 }
-#: Extra -> a Hydra plugin whose options have the same names but other types.
+#: Extra -> a Hydra plugin that conflicts with it, because options of the same names have other types.
 _IN_THE_WAY = {"optuna": "hydra_plugins.hydra_optuna_sweeper", "ray": "hydra_plugins.hydra_ray_launcher"}
 _GROUPS = ("launcher", "hydra/launcher", "sweep", "hydra/sweeper")
 
@@ -55,7 +55,7 @@ def check_extras(overrides: Sequence[str]) -> None:
     """Reject a launcher or sweeper whose package is not installed.
 
     Raises:
-        UserError: naming what to install.
+        UserError: if a package is missing, or a conflicting one is installed; the message says what to do.
     """
     for override in overrides:
         group, _, name = override.partition("=")
@@ -65,7 +65,7 @@ def check_extras(overrides: Sequence[str]) -> None:
         if group in _GROUPS and extra in _IN_THE_WAY and _installed(_IN_THE_WAY[extra]):
             package = _IN_THE_WAY[extra].rpartition(".")[2].replace("_", "-")
             raise UserError(
-                f"{override}: {package}, which earlier versions needed, conflicts with it: pip uninstall {package}"
+                f"{override} conflicts with {package}, which earlier versions needed. Run: pip uninstall {package}"
             )
 
 
@@ -95,7 +95,7 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
         config_dirs: additional configuration folders (``--config-dir``).
 
     Raises:
-        UserError: if the configuration does not compose, or cannot be swept.
+        UserError: if the configuration does not compose, or the sweep cannot run.
     """
     register_sweep_dir(overrides if config_name == "train" else [*overrides, f"config-name={config_name}"])
     _refuse_external_ranks()
@@ -120,13 +120,13 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
                     _check_search(config_name, config, fixed, [o for o in parsed if o.is_sweep_override()])
     launcher = config.hydra.launcher
     if config.trainer.fast_dev_run:
-        raise UserError("debug=fast_dev_run keeps no results that a sweep could compare: use debug=smoke.")
+        raise UserError("debug=fast_dev_run keeps no results that a sweep could compare. Use debug=smoke.")
     if launcher.get("n_jobs", 1) == 0:
         raise UserError("hydra.launcher.n_jobs=0: the value must be at least 1, or -1 for one job per core.")
     if str(launcher._target_).endswith("LocalLauncher") and launcher.tasks_per_node != 1:
         raise UserError(
-            f"hydra.launcher.tasks_per_node={launcher.tasks_per_node}: submitit_local supports only 1, since its "
-            "tasks cannot find each other. With trainer=ddp, Lightning starts the further processes of a job."
+            f"hydra.launcher.tasks_per_node={launcher.tasks_per_node}: submitit_local supports only 1, because "
+            "its tasks cannot find each other. With trainer=ddp, Lightning starts the other processes of a job."
         )
     study = None
     if search:
@@ -179,19 +179,19 @@ def _refuse_external_ranks() -> None:
 
     if external_environment() is not None:
         raise UserError(
-            "A sweep starts the processes of its jobs itself: run it without torchrun or srun, with trainer=ddp. For "
-            "jobs on several machines use launcher=submitit_slurm."
+            "A sweep starts the processes of its jobs itself. Run it without torchrun or srun, with trainer=ddp. For "
+            "jobs on several machines, use launcher=submitit_slurm."
         )
 
 
 def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept: list[Override]) -> None:
-    """Compose both ends of each axis of a search space, which Hydra composes only when a trial uses it."""
+    """Compose the configuration with both ends of each range, to find mistakes before the first trial."""
     taken = {o.partition("=")[0] for o in fixed}
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items() if key not in taken]
     axes = [*OverridesParser.create().parse_overrides(params), *swept]
     if not axes:
         raise UserError(
-            "There is nothing to search: give an option a range, e.g. 'optimizer.lr=tag(log,interval(1e-4,1e-2))'."
+            "There is nothing to search. Give an option a range, e.g. 'optimizer.lr=tag(log,interval(1e-4,1e-2))'."
         )
     for axis in axes:
         key, value = axis.get_key_element(), axis.value()
@@ -213,11 +213,11 @@ def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept:
     protocol = get_protocol(dataset.name, dataset.get("protocol"))
     if protocol.takes_last_epoch:
         raise UserError(
-            f"{protocol.name} selects nothing on val, so there is no metric to optimise: choose another "
+            f"{protocol.name} selects nothing on val, so there is no metric to optimise. Choose another "
             "dataset.protocol."
         )
     if protocol.val == "test":
         raise UserError(
-            f"{protocol.name} selects on the test set, and a search would fit the options to it: choose another "
-            "dataset.protocol for the search, and train with the best trial's options under this one."
+            f"{protocol.name} selects on the test set, so a search would fit the options to it. Choose another "
+            "dataset.protocol for the search, and train with the best trial's options under this protocol."
         )

@@ -19,22 +19,22 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from mfer_lightning.errors import UserError
 
-#: How long the other ranks wait for a decision of the first one, which may have to search for data on a slow disk.
+#: How long the other ranks wait for a decision of the first rank, which may have to search for data on a slow disk.
 PATIENCE = timedelta(minutes=10)
 
 #: Set by torchrun if its own process hosts the store.
 _AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
 
 _decisions = count()
-#: Kept for the life of the process: Lightning's process group uses the same store.
+#: Kept until the process ends, because Lightning's process group uses the same store.
 _stores: list[TCPStore] = []
 
 
 def external_environment() -> ClusterEnvironment | None:
-    """Detect whether this process was started together with others of the same run.
+    """Detect whether this process was started together with other processes of the same run.
 
     Returns:
-        Lightning's cluster environment of the process; None if it is the only one, or if Lightning starts the others.
+        Lightning's cluster environment of the process; None if it is the only process, or Lightning starts the others.
 
     Raises:
         UserError: if SLURM's settings are not supported by Lightning.
@@ -52,7 +52,7 @@ def external_environment() -> ClusterEnvironment | None:
 
 
 def is_first_rank() -> bool:
-    """Whether this process is the only one of its run, or the one that writes files."""
+    """Whether this process is the only process of its run, or its first rank, which writes files."""
     place = external_environment()
     return place is None or place.global_rank() == 0
 
@@ -67,7 +67,7 @@ def decide_together(decide: Callable[[], str]) -> str:
         The result of ``decide``, on every rank.
 
     Raises:
-        UserError: on every rank, if the first one raised it.
+        UserError: on every rank, if the first rank raised it; on the other ranks for any exception of the first rank.
     """
     place = external_environment()
     if place is None:

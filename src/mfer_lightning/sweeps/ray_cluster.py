@@ -35,7 +35,8 @@ _OF_A_NEW_ONE = ("num_cpus", "num_gpus", "resources", "object_store_memory", "in
 _ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-#: Characters of the parent of Ray's folder, of 107: ours takes 30, and Ray's sockets 65.
+#: Maximum length of the parent of Ray's folder. Of the 107 bytes of a socket's path, the name of our folder takes 30,
+#: and Ray's part 65.
 _LONGEST = 12
 
 
@@ -97,7 +98,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
                     ) from error
                 finally:
                     if threading.current_thread() is threading.main_thread():
-                        signal.signal(signal.SIGTERM, handler)  # Ray has installed its own
+                        signal.signal(signal.SIGTERM, handler)  # replaces the handler that Ray has installed
             logging.getLogger("ray").setLevel(logging.ERROR)
             with ExitStack() as held:
                 if not given.get("log_to_driver"):
@@ -109,7 +110,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
 
 
 def _refuse_silence(address: str) -> None:
-    """Reject a cluster address where nothing listens: Ray would retry for minutes, and then end this process.
+    """Reject a cluster address where nothing listens, because Ray would retry for minutes and then end this process.
 
     Raises:
         UserError: if there is no cluster.
@@ -131,19 +132,19 @@ def _refuse_silence(address: str) -> None:
 
 
 def _scratch() -> str:
-    """Create a folder for Ray's temporary files, and remove those of killed processes.
+    """Create a folder for Ray's temporary files, and remove the folders of killed processes.
 
     The names of the folder and its parent are short because the addresses of Ray's sockets, which are deeper, must not
     exceed 107 bytes. The name includes the machine, because containers may share the folder without seeing each other's
     processes.
     """
     usual = tempfile.gettempdir()
-    place = usual if len(usual) <= _LONGEST else "/tmp"  # noqa: S108 - the folder made there has its own name
+    place = usual if len(usual) <= _LONGEST else "/tmp"  # noqa: S108 - the folder in it has a unique name
     prefix = f"mfer-ray-{zlib.crc32(platform.node().encode()) & 0xFFFF:04x}-"
     for left in Path(place).glob(f"{prefix}*-*"):
         process = left.name.removeprefix(prefix).partition("-")[0]
         if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(left, ignore_errors=True)  # those of other users are not affected
+            shutil.rmtree(left, ignore_errors=True)  # not the folders of other users
     return tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=place)
 
 
@@ -155,7 +156,7 @@ def _end(scratch: str | None, token: str) -> None:
     finally:
         began = time.monotonic()
         while (left := _processes_of(token)) and time.monotonic() - began < 20:
-            if time.monotonic() - began > 3:  # workers check for their parent at times, ranks of a killed job never
+            if time.monotonic() - began > 3:  # workers check for their parent now and then, ranks never do
                 for process in left:
                     with suppress(OSError):
                         os.kill(process, signal.SIGKILL)

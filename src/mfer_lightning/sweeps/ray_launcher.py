@@ -1,8 +1,8 @@
 """Run the jobs of a sweep with Ray, each on its own GPUs, on this machine or on a cluster.
 
-hydra-ray-launcher does the same but is not used: it ends a sweep at the first job lost with its process or machine,
-waits indefinitely for unavailable resources, leaves ports open to other machines, and its dependency (cloudpickle
-before 3) conflicts with the joblib of scikit-learn. The option names are the same.
+hydra-ray-launcher does the same but is not used, because it ends a sweep as soon as the process or machine of one job
+fails, waits indefinitely for unavailable resources, leaves ports open to other machines, and has a dependency
+(cloudpickle before 3) that conflicts with the joblib of scikit-learn. The option names are the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LOOK = 0.5
 #: Seconds that jobs have to end when the sweep is stopped, before they are killed.
 _GRACE = 15.0
 
-#: On a machine without GPUs, each job gets the cores as if this many jobs ran in parallel, as with joblib.
+#: On a machine without GPUs, each job gets as many cores as if this many jobs ran in parallel, as with joblib.
 _WITHOUT_CARDS = 2
 
 
@@ -119,7 +119,7 @@ class Jobs(Launcher):
             record = self._running.pop(reference)
             try:
                 job = ray.get(reference)
-                failed = job._return_value if job.status is JobStatus.FAILED else None  # its value would raise
+                failed = job._return_value if job.status is JobStatus.FAILED else None  # reading its value would raise
                 returns[record.number] = job if failed is None else self._lose(record, _in_a_sentence(failed))
             except ray.exceptions.RayError as error:
                 returns[record.number] = self._lose(record, _reason(error))
@@ -150,12 +150,12 @@ class Jobs(Launcher):
         none = "remote" if self._remote.get("num_gpus") == 0 else "init" if self._init.get("num_gpus") == 0 else ""
         if none and self._config.trainer.accelerator in ("gpu", "cuda"):
             raise UserError(
-                f"hydra.launcher.ray.{none}.num_gpus=0 gives a job no GPU, but the trainer requires one: leave it out, "
-                "or use trainer=cpu."
+                f"hydra.launcher.ray.{none}.num_gpus=0 gives a job no GPU, but the trainer requires one. Remove the "
+                "option, or use trainer=cpu."
             )
 
     def _needed(self) -> dict[str, Any]:
-        """The resources of a job: as requested, or one GPU if there are any, and a share of the cores."""
+        """Return the resources of a job: as requested, or one GPU if there are GPUs, and a share of the cores."""
         found = machines()
         needs = dict(self._remote)
         needs.setdefault("num_gpus", 1 if any(machine.get("GPU") for machine in found) else 0)
@@ -168,7 +168,7 @@ class Jobs(Launcher):
         needs.pop("max_retries", None)
         if self._init.get("address", "local") == "local" and not any(_room(m, needs) for m in found):
             raise UserError(
-                f"A job needs {_words(needs)}, but this machine has {_words(_totals(found))}: request less "
+                f"A job needs {_words(needs)}, but this machine has {_words(_totals(found))}. Request less "
                 "with hydra.launcher.ray.remote.num_gpus=... or num_cpus=..."
             )
         return needs
@@ -195,7 +195,7 @@ class Jobs(Launcher):
             return {}
         reason = (
             f"no machine of the Ray cluster has had {_words(self._needs)} for {self._patience:g} seconds "
-            "(hydra.launcher.ray.patience); run the same command again when one has"
+            "(hydra.launcher.ray.patience); run the same command again when they are available"
         )
         lost = dict(self._running)
         self._running.clear()
@@ -254,7 +254,7 @@ def _run_job(
     """Run a job in a process that Ray has started on some machine."""
     if not Path(folder).is_dir():
         raise UserError(
-            f"there is no folder {folder} on {os.uname().nodename}: jobs of a Ray cluster need the working folder, the "
+            f"there is no folder {folder} on {os.uname().nodename}; jobs of a Ray cluster need the working folder, the "
             "data and paths.runs under the same path on each machine"
         )
     os.chdir(folder)
@@ -299,7 +299,7 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, ray.exceptions.OutOfMemoryError):
         return (
-            "its machine's memory was nearly full, and Ray ended it; run fewer jobs at a time, the same command "
+            "the memory of its machine was nearly full, so Ray ended it; run fewer jobs at a time; the same command "
             "continues it"
         )
     if isinstance(error, ray.exceptions.NodeDiedError):

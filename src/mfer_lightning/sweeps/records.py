@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from mfer_lightning.files import write_json
 
-#: Set by the launching process and inherited by its jobs: distinguishes this sweep's records from those of earlier
-#: runs.
+#: Environment variable set by the launching process and inherited by its jobs. It distinguishes the records of this
+#: invocation from those of earlier ones.
 TOKEN = "MFER_SWEEP_TOKEN"  # noqa: S105 - a name, not a secret
 
 
-#: Reason for a job without a result that reported none itself.
+#: Reason why a job has no result, if the job did not report one itself.
 CUT_OFF = (
     "its process ended without an error message (killed, out of memory or time), or is still running; "
     "the same command continues it"
@@ -34,9 +34,9 @@ class JobRecord:
             stopped early) or ``"failed"``. A job that is still running when the sweep has ended was interrupted.
         run_dir: the run's folder.
         error: error message; None if it did not fail.
-        token: identifies the start of the sweep.
-        host: machine that it ran on; empty if it never started.
-        cards: its ``CUDA_VISIBLE_DEVICES``; empty if not set.
+        token: identifies the invocation of the command that started the sweep.
+        host: machine that the job ran on; empty if it never started.
+        cards: ``CUDA_VISIBLE_DEVICES`` of the job; empty if not set.
     """
 
     number: int
@@ -59,15 +59,15 @@ class JobRecord:
 
 
 def record_file(sweep_dir: Path, number: int) -> Path:
-    """Return the path of a job's record; its output is next to it, in a ``.log``."""
+    """Return the path of a job's record; the ``.log`` file next to it contains the job's output."""
     return sweep_dir / "jobs" / f"{number:04d}.json"
 
 
 def record_files(sweep_dir: Path) -> list[Path]:
     """List the records in a sweep's folder, in job order.
 
-    Other jobs write theirs at the same time: incomplete files have other names, which ``glob("*.json")`` would also
-    match, and disappear a moment later.
+    Other jobs may be writing their records at the same time. Incomplete files have other names, which
+    ``glob("*.json")`` would also match, and disappear a moment later.
     """
     return sorted((sweep_dir / "jobs").glob("[0-9]*.json"), key=lambda path: (len(path.name), path.name))
 
@@ -87,7 +87,7 @@ def read_record(sweep_dir: Path, number: int) -> JobRecord | None:
 
 
 def _read(path: Path) -> JobRecord | None:
-    """Read a record; None if it belongs to an earlier start of the sweep."""
+    """Read a record; None if it belongs to an earlier invocation."""
     data = json.loads(path.read_text(encoding="utf-8"))
     ours = data["token"] == os.environ.get(TOKEN, "")
     return JobRecord(**{**data, "overrides": tuple(data["overrides"])}) if ours else None

@@ -25,11 +25,11 @@ class Progress:
     """Progress of a study.
 
     Args:
-        done: number of trials that count: with a result, or pruned.
+        done: number of trials with a result, including pruned trials.
         failed: number of finished trials without a result.
         cut: number of interrupted trials, which are repeated first.
-        started: number of all trials so far.
-        pruned: number of pruned trials, included in ``done``.
+        started: number of trials started so far.
+        pruned: number of pruned trials, which are included in ``done``.
         running: number of running trials, here or elsewhere.
     """
 
@@ -46,11 +46,11 @@ class Best:
     """The best trial of a study.
 
     Args:
-        number: its number in the study, from 0; None if no trial has a result.
+        number: number of the trial in the study, from 0; None if no trial has a result.
         value: value of the selection metric.
         params: option -> value.
         progress: progress of the study.
-        run_dir: folder of its run; None if it is no longer in the sweep's folder.
+        run_dir: folder of the trial's run; None if it is no longer in the sweep's folder.
     """
 
     progress: Progress
@@ -91,7 +91,7 @@ def take_up_study(study: Study) -> Progress:
                 if trial.params:
                     stored.enqueue_trial(trial.params)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "experimental"
+        warnings.simplefilter("ignore")  # Optuna's ExperimentalWarning
         optuna.storages.fail_stale_trials(stored)
     return progress_of(stored)
 
@@ -117,7 +117,7 @@ def best_trial(study: Study, records: Sequence[JobRecord], sweep_dir: Path) -> B
 
     Args:
         study: the study.
-        records: records of this run, used if the study is not saved.
+        records: records of this invocation's jobs, used if the study is not saved.
         sweep_dir: folder with the runs.
     """
     if study.storage is None:

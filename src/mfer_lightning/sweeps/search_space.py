@@ -15,7 +15,7 @@ def split_overrides(params: Mapping[str, Any], arguments: Sequence[str]) -> tupl
     """Separate searched options from fixed overrides.
 
     Args:
-        params: option -> its values in the configuration; those set in ``arguments`` are ignored.
+        params: option -> its values in the configuration; options set in ``arguments`` are ignored.
         arguments: overrides of the command line.
 
     Returns:
@@ -39,7 +39,7 @@ def _distribution(override: Override) -> Any:
     if isinstance(value, ChoiceSweep) or (isinstance(value, RangeSweep) and value.shuffle):
         return CategoricalDistribution(list(override.sweep_iterator(transformer=Transformer.encode)))
     try:
-        if isinstance(value, RangeSweep):  # with its end, like Hydra's Optuna plugin
+        if isinstance(value, RangeSweep):  # including its end, as in Hydra's Optuna plugin
             low, high, step = value.start, value.stop, value.step
             kind = IntDistribution if all(isinstance(v, int) for v in (low, high, step)) else FloatDistribution
             return kind(low, high, step=step)
@@ -72,10 +72,10 @@ def suggest(trial: Any, option: str, distribution: Any) -> Any:
 
 
 def grid_of(space: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """List the values of each axis, for a grid search.
+    """List the values of each option, for a grid search.
 
     Raises:
-        UserError: for an axis without steps.
+        UserError: for an option without finitely many values.
     """
     from optuna.distributions import CategoricalDistribution
 

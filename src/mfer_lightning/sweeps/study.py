@@ -11,7 +11,8 @@ from typing import Any
 from mfer_lightning.config.instantiate import instantiate
 from mfer_lightning.errors import UserError
 
-#: Seconds between heartbeats of a trial, and without one before another machine treats it as interrupted.
+#: Seconds between the heartbeats of a trial; seconds without a heartbeat before another machine treats the trial as
+#: interrupted.
 HEARTBEAT, SILENCE = 30, 180
 
 
@@ -24,7 +25,7 @@ class Study:
         name: name of the study.
         direction: ``"maximize"`` or ``"minimize"``.
         wanted: requested number of results.
-        seed: seed of the sampler; None for a sampler without one.
+        seed: seed of the sampler; None for a sampler without a seed.
         pruner: ``_target_`` and arguments of the pruner; None: no pruning.
     """
 
@@ -57,7 +58,7 @@ def build_part(node: Mapping[str, Any] | None, kind: str, **available: Any) -> A
         return optuna.pruners.NopPruner() if kind == "pruner" else None
     base = optuna.pruners.BasePruner if kind == "pruner" else optuna.samplers.BaseSampler
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "experimental"
+        warnings.simplefilter("ignore")  # Optuna's ExperimentalWarning
         return instantiate(node, where=f"hydra.sweeper.{kind}", base=base, libraries=(f"optuna.{kind}s",), **available)
 
 
@@ -108,7 +109,7 @@ def _storage(address: str) -> Any:
     if address.startswith("sqlite"):
         options["engine_kwargs"] = {"connect_args": {"timeout": 60}}  # several processes write in turn
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "experimental"
+        warnings.simplefilter("ignore")  # Optuna's ExperimentalWarning
         options["failed_trial_callback"] = RetryFailedTrialCallback()
         try:
             return RDBStorage(address, **options)

@@ -10,18 +10,18 @@ from typing import Any
 
 from mfer_lightning.sweeps.study import Study, build_part, open_study
 
-#: The study and the trial of a run. Other ranks of the run inherit it.
+#: Environment variable with the study and the trial of a run; the other ranks of the run inherit it.
 TRIAL = "MFER_TRIAL"
 
 log = logging.getLogger("mfer_lightning")
 
 
 def described_trial(study: Study | None, number: int) -> str | None:
-    """Describe a trial for the environment of its run; None if there is no study, or no pruning.
+    """Describe a trial for the environment variable of its run; None if there is no saved study, or no pruning.
 
     Args:
         study: study of the search; None for a grid.
-        number: number of the trial in it.
+        number: number of the trial in the study.
     """
     if study is None or study.storage is None or study.pruner is None:
         return None

@@ -12,7 +12,8 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserErro
 from mfer_lightning.config.instantiate import keyword_parameters
 from mfer_lightning.errors import UserError, nearest
 
-#: Logger -> classes and functions whose arguments are its options: Lightning's class, then what takes its keywords.
+#: Logger -> classes and functions whose arguments are its options: Lightning's class, then the class or function that
+#: receives further keyword arguments from it.
 TAKERS: Mapping[str, tuple[str, ...]] = {
     "wandb": ("lightning.pytorch.loggers.WandbLogger", "wandb.init"),
     "tensorboard": ("lightning.pytorch.loggers.TensorBoardLogger", "torch.utils.tensorboard.SummaryWriter"),
@@ -34,12 +35,12 @@ REFUSED: Mapping[str, str] = {
     "wandb.experiment": "a run is started for each run folder",
     "wandb.config": "it is the configuration of the run",
     "wandb.settings": "the package sets what W&B stores and prints",
-    "wandb.reinit": "each run folder has its own run",
+    "wandb.reinit": "each run folder has its own W&B run",
     "wandb.resume": "a resumed run continues its W&B run automatically",
     **dict.fromkeys(("wandb.id", "wandb.version", "mlflow.run_id", "comet.experiment_key"), _KEPT),
     "tensorboard.log_dir": "it is derived from save_dir, name and version",
-    "comet.api_key": "a key is not an option, since options are stored with the run: set COMET_API_KEY",
-    "comet.disabled": "leave out logger=comet instead",
+    "comet.api_key": "options are stored with the run, so set COMET_API_KEY instead",
+    "comet.disabled": "to disable Comet, do not set logger=comet",
 }
 
 
@@ -51,20 +52,20 @@ def checked_arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         options: the options in the configuration.
 
     Returns:
-        The options of the class, converted to their types; null values are left out, and our options are unchanged.
+        The options, converted to their types; null values are left out.
 
     Raises:
-        UserError: for an unknown option, or a value of a wrong type, naming what is legal.
+        UserError: for an unknown option, or a value of a wrong type; the message names what is legal.
     """
     found: dict[str, Any] = {}
     for key, value in options.items():
         if reason := REFUSED.get(f"{name}.{key}"):
-            raise UserError(f"logger.{name}.{key}={value}: {reason}. Leave it out.")
+            raise UserError(f"logger.{name}.{key}={value}: {reason}. Remove the option.")
         if key not in OURS[name] and key not in (hints := dict(_hints(name))):
             legal = sorted({*OURS[name], *(k for k in hints if f"{name}.{k}" not in REFUSED)})
             owner = TAKERS[name][0].rpartition(".")[2]
             hint = nearest(key, legal)
-            listed = "" if hint.startswith("legal") else f" It takes {', '.join(legal)}."
+            listed = "" if hint.startswith("legal") else f" Options: {', '.join(legal)}."
             raise UserError(f"logger.{name} has no option `{key}`: {hint} (arguments of {owner}).{listed}")
         if key in OURS[name]:
             kind: Any = str if key == "mode" else bool

@@ -9,8 +9,8 @@ from mfer_lightning.errors import UserError, nearest
 
 LOGGERS = ("csv", "none", "wandb", "tensorboard", "mlflow", "comet")
 
-#: Options that were directly in the node in versions with a single logger. As in those versions, loggers without such
-#: an option ignore it.
+#: Options that were directly in the node ``logger`` in versions that supported only one logger. As in those versions,
+#: loggers without such an option ignore it.
 FIRST_OPTIONS = ("project", "entity", "mode", "images", "checkpoints")
 
 
@@ -19,7 +19,7 @@ def chosen_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
     Args:
         node: plain mapping with an entry per logger, and, if there is only one logger, also its options directly;
-            ``name`` is that of the last one. Older runs have the form ``{"name": "wandb", "project": ...}``.
+            ``name`` is the name of the last logger. Older runs have the form ``{"name": "wandb", "project": ...}``.
 
     Returns:
         Name -> options.
@@ -48,13 +48,13 @@ def chosen_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if alone and len(real) > 1:
         key, value = next(iter(alone.items()))
         spelled = " or ".join(f"logger.{name}.{key}={value}" for name in real)
-        raise UserError(f"logger.{key}={value}: there are several loggers, so name the one it belongs to: {spelled}.")
+        raise UserError(f"logger.{key}={value}: there are several loggers, so name the right one: {spelled}.")
     for name in real:
         found[name] |= {k: v for k, v in alone.items() if k not in FIRST_OPTIONS or k in _FIRST_OF.get(name, ())}
     return {name: options if name in real else {**options, **_others(alone)} for name, options in found.items()}
 
 
-#: The options of the older form that each logger has.
+#: The options of the older form that each logger accepts.
 _FIRST_OF = {
     "wandb": FIRST_OPTIONS,
     "tensorboard": ("images",),

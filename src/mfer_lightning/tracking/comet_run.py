@@ -38,7 +38,7 @@ class RunCometLogger(RunLogger, CometLogger):  # type: ignore[misc] # its log_me
     """Lightning's Comet logger for one run folder, started only when the run starts.
 
     Args:
-        run_dir: the run's folder; offline archives go into its ``comet/``, one folder per start.
+        run_dir: the run's folder; offline archives go into its ``comet/``, in one folder per invocation.
         config: plain resolved configuration, logged as parameters.
         images: whether faces may be uploaded.
         checkpoints: whether to upload the selected checkpoint.
@@ -66,7 +66,7 @@ class RunCometLogger(RunLogger, CometLogger):  # type: ignore[misc] # its log_me
             online = bool(comet_ml.get_config("comet.api_key"))
         path = run_dir / ID_FILE
         known = path.read_text(encoding="utf-8").strip() if path.is_file() else None
-        # archives have random names, which are equal at each start of a seeded run, so each start gets a folder
+        # archives have random names, which repeat if a seeded run is started again, so each invocation gets a folder
         folder = str((run_dir / FOLDER).resolve() / str(len(list((run_dir / FOLDER).glob("*")))))
         further = {"mode": "get_or_create", "name": run_dir.name, "offline_directory": folder, **_QUIET, **options}
         super().__init__(online=online, experiment_key=known or uuid.uuid4().hex, **further)

@@ -19,7 +19,7 @@ from mfer_lightning.tracking.choice import chosen_loggers
 from mfer_lightning.tracking.run_logger import RunLogger
 from mfer_lightning.tracking.wandb_account import MODES, wandb_mode
 
-#: Logger -> the module it needs, and its name for messages; the extra that installs it has the logger's name.
+#: Logger -> the module it needs, and its name in messages; the extra that installs it has the name of the logger.
 _EXTRAS = {
     "tensorboard": ("tensorboard", "TensorBoard"),
     "mlflow": ("mlflow", "MLflow"),
@@ -53,25 +53,25 @@ def check_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if name in ("csv", "none"):
             for key, value in options.items():
                 raise UserError(
-                    f"logger.{key}={value}: logger={name} has no options, since metrics.csv is part of every run."
+                    f"logger.{key}={value}: logger={name} has no options, because every run writes metrics.csv."
                 )
             continue
         module, title = _EXTRAS.get(name, ("wandb", ""))
         if importlib.util.find_spec(module) is None:
             raise UserError(f"logger={name} needs {title}: pip install 'mfer_lightning[{name}]'.")
-        if name == "comet":  # read at import: otherwise its warnings are sent to another company's server
+        if name == "comet":  # read at import; without it, warnings are sent to another company's server
             os.environ.setdefault("COMET_ERROR_TRACKING_ENABLE", "false")
         if name == "wandb":
             if options.get("mode", "auto") not in MODES:
                 raise UserError(f"logger.mode={options['mode']}: {nearest(str(options['mode']), MODES)}")
             if not options.get("project", True):
-                raise UserError("logger.project is empty: name the project at W&B, e.g. logger.project=mfer_lightning.")
+                raise UserError("logger.project is empty. Name the project at W&B, e.g. logger.project=mfer_lightning.")
         found[name] = checked_arguments(name, options)
     return found
 
 
 def build_loggers(config: Mapping[str, Any], run_dir: Path) -> list[Logger]:
-    """Build the loggers of ``logger``. Nothing is sent anywhere yet.
+    """Build the loggers of a configuration, without sending anything yet.
 
     Args:
         config: plain resolved configuration.

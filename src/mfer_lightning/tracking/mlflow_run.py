@@ -1,4 +1,4 @@
-"""Log a run to MLflow: one per run folder, into its own database unless a server or database is named."""
+"""Log a run to MLflow: one MLflow run per run folder, in a database in the folder unless another URI is given."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunMlflowLogger(RunLogger, MLFlowLogger):  # type: ignore[misc] # its fina
     """Lightning's MLflow logger for one run folder, with epochs as the axis.
 
     Args:
-        run_dir: the run's folder; without a ``tracking_uri`` the database and files go into its ``mlflow/``.
+        run_dir: the run's folder; without a tracking URI, the database and files go into its ``mlflow/``.
         config: plain resolved configuration, logged as parameters.
         images: whether faces may be uploaded.
         checkpoints: whether to upload the selected checkpoint.

@@ -97,7 +97,7 @@ def class_table(split: str) -> str:
 
 
 def confusion(split: str) -> str:
-    """Name the confusion matrix: the chart has this name, its table the same with ``_table``."""
+    """Name the chart of the confusion matrix; the name of its table has ``_table`` appended."""
     return f"{split}/confusion"
 
 
@@ -112,7 +112,7 @@ def picture(stem: str) -> str:
 
 
 def run_group(config: Mapping[str, Any], run_dir: Path) -> str | None:
-    """Return the name of the sweep's folder, the group of a run; a single run has no group."""
+    """Return the group of a run: the name of its sweep's folder, or None for a single run."""
     runs = Path(config["paths"]["runs"]).expanduser().resolve()
     folder = run_dir.resolve().parent
     return None if folder == runs or folder.name == runs.name else folder.name

@@ -52,7 +52,7 @@ def git_state(run_dir: Path | None = None) -> dict[str, Any] | None:
     """Return the commit of this package's checkout, and its uncommitted changes of code and configuration.
 
     Args:
-        run_dir: folder for ``changes.patch``, written if it is no longer than :data:`LONGEST_PATCH`, so that
+        run_dir: folder for ``changes.patch``, which is written if it has at most :data:`LONGEST_PATCH` bytes, so that
             ``git checkout <commit> && git apply changes.patch`` restores the code. None: the changes are only hashed.
 
     Returns:
@@ -93,7 +93,7 @@ def _new_files(top: Path) -> bytes:
     """Return a patch of the untracked files of code and configuration; other files do not change results."""
     listed = _git(top, "ls-files", "-z", "--others", "--exclude-standard", "--", "src", "conf").decode().split("\0")
     names = [name for name in listed if name and (top / name).stat().st_size <= LONGEST_PATCH]
-    null = "/dev/null"  # git's name on every system; its exit code is 1 if files differ
+    null = "/dev/null"  # git accepts this name on every system; its exit code is 1 if files differ
     return b"".join(_git(top, "diff", "--binary", "--no-index", "--", null, name, legal=(0, 1)) for name in names)
 
 

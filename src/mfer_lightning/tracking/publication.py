@@ -21,7 +21,7 @@ class Examples:
     """Faces with the most confident correct and incorrect predictions.
 
     Args:
-        grid: PNG of all of them.
+        grid: PNG with all these faces.
         rows: (M,) positions in the table of predictions.
         kinds: ``"right"`` or ``"wrong"``, one per row.
         faces: uint8 images (H,W,3), one per row.
@@ -39,7 +39,7 @@ class Publication:
 
     Args:
         result: the content of ``result.json``.
-        table: the predictions from which it was computed.
+        table: the predictions from which the result was computed.
         val_metrics: the selected checkpoint's metrics on val; empty if val is the reported split or there is none.
         setting: short text of everything except the seed.
         figures: name -> PNG.
@@ -70,9 +70,10 @@ class Publication:
         return {name: value for name, value in found.items() if _is_number(value)}
 
     def points(self) -> dict[str, float]:
-        """Return the same, for loggers that treat a value as a point of a curve.
+        """Return the same metrics for loggers that treat a value as a point of a curve.
 
-        The selected checkpoint's metrics on val have separate names, to distinguish them from the last epoch's.
+        The metrics of the selected checkpoint on val have separate names, to distinguish them from those of the last
+        epoch.
         """
         return {
             f"{names.SELECTED_PREFIX}{name}" if name.startswith("val/") else name: value

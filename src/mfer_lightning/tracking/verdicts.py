@@ -59,13 +59,13 @@ def log_verdicts(
         project: project at W&B.
         entity: user or team at W&B; None: the user's default.
         title: title of the dashboard.
-        online: upload it; otherwise write it for ``wandb sync``.
+        online: upload the run; otherwise write it for ``wandb sync``.
 
     Returns:
         The URL of the run; None offline.
 
     Raises:
-        UserError: if W&B rejects it or cannot be reached.
+        UserError: if W&B rejects the run or cannot be reached.
     """
     import wandb
 

@@ -1,4 +1,4 @@
-"""Log a run to Weights & Biases: one per run folder, silently, without ever stopping the training."""
+"""Log a run to Weights & Biases: one W&B run per run folder, silently, without ever stopping the training."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ UPLOAD_SECONDS = 600.0
 
 
 def read_id(run_dir: Path) -> str | None:
-    """Read the W&B id of a run folder, which is created at the first start, so that a resumed run continues it.
+    """Read the id of a W&B run from a run folder, so that a resumed run continues the same W&B run.
 
-    It is random rather than a hash of the folder's name, because W&B rejects the id of a deleted run, and two people
-    may run the same configuration in one project.
+    The id is created when the run first starts. It is random rather than a hash of the folder's name, because W&B
+    rejects the id of a deleted run, and two people may run the same configuration in one project.
     """
     path = run_dir / ID_FILE
     return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
@@ -41,7 +41,7 @@ def read_id(run_dir: Path) -> str | None:
 class RunWandbLogger(RunLogger, WandbLogger):
     """Lightning's W&B logger for one run folder, with epochs as the axis and one row per epoch.
 
-    Differs from Lightning's, in addition to :class:`.RunLogger`, in that
+    Besides the changes of :class:`.RunLogger`, it differs from Lightning's class as follows:
 
     - it prints nothing and never prompts; if W&B cannot be reached at the start, the run is logged offline;
     - it stores neither the caller's source code nor the state of the caller's git repository.

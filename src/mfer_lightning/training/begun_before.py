@@ -1,8 +1,9 @@
 """Resume runs of earlier versions with their option values, if the defaults of newer options differ.
 
-The name of a run depends on its option values, so the same command gives another run name than in the earlier version,
-and the two never share a folder. An unfinished run under the earlier name, and a sweep with runs of an earlier version,
-continue with their original values, unless the command line sets one of the options or ``resume=never``.
+The name of a run depends on its option values, so the same command gives a different run name in the earlier version
+and in this one, and the two runs never share a folder. An unfinished run under the earlier name, and a sweep with runs
+of an earlier version, continue with their original values, unless the command line sets one of the options or
+``resume=never``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def config_begun_before(config: Config, parent: Path, in_sweep: bool) -> Config 
     """Return the earlier version's configuration if that version started this run or sweep, otherwise None.
 
     Args:
-        config: plain resolved configuration, as composed today.
+        config: plain resolved configuration, as composed by this version.
         parent: parent folder of the run folder.
         in_sweep: whether this is a job of a sweep; all its runs must have the same values.
     """
@@ -37,7 +38,7 @@ def config_begun_before(config: Config, parent: Path, in_sweep: bool) -> Config 
 
 
 def config_of(run_dir: Path, config: Config) -> Config:
-    """Return today's or the earlier version's configuration of a command, whichever was used in a run folder.
+    """Return the configuration with which a run folder was started: that of this version or of an earlier version.
 
     Every process of a run calls this with the folder chosen by the first process.
     """
@@ -48,15 +49,15 @@ def config_of(run_dir: Path, config: Config) -> Config:
 
 
 def note_on_former_values(config: Mapping[str, Any]) -> str | None:
-    """Return a note that a run continues with an earlier version's values; None if it uses today's."""
+    """Return a note that a run continues with the values of an earlier version; None if it uses this version's."""
     attention = config["attention"]
     missing = [name for name in FORMER_ATTENTION if name not in attention]
     if attention.get("name") == "none" or not missing:
         return None
     values = " ".join(f"attention.{name}={FORMER_ATTENTION[name]}" for name in missing)
     return (
-        f"An earlier version started this run or sweep with {values}, and it continues with these values. To use "
-        "today's defaults, start a new run with resume=never, or a new sweep with another name=..."
+        f"This run or sweep was started by an earlier version with {values}, and continues with these values. To use "
+        "the current defaults, start a new run with resume=never, or a new sweep with another name=..."
     )
 
 

@@ -88,7 +88,7 @@ def build_module(config: Config, datamodule: FaceDataModule, metadata: Config) -
 
 
 def _second_network(config: Config, datamodule: FaceDataModule) -> Network:
-    """Build a second network with weights from the same file but a new head; otherwise the two would stay identical."""
+    """Build a second network with weights from the same file but new heads, so that the two networks differ."""
     network = build_network(config, datamodule.num_classes, datamodule.size)
     load_initial_weights(config, network, datamodule.class_names, new_heads=True)
     if config["trainer"]["checkpointing"]:
@@ -97,7 +97,7 @@ def _second_network(config: Config, datamodule: FaceDataModule) -> Network:
 
 
 def build_network(config: Config, num_classes: int, stored_size: int | None = None) -> Network:
-    """Build the network with fresh weights, for its image size.
+    """Build the network with random weights, for its image size.
 
     A configuration of an earlier version gives that version's network.
 
@@ -147,7 +147,7 @@ def assemble(
         grey: whether the faces are greyscale.
         monitor: the selection metric, which the schedule uses if it names no other.
         num_faces: number of rows in the dataset's table, for methods with per-face state.
-        second: builds a second network like ``network``, for methods that train two.
+        second: builds a second network like ``network``, for methods that train two networks.
         teachers: loads the teacher models, given the alignment of the faces.
     """
     with described("preprocess"):
@@ -206,13 +206,13 @@ def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: 
         if scheme is not None and len(scheme) != len(class_names):
             raise UserError(
                 f"loss.classification.class_weights has {len(scheme)} numbers for {len(class_names)} classes "
-                f"({', '.join(class_names)}): give one per class, in this order."
+                f"({', '.join(class_names)}). Give one number per class, in this order."
             )
         return node
     empty = [n for n, c in zip(class_names, class_counts, strict=True) if c == 0]
     try:
         if empty:
-            raise ValueError(f"{scheme} is not possible: there are no training faces of {', '.join(empty)}.")
+            raise ValueError(f"{scheme} is not possible, because there are no training faces of {', '.join(empty)}.")
         return {**node, "class_weights": list(class_weights_from_counts(class_counts, scheme))}
     except ValueError as error:
         raise UserError(f"loss.classification.class_weights: {error}") from error

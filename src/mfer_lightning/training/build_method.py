@@ -61,5 +61,5 @@ def _check_second(config: Mapping[str, Any]) -> None:
         if config[group]["name"] != "none":
             raise UserError(
                 f"method={config['method'].get('name', '...')} trains two complete networks, but "
-                f"{group}={config[group]['name']} changes only one: use {group}=none."
+                f"{group}={config[group]['name']} changes only one of them. Use {group}=none."
             )

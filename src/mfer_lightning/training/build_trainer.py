@@ -108,7 +108,7 @@ def _environment(options: Config) -> ClusterEnvironment | None:
         return external
     if options["num_nodes"] > 1:
         raise UserError(
-            f"trainer.num_nodes={options['num_nodes']}, but SLURM has started one task: start the command with srun, "
+            f"trainer.num_nodes={options['num_nodes']}, but SLURM has started one task. Start the command with srun, "
             "one task per GPU (--nodes, --ntasks-per-node)."
         )
     return LightningEnvironment()  # one task, which starts the ranks itself, as on a workstation
@@ -119,7 +119,7 @@ def build_callbacks(
 ) -> list[Callback]:
     """Build the callbacks: ours for training, then the user's, progress bar, and checkpoints, in this order.
 
-    Lightning treats the first checkpoint callback as the main one, so checkpoint callbacks of the user come last.
+    Lightning treats the first checkpoint callback as the main callback, so checkpoint callbacks of the user come last.
     """
     own = build_user_callbacks(config, run_dir)
     callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1]), EndOfTraining()]

@@ -23,7 +23,7 @@ def bundled_weights(weights: str) -> BundledModel | None:
 
 
 def fitting_options(model: BundledModel) -> str:
-    """Format the options of ``mfer train`` that build a network like a bundled model's, for a shell.
+    """Format for a shell the options of ``mfer train`` that build the same network as a bundled model.
 
     Returns:
         ``"backbone=... attention=..."``; empty if the model does not record its training.

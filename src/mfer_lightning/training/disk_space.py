@@ -31,7 +31,7 @@ def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceData
         datamodule: a datamodule that is set up.
     """
     trained = sum(p.numel() * p.element_size() for p in module.parameters())
-    averaged = config["ema"]["name"] != "none" or bool(config.get("callbacks"))  # some of them also keep an average
+    averaged = config["ema"]["name"] != "none" or bool(config.get("callbacks"))  # some callbacks keep an average
     states = 2 if averaged else 1
     checkpoint = states * tensor_bytes(module.state_dict()) + SLOTS.get(config["optimizer"]["name"], 2) * trained
     copies = 3 + sum(bool(options.get("checkpoints")) for options in chosen_loggers(config["logger"]).values())
@@ -42,10 +42,10 @@ def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceData
 
 
 def check_space(config: Mapping[str, Any], run_dir: Path, module: FERModule, datamodule: FaceDataModule) -> None:
-    """Reject a run that does not fit on the disk; files from an earlier start of the run count as available space.
+    """Reject a run that does not fit on the disk; existing checkpoints of a resumed run count as available space.
 
     Raises:
-        UserError: with the space needed, the space available, and the location.
+        UserError: if the space is not sufficient; the message states the space needed and available, and the location.
     """
     written = sum(f.stat().st_size for f in (run_dir / "checkpoints").glob("[!.]*.ckpt"))
     require_space(run_dir, max(0, run_bytes(config, module, datamodule) - written), "the run")

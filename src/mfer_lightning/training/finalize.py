@@ -117,7 +117,7 @@ def _select(
     path = folder / ("last.ckpt" if protocol.takes_last_epoch else "best.ckpt")
     if not path.is_file():
         raise UserError(
-            "The run ended before its first validation, so there is no checkpoint to select: give it more "
+            "The run ended before its first validation, so there is no checkpoint to select. Give the run more "
             "time (trainer.max_time, trainer.max_steps), or validate earlier (trainer.val_check_interval)."
         )
     checkpoint = read_checkpoint(path)

@@ -1,4 +1,4 @@
-"""``train`` and ``sweep`` for Python: run the command line's functions and return the runs.
+"""Train and sweep from Python: call the functions of the command line, and return the runs.
 
 The caller's process is left unchanged (:func:`mfer_lightning.config.caller.caller_undisturbed`), so calls can be
 repeated in a notebook, or made from within another Hydra application.
@@ -22,7 +22,7 @@ from mfer_lightning.sweeps.launch import launch
 from mfer_lightning.sweeps.records import read_records, sweep_rows
 from mfer_lightning.training.run import train as train_once
 
-#: Flags supported here; others print something or select a mode.
+#: Flags supported here; other flags print something or select a mode.
 _FLAGS = ("--config-dir=", "-cd=")
 
 
@@ -30,7 +30,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
     """Train one network and test it, like ``mfer train``.
 
     Several devices (``trainer=ddp``) work in scripts: the other processes are started as ``python -m mfer_lightning``
-    with the same overrides. In notebooks, Lightning rejects them: use one device there, or the command line.
+    with the same overrides. In notebooks, Lightning rejects several devices. Use one device there, or the command line.
 
     Args:
         overrides: as on the command line, e.g. ``["dataset=facs", "loss=dsf", "seed=1"]``.
@@ -52,11 +52,11 @@ def train(overrides: Sequence[str] = ()) -> Run:
         own = [a for a in arguments if not a.startswith("-")]
         if wants_sweep(flags, own):
             raise UserError(
-                "sweep= and hydra.mode=MULTIRUN start several runs, but train starts one: use sweep([...])."
+                "sweep= and hydra.mode=MULTIRUN start several runs, but train starts one. Use sweep([...])."
             )
 
         def job(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float | None, Path, bool]:
-            with isolated_job(own, flags):  # further processes started by Lightning belong to this run
+            with isolated_job(own, flags):  # other processes that Lightning starts belong to this run
                 outcome = train_once(config, parent, in_sweep)
             folders.append(outcome[1].absolute())
             return outcome
@@ -64,7 +64,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
         launch("train", job, arguments)
     if not folders[0].is_dir():  # trainer.fast_dev_run
         raise UserError(
-            "One training batch and one validation batch were processed. Nothing was kept, so no run is returned."
+            "A run with trainer.fast_dev_run keeps nothing, so there is no run to return. Use a short run instead."
         )
     return Run(folders[0])
 
@@ -72,7 +72,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
 def sweep(overrides: Sequence[str]) -> SweepRuns:
     """Train every combination of comma-separated values, like ``mfer train -m``, and write the sweep's report.
 
-    A failed job does not stop the others: it is listed in ``.failures``.
+    A failed job does not stop the others, and is listed in ``.failures``.
 
     Args:
         overrides: as on the command line, e.g. ``["loss=ce,dsf", "seed=0,1,2", "name=ablation"]``; with
@@ -87,7 +87,7 @@ def sweep(overrides: Sequence[str]) -> SweepRuns:
     with _called(overrides) as arguments:
         _, planned = launch("train", train_once, ["-m", *arguments])
         if planned is None:
-            raise UserError("hydra.mode=RUN starts a single run: use train([...]) for it.")
+            raise UserError("hydra.mode=RUN starts a single run. Use train([...]).")
         end_sweep(planned, arguments)
         records = read_records(planned.folder)
         rows = sweep_rows(records)
@@ -118,7 +118,7 @@ def _called(overrides: Sequence[str]) -> Iterator[list[str]]:
     for flag in (a for a in arguments if a.startswith("-")):
         if not flag.startswith(_FLAGS):
             raise UserError(
-                f"{flag} is not supported in Python: use sweep([...]) for several runs; the only flag is "
+                f"{flag} is not supported in Python. Use sweep([...]) for several runs. The only supported flag is "
                 "--config-dir=<folder>."
             )
     with caller_undisturbed():

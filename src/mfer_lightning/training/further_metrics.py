@@ -53,7 +53,7 @@ def build_further_metrics(config: Config, num_classes: int) -> dict[str, Metric]
             )
         libraries = LIBRARIES["metrics"]
         legal, _ = keyword_parameters(locate(str(node["_target_"]), where, libraries))
-        for option in node:  # torchmetrics classes accept any option and report errors without the legal ones
+        for option in node:  # torchmetrics classes accept any option, and their errors do not name legal ones
             if legal and option not in (*legal, "_target_", "compute_on_cpu"):
                 raise UserError(f"{where} has no option `{option}`: {nearest(option, legal)}")
         metric = instantiate(node, where=where, base=Metric, libraries=libraries, num_classes=num_classes)
@@ -76,7 +76,7 @@ def _try(where: str, metric: Metric, num_classes: int) -> None:
         ) from error
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         raise UserError(
-            f"{where}: {type(metric).__name__} returns more than one number: use average=macro if it has this option, "
+            f"{where}: {type(metric).__name__} returns more than one number. Use average=macro if it has this option, "
             "or another metric."
         )
 
@@ -128,8 +128,8 @@ def mode_of(option: str, monitor: str, modes: Mapping[str, str]) -> str:
     """
     if monitor not in modes:
         raise UserError(
-            f"{option}={monitor}: Expected argument `monitor` to be one of {tuple(modes)}, but got {monitor!r}. Others "
-            "are added by metrics=[...]."
+            f"{option}={monitor}: Expected argument `monitor` to be one of {tuple(modes)}, but got {monitor!r}. Add "
+            "others with metrics=[...]."
         )
     return modes[monitor]
 
@@ -138,7 +138,7 @@ def check_direction(monitor: str, mode: str) -> None:
     """Reject a search in the wrong direction of the selection metric.
 
     Raises:
-        UserError: naming the option of the search.
+        UserError: if the direction is wrong; the message names the option of the search.
     """
     if not HydraConfig.initialized():
         return
@@ -147,6 +147,6 @@ def check_direction(monitor: str, mode: str) -> None:
     wanted = {"max": "maximize", "min": "minimize"}[mode]
     if direction in ("maximize", "minimize") and direction != wanted:
         raise UserError(
-            f"hydra.sweeper.direction={direction} searches for the worst {monitor}: add "
+            f"hydra.sweeper.direction={direction} searches for the worst {monitor}. Use "
             f"hydra.sweeper.direction={wanted}."
         )

@@ -31,7 +31,7 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
         new_heads: keep the initial heads of the network even if the file contains heads.
 
     Returns:
-        The channel order: ``preprocess.colour``, or that of the weights.
+        The channel order: ``preprocess.colour``, or the channel order of the weights.
 
     Raises:
         UserError: if the weights do not match, or their channel order is unknown.
@@ -53,20 +53,20 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
     if "landmarks" in report.new_parts and network.config.get("freeze_landmarks"):
         raise UserError(
             f"weights={weights} has no weights of the landmark network, and network.freeze_landmarks=true would "
-            "keep its random weights: give a file that has them (docs/networks.md), or network.freeze_landmarks=false."
+            "keep its random weights. Use a file that has them (docs/networks.md), or network.freeze_landmarks=false."
         )
     if weights != "none":
         print(f"weights: {report}", flush=True)
         log.info("weights: %s\n%s", report, report.by_name())
     if (unlike := unlike_attention(ours, network)) is not None:
-        print(f"weights: their attention was trained with {unlike}.", flush=True)
+        print(f"weights: the attention was trained with {unlike}.", flush=True)
     return _colour(config, report, ours)
 
 
 def _description(weights: str) -> dict[str, Any]:
     """Return the description stored in our checkpoint or export; empty for all other weights."""
     description: dict[str, Any] = {}
-    # a file of another program, or a damaged file: loading the weights raises the error
+    # for a damaged file or one of another program, loading the weights raises the error
     with suppress(UserError):
         if weights.endswith(".ckpt"):
             description = read_checkpoint(weights)["mfer"]
@@ -84,7 +84,7 @@ def _head_choice(
     rows = class_rows(ours["class_names"], class_names) if output_layers(network) else None
     trained = f"weights: trained on the classes {', '.join(ours['class_names'])}"
     if rows is None:
-        print(f"{trained}, not on those of this dataset: new heads.", flush=True)
+        print(f"{trained}, not on those of this dataset; the heads are new.", flush=True)
         return "new", None
     print(f"{trained}; heads matched by name to {', '.join(class_names)}.", flush=True)
     return "load", rows
@@ -99,7 +99,7 @@ def _colour(config: Config, report: LoadReport, ours: Config) -> str:
         if trained is None:
             raise UserError(
                 f"weights={config['weights']}: files of the {report.layout} layout were trained on RGB or on BGR, but "
-                "the file does not record which: set weights.colour=rgb or weights.colour=bgr."
+                "the file does not record which. Set weights.colour=rgb or weights.colour=bgr."
             )
         return trained
     if trained not in (None, wanted):

@@ -21,7 +21,7 @@ def steps_per_epoch(config: Mapping[str, Any], faces: int) -> int:
 
 
 def planned_epochs(config: Mapping[str, Any], faces: int) -> int:
-    """Count the epochs of a training run, including one that ``max_steps`` ends early.
+    """Count the epochs of a training run, including an epoch that ``max_steps`` ends early.
 
     Args:
         config: plain resolved configuration, with ``max_epochs`` or ``max_steps``.
@@ -73,8 +73,8 @@ def check_length(config: Mapping[str, Any], faces: int) -> str | None:
         )
     if 0 < epochs * per_epoch < options["max_steps"]:
         return (
-            f"trainer.max_steps={options['max_steps']} is not reached: trainer.max_epochs={epochs} ends the run after "
-            f"{epochs * per_epoch} steps. trainer.max_epochs=null removes that limit"
+            f"trainer.max_steps={options['max_steps']} is not reached, because trainer.max_epochs={epochs} ends the "
+            f"run after {epochs * per_epoch} steps. trainer.max_epochs=null removes this limit"
         )
     return None
 

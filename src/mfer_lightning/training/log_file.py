@@ -18,7 +18,7 @@ _LOGGERS = ("mfer_lightning", "lightning", "lightning.pytorch", "lightning.fabri
 
 
 class _QuietHandler(logging.FileHandler):
-    """Ignore errors of the log file: a full disk is reported by the code that writes the results."""
+    """Ignore errors of the log file, because the code that writes the results reports a full disk."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         pass

@@ -1,4 +1,4 @@
-"""Write the labels changed by a method, and how many changes are correct if label noise makes the truth known."""
+"""Write the labels that a method changed, and with label noise, how many of the changes are correct."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def say_relabelled(counts: dict[str, int]) -> str | None:
         said += (
             f": of {counts['flipped']:,} wrong labels, {_were(counts['mended'])} corrected and "
             f"{_were(counts['still_wrong'])} changed to another wrong label; {counts['spoilt']:,} correct "
-            f"{'label was' if counts['spoilt'] == 1 else 'labels were'} changed to a wrong one"
+            f"{'label was' if counts['spoilt'] == 1 else 'labels were'} changed to a wrong label"
         )
     return said
 

@@ -106,5 +106,5 @@ def mixed_arithmetic(precision: str) -> str | None:
         return None
     return (
         f"Trained in {precision}, because it was resumed on a machine where trainer.precision=auto is a different "
-        "precision: set trainer.precision to use the same one everywhere."
+        "precision. Set trainer.precision to use the same precision everywhere."
     )

@@ -1,4 +1,4 @@
-"""Train one network and test it, in a run folder from which an interrupted run is resumed."""
+"""Train one network and test it, in a run folder from which an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ from mfer_lightning.training.time_estimate import note_on_duration, note_on_time
 from mfer_lightning.training.watch_ranks import lost_rank, ranks_watched
 from mfer_lightning.views import Views
 
-#: Passed from the first process of a distributed run to the others, which must not choose their own folder.
+#: Environment variable with the run folder, set by the first process of a distributed run for the others, which must
+#: not choose their own folder.
 RUN_DIR = "MFER_RUN_DIR"
 
 log = logging.getLogger("mfer_lightning")
@@ -67,7 +68,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
     Args:
         config: plain resolved configuration.
         parent: parent folder of the run folder.
-        in_sweep: whether this is a job of a sweep, which skips a finished run instead of starting another.
+        in_sweep: whether this is a job of a sweep, which skips a finished run instead of starting a new one.
 
     Returns:
         The value of the selection metric (None if there is none, or on ranks above 0), the run's folder, and whether
@@ -115,7 +116,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
                 return _train(config, run_dir), run_dir, True
         except (TrainingDivergedError, TrialPrunedError):  # keep the log as evidence
             if not leads:
-                raise SystemExit(0) from None  # all ranks stop with this error, and the first one reports it
+                raise SystemExit(0) from None  # all ranks stop with this error, and the first rank reports it
             raise
         except UserError:
             if leads and not in_sweep:
@@ -134,7 +135,7 @@ def _build_on_trial(config: dict[str, Any]) -> str:
 
 def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     keep_freed_memory()
-    torch.set_flush_denormal(True)  # denormal numbers slow a CPU down several times without any benefit
+    torch.set_flush_denormal(True)  # denormal numbers make a CPU several times slower, without any benefit
     L.seed_everything(config["seed"], workers=True, verbose=False)
     datamodule = build_datamodule(config)
     datamodule.prepare_data()
@@ -164,7 +165,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
             config["dataset"].get("size"),
             dataset_info(datamodule.dataset).template,
         ),
-        "git": git_state(run_dir),  # now: the checkout may change during training
+        "git": git_state(run_dir),  # read now, because the checkout may change during training
         "config": config,
         "precision": arithmetic,
         "augmentation": describe_augment(datamodule.augment),
@@ -233,7 +234,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
 
 
 def _check_same_run(names: tuple[str, str], run_dir: Path) -> None:
-    """Log what this process will train, and stop if it differs from the run's first process."""
+    """Log what this process will train, and stop if it differs from what the first process of the run trains."""
     rank = next((os.environ[n] for n in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if n in os.environ), "0")
     log.info("process %d, rank %s: %s", os.getpid(), rank, names[0])
     if not any(is_run_of(run_dir, name) for name in names):
@@ -241,14 +242,14 @@ def _check_same_run(names: tuple[str, str], run_dir: Path) -> None:
 
 
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
-    """Reject two jobs with the same run but different other options. An identical job is skipped."""
+    """Reject a second job of a run if it differs in other options. An identical job is skipped."""
     mine = tuple(HydraConfig.get().overrides.task)
     for record in read_records(sweep_dir):
         if record.run_dir == str(run_dir) and record.has_result and record.overrides != mine:
             raise UserError(
                 f"This job and job {record.number} of the sweep ({' '.join(record.overrides)}) are the same run, "
-                f"{run_dir.name}: file locations, loggers and hardware do not distinguish runs. Vary something else, "
-                "or run them as two sweeps with name=..."
+                f"{run_dir.name}, because file locations, loggers and hardware do not distinguish runs. Vary something "
+                "else, or start two sweeps with different name=..."
             )
 
 

@@ -1,4 +1,4 @@
-"""Stop the other processes of a distributed run when the first one fails."""
+"""Stop the other processes of a distributed run when the first process fails."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 def stop_ranks(trainer: L.Trainer) -> None:
     """Stop the processes that this process started, which may be waiting for it.
 
-    Lightning's thread that monitors these processes sends SIGTERM to the first one if another ends with an error. Here,
-    this would give a wrong exit code and could end the next job of a sweep. The list of processes is therefore cleared.
+    The thread that monitors these processes (:mod:`mfer_lightning.training.watch_ranks`) ends this process if one of
+    them has failed. Here, this would give a wrong exit code and could end the next job of a sweep. The list of
+    processes is therefore cleared.
     """
     launcher = trainer.strategy.launcher
     if isinstance(launcher, _SubprocessScriptLauncher):

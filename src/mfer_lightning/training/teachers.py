@@ -21,11 +21,11 @@ Config = Mapping[str, Any]
 
 
 class Teacher(nn.Module):
-    """A trained model with its outputs in the order of other class names.
+    """A trained model whose outputs are reordered to match the student's classes.
 
     Args:
         model: the model, including its preprocessing.
-        columns: column of its logits for each class.
+        columns: column of the model's logits for each class of the student.
     """
 
     def __init__(self, model: FERModel, columns: Sequence[int]) -> None:
@@ -40,7 +40,7 @@ class Teacher(nn.Module):
 
     @property
     def size(self) -> int | None:
-        """Side in pixels of its network's input; None: the original size."""
+        """Side of the input of the teacher's network in pixels; None: the original size."""
         return self.model.preprocess.size
 
     def forward(self, faces: Tensor) -> dict[str, Tensor]:
@@ -57,7 +57,7 @@ def teacher_files(config: Config) -> list[Path]:
     """Return the files of the teachers in ``method.teachers``; empty for a method without this option.
 
     Raises:
-        UserError: if none is given, or one does not exist.
+        UserError: if no teacher is given, or a teacher does not exist.
     """
     node = config.get("method", {})
     if "teachers" not in node:
@@ -66,7 +66,7 @@ def teacher_files(config: Config) -> list[Path]:
     named = [given] if isinstance(given, str) else list(given)
     if not named:
         raise UserError(
-            f"method={node.get('name')} needs trained networks: name one or more runs or checkpoints, as in "
+            f"method={node.get('name')} needs trained networks. Name one or more runs or checkpoints, as in "
             "method.teachers=[runs/first,runs/second]."
         )
     return [_file(where) for where in named]
@@ -75,8 +75,8 @@ def teacher_files(config: Config) -> list[Path]:
 def _file(where: object) -> Path:
     if not isinstance(where, (str, int)) or isinstance(where, bool) or not str(where).strip():
         raise UserError(
-            f"method.teachers: a teacher is a run's folder, a checkpoint or an exported folder, not {_written(where)}: "
-            "method.teachers=[runs/first,runs/second]."
+            f"method.teachers: a teacher is a run's folder, a checkpoint or an exported folder, not {_written(where)}. "
+            "Use e.g. method.teachers=[runs/first,runs/second]."
         )
     try:
         path = model_path(str(where))
@@ -96,7 +96,7 @@ def teacher_records(config: Config) -> list[dict[str, str]]:
 
 
 def check_teachers(stored: Any, now: Sequence[Mapping[str, str]], run_dir: Path) -> None:
-    """Reject resuming a run with other teachers than at its start.
+    """Reject resuming a run whose teachers have changed since it was started.
 
     Args:
         stored: records in the run's last checkpoint; None: no teachers.
@@ -104,13 +104,13 @@ def check_teachers(stored: Any, now: Sequence[Mapping[str, str]], run_dir: Path)
         run_dir: the run's folder.
 
     Raises:
-        UserError: naming the first teacher that has changed.
+        UserError: if a teacher has changed; the message names the first such teacher.
     """
     former = [record["sha256"] for record in stored or ()]
     for place, record in enumerate(now):
         if place >= len(former) or former[place] != record["sha256"]:
             raise UserError(
-                f"The teacher {record['path']} has changed since {run_dir} was started (its SHA-256 differs): restore "
+                f"The teacher {record['path']} has changed since {run_dir} was started (its SHA-256 differs). Restore "
                 "the original file, or start a new run with resume=never."
             )
 
@@ -142,7 +142,7 @@ def _load(path: Path, class_names: Sequence[str], alignment: str | None) -> Teac
     own = model.preprocess.alignment
     if own and alignment and own != alignment:
         raise UserError(
-            f"method.teachers: {path} was trained on faces aligned to {own}, but these are aligned to {alignment}: "
-            "align the faces the same way (mfer align), or use another teacher."
+            f"method.teachers: {path} was trained on faces aligned to {own}, but these are aligned to {alignment}. "
+            "Align the faces the same way (mfer align), or use another teacher."
         )
     return Teacher(model, columns)

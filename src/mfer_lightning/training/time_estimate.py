@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Timer
 
-#: Hours from which the user is warned.
+#: Minimum number of hours for a warning.
 LONG = 3.0
 
 #: Billions of operations per second and core in training: about what our networks reached on each of two cores of an
@@ -42,7 +42,7 @@ def note_on_duration(
         >>> note_on_duration(config, 0.02, 10000, 12, 2, "32-true") is None
         True
     """
-    operations = 2 * 3 * gflops * faces * epochs  # a multiply-add is two; backward takes twice forward
+    operations = 2 * 3 * gflops * faces * epochs  # a multiply-add is two operations; backward takes twice forward
     hours = operations / (RATE.get(precision, RATE["32-true"]) * max(cores, 1)) / 3600
     if hours < LONG:
         return None
@@ -65,6 +65,6 @@ def note_on_time(trainer: L.Trainer) -> str | None:
     if not any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers):
         return None
     return (
-        f"The time limit ended the training in epoch {trainer.current_epoch}, after {trainer.global_step} steps: the "
+        f"The time limit ended the training in epoch {trainer.current_epoch}, after {trainer.global_step} steps. The "
         "same command on another machine trains for a different number of steps."
     )

@@ -47,7 +47,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "Use ema=default or callbacks=weight_averaging.",
         "ModelPruning": "it renames the weights, so that checkpoints of the run could not be loaded.",
         "PruneTrial": "it belongs to the trials of a search. Use sweep=optuna with hydra/sweeper/pruner=median.",
-        "SpikeDetection": "it ends a run so that the next start skips batches, but here every start uses all batches.",
+        "SpikeDetection": "it ends a run so that a restart skips batches, but here a restart uses all batches.",
         **dict.fromkeys(
             (
                 *("EndOfTraining", "EpochLines", "StepSeed", "FERProgressBar", "FiniteLossGuard", "History"),
@@ -97,7 +97,7 @@ def _build(name: str, node: Any, run_dir: Path) -> Callback:
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise UserError(
             f"{where}: the value must be a mapping with `_target_`, the name of a class, e.g. "
-            f"+{where}._target_=lightning.pytorch.callbacks.Timer; callbacks={name} takes a file of conf/callbacks."
+            f"+{where}._target_=lightning.pytorch.callbacks.Timer; callbacks={name} selects a file of conf/callbacks."
         )
     libraries = LIBRARIES["callbacks"]
     kind = locate(str(node["_target_"]), where, libraries)
@@ -118,22 +118,22 @@ def _check(built: Mapping[str, Callback], config: Config) -> None:
         named = [f"callbacks.{name}" for name, callback in built.items() if isinstance(callback, kind)]
         if named and _is_on(config, option):
             raise UserError(
-                f"{named[0]} and {option} both add {kind.__name__}, but a run can have only one: keep one of them."
+                f"{named[0]} and {option} both add {kind.__name__}, but a run can have only one. Keep one of them."
             )
         if len(named) > 1 and kind is not EarlyStopping:
             raise UserError(
-                f"{named[0]} and {named[1]} are both {kind.__name__}, but a run can have only one: keep one of them."
+                f"{named[0]} and {named[1]} are both {kind.__name__}, but a run can have only one. Keep one of them."
             )
     logs = config["logger"].get("name") not in ("csv", "none")
     for name, callback in built.items():
         if isinstance(callback, (LearningRateMonitor, DeviceStatsMonitor)) and not logs:
             raise UserError(
-                f"callbacks.{name} writes to a logger, but the run has none: add logger=tensorboard or logger=wandb. "
+                f"callbacks.{name} writes to a logger, but the run has none. Add logger=tensorboard or logger=wandb. "
                 "metrics.csv already contains the learning rate of each epoch."
             )
         if isinstance(callback, FreezeBackbone) and config["weights"] == "none":
             raise UserError(
-                f"callbacks.{name} would keep a backbone with random weights: give pre-trained ones with "
+                f"callbacks.{name} would keep a backbone with random weights. Load pre-trained weights with "
                 "weights=imagenet or weights=<file>."
             )
 

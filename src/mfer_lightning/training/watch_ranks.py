@@ -1,8 +1,8 @@
 """Detect when a process of a distributed run dies, report it, and end the processes that wait for it.
 
-Lightning starts the other ranks as child processes of the first one. It monitors them from a thread and, if one dies,
-kills the first one without a message. It does not monitor the first one: if that dies, the others may wait for half an
-hour. torchrun and SLURM monitor all processes that they start.
+Lightning starts the other ranks as child processes of the first rank. It monitors them from a thread and, if one of
+them dies, kills the first rank without a message. It does not monitor the first rank: if the first rank dies, the
+others may wait for half an hour. torchrun and SLURM monitor all processes that they start.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from mfer_lightning import termination
 #: Environment variable with the process id of the first rank, set for the ranks that it starts.
 FIRST = "MFER_FIRST_RANK"
 
-#: Exit code of a rank after the first one has died, and of the first rank if it hangs after another one has died.
+#: Exit code of a rank after the first rank has died, and of the first rank if it hangs after another rank has died.
 GONE = 2
 
-#: Seconds between two checks, and seconds that the first rank has to fail with its own error after another has died.
+#: Seconds between two checks; seconds that the first rank has to fail with its own error after another rank has died.
 LOOK, PATIENCE = 2.0, 15.0
 
 Ranks = Sequence[subprocess.Popen]
@@ -39,7 +39,7 @@ Ranks = Sequence[subprocess.Popen]
 def ranks_watched() -> Iterator[None]:
     """Monitor the ranks that Lightning starts within a block, replacing Lightning's observer.
 
-    On a rank that was started in this way, end this process if the first one dies.
+    On a rank that was started in this way, end this process if the first rank dies.
     """
     leader = os.environ.get(FIRST)
     if leader is not None:
@@ -80,7 +80,7 @@ def _said_of(ranks: Ranks) -> str | None:
         if not code:
             continue
         if code > 0:
-            return f"Rank {rank} of the run failed with exit code {code}: see its error message."
+            return f"Rank {rank} of the run failed with exit code {code}. See its error message."
         why = "out of memory?" if code == -signal.SIGKILL else signal.strsignal(-code)
         return (
             f"Rank {rank} of the run was killed (process {process.pid}, signal {-code}: {why}). "
@@ -94,7 +94,7 @@ def _watch(ranks: Ranks) -> None:
 
 
 def _end_without(ranks: Ranks) -> None:
-    """End this process if a rank has died and this one hangs; otherwise ``stop_ranks`` empties the list."""
+    """End this process if a rank has died and this process hangs; if it fails, ``stop_ranks`` empties the list."""
     while any(process.poll() is None for process in ranks):
         if (said := _said_of(ranks)) is not None:
             break

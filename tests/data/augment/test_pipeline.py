@@ -160,7 +160,7 @@ def test_description_contains_plain_values() -> None:
         (options("albumentations.GaussianBlur", p=1.5), "augment.x.p=1.5: .* less than or equal to 1"),
         (options("albumentations.GaussianBlur", blur_limit=[None, 3]), "blur_limit"),
         (options("albumentations.Normalize"), "x, Normalize: an augmentation must return uint8 .* returned float32"),
-        (options("albumentations.Resize", height=20, width=20), r"x, Resize: .* returned uint8 of \(20, 20, 3\)"),
+        (options("albumentations.Resize", height=20, width=20), r"x, Resize: .* returned uint8 of shape \(20, 20, 3\)"),
         (options("albumentations.RandomCrop", height=200, width=200), "x, RandomCrop: it fails on a face"),
         (options("albumentations.MaskDropout"), "x, MaskDropout: it fails on a face"),
         (options("albumentations.Lambda", image="lower"), "x, Lambda: it fails on a face"),
@@ -197,7 +197,7 @@ def test_unknown_argument_raises_an_error_instead_of_a_warning() -> None:
 
 def test_transform_that_fails_during_training_raises_one_clear_error() -> None:
     augment = build_augment([A.RandomCrop(30, 30, p=1)])
-    with pytest.raises(UserError, match=r"transforms\[0\], RandomCrop: .* returned uint8 of \(30, 30, 3\)"):
+    with pytest.raises(UserError, match=r"transforms\[0\], RandomCrop: .* returned uint8 of shape \(30, 30, 3\)"):
         augment(FACES.copy(), 0, np.zeros(24, dtype=np.int64), ROWS)
 
 

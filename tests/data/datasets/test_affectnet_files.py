@@ -127,9 +127,7 @@ class TestCsvRelease:
 
     def test_lists_without_photos_are_rejected(self, tree: Path) -> None:
         (tree / "Manually_Annotated_Images").rename(tree / "photos")
-        with pytest.raises(
-            UserError, match=r"training\.csv is there, but the photos are not.*Manually_Annotated_Images"
-        ):
+        with pytest.raises(UserError, match=r"training\.csv exists, but the photos do not.*Manually_Annotated_Images"):
             read_affectnet(tree)
 
     def test_empty_list_is_rejected(self, tree: Path) -> None:
@@ -231,7 +229,7 @@ class TestNpyRelease:
     def test_missing_annotations_are_rejected(self, tree: Path) -> None:
         (tree / "val_set" / "annotations").rename(tree / "val_set" / "elsewhere")
         with pytest.raises(
-            UserError, match=r"val_set/annotations contains no annotation: looked for files such as 0_exp\.npy"
+            UserError, match=r"val_set/annotations contains no annotations \(files such as 0_exp\.npy\)"
         ):
             read_affectnet(tree)
 

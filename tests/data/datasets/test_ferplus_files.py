@@ -123,7 +123,7 @@ class TestErrors:
 
     def test_another_dataset_in_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "EmoLabel").mkdir()
-        with pytest.raises(UserError, match=r"contains none of them\. It contains: EmoLabel"):
+        with pytest.raises(UserError, match=r"has none of its files\. It contains: EmoLabel"):
             read_ferplus(tmp_path)
 
     def test_file_instead_of_the_folder(self, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ class TestErrors:
             ("fer0000001.png", "../../fer0000001.png", "points outside the dataset's folder"),
             ("fer0000001.png", "/etc/passwd", "points outside the dataset's folder"),
             ("fer0000001.png", "C:\\fer0000001.png", "points outside the dataset's folder"),
-            ("fer0000005.png", "fer0000001.png", r"names a file twice: fer0000001\.png on lines 2 and 6"),
+            ("fer0000005.png", "fer0000001.png", r"lists a file twice: fer0000001\.png on lines 2 and 6"),
             ("fer0000001.png", "fer9999999.png", r"1 of the 8 images .* FER2013Train/fer9999999\.png"),
         ],
     )

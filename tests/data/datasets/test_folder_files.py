@@ -92,11 +92,11 @@ class TestTable:
         index = read_folder(root)
         assert (index.path.tolist(), label_names(index)) == (["a/1.png", "a/2.png"], ["happiness", "sadness"])
         assert index.attributes["age"].tolist() == ["7", "8"]
-        assert index.notes == ("1 rows of labels.csv repeat an earlier one and were left out",)
+        assert index.notes == ("1 rows of labels.csv repeat an earlier row and were left out",)
 
     def test_image_in_two_splits_is_rejected(self, tmp_path: Path) -> None:
         root = write_table(tmp_path, ["1.png,sad,test", "2.png,happy,train", "1.png,sad,train"], "path,label,split")
-        with pytest.raises(UserError, match=r"names a file twice: 1\.png on lines 2 and 4"):
+        with pytest.raises(UserError, match=r"lists a file twice: 1\.png on lines 2 and 4"):
             read_folder(root)
 
     @pytest.mark.parametrize("name", ["labels.xlsx", "annotations.JSON"])
@@ -118,7 +118,7 @@ class TestTable:
         [
             ("a/2.png,angry", "a/2.png", r"labels\.csv, line 3: expected 2 fields \(path,label\), but got '1 fields'"),
             ("a/2.png,angry", "a/2.png,", "line 3: expected a path and a label"),
-            ("a/2.png", "a/1.png", r"names a file twice: a/1\.png on lines 2 and 3"),
+            ("a/2.png", "a/1.png", r"lists a file twice: a/1\.png on lines 2 and 3"),
             ("a/2.png", "../2.png", "line 3: .* points outside the dataset's folder"),
             ("a/2.png", "/etc/passwd", "points outside the dataset's folder"),
             ("a/2.png", "a/9.png", r"1 of the 4 images .* a/9\.png"),
@@ -190,7 +190,7 @@ class TestErrors:
     def test_folder_one_level_too_high(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path / "mine", {"train": 4}, FOUR)
         with pytest.raises(
-            UserError, match=r"mine was taken for the folder of one class, but has no images and the folders train"
+            UserError, match=r"mine was taken for a class folder, but contains no images, only the folders train"
         ):
             read_folder(tmp_path)
 

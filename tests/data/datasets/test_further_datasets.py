@@ -74,7 +74,7 @@ class TestExpW:
         path.write_text(path.read_text() + first + "\n")
         datamodule = opened(ExpWDataModule, root)
         assert len(datamodule.index) == 140
-        assert "1 rows of label.lst repeat another one and count once" in datamodule.notes
+        assert "1 rows of label.lst repeat an earlier row and were left out" in datamodule.notes
         path.write_text(path.read_text() + first[:-1] + "3\n")
         with pytest.raises(UserError, match="gives a face two labels"):
             opened(ExpWDataModule, root)
@@ -99,7 +99,7 @@ class TestExpW:
         with pytest.raises(UserError, match=r"ExpW was not found.*does not exist"):
             opened(ExpWDataModule, tmp_path / "nowhere")
         (write_expw(tmp_path) / "image").rename(tmp_path / "pictures")
-        with pytest.raises(UserError, match="is there, but the photos are not"):
+        with pytest.raises(UserError, match="exists, but the photos do not"):
             opened(ExpWDataModule, tmp_path)
 
 

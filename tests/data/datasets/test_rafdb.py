@@ -55,7 +55,7 @@ def test_missing_test_images_allow_training_and_explain_failed_evaluation(tmp_pa
     assert any("the test images are missing" in note for note in datamodule.notes)
     with pytest.raises(UserError, match="There is no test split"):
         datamodule.test_dataloader()
-    with pytest.raises(UserError, match="rafdb@paper cannot be measured"):
+    with pytest.raises(UserError, match="rafdb@paper cannot be evaluated"):
         RAFDBDataModule(root, protocol="paper").setup()
 
 

@@ -180,7 +180,7 @@ class TestErrors:
             ("train_00003.jpg 3", "train_00003.jpg three", "line 3: expected a label from 1 to 7, but got 'three'"),
             ("train_00003.jpg 3", "train_00003.jpg 8", r"line 3: the label 8 is out of range.*1 surprise.*7 neutral"),
             ("train_00003.jpg 3", "train_00003.jpg 0", "line 3: the label 0 is out of range"),
-            ("train_00003.jpg", "train_00001.jpg", r"names a file twice: train_00001\.jpg on lines 1 and 3"),
+            ("train_00003.jpg", "train_00001.jpg", r"lists a file twice: train_00001\.jpg on lines 1 and 3"),
             ("train_00003.jpg", "../../train_00003.jpg", "line 3: .* points outside the dataset's folder"),
             ("train_00003.jpg", "/etc/passwd", "points outside the dataset's folder"),
             ("train_00003.jpg", "C:\\train_00003.jpg", "points outside the dataset's folder"),

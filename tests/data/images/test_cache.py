@@ -134,7 +134,7 @@ def test_killed_worker_is_reported(tmp_path: Path) -> None:
 def test_low_disk_space_is_detected_before_building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000))
-    with pytest.raises(UserError, match=r"needs 5.06 kB, but only 1 kB are free.*paths\.cache"):
+    with pytest.raises(UserError, match=r"needs 5.06 kB, but only 1 kB of disk space is free.*paths\.cache"):
         build(Numbers(20), tmp_path)
     assert_nothing_left(tmp_path)
 

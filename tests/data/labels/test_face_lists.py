@@ -100,7 +100,7 @@ def test_missing_unknown_and_duplicate_names_are_counted_and_reported() -> None:
     assert found.elsewhere == ("train_00002.jpg",)
     assert found.unknown == ("fer0001.png", "test_9999.jpg")
     said = found.describe()
-    assert "2 of its 5 names are faces measured here" in said
+    assert "2 of its 5 names are faces evaluated here" in said
     assert "1 are other faces of the dataset (train_00002.jpg)" in said
     assert "2 are not faces of the dataset (fer0001.png, test_9999.jpg)" in said
     assert "1 lines repeat a name" in said
@@ -116,7 +116,7 @@ def test_ambiguous_name_matches_only_with_its_folder() -> None:
 
 @pytest.mark.parametrize("names", [["fer0001.png", "fer0002.png"], ["train_00001.jpg"], []])
 def test_list_without_evaluated_faces_raises_one_clear_error(names: list[str]) -> None:
-    with pytest.raises(UserError, match=r"lists\.pose30: none of its \d names is a face measured here") as stop:
+    with pytest.raises(UserError, match=r"lists\.pose30: none of its \d names is a face evaluated here") as stop:
         match_list("pose30", names, RAFDB, TEST)
     assert "have names like Image/aligned/test_0000_aligned.jpg" in str(stop.value)
 

@@ -54,11 +54,11 @@ class TestTableWithFolders:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/2.jpg")
         index = read_folder(root)
         assert labels(index) == {"part1/1.jpg": "happiness", "part2/2.jpg": "sadness"}
-        assert index.notes == ("2 images of labels.csv were found in folders that it does not contain",)
+        assert index.notes == ("2 images of labels.csv were found in folders that it does not state",)
 
     def test_ambiguous_names_are_rejected(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/1.jpg", "part2/2.jpg")
-        refused(root, "names 1.jpg, but there are several", "part1/1.jpg, part2/1.jpg")
+        refused(root, "lists 1.jpg, but", "part1/1.jpg, part2/1.jpg")
 
     def test_contradicting_table_and_folders_require_a_choice(self, tmp_path: Path) -> None:
         root = table(tmp_path, "pth,label\nanger/1.jpg,happy\nsad/2.jpg,sad\n", "anger/1.jpg", "sad/2.jpg")
@@ -309,18 +309,18 @@ class TestOtherDatasets:
             RAFDBDataModule(tmp_path).read()
         refused(tmp_path, f"dataset.root={tmp_path / 'DATASET'}")
         if not named:
-            refused(tmp_path / "DATASET", "in that case, use dataset=rafdb")
+            refused(tmp_path / "DATASET", "for its files, use dataset=rafdb")
 
 
 class TestFolderLevels:
     @pytest.mark.parametrize("part", ["train/", ""])
     def test_folder_one_level_too_deep(self, tmp_path: Path, part: str) -> None:
         root = pictures(tmp_path, f"{part}happiness/s1/1.jpg", f"{part}anger/s1/2.jpg")
-        refused(root, "has no images and the folders s1", "move those in s1/ and the others up into anger/")
+        refused(root, "contains no images, only the folders s1", "move those in s1/ and the others up into anger/")
 
     @pytest.mark.parametrize("inner", ["happiness", "train/happiness", "3"])
     def test_folder_one_level_too_high(self, tmp_path: Path, inner: str) -> None:
-        refused(pictures(tmp_path, f"mine/{inner}/1.jpg"), f"Name that folder: dataset.root={tmp_path / 'mine'}")
+        refused(pictures(tmp_path, f"mine/{inner}/1.jpg"), f"Use that folder: dataset.root={tmp_path / 'mine'}")
 
     def test_class_with_test_but_no_training_images(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path, {"train": 6}, ["happy", "anger"])

@@ -274,7 +274,7 @@ def test_report_overwrites_only_reports(small: str, tmp_path: Path, monkeypatch:
     assert (output / "report.html").read_text() == OLD
     assert [p.name for p in tmp_path.iterdir()] == ["report"]
     write_report([small], output, QUICK)
-    assert "In short" in (output / "report.html").read_text()
+    assert "Summary" in (output / "report.html").read_text()
 
 
 @pytest.mark.slow

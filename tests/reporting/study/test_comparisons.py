@@ -29,10 +29,10 @@ def test_true_differences_are_found(study: Path) -> None:
     }  # fmt: skip
     assert told[0].startswith("Better than the baseline: loss=ce, attention=ds (+")
     assert told[1].startswith("No difference from the baseline could be shown: loss=dsf, attention=none")
-    assert "four times in five" in told[1]
+    assert "with 80% power" in told[1]
     best, other = sorted((c for c in verdicts if "attention=ds" in c), key=lambda c: f" {c} (" not in told[2])
     assert told[2].startswith(f"The highest mean is that of {best} (")
-    assert f"Not distinguishable from it: {other}. Significantly worse, 2 of the other 3: loss=" in told[2]
+    assert f"Not significantly different from it: {other}. Significantly worse, 2 of the other 3: loss=" in told[2]
     assert "attention=none; loss=" in told[2]
 
 
@@ -49,7 +49,7 @@ def test_too_few_seeds_are_undecided(tmp_path: Path) -> None:
     section, told = compared(tmp_path)
     assert section.comparisons["loss=dsf"].verdict == "undecided"
     assert len(told) == 1
-    assert "3 seeds on either side" in told[0]
+    assert "3 seeds of each method" in told[0]
 
 
 def test_different_test_faces_are_not_compared_with_a_note(tmp_path: Path) -> None:

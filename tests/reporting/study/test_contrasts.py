@@ -136,7 +136,7 @@ def test_too_few_seeds_are_undecided(tmp_path: Path) -> None:
     assert found.comparison.difference > 0.3
     assert found.outcome == "undecided"
     (told,) = sentences(plan_of(found.contrast), [found])
-    assert "Too few seeds: loss=dsf has 1, loss=ce 1, and 3 on either side are needed (claimed better)." in told
+    assert "Too few seeds: loss=dsf has 1, loss=ce has 1, and at least 3 each are needed (claimed better)." in told
     assert "Holm" not in summary(plan_of(found.contrast), [found], "accuracy")
 
 
@@ -176,8 +176,8 @@ class TestSelectors:
     @pytest.mark.parametrize(
         ("selector", "words"),
         [
-            ({"attention": "ds"}, "matches 2 methods, loss=ce, attention=ds; loss=dsf, attention=ds"),
-            ({"attention": "conv", "loss": "ce"}, "no method (no method has attention=conv). There are: loss=ce, a"),
+            ({"attention": "ds"}, "matches 2 methods: loss=ce, attention=ds; loss=dsf, attention=ds"),
+            ({"attention": "conv", "loss": "ce"}, "(no method has attention=conv). The methods are: loss=ce, a"),
             ({"attention": "ds", "loss": "ce", "head": "multi"}, "no method has head=multi"),
             ({"atention": "ds", "loss": "ce"}, "the runs have no option atention: did you mean 'attention'"),
             ({"loss": "ce", "seed": "0", "attention": "ds"}, "the runs have no option seed"),
@@ -261,13 +261,13 @@ class TestSections:
             "rafdb@holdout, test": [],
             **{
                 title: [
-                    "The planned contrasts do not apply here: they were planned for rafdb@holdout, test, and this is "
-                    f"{title}."
+                    "The planned contrasts do not apply here: the contrasts were planned for rafdb@holdout, test, "
+                    f"but this is {title}."
                 ]
                 for title in ("rafdb@paper, test", "rafdb@holdout, val")
             },
         }
-        with pytest.raises(UserError, match="planned for ferplus@dev, test, and this is rafdb@holdout, test"):
+        with pytest.raises(UserError, match="planned for ferplus@dev, test, but this is rafdb@holdout, test"):
             place_contrasts(replace(plan, protocol="ferplus@dev"), sections_of(tmp_path))
 
     def test_no_matching_section_explains_each_reason(self, two: list[Section]) -> None:
@@ -299,7 +299,7 @@ class TestChains:
         plan = plan_of(GAIN, NULL, chains=[self.CHAIN])
         told = sentences(plan, found)
         assert told[2] == (
-            "Planned chain, all of it: undecided at the power reached (attention confirmed, loss undecided)."
+            "Planned chain, all of it: undecided at the achieved power (attention confirmed, loss undecided)."
         )
         table = chain_table(plan, found)
         assert [cell.text for cell in table.rows[0]] == [
@@ -323,7 +323,7 @@ def test_finding_names_claim_metrics_and_smallest_detectable_difference(study: P
         "Planned, loss: undecided. No difference of loss=dsf, attention=ds from loss=ce, attention=ds"
     )
     smallest = f"{100 * found[1].comparison.smallest_detectable:.1f}"
-    assert null.endswith(f"a true one of {smallest} points would have been detected four times in five.")
+    assert null.endswith(f"a true difference of {smallest} points would have been detected with 80% power.")
     assert summary(plan, found, "accuracy") == (
         "Planned contrasts: 1 confirmed (attention), 1 undecided (loss). From plan.yaml; by accuracy, which the file "
         "does not specify, Holm-corrected only over these 2."
@@ -334,7 +334,7 @@ def test_table_contains_the_comparisons_as_numbers(study: Path) -> None:
     found = judged(study, claiming(GAIN, None), NULL)
     table = contrast_table(plan_of(GAIN, NULL), sections_of(study)[0], found, "accuracy")
     assert [cell.text for cell in table.rows[1][:3]] == ["loss", "dsf · ds", "ce · ds"]
-    assert "methods by their loss, attention." in table.caption
+    assert "Methods are named by loss, attention." in table.caption
     assert [row[7].text for row in table.rows] == ["▲ better", "= tie"]
     assert [row[8].text for row in table.rows] == ["–", "better: undecided"]
     for row, p in zip(table.data, found, strict=True):

@@ -36,7 +36,7 @@ def test_simplest_method_is_the_default_baseline(study: Path) -> None:
 
 @pytest.mark.parametrize(
     ("baseline", "words"),
-    [("loss=lgm", "loss=ce|dsf"), ("backbone=x", "attention=none|ds"), ("ce", "write baseline=loss=ce")],
+    [("loss=lgm", "loss=ce|dsf"), ("backbone=x", "attention=none|ds"), ("ce", "Write baseline=loss=ce")],
 )
 def test_unknown_baseline_lists_the_available_ones(study: Path, baseline: str, words: str) -> None:
     with pytest.raises(UserError, match="baseline=") as error:

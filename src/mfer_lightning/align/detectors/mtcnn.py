@@ -40,7 +40,7 @@ class MTCNNDetector:
         min_face: minimum side of a face in pixels of the (shrunk) image, >= 12.
         max_side: larger images are shrunk for detection until their longer side has this many pixels, >= 64.
         min_score: minimum confidence, 0 to 1. The default avoids false detections: at 0.9, a patch on a space suit
-            (scikit-image's astronaut) counts as a face.
+            (scikit-image's astronaut) is detected as a face.
 
     Raises:
         ImportError: if the package is not installed.
@@ -106,7 +106,7 @@ class _ClassicNet:
     """Run a network for small windows on the classic engine, :data:`TOGETHER` windows at a time.
 
     That engine supports only float32, and crashes if the batch size grows. Therefore, a second copy of the network
-    processes the remaining windows one at a time. The results do not depend on the batch size, bit for bit.
+    processes the remaining windows one at a time. The results of both copies are bit-identical.
     """
 
     def __init__(self, path: Path) -> None:
@@ -132,7 +132,7 @@ class _ClassicNet:
 
 
 def _use_classic_engine(net: object) -> None:
-    """Replace the second and third network. The first has no such pooling, and its inputs vary in size."""
+    """Replace the second and third network. The first has no pooling with this padding, and its inputs vary in size."""
     folder = Path(inspect.getfile(type(net))).parent
     for name in ("rnet", "onet"):
         setattr(net, f"_{name}", _ClassicNet(folder / f"{name}.onnx"))

@@ -1,6 +1,6 @@
 """Augmentation of training faces: albumentations' transforms as a function of (seed, epoch, row).
 
-Names are imported lazily: albumentations is imported only if there is something to augment.
+Names are imported lazily, so albumentations is imported only if faces are augmented.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mfer_lightning.data.augment.transforms import RandomLight as RandomLight
     from mfer_lightning.data.augment.transforms import RandomWarp as RandomWarp
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # albumentations checks the network for a newer version
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise, albumentations looks online for a newer version
 
 _HOMES = {
     "Augment": "pipeline",

@@ -18,17 +18,17 @@ def build_augment(spec: Any, size: int | None = None) -> Change | None:
     """Build an augmentation.
 
     Args:
-        spec: a name in ``conf/augment``; a mapping like those files, or with the ``name`` of a preset and older options
-            that replace those of the preset, e.g. ``{"name": "standard", "rotate": 20}``; an albumentations transform
-            (such as ``albumentations.Compose``), or a list of transforms; or a function of (images, seed, epoch, rows),
-            which is returned unchanged.
+        spec: a name in ``conf/augment``; a mapping with the contents of such a file, or with the ``name`` of a preset
+            and flat options of earlier versions that replace values of the preset, e.g. ``{"name": "standard",
+            "rotate": 20}``; an albumentations transform (such as ``albumentations.Compose``), or a list of transforms;
+            or a function of (images, seed, epoch, rows), which is returned unchanged.
         size: side of the faces in pixels; the augmentation is tested on random images of this size. None: no test.
 
     Returns:
         The augmentation; None if it does nothing.
 
     Raises:
-        UserError: for unknown names or arguments, illegal values, and transforms that do not work.
+        UserError: if a name or an argument is unknown, a value is invalid, or a transform fails.
 
     Example:
         >>> build_augment({"name": "paper", "flip": 0.3})
@@ -62,8 +62,8 @@ def describe_augment(augment: Change | None) -> dict[str, Any] | None:
     """Describe an augmentation with plain values, for a run's metadata.
 
     Returns:
-        The result of ``albumentations.to_dict`` for its transforms; None without augmentation, or for a function of the
-        user.
+        The result of ``albumentations.to_dict`` for its transforms; None without augmentation, or if the augmentation
+        is a function of the user.
     """
     describe = getattr(augment, "to_dict", None)
     described: dict[str, Any] | None = None if describe is None else describe()
@@ -94,7 +94,7 @@ def _strictly(kind: Any, arguments: Mapping[str, Any]) -> Any:
         refused: list[Any] = getattr(error.__cause__, "errors", list)()  # from pydantic
         if refused and refused[0]["loc"]:
             name, why = refused[0]["loc"][0], refused[0]["msg"]
-            said = f"Expected argument `{name}` to be legal ({why}), but got {arguments.get(name)}."
+            said = f"Expected argument `{name}` to be valid ({why}), but got {arguments.get(name)}."
         else:
             said = " ".join(str(error).split())
         raise ValueError(said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}") from error

@@ -27,7 +27,7 @@ from mfer_lightning.errors import UserError
 #: Types that a pipeline may contain.
 BASES = (albumentations.BasicTransform, albumentations.BaseCompose)
 
-#: Number of faces in a test run.
+#: Number of random images in :meth:`Augment.try_out`.
 _TRIAL = 32
 
 #: Offset between the random streams of the first, second, ... transform of the same class in a pipeline.
@@ -40,8 +40,8 @@ class Augment:
     """A random augmentation that depends on (seed, epoch, row), but not on the worker.
 
     Args:
-        transforms: image-only transforms of albumentations, as a list or by name, applied in this order. They are
-            copied.
+        transforms: image-only transforms of albumentations, as a list or as a mapping from names, applied in this
+            order. They are copied.
 
     Raises:
         ValueError: if an entry is not a transform, or was given an unknown argument.
@@ -204,7 +204,7 @@ class _PerFace:
             images[i] = image
 
     def _fault(self, face: NDArray[np.uint8]) -> str | None:
-        """Name the transform that fails on a face; None if each works alone."""
+        """Return an error that names the transform that fails on a face; None if each transform works on its own."""
         for name, transform in self._named.items():
             where = f"augment.{name}, {type(transform).__name__}:"
             try:
@@ -218,13 +218,13 @@ class _PerFace:
 
 def _said(error: Exception) -> str:
     said = " ".join(str(error).split())[:300].rstrip(".")
-    return f"it fails on a face ({type(error).__name__}: {said}). Transforms must work with the image alone."
+    return f"it fails on a face ({type(error).__name__}: {said}). Transforms must not need inputs other than the image."
 
 
 def _unfit(image: NDArray[Any], face: NDArray[np.uint8]) -> str:
     return (
-        f"an augmentation must return {face.dtype} images of {face.shape}, but this one returned {image.dtype} of "
-        f"{image.shape}. Normalising and resizing belong to `preprocess`."
+        f"an augmentation must return {face.dtype} images of shape {face.shape}, but this one returned {image.dtype} "
+        f"of shape {image.shape}. Use the options of `preprocess` to normalise and resize images."
     )
 
 

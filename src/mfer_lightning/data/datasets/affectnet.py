@@ -123,7 +123,7 @@ class AffectNetDataModule(FaceDataModule):
 
     Photos of the csv release are cropped to the face box. Protocol: ``native``. The official validation part is the
     test split (there is no public test part). For model selection, 2% of the training part is held out, keeping all
-    faces of a photo together, and monitored by mean-class accuracy.
+    faces of a photo together; the selection metric is mean-class accuracy.
 
     Args:
         root: the dataset's folder.
@@ -157,9 +157,9 @@ class AffectNetDataModule(FaceDataModule):
 def read_affectnet(root: str | Path, classes: int = 8) -> FaceIndex:
     """Read AffectNet in any of its layouts.
 
-    The lists of the csv release may also be in ``Manually_Annotated_file_lists``; its faces have boxes for cropping,
-    and valence and arousal as attributes, and faces of one photo form a group. Images without an emotion (codes 8 to
-    10) or, in the csv release, without a face box are dropped. Either part may be absent.
+    The lists of the csv release may also be in ``Manually_Annotated_file_lists``. Its faces have boxes for cropping,
+    and the faces of one photo form a group. Valence and arousal are attributes in both releases. Images without an
+    emotion (codes 8 to 10) or, in the csv release, without a face box are dropped. Either part may be absent.
 
     Args:
         root: the dataset's folder.
@@ -197,7 +197,7 @@ def _read_csv_release(root: Path, lists: Mapping[str, Path], classes: int) -> Fa
     folder = first_folder(root, IMAGE_FOLDERS)
     if folder is None:
         raise UserError(
-            f"{next(iter(lists.values()))} is there, but the photos are not. Looked for the folder "
+            f"{next(iter(lists.values()))} exists, but the photos do not. Looked for the folder "
             f"{' or '.join(IMAGE_FOLDERS)} under {root}. Unpack the manually annotated images there."
         )
     faces = read_lists(lists, root, folder, classes)
@@ -221,8 +221,8 @@ def _read_folders(root: Path, partitions: Mapping[str, str], classes: int) -> Fa
     if names and all(name.isdecimal() and int(name) > 0 for name in names):
         raise UserError(
             f"{root}: the class folders are numbered {', '.join(sorted(names))}, without 0. AffectNet's numbers start "
-            "at 0 (neutral), so these mean something else (RAF-DB's start at 1: dataset=rafdb). All labels "
-            "would be wrong: name the folders by their emotions."
+            "at 0 (neutral), so these numbers have another meaning (RAF-DB's start at 1: dataset=rafdb), and all "
+            "labels would be wrong. Name the folders after their emotions."
         )
     rows = [row for folder in found for row in folder.rows(CODES)]
     return _index(root, CLASS_FOLDERS, rows, classes, notes=left_out(found))

@@ -41,13 +41,13 @@ class FaceDataModule(DescribedDataModule, ABC):
     A subclass has a class attribute :attr:`info`, which registers the dataset under its name, and a method
     :meth:`read`. If its images are not files, it also overrides :meth:`make_source`.
 
-    It works with any Lightning Trainer and either value of ``use_distributed_sampler``: each face is evaluated once.
+    It works with any Lightning Trainer. Each face is evaluated once with either value of ``use_distributed_sampler``.
     Most arguments, such as ``batch_size``, are attributes; those with plain values are also in ``hparams``.
 
     After :meth:`setup`, it has ``index`` (the content of the files), ``splits`` (the result of the protocol),
-    ``class_names``, ``num_classes``, ``class_counts`` (K training faces by class), ``protocol``, ``size`` (side of the
+    ``class_names``, ``num_classes``, ``class_counts`` (training faces per class), ``protocol``, ``size`` (side of the
     stored images in pixels), ``data_hash``, ``notes`` (sentences for the user), ``noise_manifest``, ``alignment``
-    (settings saved by ``mfer align``, or None), ``train_dataset``, ``val_dataset``, ``test_dataset`` (None: empty).
+    (settings saved by ``mfer align``, or None), ``train_dataset``, ``val_dataset``, ``test_dataset`` (None if empty).
 
     Args:
         root: the dataset's folder.
@@ -56,19 +56,19 @@ class FaceDataModule(DescribedDataModule, ABC):
         fold: test fold, from 0, for protocols with folds; None: the first.
         target: rule of the training target, :data:`~mfer_lightning.data.splits.TARGET_RULES`; None: as in the protocol.
         augment: an argument of :func:`~mfer_lightning.data.augment.build_augment`: a name, one or several
-            albumentations transforms, a description, or a function (:data:`~mfer_lightning.data.dataset.Change`).
+            albumentations transforms, a mapping, or a function (:data:`~mfer_lightning.data.dataset.Change`).
         sampler: ``"shuffle"``, ``"balanced"`` or ``"sqrt"``.
         batch_size: total training batch size over all ranks; None: 64, or the whole set if it is smaller.
         eval_batch_size: total evaluation batch size over all ranks; None: ``batch_size``.
         num_workers: number of loader workers per rank.
         pin_memory: whether to copy batches to pinned memory for the GPU.
         size: side of the stored images in pixels; None: original size, if it is the same for all.
-        cache: ``"memmap"`` (decode once, into a file) or ``"none"`` (decode at every visit).
+        cache: ``"memmap"`` (decode once, into a file) or ``"none"`` (decode whenever a face is loaded).
         cache_dir: folder of the caches; None: ``MFER_CACHE`` or ``~/.cache/mfer_lightning``.
         seed: random seed of the run, for order, augmentation and sampled targets.
         label_noise: fraction of the training labels flipped to another class.
         label_noise_seed: random seed of the flips, separate from ``seed``, so that runs can share the noise.
-        trust_labels: also read files with the names or counts of another dataset.
+        trust_labels: do not reject files whose names or class counts match those of another dataset.
         relabel: table of image names and labels that replace the labels of training faces.
         exclude: training faces to leave out: a text or csv file of image names, the name of a shipped list, or several.
         hold_out: part of the training faces to leave out, for a label audit: ``"1/3"`` is the first third; None: none.
@@ -78,7 +78,7 @@ class FaceDataModule(DescribedDataModule, ABC):
 
     Raises:
         ValueError: if a number is out of range.
-        UserError: if a name is unknown, or the augmentation is illegal.
+        UserError: if a name is unknown, or the augmentation is invalid.
     """
 
     #: The declaration of the dataset; several if one class reads variants of a dataset.
@@ -178,7 +178,7 @@ class FaceDataModule(DescribedDataModule, ABC):
 
         Args:
             stage: which images to prepare: ``"fit"``: training and validation (with ``track_test``, also test);
-                ``"validate"``: validation; ``"test"``: test; ``"predict"``: none; None: all. Loaders prepare others.
+                ``"validate"``: validation; ``"test"``: test; ``"predict"``: none; None: all. Loaders prepare the rest.
 
         Raises:
             UserError: for any problem with the files.
@@ -253,17 +253,17 @@ class FaceDataModule(DescribedDataModule, ABC):
         return self._loader(cast(FaceDataset, self.train_dataset), sampler, self.batch_size // ranks, drop_last=True)
 
     def _fit_batch(self, ranks: int) -> None:
-        """Reduce a batch size larger than the training set, or reject it."""
+        """Reduce a batch size that is larger than the training set, or reject it."""
         faces, before = len(self.splits.train), self.batch_size
-        shrinks = self.shrink_batch or self._finds_batch_size  # the finder doubles it until it stops growing
+        shrinks = self.shrink_batch or self._finds_batch_size  # the finder doubles it until it no longer grows
         self.batch_size = fitting_batch(faces, before, ranks, shrinks=shrinks, protocol=self.protocol.name)
         if faces < before and self.shrink_batch:
-            self.notes += (f"a batch is all {faces} training faces, fewer than the batch size of {before}",)
+            self.notes += (f"the batch size of {before} was reduced, because there are only {faces} training faces",)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Return the loader of the validation faces, each once; with ``track_test``, a list with test as the second."""
         names: tuple[SplitName, ...] = ("val", "test") if self.track_test else ("val",)
-        if len(self.splits.val) == 0:  # Lightning would log a test set in the first place as val
+        if len(self.splits.val) == 0:  # otherwise, Lightning would log the first loader (test) as val
             return []
         loaders = [self.predict_dataloader(name) for name in names if len(self.splits[name])]
         return loaders[0] if len(loaders) == 1 else loaders

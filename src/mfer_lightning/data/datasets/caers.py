@@ -112,7 +112,7 @@ def read_caers(root: str | Path, boxes: str | Sequence[str] | None = None) -> Fa
 
     Args:
         root: the dataset's folder.
-        boxes: as :class:`CAERSDataModule`.
+        boxes: as for :class:`CAERSDataModule`.
 
     Returns:
         Faces of the partitions train and test; in table order with boxes, or sorted by name.

@@ -138,7 +138,7 @@ def read_ckplus(root: str | Path, neutral: bool = False) -> FaceIndex:
         rows += [(f"{folder}/{frame}", "train", class_names.index(name)) for frame, name in sorted(shown)]
         subjects += [sequence.partition("/")[0]] * len(shown)
     if not rows:
-        raise UserError(f"{root / labels} contains no emotion: looked for S005/001/..._emotion.txt. Unpack it again.")
+        raise UserError(f"{root / labels} contains no emotion labels (S005/001/..._emotion.txt). Unpack it again.")
     aligned = pictures.startswith(FOLDER)
     advice = f"the pictures are not aligned: run mfer align source={pictures} output={FOLDER} in the folder of CK+"
     return FaceIndex.from_rows(
@@ -160,7 +160,7 @@ def _labelled(root: Path, labels: str) -> Iterator[tuple[str, str]]:
             place = root / labels / subject / sequence
             files = sorted(name for name in files_in(place) if re.fullmatch(r"[^.].*_emotion\.txt", name))
             if len(files) > 1:
-                raise UserError(f"{place} contains several emotions, {', '.join(files)}: keep one of them.")
+                raise UserError(f"{place} contains several emotions, {', '.join(files)}. Keep one of them.")
             if not files:
                 continue
             text = " ".join(read_lines(place / files[0])).strip()

@@ -38,8 +38,8 @@ class DatasetInfo:
     Args:
         name: choice of ``dataset=``, and the part before ``@`` in the names of its protocols.
         title: usual name of the dataset.
-        paper: citation.
-        access: where to get an official copy, in words.
+        paper: citation of the paper.
+        access: how to get an official copy, in words.
         protocols: the protocols, default first; their names begin with ``<name>@``. A protocol may leave out classes.
         layouts: supported layouts, in order of precedence.
         class_names: canonical emotions in the order of the dataset; empty if the files define the classes.
@@ -83,7 +83,7 @@ class DatasetInfo:
 
     @property
     def user_defined(self) -> bool:
-        """Whether the files name the classes, so that two copies need not hold the same faces."""
+        """Whether the files define the classes, so that two copies may contain different faces."""
         return not self.class_names
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.splits import Splits
 from mfer_lightning.errors import UserError, is_plain
 
-#: Package whose classes a configuration may name.
+#: Package that exports the datamodules; a configuration names a class there instead of in its module.
 _HOME = __name__.rpartition(".")[0]
 
 #: Arguments that do not affect the faces themselves.
@@ -70,7 +70,7 @@ class DescribedDataModule(L.LightningDataModule):
                 del self.hparams[argument]
 
     def describe(self) -> dict[str, Any] | None:
-        """Return the class and the arguments that reproduce the same faces, like a ``dataset`` node.
+        """Return the class and the arguments that reproduce the same faces, in the form of a ``dataset`` node.
 
         Returns:
             ``_target_``, ``name`` and arguments as plain values, without those for loading and training; None if the

@@ -109,7 +109,7 @@ def read_expw(root: str | Path) -> FaceIndex:
     folder = first_folder(root, PHOTOS)
     if folder is None:
         raise UserError(
-            f"{path} is there, but the photos are not. Looked for the folders {', '.join(PHOTOS)} under {root}. Unpack "
+            f"{path} exists, but the photos do not. Looked for the folders {', '.join(PHOTOS)} under {root}. Unpack "
             f"the photos into {root / PHOTOS[0]}."
         )
     faces = read_boxed_faces(path, root, folder, COLUMNS, WIDTH, len(CLASSES))

@@ -36,7 +36,7 @@ RENDERED = Layout("rendered", "nothing: the faces are rendered")
 INFO = DatasetInfo(
     name="facs",
     title="FACS faces",
-    paper="Ekman, Friesen: Facial Action Coding System, 1978 (the action units); the renderer is mfer_lightning's own",
+    paper="Ekman, Friesen: Facial Action Coding System, 1978 (the action units); renderer by mfer_lightning",
     licence="Synthetic faces, rendered by mfer_lightning (MIT licence); they do not depict real people.",
     licence_id="mit",
     access="they are rendered on your machine.",
@@ -67,7 +67,7 @@ class FacsSource:
             self._number[rows] = np.arange(len(rows))
 
     def name(self, row: int) -> str:
-        """Return the name of a face, which looks like a path."""
+        """Return the name of a face, in the form of a path."""
         return str(self.index.path[row])
 
     def read(self, row: int) -> NDArray[np.uint8]:
@@ -90,8 +90,8 @@ class FacsDataModule(FaceDataModule):
     """Synthetic faces for Lightning: :mod:`mfer_lightning.data.datasets.facs`.
 
     Protocol: ``native``. Targets: ``majority`` (the dominant emotion), ``crossentropy`` or ``probability`` (the true
-    blend, as a distribution or sampled at each visit), ``votes``, ``argmax`` or ``multi`` (from the simulated
-    annotators).
+    blend, as a distribution or sampled whenever a face is loaded), ``votes``, ``argmax`` or ``multi`` (from
+    the simulated annotators).
 
     Args:
         train_size: number of training faces.
@@ -101,7 +101,7 @@ class FacsDataModule(FaceDataModule):
         difficulty: strength of pose, lighting, blur and noise, and subtlety of expressions, 0 to 1.
         ambiguity: fraction of faces that blend two emotions.
         occlusion: fraction of faces that are partly occluded.
-        imbalance: ratio of the most to the least frequent class in training, at least 1.
+        imbalance: size ratio of the most to the least frequent class in training, at least 1.
         annotators: number of votes per face.
         data_seed: random seed of the faces, independent of the ``seed`` of the run.
         root: ignored, because faces are rendered.

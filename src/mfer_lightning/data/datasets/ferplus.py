@@ -2,7 +2,8 @@
 
 Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", ICMI 2016. Votes: microsoft/FERPlus, MIT licence. Faces: FER2013 (Goodfellow et al.,
-ICML 2013 workshop), 48 x 48 pixels, greyscale, collected from the web for research, from the Kaggle challenge of 2013.
+ICML 2013 workshop), 48 x 48 pixels, greyscale, collected from the web for research and
+published in a Kaggle challenge in 2013.
 
 Classes: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt; annotators may also vote for unknown
 and NF ("not a face").
@@ -49,7 +50,7 @@ _FIELDS = 2 + len(VOTE_NAMES)
 FOLDERS = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 
-#: Attribute of the faces of a csv pair: data row of fer2013.csv with the pixels of the face, from 0.
+#: Attribute of the faces of a csv pair: number, from 0, of the data row of fer2013.csv that contains the pixels.
 PIXEL_ROW = "pixel_row"
 
 PNG_FOLDERS = Layout(
@@ -157,10 +158,10 @@ def read_ferplus(root: str | Path) -> FaceIndex:
         root: the dataset's folder.
 
     Returns:
-        Faces with votes (the ten of :data:`VOTE_NAMES`) and label -1. Rows without an image name are dropped.
+        Faces with votes (the ten columns of :data:`VOTE_NAMES`) and label -1. Rows without an image name are dropped.
 
     Raises:
-        UserError: if nothing is found, a list is malformed or names a file twice, or images are missing.
+        UserError: if nothing is found, a list is malformed or lists a file twice, or images are missing.
     """
     root = Path(root)
     lists = {part: root / folder / "label.csv" for part, folder in FOLDERS.items()}

@@ -39,7 +39,7 @@ from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError
 
-#: Both layouts of class folders share one name: they differ only in having partitions.
+#: Both layouts of class folders have the same name, because they differ only in whether there are partitions.
 CLASS_FOLDERS = Layout("class folders", "train/<class>/, with val/<class>/ and test/<class>/ if you have them")
 CLASSES_ALONE = Layout("class folders", "<class>/ at the top level")
 TABLE = Layout("csv table (path, label)", "a csv with the columns path,label")
@@ -129,10 +129,10 @@ def read_folder(
 
     Args:
         root: the folder, or the table.
-        table: as :class:`FolderDataModule`.
-        columns: as :class:`FolderDataModule`.
-        class_names: as :class:`FolderDataModule`.
-        trust_labels: also read files that look like another dataset.
+        table: as for :class:`FolderDataModule`.
+        columns: as for :class:`FolderDataModule`.
+        class_names: as for :class:`FolderDataModule`.
+        trust_labels: do not reject files that look like another dataset.
 
     Returns:
         Faces with the classes named by the folders or labels, in any known spelling, in the order of ``class_names`` or
@@ -260,12 +260,12 @@ def _index(
         )
     if len(class_names) < 2:
         raise UserError(
-            f"{source} ({layout.name}) has only one class, {class_names[0]}. Name the "
-            "folder that contains train/, or the class folders, with dataset.root=<folder>."
+            f"{source} ({layout.name}) has only one class, {class_names[0]}. Set "
+            "dataset.root=<folder> to the folder that contains train/ or the class folders."
         )
     trained = {label for _, partition, label in rows if partition == "train"}
     untrained = {label for _, _, label in rows} - trained
-    if trained and untrained and given is None:  # without training faces, a model is evaluated
+    if trained and untrained and given is None:  # without training faces, the folder can only be used for evaluation
         raise UserError(
             f"{source} ({layout.name}) has images of {', '.join(class_names[k] for k in sorted(untrained))} in val or "
             "test but none in train, so a model cannot learn these classes. Add training images, remove those images, "

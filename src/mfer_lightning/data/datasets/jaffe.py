@@ -98,7 +98,7 @@ def read_jaffe(root: str | Path) -> FaceIndex:
         Faces of the partition train, sorted by name, with the person as group and as attribute ``subject``.
 
     Raises:
-        UserError: if no image has such a name.
+        UserError: if no image has a file name like those of JAFFE.
     """
     root = Path(root)
     for place in PLACES:

@@ -19,7 +19,8 @@ def refuse_lookalike(index: FaceIndex) -> None:
     """Reject faces that seem to belong to another dataset, judged by file names and class counts.
 
     Counts match if the numbers of faces by class in a partition are exactly those in a partition of the other dataset,
-    in any order, as in a renumbered copy. The expected counts of the dataset itself in another order are rejected too.
+    in any order, as in a renumbered copy. A copy with the dataset's own expected counts in another order is rejected
+    too.
 
     Args:
         index: the index that was read.
@@ -45,7 +46,7 @@ def refuse_lookalike(index: FaceIndex) -> None:
 
 
 def _reordered(info: DatasetInfo, counts: tuple[int, ...], own: bool) -> bool:
-    """Whether counts match a dataset, in another order if it is the dataset itself."""
+    """Whether counts match those of a dataset; for the dataset itself, whether they do so only in another order."""
     exact = {e.count for protocol in info.protocols for e in protocol.expected if isinstance(e.count, tuple)}
     alike = [one for one in exact if sorted(one) == sorted(counts) and len(set(one)) > 1]
     return bool(alike) and not (own and counts in alike)

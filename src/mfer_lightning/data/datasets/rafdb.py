@@ -55,7 +55,7 @@ ANNOTATIONS = "Annotation/manual"
 #: Possible locations of the label list.
 LISTS = tuple(f"{folder}{name}" for folder in ("EmoLabel/", "") for name in LIST_NAMES)
 
-#: Annotation codes, the last three numbers of each file.
+#: Meaning of the annotation codes, which are the last three numbers of each file.
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "gender": ("male", "female", "unsure"),
     "race": ("Caucasian", "African-American", "Asian"),
@@ -134,7 +134,7 @@ def read_rafdb(root: str | Path) -> FaceIndex:
         Faces of the partitions train and test, in list order or sorted by name.
 
     Raises:
-        UserError: if nothing is found, a list is malformed or names a file twice, a label is out of range, or
+        UserError: if nothing is found, a list is malformed or lists a file twice, a label is out of range, or
             images are missing.
     """
     root = Path(root)
@@ -172,12 +172,12 @@ def _read_folders(root: Path, partitions: Mapping[str, str]) -> FaceIndex:
             raise UserError(
                 f"{root / path} is among the {partition} images, but by its name it is one of RAF-DB's "
                 f"{official} images. Put it back, or read the folders unchanged with dataset=folder: "
-                "results on other parts than the official ones are not comparable."
+                "results on a different split are not comparable."
             )
         if official is not None and where.setdefault(image, path) != path:
             raise UserError(
                 f"{root}: {image} is in two class folders, {where[image]} and {path}, "
-                "so its label is ambiguous: keep one of them."
+                "so its label is ambiguous. Keep one of the two."
             )
     return _index(root, CLASS_FOLDERS, rows, left_out(folders))
 
@@ -218,7 +218,7 @@ def _annotation(path: Path) -> tuple[str, ...]:
     if not legal:
         raise UserError(
             f"{path}: expected five landmarks (x and y) and the codes of gender (0 to 2), race (0 to 2) and age "
-            f"(0 to 4), but got {' '.join(numbers)[:120]!r}. Download the file again, or remove it; the attributes of "
-            "the face are then unknown."
+            f"(0 to 4), but got {' '.join(numbers)[:120]!r}. Download the file again, or remove it: without it, the "
+            "attributes of the face are unknown."
         )
     return tuple(names[int(code)] for code, names in zip(codes, ATTRIBUTES.values(), strict=True))

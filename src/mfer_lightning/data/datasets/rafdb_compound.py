@@ -49,7 +49,8 @@ CLASSES = (
     "disgustedly_surprised",
 )
 
-#: Number of classes of the basic part. A list of more than TELLING faces without higher labels belongs to that part.
+#: Number of classes of the basic part. A list of more than TELLING faces whose labels are all at most BASIC is
+#: taken for the list of that part.
 BASIC = 7
 TELLING = 50
 
@@ -105,7 +106,7 @@ def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceInd
 
     Args:
         root: folder of RAF-DB, or of its compound part. A part without any images is left out.
-        trust_labels: also read a list whose labels are all within those of the basic part.
+        trust_labels: do not reject a list that seems to be that of the basic part.
 
     Returns:
         Faces of the partitions train and test, in list order.

@@ -35,7 +35,7 @@ def register(info: DatasetInfo, declared_by: str) -> None:
     """Register a dataset.
 
     Args:
-        info: its declaration.
+        info: declaration of the dataset.
         declared_by: dotted name of the class; the same class may register a dataset repeatedly.
 
     Raises:
@@ -43,7 +43,7 @@ def register(info: DatasetInfo, declared_by: str) -> None:
     """
     other = _DATASETS.get(info.name, (info, declared_by))[1]
     if other != declared_by:
-        raise UserError(f"The dataset {info.name!r} is declared by {other} and by {declared_by}: rename one of them.")
+        raise UserError(f"The dataset {info.name!r} is declared by {other} and by {declared_by}. Rename one of them.")
     _DATASETS[info.name] = info, declared_by
 
 
@@ -58,7 +58,7 @@ def dataset_infos() -> tuple[DatasetInfo, ...]:
 
 
 def number_orders() -> dict[str, Order]:
-    """Return the meaning of the label numbers in the files of each dataset with known, numbered classes, by name."""
+    """Return dataset -> class order of the label numbers in its files, for datasets with declared, numbered classes."""
     declared = [(i.name, i.class_names, i.first_number) for i in dataset_infos() if i.class_names]
     return dict(ORDERS) | {name: Order(names, first) for name, names, first in declared if first is not None}
 
@@ -112,7 +112,7 @@ def get_protocol(dataset: str, name: str | None = None) -> Protocol:
     if short not in protocols:
         raise UserError(
             f"dataset.protocol={name} is not a protocol of {dataset}: {nearest(short, protocols)} "
-            f"(all of them: {', '.join(protocols)})"
+            f"(all protocols: {', '.join(protocols)})"
         )
     return protocols[short]
 
@@ -157,12 +157,12 @@ def missing_dataset(info: DatasetInfo, root: Path) -> UserError:
     """Return the error for a dataset that is not at its expected location.
 
     Args:
-        info: its declaration.
+        info: declaration of the dataset.
         root: the folder that was searched.
     """
     root = root.absolute()
     where = (
-        "does not exist" if not root.exists() else "is not a folder" if not root.is_dir() else "contains none of them"
+        "does not exist" if not root.exists() else "is not a folder" if not root.is_dir() else "has none of its files"
     )
     found = ""
     if root.is_dir():

@@ -15,10 +15,10 @@ Any of these layouts, in this order of precedence (an unlabelled ``Test/`` is ig
     │   └── Surprise/ ...                      │   └── Val/...
     └── Val/Val_Aligned_Faces/ ...             └── Train/Angry/, Val/Angry/   (the frames)
 
-``Train_Aligned_Faces/`` and ``Val_Aligned_Faces/`` (or ``Val_Aligned_Faces_new/``) may also be in the folder itself.
+``Train_Aligned_Faces/`` and ``Val_Aligned_Faces/`` (or ``Val_Aligned_Faces_new/``) may also be directly in ``sfew/``.
 
 The folders, file names and counts of frames were verified against public readers, not against the data. The counts by
-class are unknown, and so is whether there are as many published aligned faces as frames.
+class are unknown, as is the number of published aligned faces, which may be lower than that of the frames.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ ALIGNED = Layout("faces found by mfer align", "aligned/ (or the folder itself) w
 
 _PARTITIONS = {part: PARTITION_FOLDERS[part] for part in ("train", "val")}
 
-#: The clip of a frame, before the frame number.
+#: File name of a frame: the name of the clip, followed by the frame number.
 _CLIP = re.compile(r"(.+)_\d{8}(_aligned)?")
 
 INFO = DatasetInfo(
@@ -82,7 +82,7 @@ INFO = DatasetInfo(
     class_names=CLASSES,
     first_number=None,
     file_names=r".+_\d{9}_\d{8}(_aligned)?\.\w+",
-    alignment="by the authors, or by mfer align in the whole frames",
+    alignment="by the authors, or by mfer align from the whole frames",
     layouts=(WITH_FACES, ALIGNED),
     marks=("Train_Aligned_Faces", "Val_Aligned_Faces"),
     protocols=(

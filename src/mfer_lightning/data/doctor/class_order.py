@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-#: A permutation is reported if its total deviation from the expected counts is at least this many times smaller.
+#: A permutation is reported if it reduces the total deviation from the expected counts by at least this factor.
 TIMES_BETTER = 5.0
 
 

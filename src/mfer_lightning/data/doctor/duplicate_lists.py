@@ -19,10 +19,10 @@ COLUMNS = ("path", "twin", "same")
 
 
 def write_shared(folder: str | Path, looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -> dict[Path, int]:
-    """Write ``<split>-in-<other>.csv``: faces of a split whose image also occurs in the other split.
+    """Write ``<split>-in-<other>.csv``: the faces of a split whose images also occur in the other split.
 
-    A file has one row per face, with the columns ``path``, ``twin`` (a duplicate in the other split; identical ones
-    are preferred) and ``same`` (``pixels`` for identical images, ``looks`` for near duplicates). If a face is in both
+    A file has one row per face, with the columns ``path``, ``twin`` (a duplicate in the other split, if possible an
+    identical image) and ``same`` (``pixels`` for identical images, ``looks`` for near duplicates). If a face is in both
     splits, as in a protocol that selects on the test set, ``twin`` is the face itself. ``mfer evaluate
     lists.<name>=<file>`` and ``mfer train dataset.exclude=<file>`` read these files. If two splits share no images, the
     file contains only the header, so that no outdated list remains.
@@ -47,7 +47,7 @@ def write_shared(folder: str | Path, looked: Scan, pairs: Pairs, datamodule: Fac
     written: dict[Path, int] = {}
     for split, other in BETWEEN:
         both = np.flatnonzero(within[split] & within[other]).tolist()
-        # row -> (is its twin another face, do its pixels differ, which face): the minimum is the reported twin
+        # row -> (twin is another face, pixels differ, row of the twin); the minimum is reported
         found: dict[int, tuple[bool, bool, int]] = {row: (False, False, row) for row in both}
         for one, two in ((first, second), (second, first)):
             between = within[split][one] & within[other][two]

@@ -1,4 +1,4 @@
-"""Find duplicate images: identical ones and near duplicates."""
+"""Find duplicate images: identical images and near duplicates."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BANDS = (13, 13, 13, 13, 12)
 #: Minimum correlation between thumbnails of near duplicates. Hashes alone are not enough, because aligned faces share
 #: their coarse layout.
 LEAST_CORRELATION = 0.98
-#: Maximum number of images with an equal key that are compared with each other; larger groups are uniform images.
+#: Maximum size of a group of images with equal keys. Larger groups, usually uniform images, are not compared.
 LARGEST_BUCKET = 2000
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of positions in a scan, the first below the second.
+    """Pairs of positions in a scan, the first smaller than the second.
 
     Args:
         first: (P,) positions.

@@ -37,7 +37,8 @@ class Examination:
         counts: split -> number of faces per class.
         looks: statistics of sizes and colours; empty if no image was read.
         findings: findings, most severe first.
-        valence_arousal: split -> number of faces with known values and their range; empty if the dataset has none.
+        valence_arousal: split -> number of faces, and number and range of the known values of each dimension; empty if
+            the dataset has none.
         scan: scan of the images; None if no image was read.
         pairs: duplicates; None if no image was read.
     """
@@ -109,7 +110,7 @@ def examine(
 
 
 def count_valence_arousal(datamodule: FaceDataModule) -> dict[str, dict[str, Any]]:
-    """Count the known values of valence and arousal in each split, and return their range."""
+    """Return the number and range of the known values of valence and arousal in each split."""
     values = datamodule.index.valence_arousal
     found: dict[str, dict[str, Any]] = {}
     for split in ("train", "val", "test") if values is not None else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-#: Severity: no action needed, usable with care, unusable.
+#: Severity: ``info`` (no action needed), ``warning`` (usable with care), ``error`` (unusable).
 Severity = Literal["info", "warning", "error"]
 EXIT_CODES: dict[str, int] = {"info": 0, "warning": 1, "error": 2}
 
@@ -16,7 +16,7 @@ class Finding:
 
     Args:
         code: stable name, e.g. ``"duplicates-across-splits"``.
-        severity: info, warning (usable), error (unusable).
+        severity: one of :data:`Severity`.
         message: the problem and where it occurs, in one sentence.
         advice: what to do; empty if nothing is needed.
         examples: names of a few affected faces.

@@ -32,7 +32,7 @@ def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
     if looked.unreadable:
         rows = np.array(list(looked.unreadable))
         message = f"{len(rows):,} images cannot be read; the first: {looked.unreadable[rows[0]]}"
-        advice = "Training would stop at these images. Unpack them again, or remove their rows."
+        advice = "Training would stop at these images. Unpack them again, or remove them from the dataset."
         findings.append(Finding("unreadable", "error", message, advice, _names(index, rows)))
     flat = looked.rows[looked.std < FLAT]
     if len(flat):
@@ -50,7 +50,7 @@ def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
         bluish = (looked.mean[colour, 2] > looked.mean[colour, 0] + 2).mean()
         if bluish > 0.8:
             message = f"{bluish:.0%} of the colour images are more blue than red: red and blue may be swapped."
-            findings.append(Finding("bgr", "warning", message, "Check the contact sheet: skin must not be blue."))
+            findings.append(Finding("bgr", "warning", message, "Check the contact sheet: skin should not look blue."))
     return findings
 
 
@@ -84,7 +84,7 @@ def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -
                 f"{len(measured):,} faces of {two} ({len(measured) / len(splits[two]):.1%}) are also in {one} "
                 f"({_kinds(pairs.exact[between])}): leakage."
             )
-            advice = "Results may be optimistic; shared=<folder> lists these faces for mfer evaluate lists.<name>=."
+            advice = "Results may be optimistic. shared=<folder> lists these faces, for mfer evaluate lists.<name>=."
             examples = _pair_names(index, a[between], b[between])
             findings.append(Finding(f"duplicates-{one}-{two}", "warning", message, advice, examples))
     within = used & (where[a] == where[b])

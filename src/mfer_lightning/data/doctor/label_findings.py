@@ -31,7 +31,7 @@ def split_findings(datamodule: FaceDataModule) -> list[Finding]:
     if not len(splits.train):
         add("no-train", "error", "There are no training faces.", "Unpack the training images next to the others.")
     if protocol.val is not None and not len(splits.val):
-        add("no-val", "error", f"{protocol.name} selects on val, but there are no val faces.", "Add them.")
+        add("no-val", "error", f"{protocol.name} selects on val, but there are no val faces.", "Add val faces.")
     if not len(splits.test):
         add(
             "no-test",
@@ -88,7 +88,7 @@ def _orders(datamodule: FaceDataModule) -> list[Finding]:
         counts = np.bincount(result.label[here & result.keep], minlength=len(names))
         order = suspect_order(counts.tolist(), expected.count)
         if order is not None:
-            words = ", ".join(f"{names[k]} has the count of {names[j]}" for k, j in enumerate(order) if k != j)
-            message = f"The classes of {expected.partition} seem to be numbered in another order: {words}."
+            words = ", ".join(f"{names[k]} has the expected count of {names[j]}" for k, j in enumerate(order) if k != j)
+            message = f"The classes of {expected.partition} seem to be numbered in a different order: {words}."
             findings.append(Finding("class-order", "warning", message, "Check the contact sheet."))
     return findings

@@ -2,7 +2,7 @@
 
 Decoding and resizing take longer than everything else that a loader does. A cache file contains (n,H,W,3) uint8 in
 ``.npy`` format, and all workers, ranks and runs share it through the page cache. Its name contains a hash of its
-inputs, so an outdated cache is never used after images or the size have changed.
+inputs, so it is no longer used after images or the size have changed.
 
 A file ends with a checksum; if it does not match, the file is rebuilt.
 
@@ -41,13 +41,16 @@ log = logging.getLogger(__name__)
 
 #: Disk space to keep free, in bytes.
 RESERVE_BYTES = 64 * 2**20
-#: With fewer images than this, starting processes costs more than it saves.
+#: With fewer images than this, starting processes takes longer than it saves.
 PARALLEL_FROM = 256
 #: Number of images per task of a decoding process.
 CHUNK = 64
 
 _thread_lock = threading.Lock()
-_WAY_OUT = "Free some space, choose another folder with paths.cache=<folder> (or MFER_CACHE), or use cache=none."
+_WAY_OUT = (
+    "Free some space, choose another folder with paths.cache=<folder> (or MFER_CACHE), or disable the cache with "
+    "+dataset.cache=none."
+)
 
 
 def default_cache_dir() -> Path:
@@ -142,7 +145,7 @@ def _build(
     free = shutil.disk_usage(target.parent).free
     if free < size + RESERVE_BYTES:
         raise UserError(
-            f"The image cache {target} needs {human(size)}, but only {human(free)} are free there. {_WAY_OUT}"
+            f"The image cache {target} needs {human(size)}, but only {human(free)} of disk space is free. {_WAY_OUT}"
         )
     with replacing(target, ".part") as temporary:
         open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
@@ -178,7 +181,7 @@ def _fill(source: ImageSource, rows: NDArray[np.int64], path: Path, workers: int
         cv2.setNumThreads(threads)
 
 
-#: State of a pool process: what it decodes, and where to.
+#: State of a pool process: the source, the rows to decode, and the array that receives the images.
 _work: tuple[ImageSource, NDArray[np.int64], NDArray[np.uint8]]
 
 

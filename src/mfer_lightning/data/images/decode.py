@@ -36,7 +36,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
         (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: if the file is missing, empty, truncated, not an image or far too large, or needs pillow-heif.
+        UserError: if the file is missing, empty, truncated, not an image or far too large, or pillow-heif is missing.
     """
     try:
         if path.stat().st_size == 0:
@@ -96,7 +96,7 @@ _TURNS = {
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Rotate a photo according to its EXIF tag. PIL's function is not used, because it fails on unusual other tags."""
+    """Rotate a photo according to its EXIF tag. PIL's function is not used: it fails if other tags are invalid."""
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # an unreadable tag does not make the image unusable
@@ -110,7 +110,7 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         # images with values above 255 are treated as 16-bit.
         values = np.asarray(image).astype(np.float64)
         if not np.isfinite(values).all():
-            raise ValueError("its pixels are not all numbers")
+            raise ValueError("some pixels are NaN or infinite")
         if image.mode == "F" and values.max(initial=0.0) <= 1.0:
             values = values * 255.0
         elif values.max(initial=0.0) > 255 or image.mode.startswith("I;16"):

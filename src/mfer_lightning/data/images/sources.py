@@ -70,7 +70,7 @@ class FileSource:
         """Hash the names, sizes and modification times of all files, the boxes, and the content of a sample of files.
 
         Hashing every byte would take as long as decoding. Sizes and times detect all ordinary changes; the sample
-        detects changed copies with preserved times.
+        may detect changes that preserve both.
 
         Raises:
             UserError: if a file cannot be read.
@@ -115,7 +115,7 @@ class PixelCsvSource:
         self._offsets: NDArray[np.int64] | None = None
 
     def name(self, row: int) -> str:
-        """Return the file and the line."""
+        """Return the file and the line number."""
         return f"{self.path}, line {int(self.data_row[row]) + 2}"
 
     def fingerprint(self, rows: NDArray[np.int64]) -> str:

@@ -1,5 +1,5 @@
 """Label files: read tables and folders, validate them, and report errors.
 
-Shared by the dataset readers in :mod:`mfer_lightning.data.datasets`. Images are not decoded, and nothing is written.
-Errors in a file raise a ``UserError`` with the file and, for text files, the line.
+The dataset readers in :mod:`mfer_lightning.data.datasets` share these modules, which neither decode images nor write
+files. An error in a file raises a ``UserError`` that names the file and, for text files, the line.
 """

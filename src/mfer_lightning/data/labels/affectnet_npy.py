@@ -20,7 +20,7 @@ from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.errors import UserError
 
 _SUFFIX = "_exp.npy"
-#: Valence and arousal; may be missing in a copy.
+#: Suffixes of the files of valence and arousal, which may be missing in a copy.
 _AFFECT = ("_val.npy", "_aro.npy")
 
 
@@ -46,7 +46,7 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
     stems = sorted((name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX)), key=_by_number)
     if not stems:
         raise UserError(
-            f"{annotations} contains no annotation: looked for files such as 0{_SUFFIX}. Unpack the part again, with "
+            f"{annotations} contains no annotations (files such as 0{_SUFFIX}). Unpack the part again, with "
             "images/ and annotations/ in the same folder."
         )
     paths = [f"{folder}/images/{images.get(stem, f'{stem}.jpg')}" for stem in stems]

@@ -9,7 +9,7 @@ from mfer_lightning.data.alignment import NAME
 from mfer_lightning.data.labels.image_files import files_in
 from mfer_lightning.errors import UserError
 
-#: Usual folder of such faces in the folder of a dataset.
+#: Usual subfolder for such faces in the folder of a dataset.
 FOLDER = "aligned"
 
 

@@ -12,7 +12,7 @@ from mfer_lightning.data.labels.table_head import read_head
 from mfer_lightning.data.labels.tables import Table, check_name, read_table
 from mfer_lightning.errors import UserError
 
-#: Corners of a box, as keys of ``columns``.
+#: Sides of a box, as keys of ``columns``.
 CORNERS = ("left", "top", "right", "bottom")
 
 
@@ -40,7 +40,7 @@ class BoxedFaces:
 def read_boxed_faces(
     path: Path, root: Path, folder: str, columns: Mapping[str, int], width: int, classes: int
 ) -> BoxedFaces:
-    """Read a table of face boxes. Identical rows count once.
+    """Read a table of face boxes. Repeated rows are ignored.
 
     Args:
         path: the table, with or without a header.
@@ -82,7 +82,7 @@ def read_boxed_faces(
     faces.paths, notes = locate_images(root, faces.paths, path)
     faces.notes = [*table.notes, *notes]
     if repeated:
-        faces.notes.append(f"{repeated:,} rows of {path.name} repeat another one and count once")
+        faces.notes.append(f"{repeated:,} rows of {path.name} repeat an earlier row and were left out")
     return faces
 
 

@@ -119,25 +119,25 @@ def scan_class_folders(root: Path, partitions: Mapping[str, str], meaning: Calla
 
 
 def _too_deep(folder: Path, deeper: Sequence[str], in_part: bool) -> UserError:
-    """Return the error for a folder that was taken for a class but contains only subfolders."""
-    start = f"{folder} was taken for the folder of one class, but has no images and the folders {some(deeper)}. "
+    """Return the error for a folder that was taken for a class folder but contains only subfolders."""
+    start = f"{folder} was taken for a class folder, but contains no images, only the folders {some(deeper)}. "
     parts = {name for names in PARTITION_FOLDERS.values() for name in names}
     names = [name.lower() for name in deeper]
     if any(name in parts for name in names) or any(canonical(name) in EMOTIONS or name.isdecimal() for name in names):
-        return UserError(f"{start}Name that folder: dataset.root={folder}.")
+        return UserError(f"{start}Use that folder: dataset.root={folder}.")
     if in_part or canonical(folder.name) in EMOTIONS:
         return UserError(
             f"{start}Images must be in the class folder itself: move those in {deeper[0]}/ and the others up into "
             f"{folder.name}/, or write a csv with the columns path,label."
         )
     return UserError(
-        f"{start}Class folders must contain images: name the folder that contains train/, or the class folders, with "
-        "dataset.root=<folder>."
+        f"{start}Class folders must contain images. Set dataset.root=<folder> to the folder that contains train/ or "
+        "the class folders."
     )
 
 
 def left_out(folders: Sequence[ClassFolder]) -> tuple[str, ...]:
-    """Return a note on files and subfolders of class folders that are not images; empty if there are none."""
+    """Return a note on subfolders of class folders and on files that are not images; empty if there are none."""
     counts = Counter(what for folder in folders for what in folder.left_out)
     if not counts:
         return ()
@@ -168,5 +168,5 @@ def class_of(path: str, root: Path, names: Sequence[str], first: int, title: str
     raise UserError(
         f"{root / path}: {name!r} is not a class of {title}. Class folders are called "
         f"{first} to {first + len(names) - 1} or {', '.join(names)}. "
-        "For your own classes use dataset=folder."
+        "For your own classes, use dataset=folder."
     )

@@ -53,7 +53,7 @@ def find_columns(head: Head, given: Mapping[str, Any] | None = None) -> dict[str
         given: role -> name or position (from 0) of the column, as in ``dataset.columns``; other roles are detected.
 
     Returns:
-        Role -> position; ``split`` only if there is one.
+        Role -> position; ``split`` only if the table has such a column.
 
     Raises:
         UserError: if a required role has no column or several candidates; the message lists the columns.

@@ -50,7 +50,7 @@ class FaceList:
 
     def describe(self) -> str:
         """Summarise the match in a sentence."""
-        words = f"list {self.name}: {len(self.rows):,} of its {self.listed:,} names are faces measured here"
+        words = f"list {self.name}: {len(self.rows):,} of its {self.listed:,} names are faces evaluated here"
         if self.elsewhere:
             words += f"; {len(self.elsewhere):,} are other faces of {self.among} ({some(self.elsewhere, 2)})"
         if self.unknown:
@@ -105,19 +105,19 @@ def match_list(
     among: str = "the dataset",
     *,
     option: str | None = None,
-    kind: str = "face measured here",
+    kind: str = "face evaluated here",
 ) -> FaceList:
     """Match the names of a list with faces.
 
-    A name that equals the whole path of a single face means that face. For other names, folders, suffix, case and a
-    final ``_aligned`` are ignored. If several faces match, folders decide, or which of the faces is measured; if that
-    is not unique, the name matches none.
+    A name that equals the whole path of a single face matches that face. For other names, folders, suffix, case and a
+    final ``_aligned`` are ignored. If several faces match, they are distinguished by their folders, and then by which
+    of them are in ``measured``. If more than one face remains, the name matches none.
 
     Args:
         name: name of the list.
         names: the result of :func:`read_names`.
         paths: (N,) paths of all faces of the index.
-        measured: rows of the index that are measured.
+        measured: rows of the index that the list is meant for, such as those of the evaluated faces.
         among: description of the faces in ``paths``.
         option: the option that gave the list, for the message; None: ``lists.<name>``.
         kind: description of a face in ``measured``, for the message.
@@ -126,7 +126,7 @@ def match_list(
         The match.
 
     Raises:
-        UserError: if no name matches a measured face.
+        UserError: if no name matches a face in ``measured``.
 
     Example:
         >>> found = match_list("occlusion", ["b.jpg 1", "z"], ["x/a.jpg", "x/b_aligned.jpg"], np.array([0, 1]))
@@ -145,7 +145,7 @@ def match_list(
     unknown: list[str] = []
     repeated = 0
     for entry in names:
-        # a name may contain spaces, and the following words may be another face's name
+        # a name may contain spaces, and a word of it may be the name of another face
         one = _is_image(entry) or _stem(entry) in by_stem
         text = entry if one else _name([field for field in _BETWEEN.split(entry) if field] or [""])
         key = text if text in whole else "/".join((*_folders(text), _stem(text)))
@@ -155,7 +155,7 @@ def match_list(
         seen.add(key)
         candidates = by_stem.get(_stem(text), [])
         found = whole[text] if text in whole else _one(text, candidates, paths)
-        if found is None:  # several faces with that name: use the measured one, if there is only one
+        if found is None:  # several faces with that name: use the one in `measured` if it is unique
             found = _one(text, [row for row in candidates if row in here], paths)
         if found is None:
             unknown.append(text)
@@ -199,7 +199,7 @@ def _stem(path: str) -> str:
 
 
 def _one(text: str, rows: Sequence[int], paths: Sequence[str]) -> int | None:
-    """Select among faces of the same name by their folders, innermost first; None if undecided."""
+    """Select one of several faces with the same name by its folders, innermost first; None if several remain."""
     folders = _folders(text)
     candidates = list(rows)
     for back in range(1, len(folders) + 1):

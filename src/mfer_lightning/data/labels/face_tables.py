@@ -19,7 +19,7 @@ from mfer_lightning.data.labels.table_head import Head, read_head
 from mfer_lightning.data.labels.tables import check_name, check_unique, read_table
 from mfer_lightning.errors import UserError
 
-#: Suffixes of files that may be tables. If a file is not a table, only a csv is reported.
+#: Suffixes of files that may be tables. A file that is not a table is reported only if it is a csv file.
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".lst", ".list")
 
 #: Maximum length of the values of an attribute in characters; columns with longer values (landmarks, URLs) are ignored.
@@ -129,7 +129,7 @@ def partition_of(path: Path) -> str | None:
 
 
 def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
-    """Read tables: one, or one per partition.
+    """Read one table, or one table per partition.
 
     Args:
         tables: tables with their columns.
@@ -149,7 +149,7 @@ def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
         seen.update(faces.paths[start:])
     lengths = {name: len(values) for name, values in faces.attributes.items()}
     for name in [name for name, length in lengths.items() if length != len(faces.paths)]:
-        del faces.attributes[name]  # some faces lack the column
+        del faces.attributes[name]  # not all tables have the column
     return faces
 
 
@@ -176,7 +176,7 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
     check_unique(paths, [lines[i] for i in kept], path)
     paths, notes = locate_images(root, paths, path, search=True)
     if len(kept) < len(rows):
-        notes = (*notes, f"{len(rows) - len(kept):,} rows of {path.name} repeat an earlier one and were left out")
+        notes = (*notes, f"{len(rows) - len(kept):,} rows of {path.name} repeat an earlier row and were left out")
     apart = {folder for name in paths if (folder := name.partition("/")[0].lower()) in SPLITS}
     if "split" not in at and partition is None and len({SPLITS[folder] for folder in apart}) > 1:
         where = ", ".join(sorted(apart))

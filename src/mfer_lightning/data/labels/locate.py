@@ -1,4 +1,4 @@
-"""Find the images in a list, by exact name or with other case (``.JPG``), and report similar files otherwise."""
+"""Find the image files in a list, with exact or similar names; report similar files if images are missing."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def locate_images(
         several = next((path for path in rest if len(below[path]) > 1), None)
         if several:
             raise UserError(
-                f"{listed_in} names {several}, but there are several in {root}: {some(below[several], 3)}. "
+                f"{listed_in} lists {several}, but {root} contains several such files: {some(below[several], 3)}. "
                 "Add the folder to the name in the list."
             )
         if len(elsewhere) == len(rest):
             found |= elsewhere
-            notes.append(f"{len(rest):,} images of {listed_in.name} were found in folders that it does not contain")
+            notes.append(f"{len(rest):,} images of {listed_in.name} were found in folders that it does not state")
             rest = []
     if rest:
         raise _missing(root, rest, len(paths), listed_in)
@@ -109,13 +109,13 @@ def _missing(root: Path, absent: Sequence[str], count: int, listed_in: Path) -> 
     if near:
         way_out = f"{near[0]} resembles {near[1]}: correct the names in the list, or move or rename the images."
     return UserError(
-        f"{len(absent):,} of the {count:,} images that {listed_in} names are missing under {root}: "
+        f"{len(absent):,} of the {count:,} images listed in {listed_in} are missing under {root}: "
         f"{some(absent)}. {way_out}"
     )
 
 
 def _near(root: Path, path: str) -> str | None:
-    """Return an image that a path may mean: with another suffix, or one folder too many or too few."""
+    """Return an existing image that a path may refer to: with another suffix, or with more or fewer folders."""
     folder, slash, name = path.rpartition("/")
     stem = name.rpartition(".")[0] if is_image(name) else name
     for image in listing(root / folder)[1]:

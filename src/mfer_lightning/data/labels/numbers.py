@@ -1,4 +1,4 @@
-"""Numbers in label files: parse integers in any spelling, and map them to classes."""
+"""Numbers in label files: parse integers such as ``3``, ``3.0`` and ``03``, and map them to classes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Order(NamedTuple):
 #: the name of an order; None: not given.
 Given: TypeAlias = "Sequence[str] | Mapping[int, str] | str | None"
 
-#: Orders of datasets that are not declared in :mod:`mfer_lightning.data.datasets`.
+#: Class orders of datasets that are not declared in :mod:`mfer_lightning.data.datasets`.
 ORDERS: Mapping[str, Order] = {
     "fer2013": Order(("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")),
 }
@@ -93,7 +93,7 @@ def read_labels(
         if order and unknown:
             raise UserError(
                 f"{where}: {some(unknown)} is not among dataset.class_names ({', '.join(order.values())}). "
-                "Name every class, or remove the faces without a class."
+                "Add every class to this option, or remove the other faces."
             )
     else:
         if not order:
@@ -103,7 +103,7 @@ def read_labels(
     present = set(meaning.values())
     if not order:
         return meaning, order_of(present)
-    # the name of an order only defines the meaning of numbers: classes that do not occur are left out
+    # the name of an order only gives numbers a meaning, so classes that do not occur are left out
     return meaning, tuple(name for name in order.values() if name in present or not isinstance(given, str))
 
 
@@ -113,14 +113,14 @@ def _order(given: Given, orders: Mapping[str, Order]) -> dict[int, str]:
         return {}
     if isinstance(given, str):
         if given not in orders:
-            raise UserError(f"dataset.class_names={given} is not a known order: {nearest(given, orders)}")
+            raise UserError(f"dataset.class_names={given} is not a known class order: {nearest(given, orders)}")
         return dict(enumerate(orders[given].names, orders[given].first))
     pairs = given.items() if isinstance(given, Mapping) else enumerate(given)
     try:
         order = {int(number): canonical(str(name)) for number, name in pairs}
     except ValueError:
         raise UserError(
-            "dataset.class_names: expected names in the order of their numbers, [neutral,happiness,...], or "
+            "dataset.class_names: expected classes in the order of their numbers, [neutral,happiness,...], or "
             f"{{0: neutral, 1: happiness, ...}}, but got {given}."
         ) from None
     if len(set(order.values())) < len(order) or len(order) < 2:
@@ -151,7 +151,7 @@ def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where
     if unknown:
         raise UserError(
             f"{where}: dataset.class_names has no name for the label {some([str(number) for number in unknown])}; it "
-            f"names {', '.join(f'{number} {name}' for number, name in order.items())}."
+            f"contains {', '.join(f'{number} {name}' for number, name in order.items())}."
         )
     return order
 
@@ -159,9 +159,9 @@ def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where
 def _ask(numbers: Sequence[str], where: str, orders: Mapping[str, Order]) -> UserError:
     whole = {whole_number(label) for label in numbers}
     like = [name for name, order in orders.items() if whole == {order.first + k for k in range(len(order.names))}]
-    hint = f" These are exactly those of {like[0]}: in that case, use dataset={like[0]}." if len(like) == 1 else ""
+    hint = f" {like[0]} has exactly these numbers: for its files, use dataset={like[0]}." if len(like) == 1 else ""
     return UserError(
-        f"{where}: the classes are numbers ({some(numbers, 8)}), whose meaning is unknown. Name "
-        "the classes in their order, dataset.class_names=[neutral,happiness,...], or the dataset whose numbers they "
-        f"are, e.g. dataset.class_names=affectnet8 (known: {', '.join(orders)}).{hint}"
+        f"{where}: the classes are numbers ({some(numbers, 8)}), whose meaning is unknown. List the classes in the "
+        "order of their numbers, dataset.class_names=[neutral,happiness,...], or name a dataset with the same numbers, "
+        f"e.g. dataset.class_names=affectnet8 (known: {', '.join(orders)}).{hint}"
     )

@@ -43,7 +43,7 @@ def read_partition_list(
         Path, part and label (from 0) of each face, train before test, and notes for the user.
 
     Raises:
-        UserError: if the list is malformed or names a file twice, a label is out of range, or images are missing.
+        UserError: if the list is malformed or lists a file twice, a label is out of range, or images are missing.
     """
     head = read_head(path)
     form = "an image name and a label (such as train_00001.jpg 5)"
@@ -60,7 +60,7 @@ def read_partition_list(
             legal = ", ".join(f"{k} {name}" for k, name in enumerate(class_names, start=1))
             raise UserError(
                 f"{path}, line {table.lines[row]}: the label {label} is out of range. {title}'s labels are {legal}. "
-                "Another numbering would train on the wrong emotions: download the list again."
+                "Another numbering would give the faces wrong emotions. Download the list again."
             )
         listed.append((name, number - 1))
     check_unique([name for name, _ in listed], table.lines, path)

@@ -56,7 +56,7 @@ class Head(NamedTuple):
 
     @property
     def has_header(self) -> bool:
-        """Whether the first row is a header: it contains no image name, and other rows do or it contains no number."""
+        """Whether the first row is a header: it has no image name, and either other rows do or it has no number."""
         first, *others = (any(map(is_image, fields)) for _, fields in self.rows)
         return not first and (any(others) or not any(map(is_number, self.rows[0][1])))
 
@@ -95,7 +95,7 @@ def _no_text(path: Path) -> UserError:
 
 
 def _empty(path: Path) -> UserError:
-    return UserError(f"{path} is empty, but should list images and their labels. Download it again.")
+    return UserError(f"{path} is empty, but should contain labels or image names. Download it again.")
 
 
 def find_encoding(path: Path, start: bytes) -> str:
@@ -158,7 +158,7 @@ def read_head(path: Path) -> Head:
         del lines[-1]  # it may be truncated
     separators: Sequence[str] = SEPARATORS
     if lines and (named := _SEPARATOR_LINE.fullmatch(lines[0])):
-        lines[0], separators = "\n", named[1]  # keeps the line numbers
+        lines[0], separators = "\n", named[1]  # a blank line, to keep the line numbers
     found: list[tuple[float, Head]] = []
     for separator in separators:
         head = Head(path, encoding, separator, tuple(islice(_split(lines, separator), HEAD_ROWS)))

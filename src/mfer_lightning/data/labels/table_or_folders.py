@@ -1,4 +1,4 @@
-"""Compare a table with the class folders next to it, and ask the user to choose one of them if they disagree."""
+"""Compare a table with the class folders next to it, and let the user choose one of them if they disagree."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def compare(
         A note if images in class folders are not in the tables; empty otherwise.
 
     Raises:
-        UserError: if an image is in the folder of another class than the table gives it, or most images in class
-            folders are not in the tables.
+        UserError: if a table and a folder name give an image different classes, or most images in class folders are
+            not in the tables.
     """
     names = ",".join(table.name for table in tables)
     numbers = {whole_number(label): name for label, name in meaning.items() if is_number(label)}
@@ -62,7 +62,7 @@ def compare(
         i = other[0]
         raise UserError(
             f"{root}: {names} and the folders disagree on {len(other):,} of {len(paths):,} images: "
-            f"{paths[i]} is {labels[i]} in the table, but {says[parents[i]]} by its folder. {decide}"
+            f"{paths[i]} is {labels[i]} in the table, but in a folder of {says[parents[i]]}. {decide}"
         )
     listed = {path.casefold() for path in paths}
     images = [f"{folder}/{image}" for folder in emotions for image in listing(root / folder)[1]]

@@ -66,7 +66,7 @@ def read_table(
     Raises:
         UserError: if the file cannot be read, is not a table, or a row has too many fields.
     """
-    import pandas as pd  # takes a third of a second, which help and error messages should not wait for
+    import pandas as pd  # takes a third of a second, which would delay help and error messages
 
     path = head.path
     width = width or (len(head.rows[0][1]) if skip_header else head.width)
@@ -91,7 +91,7 @@ def read_table(
         try:
             try:
                 frame = pd.read_csv(path, encoding=head.encoding, **options)
-            except UnicodeDecodeError:  # after the head
+            except UnicodeDecodeError:  # a character that is not UTF-8, after the head
                 if head.encoding == "utf-16":
                     raise
                 head = head._replace(encoding="latin-1")
@@ -133,7 +133,7 @@ def check_name(name: str, path: Path, line: int, base: Path | None = None) -> st
     Args:
         name: name as in the list.
         path: the list, for the message.
-        line: its line.
+        line: line number of the name.
         base: folder that the name is relative to; an absolute path inside it is made relative. None: absolute paths are
             rejected.
 
@@ -160,11 +160,11 @@ def check_unique(names: Sequence[str], lines: Sequence[int], path: Path) -> None
 
     Args:
         names: the names, in the order of the list.
-        lines: the line number of each.
+        lines: the line number of each name.
         path: the list, for the message.
 
     Raises:
-        UserError: if it does; the message gives the first repetition with both lines.
+        UserError: if a file is listed twice; the message gives the first repetition with both lines.
     """
     if len(set(names)) == len(names):
         return
@@ -173,7 +173,7 @@ def check_unique(names: Sequence[str], lines: Sequence[int], path: Path) -> None
         if name in first:
             repeated = len(names) - len(set(names))
             raise UserError(
-                f"{path} names a file twice: {name} on lines {first[name]} and {line} ({repeated} repetitions in all). "
+                f"{path} lists a file twice: {name} on lines {first[name]} and {line} ({repeated} repetitions in all). "
                 "Keep one of them."
             )
         first[name] = line

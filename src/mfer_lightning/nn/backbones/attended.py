@@ -15,7 +15,7 @@ class AttendedStage(nn.Module):
 
     Args:
         stage: the original timm stage.
-        attention: a module from a feature map to one of the same shape.
+        attention: maps a feature map to a map of the same shape.
     """
 
     def __init__(self, stage: nn.Module, attention: nn.Module) -> None:
@@ -40,7 +40,7 @@ class AttendedTokens(AttendedStage):
 
     Args:
         stage: the original timm stage.
-        attention: a module from map (B,H,W,C) to map of the same shape.
+        attention: maps a feature map (B,H,W,C) to a map of the same shape.
         tokens: converts between tokens and feature map.
     """
 
@@ -54,7 +54,7 @@ class AttendedTokens(AttendedStage):
         return self.tokens.put_back(x, self.attention(self.tokens(x)))
 
     def __iter__(self) -> Iterator[nn.Module]:
-        """Yield the module as a whole: the attention cannot run separately after the blocks."""
+        """Yield the module as a whole, because the attention cannot run separately after the blocks."""
         yield self
 
 

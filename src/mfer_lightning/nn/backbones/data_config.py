@@ -33,7 +33,7 @@ def with_own_normalisation(preprocess: Mapping[str, Any], backbone: str) -> dict
             facts = timm.get_pretrained_cfg(backbone)
             if facts is None:
                 raise UserError(
-                    f"preprocess.{name}=timm: timm has no data configuration for '{backbone}': give imagenet, half or "
+                    f"preprocess.{name}=timm: timm has no data configuration for '{backbone}'. Use imagenet, half or "
                     "three numbers."
                 )
             options[name] = [float(value) for value in getattr(facts, name)]

@@ -51,7 +51,7 @@ def _with_or_without_drop_path(create: Callable[..., nn.Module], name: str, opti
         if "drop_path_rate" not in str(error) or "drop_path_rate" not in options:
             raise
         if options["drop_path_rate"]:
-            raise UserError(f"Backbone '{name}' has no drop-path: use backbone.drop_path_rate=0.") from error
+            raise UserError(f"Backbone '{name}' has no drop-path. Use backbone.drop_path_rate=0.") from error
         return create(**{key: value for key, value in options.items() if key != "drop_path_rate"})
 
 
@@ -82,10 +82,10 @@ def fixed_side(model: nn.Module) -> int | None:
 
 
 def check_patches(model: nn.Module, name: str, size: int | None) -> None:
-    """Reject a size that is not a multiple of the patch size: timm would crop the rest.
+    """Reject a size that is not a multiple of the patch size, because timm would crop the rest.
 
     Raises:
-        UserError: naming the two nearest legal sizes.
+        UserError: with the two nearest legal sizes.
     """
     embed = getattr(model, "patch_embed", None)
     patch = getattr(embed, "patch_size", None)
@@ -95,8 +95,8 @@ def check_patches(model: nn.Module, name: str, size: int | None) -> None:
         below = size - size % patch[0]
         legal = " or ".join(str(side) for side in (below, below + patch[0]) if side)
         raise UserError(
-            f"Backbone '{name}' reads patches of {patch[0]} pixels, which do not divide image_size {size}: "
-            f"use preprocess.size={legal}."
+            f"Backbone '{name}' splits the image into patches of {patch[0]} pixels, but the image size {size} is not a "
+            f"multiple of the patch size. Use preprocess.size={legal}."
         )
 
 
@@ -122,4 +122,4 @@ def legal_sizes(create: Callable[[int], nn.Module], name: str, size: int) -> str
         except Exception:  # noqa: S112  # timm raises various errors for an unsupported size
             continue
         works.append(side)
-    return f" It accepts {' or '.join(map(str, works))}: use preprocess.size={works[0]}." if works else ""
+    return f" It accepts {' or '.join(map(str, works))}. Use preprocess.size={works[0]}." if works else ""

@@ -19,7 +19,7 @@ def check_model_name(name: str) -> None:
         name: e.g. ``"convnext_tiny"``, ``"convnext_tiny.dinov3_lvd1689m"``.
 
     Raises:
-        UserError: naming the nearest models or tags.
+        UserError: with the nearest models or tags.
     """
     if not timm.is_model(name):
         raise UserError(

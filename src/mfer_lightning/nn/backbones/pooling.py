@@ -13,7 +13,7 @@ from mfer_lightning.errors import UserError
 #: Mean over the positions, class token, or the model's own attention pooling.
 POOLS = ("avg", "token", "map")
 
-#: Aliases.
+#: Alias -> name in :data:`POOLS`.
 POOL_WORDS: Mapping[str, str] = MappingProxyType({"mean": "avg", "cls": "token"})
 
 
@@ -45,9 +45,9 @@ def check_pool(way: str, model: Any, name: str) -> None:
         UserError: if the model has no class token, or no attention pooling.
     """
     if way == "token" and getattr(model, "cls_token", None) is None:
-        raise UserError(f"Backbone '{name}' has no class token: use backbone.pool=avg, the mean over the map.")
+        raise UserError(f"Backbone '{name}' has no class token. Use backbone.pool=avg, the mean over the positions.")
     if way == "map" and getattr(model, "attn_pool", None) is None:
         raise UserError(
-            f"Backbone '{name}' has no attention pooling: use backbone.pool=avg, or a model that has it "
+            f"Backbone '{name}' has no attention pooling. Use backbone.pool=avg, or a model that has it "
             "(vit_base_patch16_siglip_224, ...)."
         )

@@ -1,7 +1,8 @@
 """Reduce the downsampling in the stem of a network designed for 224 pixels.
 
-With a total stride of 32, a 48-pixel face ends as a 2x2 feature map, which has too few positions for attention. Ours;
-the stem for ResNets (3x3 convolution, no pooling) follows the CIFAR networks of He et al., CVPR 2016, arXiv 1512.03385.
+With a total stride of 32, a 48-pixel face becomes a 2x2 feature map, which has too few positions for attention. Ours,
+except that the stem for ResNets (3x3 convolution, no pooling) follows the CIFAR networks of He et al., CVPR 2016,
+arXiv 1512.03385.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ def small_stem_options(family: str, stem_stride: int | None, options: dict[str, 
     if family not in _PATCH_SIZE_FAMILIES:
         return {}
     if "patch_size" in options:
-        raise UserError("Give either `stem: small` or `options.patch_size`, not both: each sets the patch size.")
+        raise UserError("Use either `stem: small` or `options.patch_size`, not both, because each sets the patch size.")
     return {"patch_size": 2 if stem_stride is None else stem_stride}
 
 
 def shrink_stem(model: nn.Module, name: str, family: str, stem_stride: int | None) -> None:
     """Reduce the downsampling of a timm model's stem, in place.
 
-    A non-overlapping patch convolution gets smaller patches. A stem with pooling loses the pooling, and a 7x7 first
-    convolution becomes 3x3. Any other strided first convolution gets a smaller stride.
+    A non-overlapping patch convolution gets smaller patches. Pooling in the stem is removed, and a first convolution of
+    7x7 before it becomes 3x3. Any other strided first convolution gets a smaller stride.
 
     Args:
         model: the timm model.

@@ -1,8 +1,8 @@
 """Use any timm model as a feature extractor, with attention inserted after its stages.
 
 timm: Wightman, https://github.com/huggingface/pytorch-image-models (Apache 2.0), used as a library. The paper's
-backbone is ConvNeXt-Base (Liu et al., CVPR 2022, arXiv 2201.03545) with drop-path 0.25. Inserting attention in
-place is ours: timm's features-only models cannot pass a modified feature map to the next stage.
+backbone is ConvNeXt-Base (Liu et al., CVPR 2022, arXiv 2201.03545) with drop-path 0.25. Ours: attention is inserted
+into the model, because timm's features-only models cannot pass a modified feature map to the next stage.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _DEFAULTS: Mapping[str, Any] = {
 _STEMS = ("default", "small")
 _NORMS = ("layer", "none")
 _NETWORKS_OWN = frozenset(["pretrained", "num_classes", "in_chans", "features_only"])
-#: Options with which timm opens other files. They are rejected: a network description may come from an untrusted file.
+#: Options with which timm opens files. They are rejected, because a network description may come from untrusted data.
 _FILES = frozenset(["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"])
 #: The paper trains ConvNeXt-Base with this rate; other models keep timm's default unless overridden.
 _PAPER_DROP_PATH = 0.25
@@ -64,7 +64,7 @@ def resolve_timm(spec: Spec) -> dict[str, Any]:
             ``norm``, ``pool``, ``stage_blocks``, ``options``.
 
     Returns:
-        A plain dict with all of them.
+        A plain dict with all of these options.
 
     Raises:
         UserError: for an unknown model, option or value.
@@ -92,9 +92,9 @@ class Backbone(nn.Module):
 
     Stages are numbered as in the paper: in a five- or six-level model, the last four resolutions are stages 1 to 4, so
     3 and 4 have stride 16 and 32 in every common family. A plain transformer has a single resolution; its stages are
-    the quarters of its depth (ours, the paper has no such network), or end at the blocks in ``stage_blocks``. timm's
-    head is removed, together with all modules that do not contribute to the feature: distributed training needs a
-    gradient for every parameter.
+    the quarters of its depth (our choice, since the paper has no such network), or end at the blocks in
+    ``stage_blocks``. timm's head is removed, together with all modules that do not contribute to the feature, because
+    distributed training needs a gradient for every parameter.
 
     Args:
         config: a complete specification, see :func:`resolve_timm`.
@@ -107,13 +107,13 @@ class Backbone(nn.Module):
         norm: the final LayerNorm, or Identity.
         stages: a :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout) per stage.
         feature_dim: width D of the feature.
-        has_map: whether the feature is the mean of a feature map; false only if tokens are pooled in another way.
+        has_map: whether the feature is the mean of a feature map; false only if tokens are pooled in a different way.
         pool: how tokens are pooled, one of :data:`~mfer_lightning.nn.backbones.pooling.POOLS`.
         side: image side that the model was traced with, in pixels.
         pruned: timm's names of the modules that were removed because the feature does not depend on them.
 
     Raises:
-        UserError: if the model cannot be built as requested, or does not support attention there.
+        UserError: if the model cannot be built as requested, or does not support attention after these stages.
     """
 
     model: Any  # timm's models share methods but no base class
@@ -255,7 +255,7 @@ class Backbone(nn.Module):
             last = list(range(1, len(self.stages) + 1))[-2:]
             raise UserError(
                 f"Backbone '{name}' has stages 1 to {len(self.stages)}; attention cannot be placed after "
-                f"{number!r}: use attention.stages={str(last).replace(' ', '')}."
+                f"{number!r}. Use attention.stages={str(last).replace(' ', '')}."
             )
         stage = self.stages[number - 1]
         if self.pool == "token" and stage.layout == "tokens" and stage is self.stages[-1]:

@@ -137,7 +137,7 @@ def prune_unused(model: nn.Module, name: str, found: Trace) -> tuple[str, ...]:
     left = set(found.unused)
     for path, module in model.named_modules():
         inside = {f"{path}.{p}" for p, _ in module.named_parameters()}
-        # a called module has an effect even without its parameters: keep it; it is rejected below
+        # a called module has an effect even without its parameters, so it is kept here and rejected below
         if path and path not in found.called and inside and left.issuperset(inside):
             doomed.append(path)
             left -= inside
@@ -223,7 +223,7 @@ def _stage_entries(model: nn.Module, name: str, blocks: Sequence[int] | None) ->
         numbers = isinstance(ends, (list, tuple)) and all(isinstance(e, int) and not isinstance(e, bool) for e in ends)
         if not numbers or not ends or list(ends) != sorted({*ends} & {*range(1, len(info) + 1)}):
             raise UserError(
-                f"Backbone option `stage_blocks` must contain ascending numbers of blocks, 1 to {len(info)} "
+                f"Backbone option `stage_blocks` must be a list of ascending block numbers, 1 to {len(info)} "
                 f"in '{name}', not {blocks!r}."
             )
         return [info[end - 1] for end in ends]
@@ -269,7 +269,7 @@ def _stage(model: nn.Module, entry: dict[str, Any], outputs: list[Any], side: in
 def _order(model: nn.Module, path: str, count: int) -> tuple[int, ...] | None:
     """Return the token index of each position if the model orders its tokens by mask units (timm's ``reroll``).
 
-    In the last blocks of Hiera a mask unit is one token, so the tokens are in row order and need no change.
+    In the last blocks of Hiera, a mask unit is one token, so the tokens are in row order and need no change.
     """
     reroll: Any = getattr(model, "reroll", None)
     if reroll is None:
@@ -280,7 +280,7 @@ def _order(model: nn.Module, path: str, count: int) -> tuple[int, ...] | None:
 
 
 def _layout(output: Tensor, channels: int, fallback: str) -> str:
-    """Tell NCHW from NHWC by the position of the channels; if both match, use the model's own layout."""
+    """Distinguish NCHW and NHWC by the position of the channels; if both match, use the model's own layout."""
     first, last = output.shape[1] == channels, output.shape[3] == channels
     if first == last:
         return fallback

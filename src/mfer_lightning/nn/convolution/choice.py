@@ -10,10 +10,10 @@ Measurements behind the rules, all in bfloat16 on one H100 (torch 2.11 for CUDA 
 - 1024 channels on 7x7 maps: cuDNN reaches 29 TFLOP/s in the forward pass, 40 in both passes together. Its kernels there
   (``implicit_convolve_sgemm``, ``wgrad_alg1_engine_NHWC``) use no tensor cores.
 
-The library is therefore used only for the forward pass on the first shape, and for no gradient. A first version of the
-unfolded product, without the copy optimisations of :mod:`.unfold`, reached 179 and 235 TFLOP/s in the forward pass on
-the two shapes. The current implementations have not been measured on a GPU; ``mfer benchmark parts=[convolutions]``
-measures them. For the CPU see :mod:`.taps`.
+The library is therefore used only for the forward pass on the first shape, and never for the gradients. A first version
+of the unfolded product, without the copy optimisations of :mod:`.unfold`, reached 179 and 235 TFLOP/s in the forward
+pass on the two shapes. The current implementations have not been measured on a GPU; ``mfer benchmark
+parts=[convolutions]`` measures them. For the CPU, see :mod:`.taps`.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ TAPS = Ways("taps", "taps", "taps")
 UNFOLD = Ways("unfold", "unfold", "unfold")
 TURNED = Ways("library", "turned", "unfold")
 
-#: With fewer channels than this on either side, or fewer taps than this on a GPU, use the library.
+#: With fewer input or output channels than this, or fewer taps than this on a GPU, use the library.
 _LEAST_CHANNELS, _LEAST_TAPS = 256, 25
 #: On the CPU, use one product per tap if at most this share of the taps overlaps the map.
 _MOST_MET = 0.65
-#: cuDNN's forward pass is known to be fast from this many positions and up to this many channels on either side.
+#: cuDNN's forward pass is known to be fast with at least this many positions and at most this many channels.
 _QUICK_POSITIONS, _QUICK_CHANNELS = 14 * 14, 512
 
 _forced: Ways | None = None
@@ -65,7 +65,7 @@ _forced: Ways | None = None
 
 @contextmanager
 def forced_ways(ways: Ways) -> Iterator[None]:
-    """Use these implementations within the block, on any device, dtype and shape: for tests and benchmarks."""
+    """Use these implementations within the block for every device, dtype and shape, for tests and benchmarks."""
     global _forced
     before, _forced = _forced, ways
     try:

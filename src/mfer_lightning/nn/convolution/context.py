@@ -13,7 +13,7 @@ _plain = False
 
 @contextmanager
 def plain_convolutions() -> Iterator[None]:
-    """Use only torch's own convolutions within the block: to count FLOPs, to compare, to differentiate twice."""
+    """Use only torch's own convolutions within the block, for FLOP counts, comparisons and second derivatives."""
     global _plain
     before, _plain = _plain, True
     try:
@@ -41,7 +41,7 @@ def exporting() -> bool:
 
 
 def eager_on_cpu(x: Tensor) -> bool:
-    """Whether eager CPU implementations apply: no captured graph (it would unroll them), no plain convolutions."""
+    """Whether to use eager implementations: only on the CPU, and not in a captured graph, which would unroll them."""
     if _plain or x.device.type != "cpu" or not x.is_floating_point():
         return False
     return not (torch.compiler.is_compiling() or exporting())

@@ -1,7 +1,7 @@
 """Dense convolution as a torch operator, with separate implementations for the forward pass and both gradients.
 
-Custom operators are used because torch.compile does not trace into them: the code that it generates for these steps is
-slower. Autocast applies before the operator; gradient checkpointing and DistributedDataParallel work with it.
+Custom operators are used so that torch.compile does not trace into the steps, because the code that it generates for
+them is slower. Autocast applies before the operator; gradient checkpointing and DistributedDataParallel work with it.
 Exporters do not support it and use torch's convolution
 (:func:`~mfer_lightning.nn.convolution.same_size.conv_within_map`). There is no second derivative; requesting one raises
 an error.
@@ -30,7 +30,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, ways: Ways) -> Tens
         x: (B,C,H,W); fastest in channels_last memory.
         weight: (D,C,kh,kw), kh and kw odd, of any float type.
         bias: (D,) or None.
-        ways: see :func:`~mfer_lightning.nn.convolution.choice.choose`; any but ``taps``.
+        ways: see :func:`~mfer_lightning.nn.convolution.choice.choose`; all values except ``taps``.
 
     Returns:
         (B,D,H,W) in channels_last memory.

@@ -1,12 +1,12 @@
 """Depthwise convolutions with a faster backward pass in bfloat16 on the CPU, where oneDNN is slow.
 
-Ours. oneDNN computes the weight gradient of a depthwise convolution as if each channel were a 16 by 16 block. As a few
-batched matrix products it takes a quarter to a half of the time (one core with AVX-512 and bfloat16 products, torch
-2.14.1, oneDNN 3.12; ``mfer benchmark parts=[convolutions] device=cpu``).
+Ours. oneDNN computes the weight gradient of a depthwise convolution as if each channel were a 16 by 16 block. A few
+batched matrix products take a quarter to a half of the time (one core with AVX-512 and bfloat16 products, torch 2.14.1,
+oneDNN 3.12; ``mfer benchmark parts=[convolutions] device=cpu``).
 
-The gradients of a depthwise convolution with stride 2 take several times as long in bfloat16 as in float32 there, those
-with 5x5 and 7x7 kernels on few channels or small maps about twice as long. They are computed in float32
-(``benchmarks/step_precision.py``).
+In oneDNN, the gradients of a depthwise convolution with stride 2 take several times as long in bfloat16 as in float32.
+With 5x5 and 7x7 kernels on few channels or small maps, they take about twice as long. In these cases, they are computed
+in float32 (``benchmarks/step_precision.py``).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from mfer_lightning.nn.convolution.context import autocast, eager_on_cpu
 
 #: Columns of a feature map per matrix product of the depthwise weight gradient.
 _TILE = 14
-#: Use matrix products for depthwise weight gradients in bfloat16 from this many channels and elements on: with fewer,
-#: float32 is faster.
+#: Use matrix products for depthwise weight gradients in bfloat16 with at least this many channels and elements. With
+#: fewer, float32 is faster.
 _LEAST_DEPTH, _LEAST_ELEMENTS = 64, 2**17
 
 

@@ -88,7 +88,7 @@ def turn(weight: Tensor) -> Tensor:
 
 
 def _unfolded(x: Tensor, rows: int, columns: int) -> Iterator[tuple[slice, Tensor]]:
-    """Yield parts of the unfolded matrix (B*H*W,kh*kw*C), always in the same memory, and the rows they cover."""
+    """Yield parts of the unfolded matrix (B*H*W,kh*kw*C), all in the same buffer, with the rows that they cover."""
     batch, channels, height, width = x.shape
     length, positions = rows * columns * channels, height * width
     if batch * length * positions == 0:
@@ -111,8 +111,8 @@ def _unfolded(x: Tensor, rows: int, columns: int) -> Iterator[tuple[slice, Tenso
 def _allocate(like: Tensor, *shape: int) -> Tensor:
     """Allocate memory that will be written completely before it is read.
 
-    With deterministic algorithms (``trainer.deterministic``), torch would otherwise fill it first, a gigabyte at a
-    time.
+    With deterministic algorithms (``trainer.deterministic``), torch would otherwise fill the memory first, up to a
+    gigabyte for each call.
     """
     settings: Any = torch.utils.deterministic
     before = settings.fill_uninitialized_memory

@@ -3,7 +3,8 @@
 Paper: Wen, Lin, Wang, Xu: Distract Your Attention: Multi-head Cross Attention Network for Facial Expression
 Recognition, Biomimetics 8(2), 2023, arXiv 2109.07270. Structure from the paper; widths, initial values, the log-softmax
 over the heads and the batch norm after the classifier as in the authors' public code
-(https://github.com/yaoing/DAN), whose files load. Ours: any timm backbone with a last map instead of ResNet-18.
+(https://github.com/yaoing/DAN), whose weight files can be loaded. Ours: ResNet-18 can be replaced by any timm backbone
+with a last feature map.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class DAN(Network):
         """Classify normalised faces, float (B,C,H,W).
 
         Raises:
-            ValueError: for integer images, which are not normalised.
+            ValueError: for integer images, which have not been normalised.
         """
         self.check_image(image)
         pooled, last = self.backbone.pooled_map(image)

@@ -2,9 +2,9 @@
 
 Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression Recognition,
 Electronics 12(17), 2023, doi 10.3390/electronics12173595. Structure from the paper; widths and the order of operations
-as in the authors' public code (https://github.com/simon20010923/DDAMFN), whose files load. Their files also contain
-modules that their network never calls; these are left out. Ours: maps of sizes other than 7x7 (the kernels over a whole
-row, column or map have the size of the map), and other backbones with a last map.
+as in the authors' public code (https://github.com/simon20010923/DDAMFN), whose weight files can be loaded. These files
+also contain modules that the authors' network never calls, which are left out. Ours: maps of sizes other than 7x7 (the
+kernels over a whole row, column or map have the size of the map), and other backbones with a last feature map.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class DDAMFN(Network):
         in_chans: channels of the images.
         image_size: side of the images in pixels, which determines the kernels over the whole map.
 
-    Output in addition to ``feature``, ``logits`` and ``head_logits``: ``attention_maps`` (B,H,D,h,w), the heads'
-    weights of the map, used by the attention loss.
+    Output in addition to ``feature``, ``logits`` and ``head_logits``: ``attention_maps`` (B,H,D,h,w), the weights by
+    which each head multiplies the map, used by the attention loss.
 
     Raises:
         UserError: for unknown names and options, or a backbone without a last map.
@@ -84,7 +84,7 @@ class DDAMFN(Network):
         """Classify normalised faces, float (B,C,S,S) of ``image_size``.
 
         Raises:
-            ValueError: for integer images, which are not normalised, or images of another size.
+            ValueError: for integer images, which have not been normalised, or images of a different size.
         """
         self.check_image(image)
         side = self.config["image_size"]

@@ -21,10 +21,10 @@ def backbone_with_map(
         network: name of the network, for messages.
         spec: a timm model name, or a mapping with ``name`` and options.
         in_chans: channels of the images.
-        image_size: side of the images in pixels; None: any that the model supports.
+        image_size: side of the images in pixels; None: any size that the model supports.
 
     Returns:
-        Its complete specification, and the backbone.
+        The complete specification of the backbone, and the backbone.
 
     Raises:
         UserError: for an unknown model or option, or a model without a last map.
@@ -40,7 +40,7 @@ def backbone_with_map(
     if not backbone.has_map:
         raise UserError(
             f"{network} attends to the last map of its backbone, but '{name}' has none. "
-            "Choose a convolutional network of timm (resnet, convnext, ...)."
+            "Choose a convolutional network from timm (resnet, convnext, ...)."
         )
     return config, backbone
 

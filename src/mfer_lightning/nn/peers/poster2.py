@@ -1,11 +1,12 @@
-"""POSTER V2 (POSTER++): window cross attention between an IR-50's maps and a landmark network's, then a transformer.
+"""POSTER V2 (POSTER++): window cross attention between maps of an IR-50 and of a landmark network, then a transformer.
 
 Paper: Mao, Xu, Yin, Chang, Nie, Huang, Wang: POSTER++: A simpler and stronger facial expression recognition network,
 Pattern Recognition 2024, arXiv 2301.12149. Structure from the paper; widths, initial values, and frozen parts as in
-the authors' public code (https://github.com/Talented-Q/POSTER_V2, MIT), whose files load. Their files also contain
-modules that their network never calls; these are left out. The face is resized to 112 pixels for both networks: the
-authors use 224 and take every second pixel. The landmark network's weights are frozen; its batch norms follow the
-mode of the whole network, as in the authors' code. Ours: other depths, widths and sizes.
+the authors' public code (https://github.com/Talented-Q/POSTER_V2, MIT), whose weight files can be loaded. These files
+also contain modules that the authors' network never calls, which are left out. For both networks, the face is resized
+to 112 pixels; the authors use images of 224 pixels and take every second pixel. The weights of the landmark network are
+frozen, but its batch norms follow the training mode of the whole network, as in the authors' code. Ours: other depths,
+widths and sizes.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class POSTER2(Network):
     Args:
         num_classes: K.
         depths: residual units of the IR network's three stages.
-        widths: channels of its three stages, each a multiple of its heads.
+        widths: channels of these three stages, each a multiple of the attention heads at its level.
         landmark_depths: inverted residuals of the landmark MobileFaceNet's stages.
         freeze_landmarks: freeze the landmark network's weights, which then should be pre-trained.
         heads: attention heads of the three levels.
@@ -132,7 +133,7 @@ class POSTER2(Network):
         """Classify normalised faces, float (B,C,H,W) of any size.
 
         Raises:
-            ValueError: for integer images, which are not normalised.
+            ValueError: for integer images, which have not been normalised.
         """
         self.check_image(image)
         size = (self.inner_size, self.inner_size)
@@ -167,7 +168,7 @@ class POSTER2(Network):
         return maps
 
     def _landmark_maps(self, image: Tensor) -> list[Tensor]:
-        """Return the landmark network's maps: 1/4, 1/8 and 1/16 of the side."""
+        """Return the landmark network's maps, with 1/4, 1/8 and 1/16 of the side of the image."""
         net = self.landmarks
         quarter = net.conv_3(net.conv_23(net.conv2_dw(net.conv1(image))))
         eighth = net.conv_4(net.conv_34(quarter))
@@ -273,7 +274,7 @@ def _check(
     """Reject invalid or inconsistent sizes.
 
     Raises:
-        UserError: naming the option.
+        UserError: with the name of the option.
     """
     given: dict[str, Any] = {"depths": depths, "widths": widths, "landmark_depths": landmark_depths, "heads": heads}
     for name, values in given.items():

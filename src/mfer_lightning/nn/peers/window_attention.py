@@ -1,4 +1,4 @@
-"""One level of POSTER V2: cross attention from a landmark feature map to a face's, in one window over the whole map.
+"""One level of POSTER V2: cross attention from a landmark map to a face map, in one window over the whole map.
 
 Paper: Mao et al.: POSTER++, Pattern Recognition 2024, arXiv 2301.12149; the window attention with a global query is
 from Hatamizadeh et al.: Global Context Vision Transformers, ICML 2023, arXiv 2206.09959, with the relative position
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 
 class CrossFusion(nn.Module):
-    """Halve a face map, attend to it with a landmark map of the same side, and apply a feed-forward part.
+    """Halve the sides of a face map, attend to it with queries from a landmark map, and apply a feed-forward block.
 
     Args:
-        width: channels C of the face's map.
+        width: channels C of the face map.
         heads: attention heads.
         side: side of the halved map.
         landmark_width: channels of the landmark map.
@@ -77,7 +77,7 @@ class GlobalQueryAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Add attention's output to its input, then an MLP; both scaled per channel, starting near zero.
+    """Add the attention output to the shortcut, then the output of an MLP; both have channel scales of 1e-5 at first.
 
     Args:
         width: C of a token.

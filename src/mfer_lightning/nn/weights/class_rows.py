@@ -32,12 +32,12 @@ def take_class_rows(model: Network, state: Mapping[str, Tensor], rows: Sequence[
 
     Args:
         model: the network that the tensors are for.
-        state: tensors by our names.
+        state: tensors, keyed by the names in the network.
         rows: for each class of the network, its row in the file.
 
     Returns:
-        The state dict; tensors other than those of :func:`output_layers` are unchanged. So are heads that have
-        fewer rows than they should, which loading rejects.
+        The state dict. Only tensors of :func:`output_layers` change, unless they have too few rows, which loading
+        rejects.
     """
     names = {f"{layer}.{part}" for layer in output_layers(model) for part in ("weight", "bias")}
 

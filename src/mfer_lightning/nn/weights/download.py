@@ -18,10 +18,10 @@ def check_download(model: Network) -> None:
     """Reject ``weights=imagenet`` if no weights exist, or if the hub is unreachable and they are not cached.
 
     Args:
-        model: the network; may be on the meta device; not changed.
+        model: the network, which may be on the meta device and is not changed.
 
     Raises:
-        UserError: explaining how to get the weights.
+        UserError: if the weights are not available; the message explains how to get them.
     """
     _check_published(model.backbone_config["name"])
     if not reachable():
@@ -32,7 +32,7 @@ def download(model: Network) -> tuple[str, dict[str, Tensor]]:
     """Return the source of a backbone's weights, and the weights under timm's names.
 
     Raises:
-        UserError: explaining how to get the weights.
+        UserError: if the weights are not available; the message explains how to get them.
     """
     config = model.backbone_config
     _check_published(config["name"])
@@ -40,13 +40,13 @@ def download(model: Network) -> tuple[str, dict[str, Tensor]]:
         given = {key: model.config[key] for key in ("in_chans", "image_size") if model.config[key] is not None}
         with nullcontext() if reachable() else cache_alone():
             pretrained = create_timm_model(config, pretrained=True, **given)
-    except Exception as error:  # the hub's client raises its own, network and file-system errors
+    except Exception as error:  # the hub's client raises many kinds of errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"timm's weights for '{config['name']}' could not be loaded: {reason.rstrip('.')}. Training does not "
-            "silently start from scratch. Without internet access: download the model's .safetensors file from "
-            "huggingface.co/timm elsewhere and give its path (weights=path/to/file), or set HF_HOME to a filled "
-            "cache. Changed widths or depths have no such weights. weights=none trains from scratch."
+            "silently start from scratch. Without internet access, download the model's .safetensors file from "
+            "huggingface.co/timm on another machine and set weights=path/to/file, or set HF_HOME to a cache that "
+            "contains it. No such weights exist for changed widths or depths. weights=none trains from scratch."
         ) from error
     tag = timm_facts(pretrained).get("tag") or "default"
     return f"imagenet ({config['name'].split('.')[0]}.{tag})", dict(pretrained.state_dict())
@@ -55,6 +55,6 @@ def download(model: Network) -> tuple[str, dict[str, Tensor]]:
 def _check_published(name: str) -> None:
     if not timm.is_model_pretrained(name):
         raise UserError(
-            f"weights=imagenet: timm publishes no weights for backbone '{name}': give a file (docs/weights.md "
-            "lists known ones), or weights=none to train from scratch."
+            f"weights=imagenet: timm publishes no weights for backbone '{name}'. Use weights=<file> (docs/weights.md "
+            "lists known files), or weights=none to train from scratch."
         )

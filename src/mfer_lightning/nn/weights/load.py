@@ -86,7 +86,7 @@ def load_weights(
 
     Raises:
         UserError: if the file cannot be read or does not match, or the hub is unreachable.
-        ValueError: for an illegal ``head``.
+        ValueError: if ``head`` is neither ``"load"`` nor ``"new"``.
 
     Example:
         >>> from mfer_lightning.nn import MFER
@@ -122,10 +122,10 @@ def load_released_weights(
         The model.
 
     Raises:
-        UserError: if the layout is another one, or any tensor is missing, unexpected or of another shape.
+        UserError: if the layout is different, or a tensor is missing, is unexpected or has the wrong shape.
 
     Warns:
-        UserWarning: if the heads keep their values.
+        UserWarning: if the weights have no heads.
     """
     state = read_state(weights) if isinstance(weights, (str, Path)) else tensors_of(weights, "the state dict")
     source = str(weights) if isinstance(weights, (str, Path)) else "the state dict"
@@ -137,13 +137,13 @@ def load_released_weights(
     headless = not any(name.startswith("msc.") for name in state)
     if headless and require_heads:
         raise UserError(
-            f"{source} has no heads (msc.*): it can initialise training, but it cannot classify. "
+            f"{source} has no heads (msc.*). It can initialise training, but it cannot classify. "
             "Fine-tune it first: mfer weights=<file>."
         )
     _load(model, state, _layout(model, state), source)
     if headless:
         warnings.warn(
-            f"{source} has no heads (msc.*): the model keeps its own, and its logits are meaningless "
+            f"{source} has no heads (msc.*). The model keeps its own heads, so its logits are meaningless "
             "until they are trained.",
             stacklevel=2,
         )
@@ -183,7 +183,7 @@ def _timm(model: Network, state: Mapping[str, Tensor]) -> Layout:
     if not set(state) & set(names.values()):
         raise UserError(
             f"The layout of the weights is not that of released MFER, Meta ConvNeXt, timm '{backbone}' or our "
-            f"checkpoints: they start with {listed(state)}{_fitting(state)}."
+            f"checkpoints. Their first tensors are {listed(state)}{_fitting(state)}."
         )
     norm = state.get("head.norm.weight")
     head_norm = norm is not None and norm.shape == (model.feature_dim,) and model.backbone_config["norm"] == "layer"
@@ -198,7 +198,7 @@ def _timm(model: Network, state: Mapping[str, Tensor]) -> Layout:
 def _fitting(state: Mapping[str, Tensor], share: float = 0.0) -> str:
     """Name the backbone that matches more than this share of the tensors; empty if there is none."""
     fit = nearest_backbone(state)
-    return f"; {fit} has {fit.share:.0%} of them" if fit is not None and fit.share > share else ""
+    return f"; {fit} matches {fit.share:.0%} of the tensors" if fit is not None and fit.share > share else ""
 
 
 def _ours_to_timm(model: Network) -> dict[str, str]:
@@ -242,7 +242,7 @@ def _load(model: Network, state: Mapping[str, Tensor], layout: Layout, source: s
         raise UserError(
             f"The weights of {source} ({layout.words} layout) do not fit the network; nothing was loaded:\n"
             f"  {shown}{more}\nBuild the network to match the weights (backbone, attention, head, num_classes); "
-            "if only the heads differ, keep new ones (head='new')."
+            "if only the heads differ, keep the heads of the network (head='new')."
         )
     check_numbers(tensors, targets, source)
     model.load_state_dict(tensors, strict=False)
@@ -259,8 +259,8 @@ def _refuse_other_network(
     other = _fitting(state, share)
     if other:
         raise UserError(
-            f"The weights of {source} are not those of backbone={model.backbone_config['name']}, which has "
-            f"{max(share, 0):.0%} of their tensors{other}: choose that backbone, or other weights; nothing was loaded."
+            f"The weights of {source} are not those of backbone={model.backbone_config['name']}, which matches "
+            f"{max(share, 0):.0%} of the tensors{other}. Nothing was loaded. Choose that backbone, or other weights."
         )
 
 

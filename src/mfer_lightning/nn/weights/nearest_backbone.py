@@ -52,7 +52,7 @@ def nearest_backbone(state: Mapping[str, Tensor]) -> Fit | None:
         state: name -> tensor, without the usual prefixes.
 
     Returns:
-        The best match; None if none has half of the tensors.
+        The best match; None if no backbone has a share of at least one half.
 
     Example:
         >>> import timm
@@ -116,5 +116,5 @@ def _shapes(name: str, options: Mapping[str, Any]) -> Mapping[str, tuple[int, ..
 
 
 def differ_in_ones(theirs: Size, ours: Size) -> bool:
-    """Whether two shapes differ only by ones: Meta's linear layers are 1x1 convolutions in some ConvNeXts of timm."""
+    """Whether two shapes differ only by ones, because some of Meta's linear layers are 1x1 convolutions in timm."""
     return (*theirs, 1, 1) == tuple(ours) or tuple(theirs) == (1, 1, 1, *ours)

@@ -1,4 +1,4 @@
-"""Adapt position embeddings in a file to the network's image size, and convert transformers from other projects.
+"""Adapt position embeddings in a file to the network's image size, and convert transformer weights of other projects.
 
 Both use timm's ``checkpoint_filter_fn`` for the model's family.
 """

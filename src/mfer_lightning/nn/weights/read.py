@@ -17,7 +17,7 @@ from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.nn.weights.safety import STOOD_IN_FOR, check_weights_file
 
-#: The last three suffixes: training checkpoints of InsightFace and many other projects.
+#: Entries of a file that contain the weights. The last three are from training checkpoints of InsightFace and others.
 _WRAPPERS = (
     *("state_dict", "model", "module", "state_dict_ema", "model_ema"),
     *("state_dict_backbone", "model_state_dict", "net_state_dict"),
@@ -29,7 +29,7 @@ _PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
 
 
 def _stand_ins() -> AbstractContextManager[Any]:
-    """Make torch substitute empty classes for those that files of other programs may name."""
+    """Make torch substitute empty classes for the classes that files of other programs may name."""
     empty: list[Any] = [
         type(name.rpartition(".")[2], (), {"__module__": name.rpartition(".")[0]}) for name in STOOD_IN_FOR
     ]
@@ -69,7 +69,9 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # damaged files make the readers raise many kinds of exceptions
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} cannot be read as weights: {reason}. It may be damaged: download it again.") from error
+        raise UserError(
+            f"{path} cannot be read as weights: {reason}. The file may be damaged. Download it again."
+        ) from error
     state = tensors_of(content, str(path))
     if path.suffix != ".safetensors":
         check_storages(path, state.values())
@@ -86,10 +88,10 @@ def check_exists(path: Path) -> None:
     """Reject a path that is not a file.
 
     Raises:
-        UserError: explaining what is legal.
+        UserError: with the legal values.
     """
     if path.is_dir():
-        raise UserError(f"weights={path} is a folder: give a file in it, e.g. checkpoints/best.ckpt of a run.")
+        raise UserError(f"weights={path} is a folder. Use a file in it, e.g. checkpoints/best.ckpt of a run.")
     if not path.is_file():
         hint = nearest(str(path), ("none", "imagenet"))
         meant = f"; {hint}" if hint.startswith("did you mean") else "."
@@ -107,8 +109,8 @@ def _refuse_text(path: Path) -> None:
         return
     line = start.decode("utf-8", "replace").splitlines()[0].strip()
     raise UserError(
-        f"{path} contains no weights but text that starts with {line[:60]!r}: a web page or a pointer was saved "
-        "instead of the file. Download it again."
+        f"{path} contains text that starts with {line[:60]!r} instead of weights. A web page or a Git LFS pointer was "
+        "probably saved instead of the file. Download it again."
     )
 
 

@@ -50,18 +50,18 @@ _CALLS = frozenset(["STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"])
 
 
 def check_archive(path: Path) -> None:
-    """Reject a checkpoint that could take more memory than the file has, or that names more than tensors.
+    """Reject a checkpoint that could allocate more memory than its size, or that names more than tensors.
 
     Args:
         path: a file supposedly written by ``torch.save``.
 
     Raises:
-        UserError: explaining what is wrong.
+        UserError: if the file is rejected; the message states the reason.
     """
     try:
         pickles = _check_zip(path, ALLOWED)
         if pickles != 1:
-            raise UserError(f"{path} is not a checkpoint of mfer_lightning: it contains {pickles} data.pkl.")
+            raise UserError(f"{path} is not a checkpoint of mfer_lightning: it contains {pickles} files data.pkl.")
     except UserError:
         raise
     except Exception as error:  # damaged zip files and pickles raise many kinds of exceptions
@@ -76,7 +76,7 @@ def check_weights_file(path: Path) -> None:
         path: a file supposedly written by ``torch.save``.
 
     Raises:
-        UserError: explaining what is wrong.
+        UserError: if the file is rejected; the message states the reason.
         ValueError: if it is not such a file, or is damaged.
     """
     if zipfile.is_zipfile(path):
@@ -84,7 +84,7 @@ def check_weights_file(path: Path) -> None:
         return
     with path.open("rb") as file:
         if file.read(2) == b"PK":  # torch's current format is a zip archive, with its directory at the end
-            raise UserError(f"{path} cannot be read as weights: it is truncated or damaged: download it again.")
+            raise UserError(f"{path} cannot be read as weights: it is truncated or damaged. Download it again.")
         file.seek(0)
         size = path.stat().st_size
         for _ in range(5):  # before the data: magic number, version, machine, content, names of the storages
@@ -100,14 +100,14 @@ def _check_zip(path: Path, allowed: frozenset[str]) -> int:
         members = archive.infolist()
         if any(m.compress_type != zipfile.ZIP_STORED for m in members):
             raise UserError(
-                f"{path} cannot be read: its parts are compressed, which torch.save never does, so their "
-                "size is unlimited."
+                f"{path} cannot be read: its parts are compressed, so they could expand to any size. torch.save "
+                "never compresses them."
             )
         claimed, size = sum(m.file_size for m in members), path.stat().st_size
         if claimed > size:
             raise UserError(
-                f"{path} cannot be read: it is damaged, or made to fill the memory: its parts claim "
-                f"{claimed:,} bytes, but the file has {size:,}."
+                f"{path} cannot be read: its parts claim {claimed:,} bytes, but the file has {size:,}. It is damaged, "
+                "or designed to exhaust the memory."
             )
         pickles = [m for m in members if m.filename.rpartition("/")[2] == "data.pkl"]
         for member in pickles:
@@ -126,7 +126,7 @@ def _check_pickle(data: bytes | IO[bytes], path: Path, allowed: frozenset[str]) 
         named = argument if opcode.name == "GLOBAL" else opcode.name if opcode.name in _CALLS else None
         if named is not None and named not in allowed:
             raise UserError(
-                f"{path} cannot be read: it was rejected, since it is damaged, or contains "
-                "objects other than tensors and plain values, which could run code or fill the memory when loaded "
+                f"{path} cannot be read: it was rejected, because it is damaged or contains objects other than tensors "
+                "and plain values, which could run code or exhaust the memory when loaded "
                 f"({str(named).replace(' ', '.')[:80]})."
             )

@@ -1,1 +1,1 @@
-"""Write a report as web page, Markdown, LaTeX and CSV, with figures, from the data of :mod:`..study`."""
+"""Write the content from :mod:`mfer_lightning.reporting.study` as web page, Markdown, LaTeX and CSV, with figures."""

@@ -71,7 +71,7 @@ class Options:
         title: heading; empty: derived from the folders.
         baseline: ``axis=value`` pairs, or None for the simplest method.
         metric: metric used to compare methods.
-        axes: titles of axes to cross in tables; empty: all.
+        axes: titles of axes to cross in tables; empty: the first four.
         embedding: ``tsne``, ``pca`` or ``none``.
         embedding_points: number of faces in each embedding.
         plan: planned contrasts, or None.
@@ -88,7 +88,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Part:
-    """A heading with findings in words, tables and figures."""
+    """A part of a chapter: a heading with text, tables and figures."""
 
     title: str
     items: tuple[Table | Group, ...]
@@ -102,7 +102,7 @@ class Part:
 
 @dataclass(eq=False)
 class Chapter:
-    """A section with all its parts."""
+    """The chapter on one section, with all its parts."""
 
     section: Section
     findings: list[str]
@@ -141,7 +141,7 @@ def build_document(
     """Read runs and build the report; figures are drawn into the output folder.
 
     Args:
-        folders: runs, sweeps, or folders of them.
+        folders: runs, sweeps, or folders of runs.
         options: options of the report.
         output: folder to which the report is written.
         progress: called with a short description at each step.
@@ -227,7 +227,7 @@ def _chapter(
 def _planned(
     panels: SectionPanels, plan: Plan, placed: Sequence[Planned], metric: MethodMetric
 ) -> tuple[list[str], Part]:
-    """Compare the planned contrasts of a section; return their summary and their chapter."""
+    """Compare the planned contrasts of a section; return their findings and their part of the chapter."""
     by = plan.metric or metric
     judged = judge(panels.section, placed, by)
     short = summary(plan, judged, by)
@@ -246,7 +246,7 @@ def _warnings(section: Section) -> list[str]:
             "as in most published results."
         )
     elif LAST_EPOCH in rules:
-        told.append(f"{section.protocol}: validation faces are also trained on, so there are none to select on.")
+        told.append(f"{section.protocol}: training also uses the validation faces, so none are left for selection.")
     elif section.split == "test" and section.evaluation_set.startswith("all of val"):
         told.append(f"{section.protocol}: the reported set is the dataset's own validation set, not its test set.")
     for method in section.methods:

@@ -21,8 +21,8 @@ class Picture:
     """One panel.
 
     Args:
-        file: its PNG, relative to the report's folder.
-        svg: its SVG, for the page.
+        file: PNG file of the panel, relative to the report's folder.
+        svg: SVG of the panel, for the web page.
         alt: text description.
     """
 
@@ -47,7 +47,7 @@ class Group:
 
 
 class SectionPanels:
-    """Draws the panels of a section.
+    """Draw the panels of a section.
 
     Args:
         section: the section to draw.
@@ -61,7 +61,7 @@ class SectionPanels:
         self._files: set[str] = set()
 
     def limit_note(self, shown: int | None = None) -> str:
-        """Return a sentence with the number of methods shown, if not all; default: those of ``methods``."""
+        """Return a sentence with the number of methods shown, empty if all are; None: the number of ``methods``."""
         total, shown = len(self.section.methods), len(self.methods) if shown is None else shown
         return f" {shown} of {total} methods are shown." if shown < total else ""
 
@@ -69,7 +69,7 @@ class SectionPanels:
         """Draw a panel.
 
         Args:
-            name: name of its file, any text.
+            name: name of the panel's file; any text.
             alt: text description.
             draw: a panel function of :mod:`mfer_lightning.figures`, which takes ``path`` and returns SVG.
             data: the data to draw.

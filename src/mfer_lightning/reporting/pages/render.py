@@ -1,4 +1,4 @@
-"""Render a document as web page, Markdown, LaTeX and CSV."""
+"""Render a document as a web page, Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONG = 38
 
 
 def render_html(document: Document) -> str:
-    """Write the page: a single file that needs neither network nor other files."""
+    """Write the web page, a single file that needs no network connection and no other files."""
     environment = _environment(autoescape=True)
     environment.filters["interval"] = interval_drawing
     return environment.get_template("report.html.j2").render(
@@ -32,7 +32,7 @@ def render_html(document: Document) -> str:
 
 
 def render_markdown(document: Document) -> str:
-    """Write the same as Markdown, with the figures in separate files."""
+    """Write the report as Markdown, with the figures in separate files."""
     environment = _environment(autoescape=False)
     environment.filters["table"] = markdown_table
     environment.filters["plain"] = markdown_text
@@ -71,7 +71,7 @@ def render_runs(document: Document) -> str:
 
 
 def interval_drawing(cell: Cell, reach: Sequence[float]) -> Mapping[str, float] | None:
-    """Return the positions of a cell's small drawing, in a box 120 wide; None if it has none."""
+    """Return the x positions for drawing the interval of a cell, in a box 120 units wide; None if it has none."""
     if cell.interval is None:
         return None
     low, high = reach
@@ -105,7 +105,7 @@ def markdown_text(text: object) -> str:
 
 
 def latex_table(table: Table) -> str:
-    """Write a table with booktabs: no wider than the page, and broken over pages if it is long."""
+    """Write a table with booktabs. A wide table is scaled to the page, and a long table is broken over pages."""
     align = "".join("r" if c.numeric else "l" for c in table.columns)
     head = " & ".join(latex(c.title) for c in table.columns) + r" \\"
     body = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in table.rows]

@@ -55,8 +55,8 @@ def method_panels(panels: SectionPanels, metric: str) -> Group | None:
     caption += "Small dots are seeds, the dashed line is the baseline. "
     if any(c.low is not None for _, c in compared):
         caption += (
-            "The last panel shows the difference over seeds and faces (▲ better, ▼ worse, ● tie, Holm-corrected); with "
-            "fewer than three seeds on either side it has no interval, and shows seeds minus the baseline's mean. "
+            "The last panel shows the difference over seeds and faces (▲ better, ▼ worse, ● tie, Holm-corrected). If "
+            "either method has fewer than three seeds, it shows each seed minus the baseline's mean, without interval. "
         )
     elif compared:
         caption += "Differences from the baseline have no interval with fewer than three seeds and are not drawn. "
@@ -92,9 +92,9 @@ def contrast_panels(panels: SectionPanels, judged: Sequence[Planned], metric: Me
     family = "the contrasts of its family" if len({p.contrast.family for p in judged}) > 1 else "these contrasts"
     caption = (
         "Difference of the two methods of each contrast with its 95% interval over seeds and faces (▲ better, ▼ worse, "
-        f"● tie, Holm-corrected over {family} only); without an interval, small dots are seeds minus the other "
-        'method\'s mean. "Could be seen" is the true difference, in points, that '
-        "would have been detected four times in five."
+        f"● tie, Holm-corrected over {family} only). Without an interval, small dots are seeds minus the other "
+        'method\'s mean. "Detectable" is the true difference, in points, that '
+        "would have been detected with 80% power."
     )
     return Group("Differences with intervals", caption, (picture,))
 
@@ -130,8 +130,8 @@ def class_panels(panels: SectionPanels) -> Group:
         words = {"title": f"{name} ({n:,} faces)", "unit": "recall (%)"}
         pictures.append(panels.picture(f"recall-{name}", alt, estimates_panel, rows, limits=limits, **words))
     caption = (
-        "Mean recall over seeds, which are the small dots. Lines are Wilson's 95% intervals for one network with that "
-        f"recall on as many faces: the variation over faces.{panels.limit_note()}"
+        "Mean recall over seeds (small dots). Lines are Wilson's 95% intervals for one network with this recall on "
+        f"this number of faces, and show only the variation over faces.{panels.limit_note()}"
     )
     return Group("Recall of each class", caption, tuple(pictures))
 
@@ -151,9 +151,9 @@ def reliability_panels(panels: SectionPanels) -> Group | None:
         words: dict[str, Any] = {"title": title, "seeds": len(tables)}
         pictures.append(panels.picture(f"reliability-{method.short}", alt, reliability_panel, p, y, **words))
     caption = (
-        "Accuracy over confidence in ten bins of equal mass, all seeds together; 95% intervals count each face "
-        "once. On the dashed line confidence equals "
-        f"accuracy; below it the network is overconfident. ECE is the mean over seeds (15 bins).{panels.limit_note()}"
+        "Accuracy versus confidence in ten bins of equal mass, all seeds together; 95% intervals count each face "
+        "once. On the dashed line, confidence equals "
+        f"accuracy; below it, the network is overconfident. ECE is the mean over seeds (15 bins).{panels.limit_note()}"
     )
     return Group("Reliability", caption, tuple(pictures)) if pictures else None
 
@@ -175,7 +175,7 @@ def risk_coverage_panels(panels: SectionPanels) -> Group | None:
         pictures.append(panels.picture(name, alt, risk_coverage_panel, confidence, right, **words))
     caption = (
         "Proportion of incorrect predictions if only the most confident faces are answered, all seeds together, with "
-        "Wilson's 95% intervals, which count each face once. The dashed line is the error over all faces. If "
+        "Wilson's 95% intervals, which count each face once. The dashed line is the error rate over all faces. If "
         f"confidence predicts correctness, the curve rises late.{panels.limit_note()}"
     )
     return Group("Risk and coverage", caption, tuple(pictures)) if pictures else None
@@ -220,7 +220,10 @@ def _estimate(
 
 
 def _one_annotator(section: Section) -> tuple[float, str] | None:
-    """Return how often a single annotator agrees with the others, if recorded; all results are on the same faces."""
+    """Return how often a single annotator agrees with the others, in per cent; None if it is not recorded.
+
+    All results of a section are on the same faces, so the first recorded value is used.
+    """
     for run in section.runs:
         found = run.result.get("annotators")
         value = found.get("single_annotator") if isinstance(found, Mapping) else None

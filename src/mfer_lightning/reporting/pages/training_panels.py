@@ -50,7 +50,7 @@ def curve_panels(panels: SectionPanels) -> tuple[Group | None, list[str]]:
             pictures.append(panels.picture(f"curve-{name}", alt, curves_panel, bands, **options))
     caption = (
         "Mean over seeds with a band of one standard deviation; dots mark the mean selected epoch. Losses of "
-        "different methods have different terms: compare their shapes, not their values."
+        "different methods have different terms, so compare the shapes of the curves, not their values."
         f"{panels.limit_note(len(shown))}"
     )
     return (Group("Learning curves", caption, tuple(pictures)) if pictures else None), problems
@@ -106,7 +106,7 @@ def embedding_panels(
         pictures.append(panels.picture(name, alt, embedding_panel, plane, cloud.label, names, **words))
     caption = (
         f"Features of each method's first seed ({EMBEDDINGS[how]}), as in the MFER paper's comparison of losses. The "
-        "measure below each is computed in the full feature space over all faces and seeds, not from the drawing."
+        "ratio below each panel is computed in the full feature space over all faces and seeds, not from the drawing."
         f"{panels.limit_note(len(shown))}"
     )
     return Group("Features in the plane", caption, tuple(pictures)) if pictures else None

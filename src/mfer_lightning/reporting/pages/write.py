@@ -11,10 +11,10 @@ from mfer_lightning.files import write_text
 from mfer_lightning.reporting.pages.document import Document, Options, build_document
 from mfer_lightning.reporting.pages.render import render_csv, render_html, render_latex, render_markdown, render_runs
 
-#: A folder with this file, and nothing except these files, is a report, which a later one may replace.
+#: A folder that contains this page and nothing outside CONTENT is a report, which a new report may replace.
 PAGE = "report.html"
 CONTENT = {PAGE, "report.md", "report.tex", "tables", "figures"}
-#: Text near the start of our pages, which identifies them.
+#: Text near the start of a page that identifies it as ours.
 _MARK = b'name="generator" content="mfer_lightning'
 
 
@@ -24,7 +24,7 @@ def write_report(
     """Write a report on finished runs: ``report.html``, ``report.md``, ``report.tex``, ``tables/`` and ``figures/``.
 
     Args:
-        folders: runs, sweeps, or folders of them.
+        folders: runs, sweeps, or folders of runs.
         output: folder of the report; an earlier report there is replaced when the new one is complete.
         options: options of the report.
         progress: called with a short description at each step.
@@ -37,7 +37,7 @@ def write_report(
     """
     target = Path(output).expanduser()
     if target.exists() and not _replaceable(target):
-        raise UserError(f"{target} exists and is not a report: choose another folder with output=<folder>.")
+        raise UserError(f"{target} exists and is not a report. Choose another folder with output=<folder>.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
@@ -69,7 +69,7 @@ def _write(document: Document, folder: Path) -> None:
 
 
 def _replaceable(target: Path) -> bool:
-    """Whether the folder is one of our reports; other programs may also write a ``report.html``."""
+    """Whether the folder is empty or one of our reports; other programs may also write a ``report.html``."""
     if not target.is_dir():
         return False
     names = {path.name for path in target.iterdir() if path.name != ".DS_Store"}

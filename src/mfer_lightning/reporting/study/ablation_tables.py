@@ -1,4 +1,4 @@
-"""Make the ablation tables: pairs of axes, and classes."""
+"""Make the ablation tables, one per pair of axes, and the table of recalls by class."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ _MARKS = {"better": " ▲", "worse": " ▼"}
 
 
 def ablation_tables(section: Section, metric: str, asked: Sequence[str] = ()) -> list[Table]:
-    """Cross every two axes: their values are rows and columns, and cells the mean over seeds.
+    """Make tables for each pair of axes: rows and columns are their values, cells are means over seeds.
 
-    Further axes are held constant: there is one table for each combination of their values that has more than one cell,
-    the baseline's first, at most four.
+    The other axes are held constant. There is one table per combination of their values, starting with that of the
+    baseline, and at most four per pair. A table is left out if it has only one row or column, too many columns or
+    mostly empty cells.
 
     Args:
         section: the methods.
         metric: the metric.
-        asked: titles or names of axes to cross; empty: all, up to four.
+        asked: titles or keys of the axes to cross; empty: the first four.
     """
     axes = [a for a in section.axes if a.title in asked or a.key in asked] if asked else list(section.axes[:MOST_AXES])
     tables = []
@@ -89,7 +90,7 @@ def _ablation(
 
 
 def class_table(section: Section) -> Table:
-    """Make the table of each class's mean recall with its interval."""
+    """Make the table of the mean recall of each class with its interval."""
     faces = dict(zip(section.class_names, section.support, strict=True))
 
     def row(method: Method) -> MethodRow:
@@ -104,8 +105,8 @@ def class_table(section: Section) -> Table:
         return cells, data
 
     caption = (
-        "Mean recall over seeds in per cent; below it Wilson's 95% interval for one network with that recall "
-        "on as many faces (in brackets after the class)."
+        "Mean recall over seeds in per cent. Below it is Wilson's 95% interval for one network with this recall "
+        "on the number of faces in brackets after the class."
     )
     columns = [Column(f"{name} ({n:,})", numeric=True) for name, n in faces.items()]
     return method_table(section, "recall", "Recall of each class", columns, row, caption)

@@ -12,14 +12,14 @@ from mfer_lightning.config.former_names import with_first_names, with_options_of
 from mfer_lightning.errors import UserError
 from mfer_lightning.sweeps.identity import IRRELEVANT, LATER
 
-#: A configuration as dotted names and values as text.
+#: A configuration as a mapping from dotted names to values as text.
 Flat = Mapping[str, str]
 
 #: Text for a value that a configuration does not have.
 ABSENT = "–"
 
-#: Options that do not distinguish methods, in addition to those outside a run's identity: the seed repeats a method,
-#: and recording test metrics does not change training.
+#: Options that do not distinguish methods, in addition to those outside a run's identity. Runs with different seeds
+#: repeat a method, and recording test metrics does not change training.
 _NOT_A_METHOD = (*IRRELEVANT, "seed", "track_test", "report")
 
 #: Familiar names of common options, in the order of columns.
@@ -54,7 +54,7 @@ TITLES = {
 }
 _ORDER = {key: place for place, key in enumerate(TITLES)}
 
-#: Values that mean "nothing added", simplest first; on an axis without one, the smallest number is the simplest.
+#: Values that mean "nothing added", simplest first. On an axis without such values, the smallest number is simplest.
 _SIMPLE = ("none", "ce", "linear", "label", "majority", "shuffle", "false", "best", ABSENT)
 
 
@@ -64,7 +64,7 @@ class Axis:
 
     Args:
         key: dotted name in the configuration.
-        title: its familiar name.
+        title: familiar name of the option.
         tied: dotted names of options that change with it, value by value.
     """
 
@@ -98,7 +98,7 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
                 found[dotted] = in_words(value)
 
     walk(config, "")
-    for dotted, value in LATER.items():  # the values of runs of earlier versions
+    for dotted, value in LATER.items():  # options that runs of earlier versions do not have
         group = dotted.partition(".")[0]
         if group == "attention" and found.get("attention.name") == "none":
             continue  # has no options
@@ -116,7 +116,7 @@ def _augment_written_out(config: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     try:
         return {"augment": with_transforms(node)}
-    except UserError:  # from a version with other names
+    except UserError:  # from a version with other option names
         return {}
 
 
@@ -142,14 +142,14 @@ def find_axes(configs: Sequence[Flat]) -> tuple[Axis, ...]:
     """Find the options in which configurations differ.
 
     An option that is determined by the name of its choice (``loss.feature_weight`` by ``loss.name``), or by a recipe,
-    is not a separate axis. Of options that change together, value by value, the best-known one is the axis and lists
-    the others.
+    is not a separate axis. If options change together, value by value, the best-known option is the axis and lists the
+    others.
 
     Args:
         configs: at least one result of :func:`flatten`.
 
     Returns:
-        The axes, the best-known first; empty if all are equal.
+        The axes, the best-known first; empty if all configurations are equal.
 
     Example:
         >>> a = {"loss.name": "ce", "loss.weight": "0", "optimizer.lr": "0.1"}
@@ -206,7 +206,7 @@ def simplicity(value: str) -> tuple[int, float, str]:
 
 
 def as_number(value: str) -> float | None:
-    """Convert text to a number; None if it is not one."""
+    """Convert text to a number; None if it is not a number."""
     try:
         number = float(value)
     except ValueError:
@@ -215,12 +215,12 @@ def as_number(value: str) -> float | None:
 
 
 def _brought(key: str, axis: str) -> bool:
-    """Whether an option may follow from the choice of an axis: one of its group, or any set by a recipe."""
+    """Whether the value of an axis may set an option: options of the same group, or any option for a recipe."""
     return axis == RECIPE or _group(key) == _group(axis)
 
 
 def _follows(column: Sequence[str], axis: Sequence[str], brought: bool) -> bool:
-    """Whether an axis determines a column: if the axis sets it, it may be coarser, else it must change with it."""
+    """Whether an axis determines a column. If it may not set the option, both must also have equally many values."""
     pairs, values = set(zip(axis, column, strict=True)), set(axis)
     determined = len(pairs) == len(values)
     return determined and (brought or len(set(column)) == len(values))

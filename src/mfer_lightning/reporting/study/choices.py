@@ -1,4 +1,4 @@
-"""Name the parts of methods by the choices that were typed, if runs store them."""
+"""Name the parts of methods by the choices on the command line, if runs store them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def named_by_choice(runs: Sequence[Run]) -> list[Flat]:
         runs: runs of one section.
 
     Returns:
-        One configuration per run; equal ones stay equal and different ones different. ``experiment`` is included only
-        if every run has one.
+        One configuration per run. Equal configurations stay equal, and different ones stay different. ``experiment`` is
+        included only if every run has one.
     """
     keys = [tuple(sorted(run.flat.items())) for run in runs]
     kept: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}

@@ -16,10 +16,11 @@ Correct = dict[str, NDArray[np.bool_]]
 
 
 def compare(section: Section, metric: MethodMetric) -> list[str]:
-    """Compare every method of a section with its baseline, and store the comparisons in it.
+    """Compare every method of a section with the baseline, and store the comparisons in the section.
 
     Args:
-        section: the section; its ``comparisons`` are set. Without predictions on either side a method has none.
+        section: the section; its ``comparisons`` are set. A method has no comparison if it or the baseline has no
+            predictions.
         metric: the compared metric.
 
     Returns:
@@ -40,14 +41,14 @@ def compare(section: Section, metric: MethodMetric) -> list[str]:
 
 @lru_cache(maxsize=1)  # called twice in a row: for planned contrasts, and for all other comparisons
 def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
-    """Return which faces each seed of each method predicted correctly, in the same order.
+    """Return which faces each seed of each method predicted correctly, with the faces in the same order.
 
     Args:
         section: the section; a note is added if its runs were not measured on the same faces.
 
     Returns:
-        Label of a method with predictions -> (seeds, faces) bool, and the (faces,) true classes; None if there are
-        none to compare.
+        Label of a method with predictions -> (seeds, faces) bool, and the (faces,) true classes; None if there is
+        nothing to compare.
     """
     found = [(m.label, run.table) for m in section.methods for run in m.runs if run.table is not None]
     if not found:
@@ -56,7 +57,9 @@ def right_answers(section: Section) -> tuple[Correct, NDArray[np.int64]] | None:
         ordered = same_images([table for _, table in found])
     except ValueError as error:
         words = str(error).partition(", but ")[2] or str(error)
-        section.notes.append(f"No comparison could be made: the runs were not measured on the same faces ({words})")
+        section.notes.append(
+            f"The methods are not compared, because the runs were not measured on the same faces ({words})"
+        )
         return None
     right: dict[str, list[NDArray[np.bool_]]] = {}
     for (label, _), table in zip(found, ordered, strict=True):
@@ -83,19 +86,19 @@ def _against_baseline(section: Section) -> list[str]:
         range_ = points(max(seen)) if len(seen) == 1 else f"{points(min(seen))} to {points(max(seen))}"
         told[-1] += (
             f" With this test set and these seeds{times} a true difference of {range_} points would have been detected "
-            "four times in five, a smaller one less often."
+            "with 80% power, a smaller one with less."
         )
     return told + _undecided(comparisons)
 
 
 def _undecided(comparisons: Mapping[str, MethodComparison]) -> list[str]:
     few = "; ".join(label for label, c in comparisons.items() if c.verdict == "undecided")
-    needed = f"a comparison of methods needs {MIN_SEEDS} seeds on either side"
+    needed = f"a comparison needs at least {MIN_SEEDS} seeds of each method"
     return [f"Undecided, too few seeds ({needed}): {few}."] if few else []
 
 
 def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric: MethodMetric) -> list[str]:
-    """Describe the highest mean, and which methods are not distinguishable from it."""
+    """Describe the highest mean, and which methods are not significantly different from it."""
     ranked = sorted(
         (m for m in section.methods if m.label in correct and m.figures(metric)),
         key=lambda m: -float(np.mean(m.figures(metric))),
@@ -109,10 +112,10 @@ def _best(section: Section, correct: Correct, labels: NDArray[np.int64], metric:
     below = [str(c.name) for c in others if c.verdict == "worse"]
     if not level and not below:
         return [f"{head}; there are too few seeds for a comparison."]
-    words = [f"Not distinguishable from it: {'; '.join(level)}"] if level else []
+    words = [f"Not significantly different from it: {'; '.join(level)}"] if level else []
     if below:
         words.append(f"Significantly worse, {len(below)} of the other {len(others)}: {'; '.join(below)}")
-    reason = "corrected for all pairs, since the best was chosen by its result, which is partly chance"
+    reason = "corrected for all pairs, because the best was chosen by its result, which is partly due to chance"
     return [f"{head}. {'. '.join(words)} ({reason})."]
 
 

@@ -25,12 +25,12 @@ class Contrast:
     """One planned comparison.
 
     Args:
-        name: its name.
+        name: name of the contrast.
         method: values that identify the method.
         against: values that identify the method to compare with.
         claim: the claim about ``method``, made beforehand: better or worse than ``against``, or no difference ("none");
             None if nothing was claimed.
-        family: name of the comparisons that are corrected together; None if the plan is one unnamed family.
+        family: name of a group of contrasts that are corrected together; None if the plan is one unnamed family.
     """
 
     name: str
@@ -42,10 +42,10 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Chain:
-    """A claim that holds if those of all its contrasts do, e.g. ``DSF > LGM > none``.
+    """A claim that holds if the claims of all its contrasts hold, e.g. ``DSF > LGM > none``.
 
     Args:
-        name: its name.
+        name: name of the chain.
         contrasts: names of contrasts that claim a difference.
     """
 
@@ -59,8 +59,8 @@ class Plan:
 
     Args:
         path: the file.
-        sha256: SHA-256 of its bytes, in hexadecimal, with Unix line ends, so that a checkout that changes line ends
-            does not change it.
+        sha256: SHA-256 of the file in hexadecimal, computed with Unix line endings, so that it stays the same if a
+            checkout converts line endings.
         contrasts: at least one.
         chains: claims that combine contrasts.
         metric: the compared metric, or None if the file does not specify it.
@@ -125,7 +125,7 @@ def read_plan(path: str | Path) -> Plan:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which also rejects duplicate keys; otherwise the first value would be lost silently."""
+    """A safe loader that also rejects duplicate keys; PyYAML's loader silently keeps only the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -164,14 +164,14 @@ def _contrast(entry: Any, where: str, family: str | None) -> Contrast:
 
 
 def _check_families(entries: Sequence[Any], contrasts: Sequence[Contrast], where: str) -> None:
-    """Check contrasts against the declared families: a misspelt one would be corrected separately, and thus less."""
+    """Check that every contrast belongs to a declared family; a misspelt family would be corrected separately."""
     names = [_text(entry, f"{where}: each name in `families`") for entry in entries]
-    _unique(names, f"{where}: `families`", "it names twice")
+    _unique(names, f"{where}: `families`", "duplicate name")
     for contrast in contrasts:
         if contrast.family is None:
             raise UserError(
-                f"{where}: contrast '{contrast.name}' has no `family`, and the file has {', '.join(names)}: "
-                "give it one of them."
+                f"{where}: contrast '{contrast.name}' has no `family`, but the file declares `families`. "
+                f"Set it to one of: {', '.join(names)}."
             )
         if contrast.family not in names:
             raise UserError(
@@ -180,7 +180,7 @@ def _check_families(entries: Sequence[Any], contrasts: Sequence[Contrast], where
     for name in names:
         if all(contrast.family != name for contrast in contrasts):
             raise UserError(
-                f"{where}: `families`: no contrast belongs to '{name}'. Leave it out, or correct the contrasts."
+                f"{where}: `families`: no contrast belongs to '{name}'. Remove it, or correct the contrasts."
             )
 
 
@@ -191,29 +191,29 @@ def _chain(entry: Any, where: str, contrasts: Sequence[Contrast]) -> Chain:
     names = [
         _text(part, f"{where}: `contrasts`") for part in _list(found["contrasts"], f"{where}: `contrasts`", "name")
     ]
-    _unique(names, where, "it names twice")
+    _unique(names, where, "duplicate contrast")
     claims = {contrast.name: contrast.claim for contrast in contrasts}
     for part in names:
         if part not in claims:
             raise UserError(f"{where}: there is no contrast '{part}': {nearest(part, claims)}")
         if claims[part] not in ("better", "worse"):
             raise UserError(
-                f"{where}: contrast '{part}' needs a claim that can be confirmed: add claim: better or claim: worse."
+                f"{where}: contrast '{part}' needs a claim that can be confirmed: `claim: better` or `claim: worse`."
             )
     return Chain(name, tuple(names))
 
 
 def _fields(found: Any, where: str, needed: Sequence[str], optional: Sequence[str]) -> Mapping[str, Any]:
-    """Check that something is a mapping with all the needed keys and no unknown ones."""
+    """Check that something is a mapping with all the needed keys and no unknown keys."""
     legal = [*needed, *optional]
     if not isinstance(found, Mapping):
-        raise UserError(f"{where}: is not a mapping: it must have {', '.join(needed)}; see docs/report.md.")
+        raise UserError(f"{where}: is not a mapping. It must have the keys {', '.join(needed)}; see docs/report.md.")
     for key in found:
         if key not in legal:
             raise UserError(f"{where}: unknown key `{_said(key)}`: {nearest(_said(key), legal)}")
     for key in needed:
         if found.get(key) is None:
-            raise UserError(f"{where}: has no `{key}`: it must have {', '.join(needed)}; see docs/report.md.")
+            raise UserError(f"{where}: has no `{key}`. It must have the keys {', '.join(needed)}; see docs/report.md.")
     return found
 
 
@@ -226,7 +226,7 @@ def _list(found: Any, where: str, what: str) -> Sequence[Any]:
 def _text(found: Any, where: str) -> str:
     words = printable(" ".join(found.split())) if isinstance(found, str) else ""
     if not words:
-        raise UserError(f"{where} must be a text, but is {_said(found)}; quote numbers and dates.")
+        raise UserError(f"{where} must be text, but is {_said(found)}; put numbers and dates in quotes.")
     return words
 
 
@@ -248,7 +248,7 @@ def _unique(names: Sequence[str], where: str, words: str) -> None:
 
 
 def _said(value: Any) -> str:
-    """Format a value of the file for a message, shortened; nested containers only by their type."""
+    """Format a value of the file for a message: short text, or only the type of a list or mapping."""
     if isinstance(value, (list, Mapping)):
         return f"a {'list' if isinstance(value, list) else 'mapping'}" if value else "empty"
     return "empty" if value is None else printable(in_words(value))[:60]

@@ -48,7 +48,7 @@ def sentences(plan: Plan, judged: Sequence[Planned]) -> list[str]:
     for chain in plan.chains:
         outcome = chain_outcome(chain, judged)
         parts = ", ".join(f"{name} {by_name[name].outcome}" for name in chain.contrasts)
-        reached = " at the power reached" if outcome == "undecided" else ""
+        reached = " at the achieved power" if outcome == "undecided" else ""
         told.append(f"Planned chain, {chain.name}: {outcome}{reached} ({parts}).")
     return told
 
@@ -61,13 +61,13 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
         *([Column("family", about="corrected together")] if several else []),
         Column("method"),
         Column("against"),
-        Column("seeds", numeric=True, about="of the method and of the one to compare with"),
+        Column("seeds", numeric=True, about="of the method and of the method it is compared with"),
         Column("difference", numeric=True, about="method minus the other in points, 95% interval over seeds and faces"),
         Column("p (Holm)", numeric=True, about="corrected for the planned contrasts of the family only"),
         Column(
             "detectable",
             numeric=True,
-            about="true difference in points detected four times in five, with this correction",
+            about="true difference in points that is detected with 80% power, with this correction",
         ),
         Column("verdict", about="at 5%, Holm-corrected over the planned contrasts of the family"),
         Column("claim", about="the claim made beforehand, and its outcome"),
@@ -99,11 +99,11 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
         }
         data.append(named | comparison_data(c) | {"claim": claim, "outcome": p.outcome})
     caption = (
-        f"The contrasts of {plan.path.name} (sha256 {plan.sha256[:12]}...), methods by "
-        f"their {', '.join(axis.title for axis in section.axes)}. p-values, verdicts and detectable differences are "
-        f"corrected for these contrasts only{', one family' if several else ''}; intervals are those of a "
-        f"single comparison. A contrast with fewer than {MIN_SEEDS} seeds on a side is undecided; it counts in the "
-        "correction anyway."
+        f"The contrasts of {plan.path.name} (sha256 {plan.sha256[:12]}...). Methods are named by "
+        f"{', '.join(axis.title for axis in section.axes)}. p-values, verdicts and detectable differences are "
+        f"corrected for these contrasts only{', within each family' if several else ''}; intervals are uncorrected. A "
+        f"contrast with fewer than {MIN_SEEDS} seeds of either method is undecided, but still counts in the "
+        "correction."
     )
     return Table(
         "contrasts", f"Planned contrasts, by {metric_in_words(metric)}", columns, tuple(rows), caption, tuple(data)
@@ -119,13 +119,13 @@ def chain_table(plan: Plan, judged: Sequence[Planned]) -> Table | None:
     for chain in plan.chains:
         parts = ", ".join(f"{name} {by_name[name]}" for name in chain.contrasts)
         rows.append((Cell(chain.name), Cell(parts, kind="quiet"), Cell(chain_outcome(chain, judged))))
-    caption = "Confirmed if every contrast is, refuted if any is, else undecided at the power reached."
+    caption = "A chain is confirmed if all contrasts are, refuted if any is, else undecided at the achieved power."
     columns = (Column("chain"), Column("contrasts"), Column("claim"))
     return Table("chains", "Chains of planned contrasts", columns, tuple(rows), caption)
 
 
 def facts(plan: Plan, where: str) -> str:
-    """Identify the plan's file, so that it can be compared with the registered one."""
+    """Return the path and SHA-256 of the plan, so that it can be compared with the registered plan."""
     return f"{where}, sha256 {plan.sha256}{_families(plan)}"
 
 
@@ -165,11 +165,11 @@ def _grounds(p: Planned) -> str:
     claimed = [] if claim is None else [f"claimed {_claimed(claim)}"]
     if comparison is None:
         missing = [m.label for m in (p.method, p.against) if all(run.table is None for run in m.runs)]
-        what = f"there are no predictions of {' and '.join(missing)}" if missing else "not on the same faces"
+        what = f"there are no predictions of {' and '.join(missing)}" if missing else "they are not on the same faces"
         return f"No comparison could be made: {what}{_in_brackets(claimed)}."
     if comparison.verdict == "undecided":
-        seeds = f"{p.method.label} has {comparison.seeds_a}, {p.against.label} {comparison.seeds_b}"
-        return f"Too few seeds: {seeds}, and {MIN_SEEDS} on either side are needed{_in_brackets(claimed)}."
+        seeds = f"{p.method.label} has {comparison.seeds_a}, {p.against.label} has {comparison.seeds_b}"
+        return f"Too few seeds: {seeds}, and at least {MIN_SEEDS} each are needed{_in_brackets(claimed)}."
     adjusted = comparison.adjusted_p_value
     p_value = "" if adjusted is None else p_in_words(adjusted)
     p_value = p_value if p_value.startswith("<") else f"= {p_value}"
@@ -180,7 +180,7 @@ def _grounds(p: Planned) -> str:
     if comparison.smallest_detectable is None:
         return f"{words}: all seeds of both give the same predictions."
     seen = points(comparison.smallest_detectable)
-    return f"{words}; a true one of {seen} points would have been detected four times in five."
+    return f"{words}; a true difference of {seen} points would have been detected with 80% power."
 
 
 def _briefly(p: Planned) -> str:

@@ -1,4 +1,4 @@
-"""Apply planned contrasts to a section: find their methods, compare them, judge the claims."""
+"""Apply planned contrasts to a section: find and compare their methods, and evaluate the claims."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ class Planned:
 
 
 def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Planned, ...]]:
-    """Find the methods to which a plan refers, in each section.
+    """Find in each section the methods to which a plan refers.
 
     Args:
         plan: the planned contrasts.
         sections: sections of the report; a note is added to those to which the plan does not apply.
 
     Returns:
-        The contrasts of each section, not compared yet; empty if any is missing.
+        The contrasts of each section, not compared yet; empty if the section lacks a method of the plan.
 
     Raises:
-        UserError: if no section has all of them.
+        UserError: if no section has all the methods of the plan.
     """
     placed: list[tuple[Planned, ...]] = []
     reasons: dict[str, str] = {}
@@ -82,8 +82,8 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
             section.notes.append(f"The planned contrasts do not apply here: {reasons[section.title]}")
         elif len(several) > 1:
             section.notes.append(
-                f"The planned contrasts are compared in {len(several)} sections, each corrected separately ({shown}): "
-                "their file does not name a `protocol`, so each claim is tested several times."
+                f"The planned contrasts are compared in {len(several)} sections, each corrected separately ({shown}). "
+                "Their file does not name a `protocol`, so each claim is tested several times."
             )
     return placed
 
@@ -122,10 +122,10 @@ def chain_outcome(chain: Chain, judged: Sequence[Planned]) -> Outcome:
 
 
 def _placed(plan: Plan, section: Section) -> tuple[Planned, ...]:
-    """Find the methods of all contrasts; reject a section of another protocol than the plan's."""
+    """Find the methods of all contrasts; reject a section whose protocol differs from that of the plan."""
     if plan.protocol is not None and (section.protocol != plan.protocol or section.marked):
         raise UserError(
-            f"they were planned for {plan.protocol}, test, and this is {section.protocol}, {section.split}."
+            f"the contrasts were planned for {plan.protocol}, test, but this is {section.protocol}, {section.split}."
         )
     found: list[Planned] = []
     for contrast in plan.contrasts:
@@ -157,10 +157,10 @@ def _method(section: Section, name: str, side: str, selector: Selector) -> Metho
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(f"{where} matches {len(found)} methods, {_named(found)}: add options until it matches one.")
+        raise UserError(f"{where} matches {len(found)} methods: {_named(found)}. Add options until it matches one.")
     foreign = [f"{k}={v}" for k, v in selector.items() if not any(_has(m, k, v) for m in section.methods)]
     why = f" (no method has {', '.join(foreign)})" if foreign else ""
-    raise UserError(f"{where} matches no method{why}. There are: {_named(section.methods)}.")
+    raise UserError(f"{where} matches no method{why}. The methods are: {_named(section.methods)}.")
 
 
 def _value(method: Method, option: str) -> str | None:
@@ -177,7 +177,7 @@ def _has(method: Method, option: str, wanted: str) -> bool:
 
 
 def _options(section: Section) -> list[str]:
-    """Return the options by familiar names: the axes, then the well-known ones."""
+    """Return the options by familiar names: first the axes, then other well-known options."""
     flat = section.methods[0].flat
     return list(dict.fromkeys([*(a.title for a in section.axes), *(title_of(k) for k in TITLES if k in flat)]))
 

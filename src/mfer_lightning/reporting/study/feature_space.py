@@ -34,13 +34,13 @@ Group = tuple[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """The faces of one run to draw.
+    """The faces of one run that are drawn.
 
     Args:
         feature: (M,D) features.
         label: (M,) true classes.
         seed: seed of the run.
-        plane: (M,2) their t-SNE stored by the run, or None.
+        plane: (M,2) t-SNE of these faces, if the run stored one, or None.
     """
 
     feature: NDArray[np.float32]
@@ -51,12 +51,12 @@ class Cloud:
 
 @dataclass(eq=False)
 class FeatureSpace:
-    """Measures of the features of a section's runs; the features themselves are large and not kept.
+    """Measures of the features of a section's runs, without the features themselves, which are large.
 
     Args:
         overall: method label -> the measures of each seed.
         groups: method label -> the measures of each seed by subgroup.
-        clouds: method label -> the faces of its first seed to draw.
+        clouds: method label -> the faces of its first seed that are drawn.
     """
 
     overall: dict[str, list[Compactness]] = field(default_factory=dict)
@@ -69,7 +69,7 @@ def measure_features(section: Section, points: int) -> FeatureSpace:
 
     Args:
         section: the methods.
-        points: number of faces to draw of each method's first seed; below the number of classes: none.
+        points: number of faces to draw from the first seed of each method; none if it is below the number of classes.
     """
     space = FeatureSpace()
     for method in section.methods:
@@ -85,7 +85,7 @@ def measure_features(section: Section, points: int) -> FeatureSpace:
 
 
 def _cloud(found: Features, points: int, seed: int) -> Cloud:
-    """Choose the faces to draw, from those that the run has embedded if they are enough."""
+    """Choose the faces to draw, from the faces that the run has embedded if there are enough."""
     known = np.flatnonzero(found.label >= 0)
     plane = found.plane
     if plane is not None and len(plane.rows) >= min(points, len(known)):
@@ -122,7 +122,7 @@ def compactness_table(section: Section, space: FeatureSpace) -> Table | None:
     columns = [Column(heading, numeric=True, about=about) for heading, about in _MEASURES.values()]
     caption = (
         "Measured on all faces in the full feature space, mean ± standard deviation over seeds. A loss that only "
-        "shrinks the space lowers both measures without a gain: their ratio does not depend on scale."
+        "shrinks the space lowers both measures without a gain; their ratio does not depend on scale."
     )
     title = "Compactness and separation of the features"
     return method_table(section, "compactness", title, columns, row, caption) if space.overall else None
@@ -145,7 +145,7 @@ def subgroup_table(section: Section, space: FeatureSpace) -> Table | None:
     caption = (
         "Spread / distance within each annotated subgroup (lower: more compact for the same separation), mean ± "
         f"standard deviation over seeds; subgroups of fewer than {LEAST_FACES} faces are left out. Compare within a "
-        "column: a small subgroup looks better separated than it is, since its class means are noisy."
+        "column: a small subgroup looks better separated than it is, because its class means are noisy."
     )
     return method_table(section, "subgroups", "Compactness by subgroup", columns, row, caption) if groups else None
 

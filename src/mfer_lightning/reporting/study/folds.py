@@ -23,7 +23,7 @@ from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Table, 
 OPTION = "dataset.fold"
 
 _DEPENDENT = (
-    "Each run joins the folds of a cross-validation. Comparisons of methods treat faces as independent, but those "
+    "Each run joins the folds of a cross-validation. Comparisons of methods treat faces as independent, but faces "
     "of one subject are not, so the tests report differences too often."
 )
 
@@ -107,7 +107,7 @@ def is_joined(section: Section) -> bool:
 
 
 def fold_table(section: Section) -> Table | None:
-    """Make the table of the folds of each method; None if there are none. The section gets a note."""
+    """Make the table of the folds of each method; None if there are none. Add a note if there are several methods."""
     if not is_joined(section):
         return None
     if len(section.methods) > 1:
@@ -143,8 +143,8 @@ def fold_table(section: Section) -> Table | None:
         return cells, data | {"mean_of_folds": float(np.mean(folds)), "lowest": min(folds), "highest": max(folds)}
 
     caption = (
-        "One run per fold. The joined accuracy is over faces; its interval is over folds, since faces of one "
-        "subject are not independent and those of one fold share a network."
+        "One run per fold. The joined accuracy is over faces. Its interval is over folds, because faces of one "
+        "subject are not independent, and faces of one fold are predicted by the same network."
     )
     return method_table(section, "folds", "Folds", columns, row, caption)
 
@@ -176,5 +176,5 @@ def join_rows(rows: Sequence[dict[str, Any]], run_dirs: Sequence[str]) -> list[d
 
 
 def _alike(run: Run) -> Run:
-    """Remove the configuration of a run: the options of a sweep's jobs already distinguish it."""
+    """Remove the configuration of a run, because the options of a sweep's jobs already distinguish it."""
     return replace(run, flat={})

@@ -1,4 +1,4 @@
-"""Read the matrices of models and datasets written by ``mfer evaluate datasets=[...]``, and tabulate them."""
+"""Read the results of models on several datasets (``mfer evaluate datasets=[...]``), and tabulate them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from mfer_lightning.evaluation.runs import MAX_BYTES, LeftOut
 from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Table, share
 
-#: The file in a matrix's folder.
+#: Name of the file of a matrix.
 MATRIX = "matrix.json"
 #: Fields of each pair, with their types.
 _CELL: Mapping[str, type | tuple[type, ...]] = {
@@ -37,7 +37,7 @@ class StoredMatrix:
     """A matrix of models and datasets.
 
     Args:
-        folder: its folder.
+        folder: folder that contains its file.
         models: M names.
         datasets: D names.
         split: the measured split.
@@ -65,7 +65,7 @@ def read_matrices(places: Sequence[str | Path]) -> tuple[list[StoredMatrix], lis
         places: folders; other paths are ignored.
 
     Returns:
-        The matrices in the order of their folders, and the files that this program did not write.
+        The matrices in the order of their folders, and the folders with a file that is damaged or from another program.
     """
     found: dict[Path, StoredMatrix] = {}
     left_out: dict[Path, LeftOut] = {}
@@ -133,7 +133,7 @@ def matrix_table(matrix: StoredMatrix) -> Table:
             Column("mean class %", numeric=True),
         ),
         rows=tuple(rows),
-        caption="Below each accuracy: its 95% interval. Pairs over fewer classes are not comparable with the others.",
+        caption="Below each accuracy: its 95% interval. Pairs with fewer classes are not comparable with the others.",
         data=tuple(data),
     )
 

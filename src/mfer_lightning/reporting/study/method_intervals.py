@@ -1,4 +1,4 @@
-"""Return the interval of a method's result, and what it covers: other faces, or also other seeds."""
+"""Compute the interval of a method's result over faces or folds, and if possible also over seeds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MethodInterval:
 
 
 def method_interval(method: Method, metric: str) -> MethodInterval | None:
-    """Return the interval of a metric's mean over seeds; None if its results have none over faces.
+    """Return the interval of the mean of a metric over seeds; None if the result of a seed has no interval.
 
     Args:
         method: runs of one configuration.

@@ -67,7 +67,7 @@ def main_table(section: Section, metric: str) -> Table:
         Column(
             "detectable",
             numeric=True,
-            about="true difference in points detected four times in five, with this correction",
+            about="true difference in points that is detected with 80% power, with this correction",
         ),
         Column("verdict", about="at 5%, Holm-corrected"),
     )
@@ -101,7 +101,7 @@ def main_table(section: Section, metric: str) -> Table:
 
 def further_table(section: Section) -> Table:
     """Make the table of the metrics beyond accuracy."""
-    named = {name for m in section.methods for run in m.runs for name in run.result["metrics"]}  # by metrics=
+    named = {name for m in section.methods for run in m.runs for name in run.result["metrics"]}  # with metrics=
     forms = FURTHER | {name: (name, 1.0, 3) for name in sorted(named - FURTHER.keys() - SHARES.keys())}
     present = {name: form for name, form in forms.items() if any(m.figures(name) for m in section.methods)}
 
@@ -134,7 +134,7 @@ def cost_table(section: Section) -> Table:
 
 
 def optimism_table(section: Section) -> tuple[Table | None, list[str]]:
-    """Make the table of the gain from selecting the epoch on the test set, if runs recorded it.
+    """Make the table of the gain from selecting the epoch on the test set, if runs recorded test metrics.
 
     Returns:
         The table, or None; and a list of problems.
@@ -160,7 +160,7 @@ def optimism_table(section: Section) -> tuple[Table | None, list[str]]:
     headings = (Column(heading, numeric=True, about=about) for heading, about in OPTIMISM.values())
     caption = (
         "Runs with track_test=true. The gap is the gain, without a better model, from selecting the epoch on the test "
-        "set, as for most published results. Test accuracies are those measured during training at the end of epochs."
+        "set, as in most published results. Test accuracies are those measured during training at the end of epochs."
     )
     columns = (Column("seeds", numeric=True), *headings)
     table = method_table(section, "optimism", "Optimism gap", columns, row, caption)
@@ -185,7 +185,7 @@ def published_table(section: Section) -> Table | None:
     columns = (
         Column("published method"),
         Column("year", numeric=True),
-        Column("published accuracy %", numeric=True, about="as printed; another protocol"),
+        Column("published accuracy %", numeric=True, about="as published, under a different protocol"),
         Column("remark"),
         Column("source"),
     )
@@ -218,7 +218,7 @@ def comparison_cells(comparison: MethodComparison | None) -> tuple[Cell, ...]:
 
 
 def p_in_words(p: float) -> str:
-    """Write a p-value.
+    """Format a p-value.
 
     Example:
         >>> p_in_words(0.0312), p_in_words(1e-6)

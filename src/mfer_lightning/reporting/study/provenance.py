@@ -37,7 +37,7 @@ class Sweep:
     Args:
         folder: folder of the sweep, possibly shared with other commands.
         command: the command line that starts it again, or None if not recorded.
-        failures: failed jobs of the last start; those of earlier starts may have succeeded since.
+        failures: failed jobs of the last invocation; failed jobs of earlier invocations may have succeeded since.
     """
 
     folder: Path
@@ -46,9 +46,9 @@ class Sweep:
 
 
 def read_sweeps(folder: Path) -> list[Sweep]:
-    """Read the records of jobs in a sweep's folder: one sweep per start, the latest last.
+    """Read the records of jobs in a sweep's folder: one sweep per invocation of the command, the latest last.
 
-    Unreadable records are ignored, since they only describe how a run was started.
+    Unreadable records are ignored, because they only describe how a run was started.
     """
     starts: dict[str, list[Mapping[str, Any]]] = {}
     for path in sorted(record_files(folder), key=lambda path: (path.stat().st_mtime_ns, path.name)):
@@ -73,7 +73,7 @@ def _failure(job: Mapping[str, Any]) -> JobFailure:
 
 
 def _command(jobs: Sequence[Sequence[str]], name: str) -> str | None:
-    """Combine the jobs' overrides into one command that gives all of them; None if this is not possible."""
+    """Combine the overrides of jobs into one command that runs all the jobs; None if this is not possible."""
     values: dict[str, dict[str, None]] = {}
     for job in jobs:
         for override in job:
@@ -122,8 +122,8 @@ def arithmetic_of(run: Run) -> str | None:
     """Return the precision in which a run's network was trained, e.g. ``"bf16-mixed"``.
 
     Returns:
-        For an evaluation, that of its checkpoint; for an older run, the configured one, or None if it was ``auto``,
-        whose result older runs did not record.
+        For an evaluation, the precision of its checkpoint. Older runs did not record the precision in use: for them,
+        the configured precision, or None if it was ``auto``.
     """
     told = run.result["hardware"] if run.trained else run.result.get("model")
     used = told.get("precision") if isinstance(told, Mapping) else None
@@ -133,8 +133,8 @@ def arithmetic_of(run: Run) -> str | None:
 def unlike_arithmetic(methods: Mapping[str, Sequence[Run]]) -> str | None:
     """Warn if the compared methods were not trained in the same precision.
 
-    ``trainer.precision=auto`` is bfloat16 on one machine and float32 on another: a difference between methods may then
-    be one between machines. Seeds may differ from each other if all methods of a seed have the same precision.
+    ``trainer.precision=auto`` is bfloat16 on one machine and float32 on another, so a difference between methods may
+    be a difference between machines. Seeds may differ from each other if all methods of a seed have the same precision.
 
     Args:
         methods: their names and runs.
@@ -161,12 +161,12 @@ def unlike_arithmetic(methods: Mapping[str, Sequence[Run]]) -> str | None:
         return None
     return (
         f"Not all methods were trained in the same precision ({examples}), so a difference may be due to the "
-        "machines: set trainer.precision, or train all methods of a seed on one machine."
+        "machines. Set trainer.precision, or train all methods of a seed on one machine."
     )
 
 
 def said_once(left_out: Iterable[LeftOut]) -> list[tuple[str, str]]:
-    """Group the folders that were left out by reason, each folder once.
+    """Group the folders that were left out by reason, so that each reason is named once.
 
     Returns:
         Pairs (folders as text, reason).

@@ -20,7 +20,7 @@ from mfer_lightning.evaluation.runs import LeftOut, StoredResult
 from mfer_lightning.figures.plane import Plane
 from mfer_lightning.reporting.study.axes import flatten, in_words
 
-#: What NumPy and zipfile raise over damaged files.
+#: Exceptions that NumPy and zipfile raise for damaged files.
 _DAMAGE = (
     *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, OverflowError, SyntaxError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, tokenize.TokenError),
@@ -49,9 +49,9 @@ class Run(StoredResult):
     """A result with its predictions.
 
     Args:
-        flat: its configuration as text, without the seed.
-        table: the predictions behind the result, without unlabelled faces; None if they are missing or do not match the
-            result.
+        flat: configuration of the run as text, without the seed.
+        table: the predictions from which the result was computed, without unlabelled faces; None if they are missing or
+            do not match the result.
     """
 
     flat: Mapping[str, str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Run(StoredResult):
         """Read ``features_<split>.npz``; None if it is missing, damaged or for other faces."""
         try:
             with np.load(_features_file(self), allow_pickle=False) as file:
-                stored = {name: np.asarray(file[name]) for name in file.files}  # members that are no arrays are bytes
+                stored = {name: np.asarray(file[name]) for name in file.files}  # bytes for members that are not arrays
             feature, label = stored["feature"].astype(np.float32), stored["label"].astype(np.int64)
             plane = _plane(stored, label)
         except _DAMAGE:
@@ -82,7 +82,7 @@ def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]
     """Create runs from results, with their predictions.
 
     Returns:
-        The runs, and what was left out: repeated evaluations and missing predictions.
+        The runs, and what was left out: repeated evaluations, unusable predictions, features not archived.
     """
     runs: list[Run] = []
     left_out: list[LeftOut] = []
@@ -97,13 +97,13 @@ def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]
         if reason is not None:
             left_out.append(LeftOut(stored.folder, reason))
         elif stored.kept and not _features_file(stored).is_file():
-            left_out.append(LeftOut(stored.folder, "is archived without features: no embedding, no compactness"))
+            left_out.append(LeftOut(stored.folder, "is archived without features (no embedding or compactness)"))
         runs.append(Run(stored.folder, stored.result, stored.trained, stored.archived, _describe(stored), table))
     return runs, left_out
 
 
 def _plane(stored: Mapping[str, NDArray[Any]], label: NDArray[np.int64]) -> Plane | None:
-    """Return the embedding in a features file; None if it has none, or it does not match its faces."""
+    """Return the embedding in a features file; None if there is none, or it does not match the faces."""
     points, rows = stored.get("tsne"), stored.get("tsne_row")
     if points is None or rows is None or rows.ndim != 1 or rows.dtype.kind != "i" or not len(rows):
         return None
@@ -138,7 +138,7 @@ def _checkpoint_owner(stored: StoredResult) -> Path | None:
     path = Path(str(checkpoint)).expanduser()
     if path.parent.name == "checkpoints" and path.is_file():
         return path.parent.parent.resolve()
-    # moved since: evaluations are in <run>/evaluations/<name>
+    # the run was moved since; its evaluations are in <run>/evaluations/<name>
     return stored.folder.resolve().parent.parent if stored.folder.parent.name == "evaluations" else None
 
 
@@ -164,7 +164,7 @@ def _predictions(stored: StoredResult) -> tuple[Predictions | None, str | None]:
     except UserError as error:
         path = find_table(stored.folder, stored.result["split"]) or stored.folder
         words = str(error).removeprefix(f"{path}").lstrip(",: ").rstrip(".")
-        return None, f"has a {path.name} that cannot be read ({words}): {without}"
+        return None, f"has a {path.name} that cannot be read ({words}), so it is {without}"
     except ValueError as error:
         return None, f"{error}: {without}"
     return table.select(table.label >= 0), None

@@ -16,7 +16,7 @@ from mfer_lightning.reporting.study.choices import named_by_choice
 from mfer_lightning.reporting.study.provenance import unlike_arithmetic
 from mfer_lightning.reporting.study.runs import Run
 
-#: Options of a synthetic dataset that change its test faces: other values mean another test set.
+#: Options of a synthetic dataset that change its test faces, so runs with different values are in different sections.
 DRAWN = ("data_seed", "difficulty", "ambiguity", "occlusion")
 
 
@@ -29,7 +29,7 @@ class Method:
         label: the axes and values, e.g. ``"loss=dsf, attention=ds"``.
         short: only the values, for figures.
         runs: one per seed, sorted by seed.
-        flat: its configuration as text, with parts named by their choices.
+        flat: configuration of the method as text, with parts named by their choices.
     """
 
     values: tuple[str, ...]
@@ -60,7 +60,7 @@ class Section:
     Args:
         protocol: ``dataset@protocol``.
         split: the measured split.
-        title: both in words, with the difference to other sections of the same protocol.
+        title: protocol and split in words, and the difference from other sections with the same protocol and split.
         slug: name for files and links.
         evaluation_set: description of the measured faces.
         class_names: the K classes.
@@ -99,7 +99,7 @@ class Section:
 
     @property
     def marked(self) -> bool:
-        """Whether the results are selection results: measured where the epoch was chosen."""
+        """Whether the results are selection results, measured on the split on which the epoch was chosen."""
         return self.split != "test"
 
 
@@ -111,10 +111,11 @@ def make_sections(runs: Sequence[Run], baseline: str | None = None) -> tuple[lis
         baseline: ``axis=value`` pairs, comma-separated; None: the simplest method of each section.
 
     Returns:
-        The sections, those of training runs and larger ones first, and runs left out as repetitions of a seed.
+        The sections, first those with training runs, then by decreasing number of runs; and the runs left out as
+        repetitions of a seed.
 
     Raises:
-        UserError: if no section has such a baseline.
+        UserError: if no section has such a baseline, or it cannot be parsed.
     """
     groups: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
@@ -137,7 +138,7 @@ def make_sections(runs: Sequence[Run], baseline: str | None = None) -> tuple[lis
         if sections[-1].slug in taken:
             sections[-1].slug += f"-{len(sections)}"
     if wanted is not None and not any(section.baseline_chosen for section in sections):
-        raise UserError(f"No method with baseline={baseline}. There are: {'; '.join(told)}.")
+        raise UserError(f"No method matches baseline={baseline}. The runs have: {'; '.join(told)}.")
     return sections, left_out
 
 
@@ -150,7 +151,9 @@ def parse_baseline(text: str) -> dict[str, str]:
     """
     found = dict(part.strip().split("=", 1) for part in text.split(",") if part.count("=") >= 1)
     if not found or len(found) != len([part for part in text.split(",") if part.strip()]):
-        raise UserError(f"baseline={text}: write baseline=loss=ce, or 'baseline=loss=ce,attention=none'.")
+        raise UserError(
+            f"baseline={text} is not a list of axis=value. Write baseline=loss=ce or 'baseline=loss=ce,attention=none'."
+        )
     return {key.strip(): value.strip() for key, value in found.items()}
 
 
@@ -167,14 +170,14 @@ def _measured_on(run: Run) -> tuple[Any, ...]:
 
 
 def _rank(group: tuple[tuple[Any, ...], list[Run]]) -> tuple[Any, ...]:
-    """Sort sections: those with training runs before those with only evaluations, then by size, then by name."""
+    """Sort sections: training runs before evaluations only, then by decreasing number of runs, then by name."""
     key, members = group
     evaluated = not any(run.trained for run in members)
     return evaluated, -len(members), *key[:2], [simplicity(value) for _, value in key[5]]
 
 
 def _titles(keys: Sequence[tuple[Any, ...]]) -> list[str]:
-    """Name each section by protocol and split, and by its difference to others with the same two."""
+    """Name each section by protocol and split, and by its difference from other sections with the same two."""
     found = []
     for key in keys:
         title = f"{key[0]}, {key[1]}"
@@ -273,7 +276,7 @@ def _section(
             tied = ", ".join(axis.tied[:6]) + (f" and {len(axis.tied) - 6} more" if len(axis.tied) > 6 else "")
             section.notes.append(f"These options change together with {axis.title}: {tied}.")
     chosen_precision = [place for place, axis in enumerate(axes) if axis.key == "trainer.precision"]
-    alike: dict[str, dict[str, Sequence[Run]]] = {}  # comparisons of precisions differ on purpose
+    alike: dict[str, dict[str, Sequence[Run]]] = {}  # no warning for precisions that are compared on purpose
     for method in methods:
         alike.setdefault("".join(method.values[i] for i in chosen_precision), {})[method.label] = method.runs
     section.notes.extend(filter(None, map(unlike_arithmetic, alike.values())))
@@ -284,12 +287,12 @@ def known_axes(sections: Sequence[Section], names: Sequence[str]) -> list[str]:
     """Check that the requested axes exist in some section.
 
     Raises:
-        UserError: naming the nearest ones.
+        UserError: if there is no such axis; the message names the nearest axes.
     """
     titles = dict.fromkeys(name for s in sections for axis in s.axes for name in (axis.title, axis.key))
     for name in names:
         if name not in titles:
             raise UserError(
-                f"axes={name}: no runs differ in it; {nearest(name, titles) if titles else 'they differ in no option'}"
+                f"axes={name}: the runs do not differ in it; {nearest(name, titles) if titles else 'there are no axes'}"
             )
     return list(names)

@@ -25,7 +25,7 @@ class Cell:
         kind: kind of content, for its style: empty, ``better``, ``worse``, ``tie``, ``undecided``, ``baseline``,
             ``quiet``.
         below: a second, smaller line.
-        interval: lower limit, estimate and upper limit of a small drawing, or None.
+        interval: lower bound, estimate and upper bound, drawn as a small interval; None: no drawing.
     """
 
     text: str
@@ -41,7 +41,7 @@ class Column:
 
     Args:
         title: heading.
-        numeric: whether cells are numbers, aligned right.
+        numeric: whether cells are numbers, which are aligned to the right.
         about: explanation of the heading, in a sentence.
     """
 
@@ -60,7 +60,7 @@ class Table:
         columns: at least one.
         rows: rows with one cell per column.
         caption: explanation of the table.
-        data: the same as plain numbers, for the CSV file; empty: use the texts.
+        data: the same as plain numbers, for the CSV file; empty: the file contains the displayed text.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Print the findings of `mfer data`, or convert them for programs."""
+"""Print the findings of `mfer data`, or convert them to plain values for JSON."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def print_examination(
 
     Args:
         found: the examination.
-        sheet: the contact sheet, or None.
-        lists: files of shared faces -> how many they list.
+        sheet: file of the contact sheet, or None.
+        lists: file with a list of shared faces -> number of faces in the list.
         console: where to print; None is the terminal.
-        preview: the sheet of augmented faces, or None.
+        preview: file of the sheet of augmented faces, or None.
     """
     console = console or Console()
     console.print()
@@ -71,11 +71,11 @@ def print_examination(
 
 def _known(name: str, counted: Mapping[str, Any]) -> str:
     between = "" if counted["range"] is None else " ({:.2f} to {:.2f})".format(*counted["range"])
-    return f"{name} known of {counted['known']:,}{between}"
+    return f"{name} known for {counted['known']:,} faces{between}"
 
 
 def as_json(found: Examination) -> dict[str, Any]:
-    """Return everything except the images, as plain values."""
+    """Return everything except the images as plain values."""
     return {
         "exit_code": found.exit_code,
         "dataset": found.dataset,

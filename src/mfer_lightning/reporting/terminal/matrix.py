@@ -1,4 +1,4 @@
-"""Print a matrix of models and datasets within 80 columns."""
+"""Print the accuracy of each model on each dataset within 80 columns."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rich.markup import escape
 from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.reporting.terminal.tables import new_table, said
 
-#: Maximum number of datasets side by side; with more, each pair gets a line.
+#: Maximum number of datasets as columns; with more datasets, each pair of model and dataset gets its own row.
 MOST_COLUMNS = 3
-#: Maximum length of dataset names side by side.
+#: Maximum length of a dataset name as a column heading.
 _LONGEST = 18
 
 
@@ -23,7 +23,7 @@ def print_matrix(matrix: Mapping[str, Any], folder: str | Path, console: Console
 
     Args:
         matrix: the content of ``matrix.json``.
-        folder: its folder.
+        folder: folder that contains it.
         console: where to print; None is the terminal.
     """
     console = console or Console()

@@ -16,12 +16,12 @@ from mfer_lightning.reporting.terminal.tables import new_table, said
 def print_models(
     models: Sequence[ListedModel], console: Console | None = None, *, trained_on: str | None = None
 ) -> None:
-    """Print a table of the models for each protocol, the bundled ones first.
+    """Print one table of models per evaluation set, bundled models first.
 
     Args:
         models: the models, in printing order.
         console: where to print; None is the terminal.
-        trained_on: the dataset by which they were selected, for the message if there are none.
+        trained_on: the dataset by which the models were filtered; named in the message if the list is empty.
     """
     console = console or Console()
     bundled, trained = [m for m in models if m.bundled], [m for m in models if not m.bundled]
@@ -35,12 +35,12 @@ def print_models(
                 table.add_row(escape(f"{model.name}{mark}"), *_numbers(model))
             console.print(table)
     if trained_on is not None and not models:
-        console.print(f"No model here was trained on {escape(trained_on)}.", highlight=False)
+        console.print(f"No bundled model or finished run was trained on {escape(trained_on)}.", highlight=False)
         return
     if not bundled and trained_on is None:
         console.print("This version of mfer_lightning has no bundled model.", highlight=False)
     if not trained and trained_on is None:
-        console.print("No finished run with a checkpoint was found: mfer train creates one.", highlight=False)
+        console.print("No finished run with a checkpoint was found. Create one with mfer train.", highlight=False)
 
 
 def _section(model: ListedModel) -> str:

@@ -1,4 +1,4 @@
-"""Print an audit of labels within 80 columns."""
+"""Print a label audit within 80 columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.markup import escape
 from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.reporting.terminal.tables import new_table, said
 
-#: Maximum number of pairs of labels in the table; the rest is summed up.
+#: Maximum number of pairs of labels in the table; the other pairs are added up in one row.
 PAIRS = 12
 
 
@@ -21,7 +21,7 @@ def print_noise_audit(found: Mapping[str, Any], folder: str | Path, console: Con
 
     Args:
         found: the content of ``noise.json``.
-        folder: its folder.
+        folder: folder that contains it.
         console: where to print; None is the terminal.
     """
     console = console or Console()
@@ -33,7 +33,7 @@ def print_noise_audit(found: Mapping[str, Any], folder: str | Path, console: Con
         f"{len(found['checkpoints'])} networks not trained on it"
     )
     rate = f"{100 * found['estimated_rate']:.1f}%"
-    console.print(f"{found['suspected']:,} labels are suspected; estimated share of wrong labels {rate}")
+    console.print(f"{found['suspected']:,} labels are suspected; estimated fraction of wrong labels: {rate}")
     if found["pairs"]:
         table = new_table("given -> suggested", "faces")
         for pair in found["pairs"][:PAIRS]:
@@ -59,14 +59,14 @@ def _print_truth(truth: Mapping[str, Any], console: Console) -> None:
     console.print(f"{truth['wrong']:,} of the {truth['faces']:,} labels are known to be wrong (95% intervals):")
     listed, best = truth["listed"], truth["at_precision"]
     if listed["precision"] is not None:
-        console.print(f"  of the listed labels are wrong      {_share(listed['precision'])}")
-        console.print(f"  of the wrong labels are listed      {_share(listed['recall'])}")
+        console.print(f"  listed labels that are wrong        {_share(listed['precision'])}")
+        console.print(f"  wrong labels that are listed        {_share(listed['recall'])}")
         rightly, of = truth["suggested_rightly"], listed["precision"]["right"]
-        console.print(f"  of those, the true one is suggested {100 * rightly / of if of else 0:.1f}%")
+        console.print(f"  of these, true label is suggested   {100 * rightly / of if of else 0:.1f}%")
     if best["recall"] is not None:
         words = f"{_share(best['recall'])} with the first {best['k']:,}"
-        console.print(f"  found at {100 * best['precision']:.0f}% precision              {words}")
-    table = new_table("the first", "are wrong")
+        console.print(f"  recall at {100 * best['precision']:.0f}% precision             {words}")
+    table = new_table("top of the list", "wrong labels")
     for row in truth["precision_at"]:
         table.add_row(f"{row['k']:,}", _share(row))
     console.print(table)

@@ -1,4 +1,4 @@
-"""Print the summary of predictions: numbers of photos, statuses and emotions."""
+"""Print a summary of predictions: numbers of photos, statuses and emotions."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def print_summary(
     what: str = "photos",
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Print the summary of a folder of predictions: the faces of up to :data:`FEW` photos, and counts.
+    """Print a summary of a folder of predictions: counts, and if there are at most :data:`FEW` photos, their faces.
 
     Args:
-        items: all predictions in the folder, including those of earlier starts.
+        items: all predictions in the folder, including those of earlier invocations.
         class_names: the emotions.
         folder: folder of the results.
-        seconds: duration of this start.
-        looked_at: number of photos processed in this start.
+        seconds: duration of this invocation.
+        looked_at: number of photos processed in this invocation.
         what: ``"photos"`` or ``"frames"``.
         console: where to print; None is the terminal.
 

@@ -1,4 +1,4 @@
-"""Print the results of a run, or one table for a sweep.
+"""Print the results of a run or a sweep.
 
 Everything fits into 80 columns and is readable without colour.
 """
@@ -42,7 +42,7 @@ _NOT_A_TEST = "a selection result, not a test result: the checkpoint was chosen 
 
 
 def print_result(result: Mapping[str, Any], run_dir: str | Path, console: Console | None = None) -> None:
-    """Print the results of a finished run: per class and overall, the protocol, and the folder.
+    """Print a finished run: its protocol, its results per class and overall, and its folder.
 
     Args:
         result: the content of ``result.json`` (see :mod:`mfer_lightning.evaluation.schema`).
@@ -134,7 +134,7 @@ def print_sweep(rows: Sequence[Mapping[str, Any]], console: Console | None = Non
     if tables:
         console.print(
             "Mean ± sample standard deviation over seeds, in per cent. A difference of this size between two "
-            "settings may still be chance.",
+            "settings may still be due to chance.",
             style="dim",
         )
     _print_failures(failed, axes, console)
@@ -147,7 +147,7 @@ def _print_measured_on(result: Mapping[str, Any], console: Console) -> None:
 
 
 def _mean_and_spread(values: Sequence[float | None]) -> str:
-    """Format mean and spread over seeds; empty if one of them has no value."""
+    """Format mean and spread over seeds; empty if any seed has no value."""
     known = [value for value in values if value is not None]
     return mean_and_spread(known if len(known) == len(values) else [])
 
@@ -174,7 +174,7 @@ def _overall_table(result: Mapping[str, Any]) -> Table:
             words = "–" if value is None else f"{value:.4f}"
             ends = intervals.get(key)
             table.add_row(title, _share(value) if unit == "%" else words, unit + _interval(ends, unit))
-    for key in sorted(metrics.keys() - _OVERALL.keys() - {"accuracy"}):  # of metrics=
+    for key in sorted(metrics.keys() - _OVERALL.keys() - {"accuracy"}):  # added by metrics=
         table.add_row(escape(key), "–" if metrics[key] is None else f"{metrics[key]:.4f}", "")
     return table
 

@@ -15,11 +15,13 @@ from mfer_lightning.reporting.terminal.tables import new_table, print_heading, p
 
 
 def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Console | None = None) -> None:
-    """Print a robustness card: accuracy by change and severity, means, flip, batch and lists.
+    """Print a robustness card: accuracy by change and severity, means, and results on mirrored faces and face lists.
+
+    It also states whether predictions depend on the rest of the batch.
 
     Args:
         card: the content of ``robustness.json``.
-        folder: its folder.
+        folder: folder that contains it.
         console: where to print; None is the terminal.
     """
     console = console or Console()
@@ -54,7 +56,7 @@ def describe_batch(batch: Mapping[str, Any]) -> str:
     shuffled, alone = batch["shuffled"], batch["alone"]
     if batch["passes"]:
         worst = max(shuffled["largest_difference"], alone["largest_difference"])
-        return f"batch: predictions do not depend on it (largest difference {worst:.1e} of the largest logit)"
+        return f"batch: no effect on predictions (largest difference {worst:.1e} of the largest logit)"
     words = (
         "batch: FAILS: predictions depend on the rest of the batch. Shuffled, "
         f"{shuffled['changed']} of {shuffled['n']} change; one by one, {alone['changed']} of {alone['n']}."

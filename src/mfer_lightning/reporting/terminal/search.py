@@ -32,14 +32,14 @@ def print_search(
         pruned: number of trials among ``done`` that were pruned.
         running: number of trials running in other processes.
         number: number of the best trial; None if no trial has a result.
-        value: its selection metric on val.
-        params: its values: option -> value.
-        run_dir: its run folder, if known.
+        value: selection metric of the best trial on val.
+        params: option -> value in the best trial.
+        run_dir: run folder of the best trial, if known.
         console: where to print; None is the terminal.
     """
     console = console or Console()
     console.print()
-    lost = f", and {failed} trial{'s' * (failed != 1)} without one" if failed else ""
+    lost = f", and {failed} trial{'s' * (failed != 1)} without a result" if failed else ""
     early = f", {pruned} of them pruned" if pruned else ""
     others = f"; {running} trial{'s are' if running != 1 else ' is'} running elsewhere" if running else ""
     console.print(f"The study has {done} of {wanted} results{early}{lost}{others}.")
@@ -52,7 +52,7 @@ def print_search(
     if run_dir is not None:
         console.print(f"  in {escape(str(run_dir))}", soft_wrap=True, highlight=False)
     console.print(
-        "The best of many trials looks better on val than it is: report its test results over seeds that the "
+        "The best of many trials looks better on val than it is, so report its test results over seeds that the "
         "search did not use.",
         style="dim",
     )

@@ -1,4 +1,4 @@
-"""Print parts shared by several results: tables, headings, lists of faces."""
+"""Parts that several printed results share: tables, headings, lists of faces."""
 
 from __future__ import annotations
 

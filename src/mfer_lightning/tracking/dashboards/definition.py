@@ -40,11 +40,11 @@ _OVER_SEEDS: dict[str, Any] = {
 _HOW_TO_READ = (
     "Checkpoints are chosen on val, never by test results, and the best runs are the best on val. Bars "
     "are means over the runs of one setting, which differ only in their seed; whiskers and bands are their standard "
-    "deviation. A difference of that size between two settings may be chance. Results of different protocols are never "
-    "combined."
+    "deviation. A difference of this size between two settings may be due to chance. Results of different protocols "
+    "are never combined."
 )
 _SELECTION_FIGURES = (
-    "These are results on val, on which the checkpoints were chosen: selection results, not test results."
+    "These results are on val, on which the checkpoints were chosen. They are selection results, not test results."
 )
 
 

@@ -1,4 +1,4 @@
-"""Upload a dashboard to W&B: charts first, since workspaces and report refer to them."""
+"""Upload a dashboard to W&B: charts first, because workspaces and report refer to them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def publish_dashboard(dashboard: Dashboard) -> list[str]:
         The URLs of the workspaces and, last, of the report.
 
     Raises:
-        UserError: if W&B cannot be reached or refuses.
+        UserError: if W&B cannot be reached or rejects the dashboard.
     """
     try:
         api: Any = wandb.Api()
         for name, (title, spec) in CHARTS.items():
-            with contextlib.suppress(wandb.Error):  # already saved earlier
+            with contextlib.suppress(wandb.Error):  # the chart already exists
                 api.create_custom_chart(
                     entity=dashboard.entity,
                     name=name,

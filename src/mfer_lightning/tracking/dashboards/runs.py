@@ -28,12 +28,12 @@ class FinishedRun(StoredResult):
 
     @property
     def loss(self) -> str:
-        """Name of its loss."""
+        """Name of the run's loss."""
         return name_of(self.config, "loss")
 
     @property
     def backbone(self) -> str:
-        """Name of its backbone."""
+        """Name of the run's backbone."""
         return name_of(self.config, "backbone")
 
     @property
@@ -43,24 +43,24 @@ class FinishedRun(StoredResult):
 
     @property
     def group(self) -> str | None:
-        """The sweep it belongs to."""
+        """Name of the sweep to which the run belongs; None for a single run."""
         return names.run_group(self.config, self.folder)
 
     @property
     def at_wandb(self) -> bool:
-        """Whether it was logged to W&B, online or offline."""
+        """Whether the run was logged to W&B, online or offline."""
         return "wandb" in chosen_loggers(self.config["logger"])
 
 
 def read_runs(places: Sequence[str], setting: Callable[[Mapping[str, Any]], str]) -> list[FinishedRun]:
-    """Find the finished runs in runs, sweeps, folders of them, or archives.
+    """Find the finished runs in run folders, sweeps, folders of runs, or archives.
 
     Args:
         places: at least one path.
         setting: returns a short text of a configuration without its seed.
 
     Returns:
-        The runs, sorted by folder name, each once. Results of later evaluations are not runs.
+        The runs, each once, in the order of the paths, then by folder name, without results of later evaluations.
 
     Raises:
         UserError: if a path is missing or contains no finished run, or a result cannot be read.
@@ -75,7 +75,7 @@ def read_runs(places: Sequence[str], setting: Callable[[Mapping[str, Any]], str]
                 raise UserError(f"{item.folder / RESULT} cannot be read: its folder {item.reason}.")
         trained = [stored for stored in found.results if stored.trained]
         if not trained:
-            raise UserError(f"{place} contains no finished run: a finished run has a result.json and a config.yaml.")
+            raise UserError(f"{place} contains no finished run. A finished run has a result.json and a config.yaml.")
         for run in trained:
             try:
                 for node in ("loss", "backbone", "attention", "logger", "paths"):

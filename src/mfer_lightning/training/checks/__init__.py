@@ -28,7 +28,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         config: plain resolved configuration of ``mfer train``.
 
     Raises:
-        UserError: naming the option, its value, the legal values and the remedy.
+        UserError: if a check fails; the message names the option, its value, the legal values and the remedy.
     """
     check_known({name: value for name, value in config.items() if name != CHOICES}, Train)
     check_names(config)

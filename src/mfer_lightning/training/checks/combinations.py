@@ -35,7 +35,7 @@ def check_combinations(config: Config) -> None:
         config: plain resolved configuration of ``mfer train``, each value legal by itself.
 
     Raises:
-        UserError: naming both options and the remedy.
+        UserError: if two options do not work together; the message names both and the remedy.
     """
     _check_target(config)
     for parts in (_network, _length, _protocol, _optimizer, _freezing):
@@ -65,20 +65,20 @@ def _check_target(config: Config) -> None:
     name = loss["name"]
     if kind == "multi-hot" and classification != "multi-hot":
         raise UserError(
-            f"dataset.target=multi names several classes per face, but loss={name} takes one distribution: use "
+            f"dataset.target=multi names several classes per face, but loss={name} takes one distribution. Use "
             "loss=multi_target, or another target such as dataset.target=crossentropy."
         )
     if classification == "multi-hot" and kind != "multi-hot":
         able = ", ".join(n for n in known_datasets() if "multi" in dataset_info(n).targets)
         raise UserError(
-            f"loss={name} needs sets of classes, but dataset.target={rule} gives none: add "
+            f"loss={name} needs sets of classes, but dataset.target={rule} gives none. Add "
             f"dataset.target=multi{'' if legal is None or 'multi' in legal else f' ({able})'}, or use loss=ce."
         )
     mixed = config["mixup"]["name"] != "none"
     if feature == "one-hot" and (mixed or kind != "one-hot"):
         what = f"mixup={config['mixup']['name']}" if mixed else f"dataset.target={rule}"
         raise UserError(
-            f"loss={name} takes only hard labels, but {what} creates soft labels: use "
+            f"loss={name} takes only hard labels, but {what} creates soft labels. Use "
             f"{'mixup=none' if mixed else 'dataset.target=majority'}, or a loss that takes soft targets "
             "(ce, focal, center, lgm, dsf)."
         )
@@ -102,7 +102,7 @@ def _network(config: Config) -> Iterator[tuple[bool, str]]:
     yield (
         bool(given),
         f"{given[0] if given else ''} has no effect with network={name_of(config, 'network')}: backbone, attention and "
-        "head are parts of network=mfer, the other networks are complete. Remove it, or set network.*.",
+        "head are parts of network=mfer; the other networks are complete. Remove it, or set network.*.",
     )
 
 
@@ -112,17 +112,17 @@ def _length(config: Config) -> Iterator[tuple[bool, str]]:
     yield (
         epochs in (None, -1) and trainer["max_steps"] == -1,
         f"trainer.max_epochs={'null' if epochs is None else epochs} does not limit the run, but schedules need its "
-        "length: set trainer.max_steps=..., or a number of epochs.",
+        "length. Set trainer.max_steps=..., or a number of epochs.",
     )
     yield (
         trainer["check_val_every_n_epoch"] is None and not isinstance(interval, int),
-        "trainer.check_val_every_n_epoch=null counts batches across epochs: give the number of batches between "
+        "trainer.check_val_every_n_epoch=null counts batches across epochs. Set the number of batches between "
         "validations, e.g. trainer.val_check_interval=1000.",
     )
     yield (
         bool(trainer["benchmark"]) and bool(trainer["deterministic"]),
-        "trainer.benchmark=true lets cuDNN choose its algorithms by speed, and the choice may differ between starts: "
-        "remove it, or add trainer.deterministic=false.",
+        "trainer.benchmark=true lets cuDNN choose its algorithms by speed, and the choice may differ between runs. "
+        "Remove it, or add trainer.deterministic=false.",
     )
 
 
@@ -136,19 +136,19 @@ def _protocol(config: Config) -> Iterator[tuple[bool, str]]:
     said = f"dataset.protocol={named} uses the last epoch and has no validation set"
     yield (
         last and config["early_stopping"]["name"] != "none",
-        f"{said}, so early stopping has no metric: use early_stopping=none, or another protocol.",
+        f"{said}, so early stopping has no metric. Use early_stopping=none, or another protocol.",
     )
     yield (
         last and config["scheduler"]["name"] == "plateau",
-        f"{said}, so a plateau cannot be detected: use another schedule, or another protocol.",
+        f"{said}, so a plateau cannot be detected. Use another schedule, or another protocol.",
     )
     yield (
         last and config.get("monitor") is not None,
-        f"{said}, so monitor={config.get('monitor')} selects nothing: remove it, or use another protocol.",
+        f"{said}, so monitor={config.get('monitor')} selects nothing. Remove it, or use another protocol.",
     )
     yield (
         last and bool(config["track_test"]),
-        f"{said}, which track_test=true needs: use track_test=false, or another protocol.",
+        f"{said}, but track_test=true needs one. Use track_test=false, or another protocol.",
     )
 
 
@@ -159,19 +159,19 @@ def _optimizer(config: Config) -> Iterator[tuple[bool, str]]:
     yield (
         config["scheduler"]["name"] == "plateau" and every != 1,
         f"scheduler=plateau needs a validation in each epoch, but trainer.check_val_every_n_epoch={every} skips "
-        "some: use trainer.check_val_every_n_epoch=1, or another schedule.",
+        "some. Use trainer.check_val_every_n_epoch=1, or another schedule.",
     )
     yield (
         sam and trainer["accumulate_grad_batches"] > 1,
-        "optimizer=sam needs the full gradient in each pass: use trainer.accumulate_grad_batches=1.",
+        "optimizer=sam needs the full gradient in each pass. Use trainer.accumulate_grad_batches=1.",
     )
     yield (
         sam and configured_precision(trainer) == "16-mixed",
-        "optimizer=sam does not work with the loss scaling of float16: use trainer.precision=bf16-mixed.",
+        "optimizer=sam does not work with the loss scaling of float16. Use trainer.precision=bf16-mixed.",
     )
     yield (
         bool(optimizer["sam_adaptive"]) and not sam,
-        "optimizer.sam_adaptive=true has no effect without SAM: add optimizer=sam, or set its radius, e.g. "
+        "optimizer.sam_adaptive=true has no effect without SAM. Add optimizer=sam, or set its radius, e.g. "
         "optimizer.sam_rho=0.5.",
     )
     loss = config["loss"]
@@ -186,7 +186,7 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
     freeze, epochs = config["freeze"], config["trainer"]["max_epochs"]
     yield (
         freeze["name"] != "none" and config["weights"] == "none",
-        "freeze=backbone would keep a backbone with random weights: give pre-trained ones with weights=imagenet or "
+        "freeze=backbone would keep a backbone with random weights. Load pre-trained weights with weights=imagenet or "
         "weights=<file>.",
     )
     yield (
@@ -198,16 +198,16 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
     yield (
         bool(frozen) and config["weights"] in ("none", "imagenet"),
         f"network.freeze_landmarks=true would keep a landmark network with random weights with weights="
-        f"{config['weights']}: give a file that has them (docs/networks.md), or network.freeze_landmarks=false.",
+        f"{config['weights']}. Use a file with its weights (docs/networks.md), or network.freeze_landmarks=false.",
     )
     yield (
         config["adapter"]["name"] != "none" and freeze["name"] != "none",
-        "adapter=lora already freezes the backbone: use freeze=none.",
+        "adapter=lora already freezes the backbone. Use freeze=none.",
     )
 
 
 def idle_options(config: Config) -> list[str]:
-    """Return notes on options that have no effect; not errors, because other jobs of a sweep may use the options."""
+    """Return notes on options without effect. These are not errors, because other jobs of a sweep may use them."""
     found = []
     off = {"ema": "decay", "mixup": "prob", "early_stopping": "patience", "freeze": "epochs"}
     defaults: dict[str, Any] = {"decay": 0.999, "prob": 1.0, "patience": 10, "epochs": None}

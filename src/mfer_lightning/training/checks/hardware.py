@@ -23,34 +23,34 @@ def check_hardware(config: Mapping[str, Any]) -> None:
         config: plain resolved configuration of ``mfer train``, each value legal by itself.
 
     Raises:
-        UserError: naming the option and the remedy.
+        UserError: if one is not available; the message names the option and the remedy.
     """
     trainer, batch = config["trainer"], config["loader"]["batch_size"]
     check_workers(config["loader"]["num_workers"])
     on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
     if on_cpu and configured_precision(trainer) == "16-mixed":
-        raise UserError("trainer.precision=16-mixed needs a GPU: on the CPU use bf16-mixed, 32-true or auto.")
+        raise UserError("trainer.precision=16-mixed needs a GPU. On the CPU, use bf16-mixed, 32-true or auto.")
     devices, cores = device_count(trainer["devices"]), os.cpu_count() or 1
     if on_cpu and devices > cores:
         raise UserError(
-            f"trainer.devices={trainer['devices']}: on the CPU each device is a separate process, and this machine "
+            f"trainer.devices={trainer['devices']}: on the CPU, each device is a separate process, and this machine "
             f"has {cores} cores. The value must be at most {cores}."
         )
     ranks = max(devices * trainer["num_nodes"], 1)
     if batch % ranks:
         raise UserError(
-            f"loader.batch_size={batch} cannot be divided among {ranks} devices: use a multiple of {ranks}, "
+            f"loader.batch_size={batch} cannot be divided among {ranks} devices. Use a multiple of {ranks}, "
             f"e.g. {-(-batch // ranks) * ranks}."
         )
     if on_cpu and trainer["sync_batchnorm"]:
         raise UserError(
-            "trainer.sync_batchnorm=true needs GPUs: torch does not support it on the CPU. Remove it, or use a "
+            "trainer.sync_batchnorm=true needs GPUs, because torch does not support it on the CPU. Remove it, or use a "
             "network without batch norms, such as backbone=convnext_atto."
         )
     if trainer["num_nodes"] > 1 and not any(name in os.environ for name in LAUNCHERS):
         raise UserError(
             f"trainer.num_nodes={trainer['num_nodes']}: a launcher must start a process on each machine. Use "
-            "trainer=slurm under srun, or torchrun; for a single machine use num_nodes=1."
+            "trainer=slurm under srun, or torchrun; for a single machine, use num_nodes=1."
         )
 
 
@@ -61,7 +61,7 @@ def check_accelerator(accelerator: str) -> None:
         accelerator: value of ``trainer.accelerator``.
 
     Raises:
-        UserError: with the remedy.
+        UserError: if there is no such device; the message names the remedy.
     """
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     here["gpu"] = here["cuda"] or here["mps"]

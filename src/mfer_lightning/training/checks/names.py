@@ -21,7 +21,7 @@ def check_names(config: Mapping[str, Any]) -> None:
         config: plain resolved configuration of ``mfer train``.
 
     Raises:
-        UserError: naming the group.
+        UserError: if a name is missing; the message names the group.
     """
     for group in NAMED:
         node = config.get(group)

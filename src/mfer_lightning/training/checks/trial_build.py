@@ -48,7 +48,7 @@ def build_on_trial(config: Mapping[str, Any]) -> None:
         config: plain resolved configuration of ``mfer train``.
 
     Raises:
-        UserError: for values that a constructor rejects, naming the option.
+        UserError: for values that a constructor rejects; the message names the option.
     """
     check_accelerator(config["trainer"]["accelerator"])
     teacher_files(config)
@@ -158,8 +158,8 @@ def relative_cost(method: Method, gflops: float, size: int) -> float:
         size: side of the faces in pixels; a teacher with a ``size`` uses its own.
 
     Returns:
-        A factor; a teacher costs a third of a trained network, because it runs only the forward pass. Without
-        a known cost of the network, the method's number of passes.
+        A factor; a teacher costs a third of a trained network, because it runs only the forward pass. If the cost of
+        the network is not known, the number of passes of the method.
     """
     trained = gflops + sum(gflops_of(network, size) for network in method.networks)
     frozen = sum(

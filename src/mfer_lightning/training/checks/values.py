@@ -12,7 +12,7 @@ from mfer_lightning.errors import Range, UserError, nearest
 from mfer_lightning.sweeps.identity import check_name
 from mfer_lightning.views import LARGEST_SHIFT
 
-#: Larger images are photos, not faces.
+#: Maximum side in pixels; larger images are photos, not faces.
 LARGEST_SIZE = 2048
 
 _RANGES = {
@@ -80,7 +80,7 @@ def check_values(config: Mapping[str, Any]) -> None:
         config: plain resolved configuration of ``mfer train``.
 
     Raises:
-        UserError: naming the option, its value, the legal values and the remedy.
+        UserError: if a value cannot work; the message names the option, its value, the legal values and the remedy.
     """
     for option, legal in _RANGES.items():
         value = look_up(config, option)
@@ -135,7 +135,7 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
     if not isinstance(overfit, (int, float)) or isinstance(overfit, bool) or overfit < 0 or overfit != int(overfit):
         raise UserError(
             f"trainer.overfit_batches={overfit}: the value must be a number of batches (1, 2, ...), or 0 for "
-            "all. For a fraction of the training set use trainer.limit_train_batches=0.1."
+            "all. For a fraction of the training set, use trainer.limit_train_batches=0.1."
         )
     if deterministic not in (True, False, "warn", None):
         raise UserError(f"trainer.deterministic={deterministic}: the value must be true, false or warn.")
@@ -145,9 +145,9 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
     number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
     if interval is not None and not number:
         raise UserError(
-            f"trainer.val_check_interval={interval}: validation at time intervals happens at different steps after "
-            "each start, so a run could not be resumed exactly. Use a number of batches, or a fraction of the epoch, "
-            "e.g. 0.5."
+            f"trainer.val_check_interval={interval}: validation at time intervals is not supported, because it would "
+            "happen at different steps each time, and a run could not be resumed exactly. Use a number of batches, or "
+            "a fraction of the epoch, e.g. 0.5."
         )
     if number and not (0 < interval <= 1 or (isinstance(interval, int) and interval >= 1)):
         raise UserError(
@@ -164,7 +164,7 @@ def _check_numbers_or_words(trainer: Mapping[str, Any]) -> None:
 def _strategy_reason(option: str, value: str) -> str | None:
     """Return why a strategy of Lightning is not supported here."""
     if option == "trainer.strategy" and value.startswith(("fsdp", "deepspeed", "ddp_", "xla", "single_", "dp")):
-        return "only one process per device, each with a full copy of the network, is supported here: use ddp, or auto."
+        return "only one process per device, each with a full copy of the network, is supported here. Use ddp, or auto."
     return None
 
 
@@ -183,5 +183,5 @@ def _check_devices(devices: Any) -> None:
 def _check_places(config: Mapping[str, Any]) -> None:
     for option in ("paths.data", "paths.runs", "paths.cache", "weights", "backbone.name"):
         if look_up(config, option) == "":
-            raise UserError(f"{option}= has no value: set one, or remove the option.")
+            raise UserError(f"{option}= has no value. Set one, or remove the option.")
     check_name(config["name"])

@@ -1,10 +1,10 @@
-"""The two networks besides InsightFace's that are called IR-50: face.evoLVe's and AdaFace's.
+"""IR-50 of face.evoLVe and IR-50 of AdaFace; the IR-50 of InsightFace is iResNet-50.
 
 Papers: Deng et al.: ArcFace, CVPR 2019, arXiv 1801.07698 (the residual units); Wang et al.: Face.evoLVe, 2021, arXiv
 2107.08621; Kim, Jain, Liu: AdaFace, CVPR 2022, arXiv 2204.00964. Weights: https://github.com/ZhaoJ9014/face.evoLVe
 (MIT; RGB in [-1, 1]), which POSTER (Zheng et al., ICCVW 2023) and others start from, and
 https://github.com/mk-minchul/AdaFace (MIT; BGR in [-1, 1]). Both differ from iResNet in the shortcut of the first
-stage, which takes every second pixel without a convolution; face.evoLVe's has no batch norm between the first
+stage, which takes every second pixel without a convolution; that of face.evoLVe has no batch norm between the first
 convolution and PReLU. Reimplemented; names and shapes of the tensors are those of these projects' files. The identity
 embedding (``output_layer.3``, ``output_layer.4``) is not part of a backbone. Ours: drop-path, initialisation.
 """
@@ -50,7 +50,7 @@ class IRBlock(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, stride: int, inner_norm: bool, drop_path: float) -> None:
         super().__init__()
-        self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)  # a window of one pixel: takes every second one
+        self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)  # a window of one pixel: subsamples the map
         if in_channels != channels:
             self.shortcut_layer = nn.Sequential(convolution(in_channels, channels, 1, stride), nn.BatchNorm2d(channels))
         self.res_layer = nn.Sequential(

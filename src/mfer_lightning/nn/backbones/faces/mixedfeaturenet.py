@@ -1,4 +1,4 @@
-"""MixedFeatureNet, the backbone of DDAMFN: MobileFaceNet with mixed kernels and coordinate attention.
+"""MixedFeatureNet, the backbone of DDAMFN: MobileFaceNet with mixed kernel sizes and coordinate attention.
 
 Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression Recognition,
 Electronics 12(17), 2023, doi 10.3390/electronics12173595: MobileFaceNet's inverted residuals, whose depthwise
@@ -27,15 +27,15 @@ from mfer_lightning.nn.coordinate_attention import CoordinateAttention
 default_cfgs = data_config("mixedfeaturenet", "conv1.conv", ("conv_6_dw", "linear", "bn"))
 
 _DEPTHS = (9, 16, 6)
-#: Kernel of a mixed convolution -> its channels.
+#: Kernel size in a mixed convolution -> number of channels.
 Groups = dict[int, int]
 
 
 class MixedConvolution(nn.Module):
-    """Depthwise convolutions of several kernels, each on a group of the channels.
+    """Depthwise convolutions with several kernel sizes, each on a group of the channels.
 
     Args:
-        groups: kernel -> its channels.
+        groups: kernel size -> number of channels.
         stride: stride of all convolutions.
     """
 
@@ -58,8 +58,8 @@ class MixedResidual(nn.Module):
     Args:
         in_channels: channels of its input.
         channels: channels of its output.
-        groups: kernel -> channels of the mixed convolution; their sum is the inner width.
-        stride: 1, with a shortcut, or 2, without.
+        groups: kernel size -> number of channels in the mixed convolution; their sum is the inner width.
+        stride: 1 (with a shortcut) or 2 (without).
         drop_path: probability of dropping the residual branch.
     """
 
@@ -83,7 +83,7 @@ class MixedResidual(nn.Module):
 
 
 class MixedFeatureNet(MobileNetwork):
-    """A stem of stride 2, three times a strided and several plain mixed residuals, and a 1x1 convolution.
+    """A stem of stride 2, three stages of one strided and several plain mixed residuals, and a 1x1 convolution.
 
     Args:
         depths: plain mixed residuals of stages 2 to 4.
@@ -149,5 +149,5 @@ def never_called(depths: Sequence[int] = _DEPTHS) -> tuple[str, ...]:
 
 @register_model  # type: ignore[untyped-decorator]
 def mixedfeaturenet(pretrained: bool = False, **options: Any) -> MixedFeatureNet:
-    """MixedFeatureNet: 3.8 M parameters without an embedding."""
+    """MixedFeatureNet: 4.0 M parameters without an embedding."""
     return build_model_with_cfg(MixedFeatureNet, "mixedfeaturenet", pretrained, **options)  # type: ignore[no-any-return]

@@ -3,7 +3,7 @@
 Paper: Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018, arXiv 1804.07573, table 1. The names of the modules are those of
 https://github.com/TreB1eN/InsightFace_Pytorch (MIT) and https://github.com/simon20010923/DDAMFN. The depthwise
 convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part of a
-backbone, which pools any size.
+backbone, which pools feature maps of any size.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Residuals(nn.Module):
 
 
 class MobileNetwork(FaceNetwork):
-    """A stem of stride 2, three times a strided and several plain residual units, and a 1x1 convolution.
+    """A stem of stride 2, three stages of one strided and several plain residual units, and a 1x1 convolution.
 
     Args:
         depths: plain residual units of stages 2 to 4.
@@ -148,7 +148,7 @@ def unit_names(depths: Sequence[int], coarse: bool = False) -> list[str]:
 
     Args:
         depths: plain residual units of each stage.
-        coarse: instead of the plain units, name their containers, once for every unit.
+        coarse: use the name of the container for each plain unit in it.
 
     Example:
         >>> unit_names((2, 1, 1))[:4]

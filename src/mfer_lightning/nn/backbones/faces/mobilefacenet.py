@@ -6,7 +6,8 @@ https://github.com/TreB1eN/InsightFace_Pytorch (MIT), whose tensor names are use
 ``arcface_torch`` (non-commercial), whose network is the same with ``scale=2``: twice the widths between the units, the
 same inside them. Reimplemented; names and shapes of the tensors are those of these projects' files. The depthwise
 convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part of a
-backbone, which pools any size. Ours: drop-path, initialisation, attention in front of the last 1x1 convolution.
+backbone, which pools feature maps of any size. Ours: drop-path, initialisation, attention before the last 1x1
+convolution.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class InvertedResidual(nn.Module):
         in_channels: channels of its input.
         channels: channels of its output.
         inner: channels of the depthwise convolution.
-        stride: 1, with a shortcut, or 2, without.
+        stride: 1 (with a shortcut) or 2 (without).
         drop_path: probability of dropping the residual branch.
     """
 
@@ -54,11 +55,11 @@ class InvertedResidual(nn.Module):
 
 
 class MobileFaceNet(MobileNetwork):
-    """A stem of stride 2, three times a strided and several plain inverted residuals, and a 1x1 convolution.
+    """A stem of stride 2, three stages of one strided and several plain inverted residuals, and a 1x1 convolution.
 
     Args:
         depths: plain inverted residuals of stages 2 to 4.
-        scale: widths between the units: 1 (the paper's 64 and 128) or 2 (InsightFace's).
+        scale: factor for the widths between the units: 1 (the paper's 64 and 128) or 2 (InsightFace's).
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
         drop_path_rate: drop-path rate of the last residual, increasing linearly from 0 at the first.

@@ -1,5 +1,5 @@
 "use strict";
-// Headings sort their table: numbers by value, words by the alphabet; a second press turns the order round.
+// Click a heading to sort its table: numbers by value, text alphabetically. A second click reverses the order.
 (() => {
   const status = document.getElementById("status");
   const words = new Intl.Collator("en", { numeric: true });
@@ -9,7 +9,7 @@
   };
   const compare = (a, b) => {
     if (typeof a === "number" && typeof b === "number") return a - b;
-    if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1; // what has no number stands last
+    if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1; // cells without a number come last
     return words.compare(a, b);
   };
   const sort = (table, header) => {
