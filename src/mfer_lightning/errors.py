@@ -172,7 +172,7 @@ def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
 
 
 def check_choice(option: str, value: Any, legal: Collection[str]) -> None:
-    """Reject a value of an option that is not one of the legal ones.
+    """Reject a value of an option that is not one of the legal values.
 
     Raises:
         UserError: if it is not; the message suggests similar legal values.

@@ -47,8 +47,8 @@ def keep_freed_memory() -> bool:
 def peak_memory_bytes() -> int | None:
     """Return the peak resident memory of this process in bytes; None if the system does not report it.
 
-    On Linux, ``VmHWM`` in ``/proc/self/status`` is read instead of ``ru_maxrss``: a process inherits the latter from
-    its parent, so a small program started by a large one would report the peak of the large one.
+    On Linux, ``VmHWM`` in ``/proc/self/status`` is read instead of ``ru_maxrss``: a process inherits ``ru_maxrss``
+    from its parent, so a small program started by a large one would report the peak of the large one.
     """
     status = Path("/proc/self/status")
     if status.is_file():

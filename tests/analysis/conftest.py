@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +34,12 @@ def build(family: str, attention: Any = "ds") -> FERModel:
     torch.manual_seed(0)
     network = MFER(FAMILIES[family], len(NAMES), attention=attention).requires_grad_(False)
     return FERModel(network, Preprocess(size=64, mean="half", std="half"), NAMES)
+
+
+def model_of(class_names: Sequence[str], metadata: Mapping[str, Any], source: Path | None = None) -> FERModel:
+    """An untrained model of any classes, with the metadata of a checkpoint."""
+    network = MFER({"name": "resnet18", "options": {"channels": [4, 4, 4, 4]}}, len(class_names), attention="none")
+    return FERModel(network, Preprocess(size=32), tuple(class_names), metadata, source)
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from analysis.conftest import model_of
+from data.layout_trees import write_affectnet_npy
 from PIL import Image
 
 from mfer_lightning.analysis.model_on_split import open_model_on_split
+from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
 from mfer_lightning.data.datasets.folder import FolderDataModule
-from mfer_lightning.inference.model import FERModel
 from mfer_lightning.inference.predict_split import SplitName
-from mfer_lightning.nn.network import MFER
-from mfer_lightning.nn.preprocess import Preprocess
 
 CLASSES = ("neutral", "happiness")
 TEST_IS_MISSING = "the test images are missing: results are on val, on which the checkpoint was selected"
@@ -36,9 +36,7 @@ def faces(tmp_path: Path) -> FolderDataModule:
 
 
 def remarks(faces: FolderDataModule, split: SplitName, trained_on: str, data_hash: str) -> list[str]:
-    network = MFER({"name": "resnet18", "options": {"channels": [4, 4, 4, 4]}}, 2, attention="none")
-    metadata = {"protocol": trained_on, "data_hash": data_hash}
-    model = FERModel(network, Preprocess(size=32), CLASSES, metadata)
+    model = model_of(CLASSES, {"protocol": trained_on, "data_hash": data_hash})
     return open_model_on_split(model, split, datamodule=faces, device="cpu").remarks()
 
 
@@ -56,3 +54,62 @@ def test_training_faces_of_the_same_folder_are_reported(faces: FolderDataModule)
 
 def test_faces_of_another_folder_are_not_called_training_faces(faces: FolderDataModule) -> None:
     assert remarks(faces, "train", "folder@holdout", "0") == [NOT_KNOWN]
+
+
+@pytest.mark.parametrize(("trained", "evaluated"), [(8, 7), (7, 8)])
+def test_training_faces_shared_by_two_datasets_are_reported(trained: int, evaluated: int, tmp_path: Path) -> None:
+    datamodule = AffectNetDataModule(write_affectnet_npy(tmp_path, train=80, val=16), classes=evaluated, size=20)
+    datamodule.prepare_data()
+    datamodule.setup("predict")
+    model = model_of(datamodule.class_names, {"protocol": f"affectnet{trained}@native", "data_hash": "0"})
+    expected = f"the model was trained under affectnet{trained}@native, which trains on faces of this split"
+    for split in ("train", "val"):  # val is held out from the same part by each dataset separately
+        assert expected in open_model_on_split(model, split, datamodule=datamodule, device="cpu").remarks()
+    notes = open_model_on_split(model, "test", datamodule=datamodule, device="cpu").remarks()
+    assert not [note for note in notes if "the model was trained" in note]
+
+
+def listed(root: Path, train: str, test: str) -> FolderDataModule:
+    """Faces with a list, whose labels are digits: one per face."""
+    labels = [*(("train", i, label) for i, label in enumerate(train)), ("val", 0, "0"), ("val", 1, "1")]
+    labels += [("test", i, label) for i, label in enumerate(test)]
+    for part, i, _ in labels:
+        (root / part).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((32, 32, 3), 8 * i, np.uint8)).save(root / part / f"{i}.png")
+    rows = [f"{part}/{i}.png,{CLASSES[int(label)]},{part}" for part, i, label in labels]
+    (root / "labels.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
+    datamodule = FolderDataModule(root, cache="none", size=32)
+    datamodule.prepare_data()
+    datamodule.setup("predict")
+    return datamodule
+
+
+UNSEEN = (
+    "of dataset=folder have changed since the model was trained; the test faces are the same, and the model was not "
+    "trained on them"
+)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "split", "expected"),
+    [
+        ("0110", "01", "test", f"the training labels {UNSEEN}"),
+        ("0101", "11", "test", f"the test labels {UNSEEN}"),
+        ("01010", "11", "test", f"the training faces and the test labels {UNSEEN}"),
+        ("0110", "01", "train", TRAINED_ON_THESE.replace("these faces", "these faces with other labels")),
+        ("0101", "010", "train", TRAINED_ON_THESE),
+        ("0101", "010", "test", NOT_KNOWN),
+        ("01010", "01", "train", NOT_KNOWN),
+    ],
+)
+def test_changes_of_a_folder_since_training_are_named(
+    train: str, test: str, split: SplitName, expected: str, tmp_path: Path
+) -> None:
+    before = listed(tmp_path, "0101", "01")
+    metadata = {"protocol": before.protocol.name, "data_hash": before.data_hash, "split_hashes": before.split_hashes()}
+    now = listed(tmp_path, train, test)
+    subject = open_model_on_split(model_of(CLASSES, metadata), split, datamodule=now, device="cpu")
+    assert expected in subject.remarks()
+    del metadata["split_hashes"]  # a checkpoint of an earlier version
+    subject = open_model_on_split(model_of(CLASSES, metadata), split, datamodule=now, device="cpu")
+    assert NOT_KNOWN in subject.remarks()

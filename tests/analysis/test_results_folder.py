@@ -8,8 +8,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from analysis.conftest import model_of
+from data.further_trees import write_jaffe
 
-from mfer_lightning.analysis.model_on_split import results_folder
+from mfer_lightning.analysis.dataset_options import options_of
+from mfer_lightning.analysis.model_on_split import open_model_on_split
+from mfer_lightning.analysis.results_folder import results_folder
+from mfer_lightning.data.datasets import (
+    AffectNetDataModule,
+    CKPlusDataModule,
+    FaceDataModule,
+    FacsDataModule,
+    FERPlusDataModule,
+    JAFFEDataModule,
+    RAFDBDataModule,
+)
 from mfer_lightning.views import ONE_VIEW
 
 
@@ -50,3 +63,60 @@ def test_names_of_dropped_classes_cannot_leave_the_folder(dropped: str) -> None:
     found = results_folder(subject)  # type: ignore[arg-type]
     assert found.parent == Path("runs/evaluate-model/evaluations")
     assert len(found.name) < 100
+
+
+def name_of(faces: FaceDataModule, split: Any = "test", **metadata: Any) -> tuple[str, str]:
+    """Return the folder's name and the evaluation set of a Python evaluation of a datamodule."""
+    faces.prepare_data()
+    faces.setup("predict")
+    model = model_of(faces.class_names, metadata, Path("model.ckpt"))
+    subject = open_model_on_split(model, split, datamodule=faces, device="cpu")
+    return results_folder(subject).name, subject.describe()["evaluation_set"]
+
+
+def facs(**options: Any) -> FacsDataModule:
+    return FacsDataModule(
+        target="majority", **{"train_size": 16, "val_size": 16, "test_size": 16, "difficulty": 0.45, **options}
+    )
+
+
+def test_datamodules_with_other_options_have_separate_folders() -> None:
+    sizes = "test_size=16-train_size=16-val_size=16"
+    assert name_of(facs())[0] == f"facs@native-test-{sizes}"
+    words = "difficulty=0.9 occlusion=0.5 test_size=16 train_size=16 val_size=16"
+    assert name_of(facs(difficulty=0.9, occlusion=0.5)) == (
+        f"facs@native-test-{words.replace(' ', '-')}",
+        f"all of test, with {words}",
+    )
+
+
+def test_datamodule_with_the_options_of_training_has_the_usual_folder() -> None:
+    trained = facs(difficulty=0.9).describe()
+    assert name_of(facs(difficulty=0.9), datamodule=trained)[0] == "facs@native-test"
+    assert name_of(facs(), datamodule=trained)[0] == "facs@native-test-difficulty=0.45"
+
+
+def test_folds_of_a_datamodule_have_separate_folders_and_evaluation_sets(tmp_path: Path) -> None:
+    root = write_jaffe(tmp_path, takes=1)
+    assert name_of(JAFFEDataModule(root), "val") == (
+        "jaffe@loso-val",
+        "the next tenth of the subjects (subject 0 is tested)",
+    )
+    assert name_of(JAFFEDataModule(root, fold=3), "val") == (
+        "jaffe@loso-val-fold=3",
+        "the next tenth of the subjects (subject 3 is tested)",
+    )
+    assert name_of(JAFFEDataModule(root, fold=3))[1] == "subject 3, left out"
+
+
+@pytest.mark.parametrize(
+    "datamodule",
+    [
+        AffectNetDataModule("x", classes=7, size=224),
+        CKPlusDataModule("x", size=112),
+        FERPlusDataModule("x"),
+        RAFDBDataModule("x"),
+    ],
+)
+def test_default_datamodule_has_the_folder_of_the_command_line(datamodule: FaceDataModule) -> None:
+    assert options_of(datamodule, None) == ""

@@ -50,11 +50,19 @@ def test_bundled_models_come_first_then_runs_by_protocol(bundled: Path, runs: Pa
     assert last.class_names == tuple(result["class_names"])
 
 
-def test_number_of_parameters_is_read_from_the_file_header(bundled: Path) -> None:
+def test_number_of_parameters_is_that_of_the_network() -> None:
     from mfer_lightning.inference.model import read_model
+    from mfer_lightning.nn.cost import count_parameters
 
-    network = read_model("large", "cpu").network
-    assert models(None)[0].parameters == sum(v.numel() for v in network.state_dict().values())
+    found = [(model.parameters, read_model(model.name, "cpu").network) for model in models("none")]
+    assert found
+    for parameters, network in found:
+        assert parameters == count_parameters(network)
+        assert parameters < sum(v.numel() for v in network.state_dict().values())  # buffers do not count
+
+
+def test_number_of_parameters_is_unknown_without_a_recorded_cost(bundled: Path) -> None:
+    assert models("none")[0].parameters is None
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"results": 3, "class_names": 5}'])

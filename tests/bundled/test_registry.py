@@ -77,10 +77,10 @@ def test_announced_result_is_from_a_test_split_if_there_is_one(bundled: Path) ->
     assert "on 9 faces of ferplus@majority, test." in in_one_line(default_model())
 
 
-@pytest.mark.parametrize("results", [{"a": 1}, ["x"], [None], "val", 5])
+@pytest.mark.parametrize("results", [{"a": 1}, ["x"], [None], "val", 5, [RESULT, {}]])
 def test_malformed_results_raise_one_clear_error(bundled: Path, results: object) -> None:
     write_json(bundled / "large-v2" / "config.json", {"results": results})
-    with pytest.raises(UserError, match="results are not a list of mappings"):
+    with pytest.raises(UserError, match="its results are malformed"):
         default_model().result()
 
 

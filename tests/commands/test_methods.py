@@ -81,7 +81,7 @@ def test_eac_rejects_networks_without_feature_maps(mfer: Mfer, capsys: pytest.Ca
     small = "backbone.options={depth:2,embed_dim:12,num_heads:2}"
     options = ("backbone=vit_small", small, "backbone.pool=token", "attention=none", "preprocess.size=32")
     assert mfer("dataset=facs", *options, "method=eac") == 2
-    assert "Method EAC needs 'map'" in capsys.readouterr().err
+    assert "Method EAC needs the network output 'map'" in capsys.readouterr().err
 
 
 class TestCoTeaching:

@@ -79,7 +79,7 @@ def test_one_recipe_fits_every_network() -> None:
         (("network=dan_64px", "attention=ds"), "attention=ds has no effect with network=dan_64px"),
         (("network=dan_64px", "backbone.name=resnet18"), "backbone.name=resnet18 has no effect"),
         (("network=dan_64px", "+network.head=2"), "has no option 'head': did you mean 'heads'"),
-        (("network=dan_64px", "method=eac"), "Method EAC needs 'map'"),
+        (("network=dan_64px", "method=eac"), "Method EAC needs the network output 'map'"),
         (("loss=dan",), "AffinityLoss) needs the network output 'pooled', but MFER returns only "),
         (("network=poster2",), "would keep a landmark network with random weights"),
         (("network=poster2_64px", "network.embed_dim=10"), "`embed_dim` must be a positive multiple of 8"),

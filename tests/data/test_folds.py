@@ -47,6 +47,8 @@ def test_invalid_fold_error_lists_the_valid_folds() -> None:
 
 def test_fold_describes_itself() -> None:
     assert TEN.at_fold(3).describe("test") == "fold 3 of 10"
+    assert TEN.at_fold(3).describe("val") == "the next tenth of the subjects (fold 3 of 10 is tested)"
     assert EACH.at_fold(3).describe("test") == "subject 3, left out"
+    assert EACH.at_fold(3).describe("train") == "all other subjects (subject 3 is tested)"
     assert not TEN.marked
     assert not Protocol("mine@photo", ("a", "b"), test="holdout").marked

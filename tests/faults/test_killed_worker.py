@@ -19,6 +19,7 @@ from commands.processes import bench as bench
 from commands.test_kills import check_whole, epochs_of, final_weights, run_in
 from faults.faces import write_photo
 from faults.test_killed_ranks import parent
+from inference.predict.conftest import save_run
 
 pytestmark = [
     pytest.mark.slow,
@@ -112,3 +113,21 @@ def test_killed_predict_worker_raises_one_clear_error_and_the_same_command_resum
         assert process.communicate()[0] is None
         assert process.returncode == 0
     assert lines.read_bytes() == (bench.folder / "alone" / "predictions.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("command", [("evaluate",), ("export", "half=true", "faces=4000")])
+def test_killed_worker_of_an_evaluation_or_export_raises_one_clear_error(
+    command: tuple[str, ...], bench: Bench, tmp_path: Path
+) -> None:
+    sizes = {"train_size": 8, "val_size": 4000, "test_size": 4000, "size": 64, "cache": "none"}
+    config = {"dataset": {"_target_": "mfer_lightning.data.datasets.FacsDataModule", "name": "facs", **sizes}}
+    trained = save_run(tmp_path / "run", dataset="facs", protocol="facs@native", config=config)
+    output = bench.folder / "out"
+    process = begin(bench, bench.folder, *command, f"checkpoint={trained}", f"output={output}", "loader.num_workers=2")
+    wait_for(process, lambda: len([n for n in bench.running() if parent(n) == process.pid]) >= 2)
+    kill_a_worker(bench, process, random.Random(0))
+    error = ended(process)
+    assert re.match(r"Error: A worker of the loader .* was killed; is the machine out of memory?", error), error
+    assert "loader.eval_batch_size=... Then repeat the command." in error
+    assert bench.left_running() == []
+    assert not list(output.glob("*.json"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from commands.conftest import FEW
-from fuzzing.campaign import SLOW, Kind, survives
+from fuzzing.campaign import COUNTS, Kind, survives
 from fuzzing.mutations import ODD_VALUES, Draw, edited_bytes, edited_text, edited_value
 from fuzzing.outcome import command_line
 from fuzzing.planted import FAULTS, found
@@ -149,24 +149,15 @@ def of_files(lab: Path) -> Kind:
     return Kind(lab, files, read, planted="mfer_lightning.commands.train:launch")
 
 
-def test_damaged_options_are_accepted_or_rejected(tmp_path: Path) -> None:
+@COUNTS
+def test_damaged_options_are_accepted_or_rejected(count: int, tmp_path: Path) -> None:
     (tmp_path / "damaged").mkdir()
-    survives(of_commands(tmp_path), tmp_path / "damaged", 8)
+    survives(of_commands(tmp_path), tmp_path / "damaged", count)
 
 
-def test_damaged_files_are_accepted_or_rejected(lab: Path, tmp_path: Path) -> None:
-    survives(of_files(lab), tmp_path, 3)
-
-
-@pytest.mark.slow
-def test_many_damaged_options_are_accepted_or_rejected(tmp_path: Path) -> None:
-    (tmp_path / "damaged").mkdir()
-    survives(of_commands(tmp_path), tmp_path / "damaged", SLOW)
-
-
-@pytest.mark.slow
-def test_many_damaged_files_are_accepted_or_rejected(lab: Path, tmp_path: Path) -> None:
-    survives(of_files(lab), tmp_path, SLOW)
+@COUNTS
+def test_damaged_files_are_accepted_or_rejected(count: int, lab: Path, tmp_path: Path) -> None:
+    survives(of_files(lab), tmp_path, count)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

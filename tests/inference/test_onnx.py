@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from inference.conftest import NAMES, SIZE, Forms, describe
@@ -16,7 +18,7 @@ from PIL import Image
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.export.onnx_file import annotate, save_onnx
-from mfer_lightning.inference.export.onnx_graph import FaceGraph
+from mfer_lightning.inference.export.onnx_graph import FaceGraph, write_graph
 from mfer_lightning.inference.export.parity import random_faces
 from mfer_lightning.inference.export.quantise import quantise
 from mfer_lightning.inference.model import FERModel, build_model
@@ -77,6 +79,27 @@ def test_graph_preprocesses_faces_like_preprocess(interpolation: str, colour: st
     faces = torch.randint(0, 256, (2, 3, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     FaceGraph(FERModel(network, preprocess, ("a", "b")))(faces)
     torch.testing.assert_close(seen[0], preprocess(faces), atol=1e-4, rtol=1e-4)
+
+
+def test_graph_is_corrected_in_memory_and_written_once(
+    forms: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resize = onnx.helper.make_node("Resize", ["x"], ["y"], antialias=1, cubic_coeff_a=-0.75)
+    proto = onnx.helper.make_model(onnx.helper.make_graph([resize], "graph", [], []))
+    given: list[dict[str, Any]] = []
+    program = SimpleNamespace(model_proto=proto)
+    written = []
+    save = onnx.save
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.onnx, "export", lambda *_, **options: given.append(options) or program)
+        patch.setattr(onnx, "save", lambda proto, path: (written.append(path), save(proto, path)))
+        patch.setattr(onnx, "load", lambda *_: pytest.fail("the file was read again"))
+        write_graph(forms.model, tmp_path / "model.onnx", 64)
+    assert written == [str(tmp_path / "model.onnx")]
+    assert "f" not in given[0]  # torch does not write a file
+    (node,) = onnx.load(str(tmp_path / "model.onnx")).graph.node
+    found = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    assert found == {"antialias": 1, "cubic_coeff_a": -0.5, "exclude_outside": 1}
 
 
 @pytest.mark.parametrize("views", [Views(flip=True), Views(shift=0.05), Views(flip=True, shift=0.05)])

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,13 +15,14 @@ from inference.conftest import NAMES, Forms, write_checkpoint
 from inference.test_model import SWIN
 from safetensors.torch import load_file
 
+from mfer_lightning.bundled.export_results import export_results
 from mfer_lightning.data.augment import build_augment
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.intervals import result_interval, wilson
 from mfer_lightning.files import sha256_of
 from mfer_lightning.inference.export.atomic_folder import atomic_folder
 from mfer_lightning.inference.export.card import licence_note, model_card
-from mfer_lightning.inference.export.run_results import publishable
+from mfer_lightning.inference.export.run_results import find_results, publishable
 from mfer_lightning.inference.export.safetensors_folder import is_export
 from mfer_lightning.inference.model import FERModel, read_model
 from mfer_lightning.nn import MFER
@@ -110,6 +112,28 @@ def test_model_card_is_readable_by_hubs(forms: Forms) -> None:
     assert "at the workplace or in education institutions are prohibited, except for medical or safety reasons" in words
     assert "(Regulation (EU) 2024/1689, Article 5(1)(f))" in words
     assert "*Psychological Science in the Public Interest* 20(1), 2019" in words
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics": {"accuracy": "high"}},
+        {"metrics": None},
+        {"n": "100"},
+        {"per_class": {"anger": 3}},
+        {"per_class": {"anger": {"n": None}}},
+        {"intervals": ["x"]},
+        {"shift": "far"},
+        {"notes": 5},
+        {"split": None},
+    ],
+)
+def test_malformed_results_of_an_export_are_left_out(change: dict[str, Any], forms: Forms) -> None:
+    malformed = [{**RESULT, **change}, {}, "x", None]
+    for results in ([*malformed, RESULT], malformed, {"a": RESULT}):
+        described = {**forms.model.describe(), "results": results}
+        assert find_results(None, described) == export_results(described) == [r for r in results if r == RESULT]
+        assert ("On **test** of `rafdb@holdout`" in model_card(described, "safetensors")) == (RESULT in list(results))
 
 
 def test_model_card_lists_the_training_augmentation(forms: Forms) -> None:

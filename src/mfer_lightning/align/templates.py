@@ -44,7 +44,7 @@ class Template:
         return f"{self.name}@{self.version}"
 
     def scaled(self, size: int, margin: float = 0.0) -> tuple[NDArray[np.float64], int, int]:
-        """Scale the points to a crop of another size.
+        """Scale the points to a crop of a different size.
 
         Args:
             size: height of the crop in pixels, including the margin, at least 8; the aspect ratio is preserved.
@@ -92,7 +92,7 @@ def get_template(name: str) -> Template:
     """Return a template by name, with or without its version.
 
     Raises:
-        UserError: if it does not exist, or has another version.
+        UserError: if it does not exist, or its version is different.
 
     Example:
         >>> get_template("face-evolve-112@1").identity

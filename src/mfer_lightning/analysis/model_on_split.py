@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from numpy.typing import NDArray
 
+from mfer_lightning.analysis.dataset_options import options_in_words, options_of
+from mfer_lightning.analysis.seen_faces import seen_faces
 from mfer_lightning.data.datasets import FaceDataModule
-from mfer_lightning.data.datasets.registry import dataset_info, find_protocol
 from mfer_lightning.data.holdout import holdout
 from mfer_lightning.data.splits import TEST_IS_MISSING
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.arithmetic import check_precision, choose_precision, set_precision
-from mfer_lightning.inference.checkpoint import run_folder
 from mfer_lightning.inference.compilation import check_compile, compile_model
 from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
 from mfer_lightning.inference.match_classes import ClassMatch, match_classes
@@ -30,9 +27,6 @@ from mfer_lightning.inference.model import FERModel, read_model, usual_batch
 from mfer_lightning.inference.predict_split import SplitName
 from mfer_lightning.memory import keep_freed_memory
 from mfer_lightning.views import ONE_VIEW, Views
-
-#: Options of a dataset that do not change its faces, or that are already part of the protocol name.
-OTHERWISE_SAME = ("protocol", "root", "name", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +41,8 @@ class ModelOnSplit:
         positions: (N,) positions of the faces within the split, sorted by row of the index.
         views: views averaged for each face.
         dataset: the dataset's configuration.
-        options: the explicitly set options of the dataset that change its faces, as text.
+        options: the options of the dataset that change its faces, as text: those that were set explicitly, or of a
+            datamodule, those that differ from the model's own dataset or from the defaults of another one.
     """
 
     model: FERModel
@@ -83,7 +78,7 @@ class ModelOnSplit:
     def describe(self) -> dict[str, Any]:
         """Return the entries of a result that describe the faces: dataset, protocol, split, evaluation set."""
         usual = self.datamodule.protocol.describe(self.split)
-        # the fold is already in the protocol name
+        # the protocol's description of the split names the fold
         options = " ".join(word for word in self.options.split() if not word.startswith("fold="))
         return {
             "dataset": self.dataset.get("name", self.datamodule.dataset),
@@ -129,7 +124,7 @@ class ModelOnSplit:
 
     def remarks(self) -> list[str]:
         """Return notes on the result: faces that the model has seen, the dataset, the precision, dropped classes."""
-        notes = [*self._seen_before(), *self._of_dataset()]
+        notes = [*seen_faces(self.model.metadata, self.datamodule, self.split), *self._of_dataset()]
         if self.model.precision != "32-true":
             notes.append(
                 f"predicted in {self.model.precision}, not in float32: probabilities differ by up to about 0.01"
@@ -144,41 +139,13 @@ class ModelOnSplit:
         """Return the notes of the datamodule; missing test images are mentioned only for the split val."""
         return [note for note in self.datamodule.notes if note != TEST_IS_MISSING or self.split == "val"]
 
-    def _seen_before(self) -> list[str]:
-        trained_on = str(self.model.metadata.get("protocol"))
-        origin, protocol = find_protocol(trained_on), self.datamodule.protocol
-        if origin is None or origin.dataset != protocol.dataset:
-            return []
-        same = self.model.metadata.get("data_hash") == self.datamodule.data_hash
-        if dataset_info(protocol.dataset).user_defined and not same:
-            return [
-                f"the model was trained on dataset={protocol.dataset} with other faces, labels or splits, which may "
-                "include these faces"
-            ]
-        if self.split == "train":
-            return ["the model was trained on these faces, so the results do not measure generalisation"]
-        if protocol.name == trained_on and self.split == "val" and not protocol.cuts_partition:
-            return []  # not used for training, and selection on val needs no note
-        if origin.cuts_partition:
-            trained = (stored_config(self.model.metadata) or {}).get("dataset") or {}
-            origin = origin.at_fold(trained.get("fold"))
-            if (origin.name, origin.fold) == (protocol.name, protocol.fold):
-                return []
-        index = self.datamodule.index
-        partitions = set(np.unique(index.partition[self.datamodule.splits[self.split].rows]).tolist())
-        notes = []
-        if partitions & set(origin.train):
-            notes.append(f"the model was trained under {trained_on}, which trains on faces of this split")
-        if origin.val in partitions:
-            notes.append(f"the model was trained under {trained_on}, which selects its epoch on faces of this split")
-        return notes
-
 
 def open_model_on_split(
     checkpoint: str | PathLike[str] | FERModel,
     split: SplitName = "test",
     *,
     datamodule: FaceDataModule | None = None,
+    options: str | None = None,
     dataset_name: str | None = None,
     dataset_options: Sequence[str] = (),
     drop: Sequence[str] = (),
@@ -198,6 +165,8 @@ def open_model_on_split(
         checkpoint: a run's folder, a checkpoint, an export, or a loaded model, which stays on its device.
         split: ``"test"``, ``"val"`` or ``"train"``.
         datamodule: the dataset; None: as given by ``dataset_name`` and ``dataset_options``.
+        options: options of the datamodule in words, for the description and the folder of the results; None: as
+            returned by :func:`~mfer_lightning.analysis.dataset_options.options_of`.
         dataset_name: a choice of ``conf/dataset``; None: the dataset that the model was trained on.
         dataset_options: ``dataset.<option>=<value>``, which override the stored options and those of the choice.
         drop: classes to leave out.
@@ -235,16 +204,19 @@ def open_model_on_split(
     if datamodule is None:
         config = dataset_config(dataset_name, dataset_options, stored_config(model.metadata), data)
         datamodule = open_dataset(config, sizes, cache)
+        options = options_in_words(dataset_options)
     else:
-        config = {"name": datamodule.dataset}
         datamodule.prepare_data()
         datamodule.setup("predict")
+        named = {"name": datamodule.dataset, "protocol": datamodule.protocol.short_name}
+        config = {**datamodule.arguments_of_faces(), **named}
+        options = options_of(datamodule, stored_config(model.metadata)) if options is None else options
     match = match_classes(model.class_names, datamodule.class_names, drop)
     views = Views.of_metadata(model.metadata, flip, shift)
     positions = choose_faces(datamodule, split, match)
     if not loaded or check_compile(compile) is True:
         compile_model(model, compile, datamodule.eval_batch_size, len(positions) * views.count)
-    return ModelOnSplit(model, datamodule, split, match, positions, views, config, options_in_words(dataset_options))
+    return ModelOnSplit(model, datamodule, split, match, positions, views, config, options)
 
 
 def choose_faces(
@@ -268,50 +240,3 @@ def choose_faces(
         paths = datamodule.index.path[part.rows[positions]].tolist()
         positions = positions[holdout(part.label[positions], paths, limit / len(positions), seed=0)]
     return positions
-
-
-def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str = "") -> Path:
-    """Return the default folder of an evaluation's results, the same for equal evaluations.
-
-    Args:
-        subject: the model and the faces.
-        runs: folder for the results of checkpoints that belong to no run.
-        suffix: added to the folder's name.
-    """
-    source = subject.model.source
-    assert source is not None  # results of a model in memory are written only to an explicit folder
-    run = run_folder(source)
-    # the protocol contains the names of dropped classes, which come from files and must not lead out of the folder
-    name = _as_file_name(f"{subject.protocol}-{subject.split}")
-    if dataset_info(subject.datamodule.dataset).user_defined:  # keep the results of different folders apart
-        name += f"-{subject.datamodule.data_hash[:8]}"
-    if run is None:
-        parent = Path(runs).expanduser() / f"evaluate-{source.stem}"
-    else:
-        parent, name = run, name if source.stem == "best" else f"{source.stem}-{name}"
-    mark = f"-{_as_file_name(subject.options)}" if subject.options else ""
-    rounded = "" if subject.model.precision == "32-true" else f"-{subject.model.precision}"
-    return parent / "evaluations" / f"{name}{mark}{subject.views.mark}{rounded}{suffix}"
-
-
-def _as_file_name(text: str) -> str:
-    """Replace characters that are unusual in file names, and a long text by its hash."""
-    plain = re.sub(r"[^\w.=@-]+", "-", text)
-    return plain if len(plain) <= 80 else hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def options_in_words(options: Sequence[str], *, faces_only: bool = True) -> str:
-    """Format the options of a dataset.
-
-    Args:
-        options: ``dataset.<option>=<value>``.
-        faces_only: leave out options that do not change its faces, or that are already part of the protocol name.
-
-    Example:
-        >>> options_in_words(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])
-        'difficulty=1 occlusion=0.5'
-    """
-    parsed = OverridesParser.create().parse_overrides(list(options))
-    given = {o.key_or_group.removeprefix("dataset."): o.value() for o in parsed}
-    left_out = OTHERWISE_SAME if faces_only else ()
-    return " ".join(f"{key}={value}" for key, value in sorted(given.items()) if key not in left_out)

@@ -11,11 +11,13 @@ from mfer_lightning.analysis import explain_suite, robustness_suite
 from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import read_lists
 from mfer_lightning.analysis.live_module import InMemory, as_model
-from mfer_lightning.analysis.model_on_split import open_model_on_split, results_folder
+from mfer_lightning.analysis.model_on_split import open_model_on_split
 from mfer_lightning.analysis.prediction_table import evaluate_predictions
+from mfer_lightning.analysis.results_folder import results_folder
 from mfer_lightning.analysis.standard_suite import evaluate_model
 from mfer_lightning.config.plugins import plugins_loaded
 from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.workers import killed_worker_explained
 from mfer_lightning.errors import UserError, check_choice
 from mfer_lightning.evaluation.runs import is_training
 from mfer_lightning.evaluation.schema import SPLITS
@@ -72,7 +74,7 @@ def evaluate(
         The result: a mapping with ``metrics``, ``intervals``, ``per_class``, ...; ``.predictions`` is the table.
 
     Raises:
-        UserError: for illegal options, or if the model or the data cannot be used.
+        UserError: for illegal options, if the model or the data cannot be used, or if a loader worker was killed.
     """
     if checkpoint is not None and predictions is not None:
         raise UserError("Give either checkpoint=... or predictions=..., not both.")
@@ -114,7 +116,7 @@ def evaluate(
         explained.check()
     if suite == "explain":
         opening["compile"] = False  # hooks and gradients need the uncompiled network
-    with plugins_loaded(plugins), as_model(checkpoint, device) as model:
+    with killed_worker_explained(), plugins_loaded(plugins), as_model(checkpoint, device) as model:
         subject = open_model_on_split(model, split, datamodule=datamodule, drop=drop, device=device, **opening)
         if folder is None and not isinstance(model, FERModel):
             folder = results_folder(subject, runs, "" if suite == "standard" else f"-{suite}")

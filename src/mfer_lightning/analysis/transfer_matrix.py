@@ -14,14 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.align.stored_alignment import describe_alignment
+from mfer_lightning.analysis.dataset_options import OTHERWISE_SAME, options_in_words
 from mfer_lightning.analysis.matrix import Cell, Matrix
-from mfer_lightning.analysis.model_on_split import (
-    OTHERWISE_SAME,
-    ModelOnSplit,
-    open_model_on_split,
-    options_in_words,
-    results_folder,
-)
+from mfer_lightning.analysis.model_on_split import ModelOnSplit, open_model_on_split
+from mfer_lightning.analysis.results_folder import results_folder
 from mfer_lightning.analysis.standard_suite import evaluate_model
 from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.data.datasets import FaceDataModule
@@ -109,9 +105,9 @@ def measure_matrix(
                 both = _alone(model.class_names, datamodule.class_names)
                 left_out = tuple(dict.fromkeys((*drop, *both)))
                 subject = open_model_on_split(
-                    model, split, datamodule=datamodule, drop=left_out, device=device, **opening
+                    model, split, datamodule=datamodule, options=words, drop=left_out, device=device, **opening
                 )
-                subject = replace(subject, dataset=config, options=words)
+                subject = replace(subject, dataset=config)
                 subject.require_faces()
                 folder = results_folder(subject, runs)
                 result = evaluate_model(subject, folder, embedding_points=embedding_points, show=False)

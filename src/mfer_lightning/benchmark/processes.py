@@ -101,7 +101,7 @@ def measure_ranks(threads: int, repeats: int, batch: int) -> dict[str, Any]:
         batch: faces per step over all ranks; an epoch has 16 steps.
 
     Returns:
-        ``faces_per_second`` of ``one_rank`` and ``ranks``, and the ``ratio`` of the latter to the former.
+        ``faces_per_second`` of ``one_rank`` and ``ranks``, and their ``ratio`` (several ranks / one rank).
 
     Raises:
         RuntimeError: if a process fails.

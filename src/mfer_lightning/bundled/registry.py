@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.bundled.export_results import export_results
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import sha256_of
 
@@ -76,10 +77,11 @@ class BundledModel:
         Raises:
             UserError: if its description cannot be read.
         """
-        results = self.description().get("results") or [{}]
-        if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
-            raise _damaged("its results are not a list of mappings", "config.json")
-        return dict(next((result for result in results if result.get("split") == "test"), results[0]))
+        description = self.description()
+        results = export_results(description)
+        if results != (description.get("results") or []):
+            raise _damaged("its results are malformed", "config.json")
+        return next((result for result in results if result["split"] == "test"), results[0] if results else {})
 
 
 def bundled_models() -> list[BundledModel]:

@@ -17,7 +17,7 @@ from mfer_lightning.nn.weights.checksums import check_storages
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Write each checkpoint to a temporary file next to its target, flush it to disk, and rename it.
 
-    Lightning writes to the temporary folder of the system. If that is on another file system, moving the file means
+    Lightning writes to the temporary folder of the system. If it is on a different file system, moving a file means
     copying it, and a killed process leaves an incomplete copy. Lightning also keeps a second copy of the checkpoint in
     memory.
 

@@ -14,7 +14,7 @@ from mfer_lightning.module import FERModule
 class CentersFromData(Callback):
     """Set the centres to the mean feature of each class before the first step, using part of the training faces.
 
-    The faces are the first ones of the first epoch, with augmentation: a random sample that does not depend on the
+    The faces are the first faces of the first epoch, with augmentation: a random sample that does not depend on the
     order of the files. The network has its initial weights (random or pre-trained) and is in evaluation mode. The means
     are computed over the faces of all ranks. The callback has no effect in a resumed run, which keeps its learned
     centres, or if the loss has no centres.

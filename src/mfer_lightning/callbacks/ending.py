@@ -17,7 +17,7 @@ class EndOfTraining(Callback):
     """
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Make step-limited runs resume like epoch-limited ones: at the end of an epoch."""
+        """Make runs limited by steps resume at the end of an epoch, like runs limited by epochs."""
         trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""Drop the options of a backbone file if ``backbone.name`` selects a network of another family."""
+"""Drop the options of a backbone file if ``backbone.name`` selects a network of a different family."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def to_plain(cfg: DictConfig, choice: str | None = None) -> dict[str, Any]:
 
 
 def _refuse_two_spellings(cfg: DictConfig, plain: dict[Any, Any]) -> None:
-    """Reject an older option name set to another value than its current name."""
+    """Reject different values for an option under its former and its current name."""
     for older, newer in OPTIONS.items():
         group, name = older.split(".")
         if group not in plain or OmegaConf.is_interpolation(cfg[group], name):

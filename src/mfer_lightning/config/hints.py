@@ -159,7 +159,7 @@ def _fields(schema: Any, prefix: str) -> dict[str, bool]:
 
 
 def _written(target: str, value: str) -> str:
-    """Format an option with the given value; for a group, with that choice or the most similar ones."""
+    """Format an option with the given value; for a group, with that choice or the most similar choices."""
     legal = [] if "=" in target or "." in target else choices(target)
     if "=" in target or not legal or value in legal:
         return target if "=" in target else f"{target}={value}"

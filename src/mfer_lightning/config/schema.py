@@ -107,7 +107,7 @@ class ValenceArousal:
 
 @dataclass
 class Optimizer:
-    """Options common to all optimisers; each uses those that it supports and may have further ones."""
+    """Options common to all optimisers; each uses those that it supports and may have further options."""
 
     name: str = MISSING
     lr: float = MISSING
@@ -125,7 +125,7 @@ class Optimizer:
 
 @dataclass
 class Scheduler:
-    """Options common to all schedules; each uses those that it supports and may have further ones."""
+    """Options common to all schedules; each uses those that it supports and may have further options."""
 
     name: str = MISSING
     warmup_epochs: float = 0.0
@@ -227,7 +227,7 @@ class Train:
     plugins: list[str] = field(default_factory=list)
 
 
-#: Nodes that may contain further names, which are arguments of a class; the class rejects unknown ones.
+#: Nodes that may contain further names, which are arguments of a class; the class rejects unknown names.
 OPEN = (Optimizer, Scheduler, Logger)
 
 

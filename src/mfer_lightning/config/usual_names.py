@@ -122,7 +122,7 @@ SENTENCES = dict.fromkeys(
     "weights=<file>; to evaluate them, use mfer evaluate checkpoint=<file>",
 ) | {"dataset.fold": "this dataset has no folds; only dataset=ckplus and dataset=jaffe have folds"}
 
-#: Group -> option that also accepts names outside its choices, and which ones.
+#: Group -> option that accepts more names than the group has choices, and a description of these names.
 BY_NAME = {
     "backbone": ("backbone.name", "any other timm model"),
     "optimizer": ("optimizer.name", "any other optimiser of timm or torch"),

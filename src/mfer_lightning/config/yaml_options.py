@@ -40,7 +40,7 @@ class ConfigFile(NamedTuple):
         package: where Hydra puts the values: name of a node, empty for the top level, None for the node of the group.
         parents: files that it extends (``defaults: [ce]``).
         chosen: group -> choice in the defaults list (without ``override`` and ``optional``), with its comment.
-        overridden: group -> choice that replaces the one of another file (``override /backbone: resnet18``).
+        overridden: group -> choice that replaces the choice of another file (``override /backbone: resnet18``).
         options: dotted name -> option.
     """
 

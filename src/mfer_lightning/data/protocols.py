@@ -117,8 +117,11 @@ class Protocol:
         if source is None:
             return "nothing"
         if self.folds is not None:
-            which = f"subject {self.fold}, left out" if self.folds == "loso" else f"fold {self.fold} of {self.folds}"
-            return {"train": "all other subjects", "val": "the next tenth of the subjects", "test": which}[split]
+            part = f"subject {self.fold}" if self.folds == "loso" else f"fold {self.fold} of {self.folds}"
+            if split == "test":
+                return f"{part}, left out" if self.folds == "loso" else part
+            rest = "all other subjects" if split == "train" else "the next tenth of the subjects"
+            return f"{rest} ({part} is tested)"
         if source == "holdout":
             share = self.test_fraction if split == "test" else self.holdout_fraction
             source = f"seeded stratified {share:.0%} of {' + '.join(self.train)}"

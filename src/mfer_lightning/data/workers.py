@@ -1,12 +1,15 @@
-"""Start data loader workers that continue after signals sent to all processes of a run."""
+"""Start data loader workers that continue after signals sent to all processes of a run, and explain killed ones."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lightning.fabric.utilities.seed import pl_worker_init_function
 
@@ -15,6 +18,9 @@ from mfer_lightning.parent_process import end_with_parent
 
 #: Seconds that a worker continues after SIGTERM, so that the trainer can finish its step and save.
 PATIENCE = 60.0
+
+#: Start of torch's messages about a worker that was killed.
+_KILLED = r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal|exited unexpectedly)"
 
 
 def check_workers(workers: int) -> None:
@@ -33,6 +39,48 @@ def check_workers(workers: int) -> None:
             f"loader.num_workers={workers}: each worker is a separate process, and this machine has {cores} cores. "
             f"The value must be at most {most}."
         )
+
+
+def killed_worker(error: Exception, batch_option: str = "eval_batch_size") -> str | None:
+    """Explain the error that torch raises if a worker was killed.
+
+    Args:
+        error: any error.
+        batch_option: the option of ``loader`` that sets the batch size.
+
+    Returns:
+        A sentence; None for any other error.
+
+    Example:
+        >>> killed_worker(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")).partition(";")[0]
+        'A worker of the loader (process 7) was killed'
+        >>> killed_worker(RuntimeError("shape mismatch")) is None
+        True
+    """
+    found = re.match(_KILLED, " ".join(str(error).split())) if isinstance(error, RuntimeError) else None
+    if found is None:
+        return None
+    return (
+        f"A worker of the loader (process {found[1]}) was killed; is the machine out of memory? Use fewer workers or a "
+        f"smaller batch: loader.num_workers=..., loader.{batch_option}=..."
+    )
+
+
+@contextmanager
+def killed_worker_explained() -> Iterator[None]:
+    """Convert the error about a killed worker.
+
+    torch raises it in a signal handler, so it can come from any line while a loader is in use.
+
+    Raises:
+        UserError: if a worker was killed in the block.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if (words := killed_worker(error)) is None:
+            raise
+        raise UserError(f"{words} Then repeat the command.") from error
 
 
 def start_worker(worker: int) -> None:

@@ -26,7 +26,7 @@ PATIENCE, LOOK = 120.0, 15.0
 
 
 def private_folder() -> Path:
-    """Create the folder for uploads, which is deleted at the end of this process, and delete those of killed processes.
+    """Create a folder for uploads that is deleted when this process ends, and delete the folders of killed processes.
 
     Returns:
         A new folder with mode 0700.

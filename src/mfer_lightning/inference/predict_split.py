@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from mfer_lightning.data.dataset import Change
 from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.workers import killed_worker_explained
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.figures.plane import Plane
 from mfer_lightning.files import atomic_path
@@ -104,7 +105,7 @@ def predict_split(
         Logits in the model's own class order, sorted by row.
 
     Raises:
-        UserError: if the split is empty or a face cannot be read.
+        UserError: if the split is empty, a face cannot be read, or a loader worker was killed.
     """
     parts: list[dict[str, NDArray[Any]]] = []
     running: dict[str, Tensor] | None = None  # a GPU computes it while the next batch is transferred
@@ -115,10 +116,11 @@ def predict_split(
             if progress is not None:
                 progress(len(running["index"]))
 
-    for batch in datamodule.predict_dataloader(split, positions, change):
-        following = {"index": batch["index"], **model(batch["image"], views=views)}
-        collect()
-        running = following
+    with killed_worker_explained():
+        for batch in datamodule.predict_dataloader(split, positions, change):
+            following = {"index": batch["index"], **model(batch["image"], views=views)}
+            collect()
+            running = following
     collect()
     return Outputs.of_batches(parts)
 

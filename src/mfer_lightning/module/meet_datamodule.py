@@ -47,8 +47,9 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
         datamodule: a datamodule that is set up.
 
     Returns:
-        ``dataset``, ``protocol``, ``data_hash``, ``datamodule`` (its class and arguments, if they are plain), and
-        ``alignment`` if the faces or their dataset declare it. Entries that the metadata already contains are omitted.
+        ``dataset``, ``protocol``, ``data_hash``, ``split_hashes``, ``datamodule`` (its class and arguments, if they are
+        plain), and ``alignment`` if the faces or their dataset declare it. Entries that the metadata already contains
+        are omitted.
 
     Raises:
         UserError: if the metadata contradicts the datamodule.
@@ -57,6 +58,7 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
         "dataset": datamodule.dataset,
         "protocol": datamodule.protocol.name,
         "data_hash": datamodule.data_hash,
+        "split_hashes": datamodule.split_hashes(),
     }
     for name in ("protocol", "data_hash"):
         if metadata.get(name) not in (None, facts[name]):

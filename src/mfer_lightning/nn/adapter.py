@@ -20,7 +20,7 @@ from mfer_lightning.nn.backbones.trace import run_on_meta, without_data
 from mfer_lightning.nn.base import Network
 from mfer_lightning.nn.options import Spec, resolve
 
-#: Adapters by name: their options with their defaults.
+#: Options of each adapter with their defaults.
 ADAPTERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {"none": {}, "lora": {"rank": 8, "alpha": 16.0, "dropout": 0.0, "targets": None}}
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +13,6 @@ from mfer_lightning.evaluation.runs import StoredResult, find_results
 
 #: Default folder of runs.
 RUNS = "runs"
-
-#: Maximum number of bytes to read of a safetensors file's header, which lists its tensors.
-_MOST_HEADER_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ def _bundled(model: BundledModel, default: bool) -> ListedModel:
     own: dict[str, Any] = {"name": model.full_name, "bundled": True, "default": default}
     return ListedModel(
         **own, dataset=said.get("dataset"), **_figure(model.result()), class_names=tuple(said["class_names"]),
-        parameters=_parameters(weights), bytes=weights.stat().st_size,
+        bytes=weights.stat().st_size,
     )  # fmt: skip
 
 
@@ -100,27 +95,20 @@ def _of_run(stored: StoredResult) -> ListedModel | None:
     file = next((folder / name for name in names if (folder / name).is_file()), None)
     if file is None:
         return None
-    cost: Any = result.get("cost") or {}
     own: dict[str, Any] = {"name": str(stored.folder), "bundled": False, "default": False}
     return ListedModel(
         **own, dataset=result["dataset"], **_figure(result), class_names=tuple(result["class_names"]),
-        parameters=cost.get("parameters"), bytes=file.stat().st_size,
+        bytes=file.stat().st_size,
     )  # fmt: skip
 
 
 def _figure(result: Mapping[str, Any]) -> dict[str, Any]:
     if not result:
-        return dict.fromkeys(("protocol", "split", "n", "accuracy", "interval"))
-    said = {name: result[name] for name in ("protocol", "split", "n")}
-    return {**said, "accuracy": result["metrics"]["accuracy"], "interval": result_interval(result, "accuracy")}
-
-
-def _parameters(path: Path) -> int | None:
-    """Count the numbers in a safetensors file from its header: the parameters, and the buffers, which are small."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header: dict[str, Any] = json.loads(file.read(min(size, _MOST_HEADER_BYTES)))
-        return sum(int(math.prod(entry["shape"])) for name, entry in header.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return dict.fromkeys(("protocol", "split", "n", "accuracy", "interval", "parameters"))
+    cost: Any = result.get("cost") or {}
+    return {
+        **{name: result[name] for name in ("protocol", "split", "n")},
+        "accuracy": result["metrics"]["accuracy"],
+        "interval": result_interval(result, "accuracy"),
+        "parameters": cost.get("parameters"),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_KILLED = r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal|exited unexpectedly)"
+from mfer_lightning.data.workers import killed_worker
 
 
 def explained(error: Exception) -> str | None:
@@ -27,11 +27,8 @@ def explained(error: Exception) -> str | None:
             f"trainer.deterministic=true: {said.partition('. ')[0]}. Use trainer.deterministic=warn for a warning "
             "instead."
         )
-    if isinstance(error, RuntimeError) and (worker := re.match(_KILLED, said)):
-        return (
-            f"A worker of the loader (process {worker[1]}) was killed; is the machine out of memory? Use fewer workers "
-            "or a smaller batch: loader.num_workers=..., loader.batch_size=... The same command continues the run."
-        )
+    if (killed := killed_worker(error, "batch_size")) is not None:
+        return f"{killed} The same command continues the run."
     if isinstance(error, RuntimeError) and said.startswith("Early stopping conditioned on"):
         return f"callbacks: {said}"
     return None

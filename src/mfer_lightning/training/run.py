@@ -159,6 +159,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         "dataset": config["dataset"]["name"],
         "protocol": protocol.name,
         "data_hash": datamodule.data_hash,
+        "split_hashes": datamodule.split_hashes(),
         "alignment": describe_alignment(
             datamodule.alignment,
             config["dataset"]["name"],

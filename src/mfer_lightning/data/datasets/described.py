@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from mfer_lightning.data.folds import describe_fold
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.protocols import Protocol
+from mfer_lightning.data.split_hashes import split_hashes
 from mfer_lightning.data.splits import Splits
 from mfer_lightning.errors import UserError, is_plain
 
@@ -61,6 +63,10 @@ class DescribedDataModule(L.LightningDataModule):
         found = describe_fold(self.index.group, self.protocol)
         return {} if found is None else {"folds": found}
 
+    def split_hashes(self) -> dict[str, dict[str, str]]:
+        """Return the hashes of each split, see :func:`~mfer_lightning.data.split_hashes.split_hashes`."""
+        return split_hashes(self.index, self.splits)
+
     def keep_plain_arguments(self) -> None:
         """Keep only plain values in ``hparams``, because checkpoints with other objects are rejected."""
         for argument, value in list(self.hparams.items()):
@@ -68,6 +74,16 @@ class DescribedDataModule(L.LightningDataModule):
                 self.hparams[argument] = str(value)
             elif not is_plain(value):
                 del self.hparams[argument]
+
+    def arguments_of_faces(self) -> dict[str, Any]:
+        """Return the arguments as plain values, without those for loading and training; ``fold`` only if it is set."""
+        return {k: v for k, v in self.hparams.items() if k not in _OF_TRAINING and (k, v) != ("fold", None)}
+
+    def default_arguments(self) -> dict[str, Any]:
+        """Return the default of each argument that has one; a subclass takes precedence over its base classes."""
+        kinds = [kind for kind in reversed(type(self).__mro__) if "__init__" in vars(kind)]
+        known = [p for kind in kinds for p in inspect.signature(vars(kind)["__init__"]).parameters.values()]
+        return {p.name: p.default for p in known if p.default is not p.empty}
 
     def describe(self) -> dict[str, Any] | None:
         """Return the class and the arguments that reproduce the same faces, in the form of a ``dataset`` node.
@@ -80,10 +96,9 @@ class DescribedDataModule(L.LightningDataModule):
         home = _HOME if kind.__module__.startswith(f"{_HOME}.") else kind.__module__
         if kind.__module__ == "__main__" or "." in kind.__qualname__:
             return None
-        faces = {k: v for k, v in self.hparams.items() if k not in _OF_TRAINING and (k, v) != ("fold", None)}
         return {
             "_target_": f"{home}.{kind.__qualname__}",
-            **faces,
+            **self.arguments_of_faces(),
             "name": self.dataset,
             "protocol": self.protocol.short_name,
         }

@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from mfer_lightning.bundled.export_results import export_results
 from mfer_lightning.confidence import Confidence
 from mfer_lightning.config.chosen import PARTS, kept_choices
 from mfer_lightning.data.datasets.declaration import UNKNOWN_LICENCE
@@ -40,7 +41,7 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
     Returns:
         Markdown with YAML front matter, as model hubs read it.
     """
-    results = [r for r in description.get("results") or [] if isinstance(r, Mapping)]
+    results = export_results(description)
     network = description["network"]
     choices = kept_choices(description.get("config") or {})
     parts = (str(choices.get(part) or network[part]["name"]) for part in PARTS if part in network)

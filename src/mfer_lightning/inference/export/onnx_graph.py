@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,9 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import FERModel
 from mfer_lightning.nn.preprocess import without_colour
 from mfer_lightning.onnx.metadata import INPUT, OUTPUTS, VALENCE_AROUSAL
+
+if TYPE_CHECKING:
+    import onnx
 
 #: The oldest operator set that can resize with an antialiasing filter. ONNX Runtime 1.14 and later run it.
 OPSET = 18
@@ -92,16 +96,14 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
     example = torch.zeros(2, 3, *shape, dtype=torch.uint8)
     with quiet(), _plain_attention(model.network), torch.no_grad():
         try:
-            torch.onnx.export(
+            program = torch.onnx.export(
                 graph,
                 (example.to(model.device),),
-                str(path),
                 input_names=[INPUT],
                 output_names=list(graph.outputs),
                 dynamo=True,
                 opset_version=OPSET,
                 dynamic_shapes={INPUT: dict.fromkeys(free, torch.export.Dim.DYNAMIC)},
-                external_data=False,
                 verbose=False,
             )
         except Exception as error:  # the exporter's own exceptions wrap those of the backbone
@@ -109,27 +111,29 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
             raise UserError(
                 f"torch cannot export this network to ONNX ({reason}). Export it with format=safetensors."
             ) from error
-    _resize_as_torch(path)
+    import onnx
+
+    assert program is not None  # it is None only for the exporter with dynamo=False
+    proto = program.model_proto
+    _resize_as_torch(proto)
+    onnx.save(proto, str(path))
 
 
-def _resize_as_torch(path: Path) -> None:
+def _resize_as_torch(proto: onnx.ModelProto) -> None:
     """Set the filter of antialiased resizing to that of torch; onnxscript before 0.7 writes a different filter.
 
     torch uses cubic weights with a = -0.5, and no weights outside the image.
     """
-    import onnx
+    from onnx.helper import make_attribute
 
-    proto = onnx.load(str(path))
     resizing = [node for node in proto.graph.node if node.op_type == "Resize"]
     antialiased = [node for node in resizing if any(a.name == "antialias" and a.i for a in node.attribute)]
     for node in antialiased:
         kept = [a for a in node.attribute if a.name not in ("cubic_coeff_a", "exclude_outside")]
         del node.attribute[:]
         node.attribute.extend(kept)
-        node.attribute.append(onnx.helper.make_attribute("cubic_coeff_a", -0.5))
-        node.attribute.append(onnx.helper.make_attribute("exclude_outside", 1))
-    if antialiased:
-        onnx.save(proto, str(path))
+        node.attribute.append(make_attribute("cubic_coeff_a", -0.5))
+        node.attribute.append(make_attribute("exclude_outside", 1))
 
 
 @contextmanager

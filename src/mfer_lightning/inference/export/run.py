@@ -12,6 +12,7 @@ import numpy as np
 
 from mfer_lightning.bundled.registry import is_bundled
 from mfer_lightning.config.plugins import plugins_loaded
+from mfer_lightning.data.workers import killed_worker_explained
 from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.inference.checkpoint import run_folder
 from mfer_lightning.inference.dataset import dataset_config, open_dataset, stored_config
@@ -94,7 +95,8 @@ def export(
         The export.
 
     Raises:
-        UserError: for illegal options, an output folder that is in use, or a network that cannot be exported.
+        UserError: for illegal options, an output folder that is in use, a network that cannot be exported, or a loader
+            worker that was killed.
     """
     check_choice("format", format, FORMATS)
     check_choice("quantize", quantize, QUANTISATIONS)
@@ -119,7 +121,7 @@ def export(
         return Exported(model.save_pretrained(folder, replace=replace), calibrated=calibrated)
     size, resizes = _size(model, format), model.preprocess.size is not None
     loader = {"eval_batch_size": 16, "num_workers": 0} if loader is None else loader
-    with plugins_loaded(plugins):
+    with killed_worker_explained(), plugins_loaded(plugins):
         validation, remark = _validation_faces(model, faces, data, cache, loader)
     compared = [*(validation or drawn_faces(size, resizes)), random_faces(size, resizes)]
     remarks = [remark] if remark else []

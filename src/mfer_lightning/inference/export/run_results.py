@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mfer_lightning.bundled.export_results import export_results
 from mfer_lightning.evaluation.schema import validate_result
 from mfer_lightning.inference.checkpoint import run_folder
 from mfer_lightning.views import Views
@@ -28,9 +29,8 @@ def find_results(source: Path | None, metadata: Mapping[str, Any]) -> list[dict[
     Returns:
         The main entries of each ``result.json`` about this checkpoint, first that of the run; possibly empty.
     """
-    carried = metadata.get("results")
-    if isinstance(carried, list):
-        return [r for r in carried if isinstance(r, dict) and _views(r) is not None]
+    if isinstance(metadata.get("results"), list):
+        return export_results(metadata)
     run = None if source is None else run_folder(source)
     if run is None or source is None:
         return []

@@ -41,7 +41,7 @@ class POSTER2(Network):
     Args:
         num_classes: K.
         depths: residual units of the IR network's three stages.
-        widths: channels of these three stages, each a multiple of the attention heads at its level.
+        widths: channels of these three stages, each a multiple of ``heads`` at the same level.
         landmark_depths: inverted residuals of the landmark MobileFaceNet's stages.
         freeze_landmarks: freeze the landmark network's weights, which then should be pre-trained.
         heads: attention heads of the three levels.

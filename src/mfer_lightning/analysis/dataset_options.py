@@ -1,0 +1,70 @@
+"""Describe in words how the options of a dataset change its faces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mfer_lightning.data.datasets import FaceDataModule
+from mfer_lightning.data.datasets.registry import dataset_info
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.dataset import dataset_config
+
+#: Options of a dataset that do not change its faces, or that are already part of the protocol name.
+OTHERWISE_SAME = ("protocol", "root", "name", "cache", "cache_dir", "batch_size", "num_workers", "pin_memory")
+
+
+def options_in_words(options: Sequence[str], *, faces_only: bool = True) -> str:
+    """Format the options of a dataset.
+
+    Args:
+        options: ``dataset.<option>=<value>``.
+        faces_only: leave out options that do not change its faces, or that are already part of the protocol name.
+
+    Example:
+        >>> options_in_words(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])
+        'difficulty=1 occlusion=0.5'
+    """
+    parsed = OverridesParser.create().parse_overrides(list(options))
+    given = {o.key_or_group.removeprefix("dataset."): o.value() for o in parsed}
+    return _in_words(given, OTHERWISE_SAME if faces_only else ())
+
+
+def options_of(datamodule: FaceDataModule, stored: Mapping[str, Any] | None) -> str:
+    """Format the arguments of a datamodule as the options that would select the same faces on the command line.
+
+    Args:
+        datamodule: the dataset, with its labels read.
+        stored: configuration that the model was trained with, or None.
+
+    Returns:
+        The arguments that differ from those of the model's own dataset, or from the defaults of another dataset; the
+        same form as from :func:`options_in_words`.
+    """
+    trained = (stored or {}).get("dataset")
+    if not isinstance(trained, Mapping) or trained.get("name") != datamodule.dataset:
+        trained = _defaults_of(datamodule.dataset)
+    usual = _resolved({**datamodule.default_arguments(), **trained}, datamodule)
+    given = _resolved(datamodule.arguments_of_faces(), datamodule)
+    return _in_words({k: v for k, v in given.items() if k not in usual or usual[k] != v}, OTHERWISE_SAME)
+
+
+def _defaults_of(dataset: str) -> Mapping[str, Any]:
+    try:
+        return dataset_config(dataset, (), None, None)
+    except UserError:  # a dataset of the user without a file in conf/dataset
+        return {}
+
+
+def _resolved(options: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, Any]:
+    """Replace None by the value that it stands for, and tuples by lists."""
+    protocol = datamodule.protocol
+    meant = {"fold": protocol.fold, "target": protocol.target, "size": dataset_info(datamodule.dataset).size}
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
+    return plain | {key: value for key, value in meant.items() if plain.get(key) is None}
+
+
+def _in_words(options: Mapping[str, Any], left_out: Sequence[str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in sorted(options.items()) if key not in left_out)
