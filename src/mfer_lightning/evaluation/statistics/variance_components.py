@@ -4,8 +4,8 @@ Model for image i of class (stratum) k and seed s of method m, where x = 1 if th
 
 .. math:: x_{msi} = \mu_m + \alpha_{ms} + \iota_{mi} + \varepsilon_{msi}
 
-with seed effects alpha, image effects iota (shared or not between the methods: only their difference matters) and a
-residual. ``docs/statistics.md`` derives the two functions below from it and shows their measured error rates.
+with seed effects alpha, image effects iota (which the methods may share, because only their difference matters)
+and a residual. ``docs/statistics.md`` derives the functions below from this model and shows their measured error rates.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 #: Corrections of Satterthwaite's degrees of freedom for few seeds; see :func:`effective_degrees_of_freedom`.
 SEEDS_ALIKE, SEEDS_SKEWED, SEEDS_UNEQUAL, SEEDS_IMAGES = -1.0, 6.5, 3.0, 0.7
-#: Minimum of 1 / degrees of freedom: above a hundred thousand they no longer matter.
+#: Minimum of 1 / degrees of freedom. Above 100,000 degrees of freedom, their number no longer matters.
 _LEAST_INVERSE = 1e-5
 
 
@@ -60,7 +60,7 @@ def seed_figures(correct: NDArray[np.bool_], strata: NDArray[np.int64]) -> NDArr
 def variance_components(a: NDArray[np.bool_], b: NDArray[np.bool_], strata: NDArray[np.int64]) -> Components:
     """Estimate the components of the variance of mean(a) - mean(b).
 
-    A stratum with a single image gives no variance over images; it is assigned the mean of the others.
+    The variance over images cannot be estimated in a stratum with a single image, which gets the mean of the others.
 
     Args:
         a: (S_a,N) bool, correctness of each seed of method a.
@@ -80,7 +80,7 @@ def variance_components(a: NDArray[np.bool_], b: NDArray[np.bool_], strata: NDAr
         squares = s * np.bincount(strata, weights=mean * (1 - mean)) - n * ((own - own.mean(axis=0)) ** 2).sum(axis=0)
         residual = _fill(np.maximum(squares, 0) / ((s - 1) * spread), known)
         variance = float(own.mean(axis=1).var(ddof=1))
-        if variance < 1e-18:  # identical seed accuracies: the differences in single predictions show how much is chance
+        if variance < 1e-18:  # identical seed accuracies: estimate it from differences in single predictions
             variance = float(share @ residual)
         seeds.append(variance / s)
         residuals.append((residual / s, (s - 1) * spread))
@@ -96,7 +96,7 @@ def variance_components(a: NDArray[np.bool_], b: NDArray[np.bool_], strata: NDAr
 def effective_degrees_of_freedom(components: Components, seeds_a: int, seeds_b: int) -> float:
     r"""Compute the degrees of freedom of the t distribution of the difference divided by its standard error.
 
-    With w the fractions of the components in the total and nu = seeds - 1, Satterthwaite's formula is
+    If w are the fractions of the components in the total, and nu = seeds - 1, Satterthwaite's formula is
 
     .. math:: 1/f = w_A^2/\nu_A + w_B^2/\nu_B + u / total^2.
 
@@ -110,7 +110,7 @@ def effective_degrees_of_freedom(components: Components, seeds_a: int, seeds_b: 
         + 0.7 w_I (w_A/\nu_A^2 + w_B/\nu_B^2).
 
     Returns:
-        f, at least 1; never infinity.
+        f, within [1, 100000].
     """
     total = components.total
     if total <= 0:
