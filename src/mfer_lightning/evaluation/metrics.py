@@ -21,7 +21,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
     mean_class_accuracy       mean recall over classes
     macro_f1, weighted_f1     mean F1 over classes, unweighted or weighted by class size
     top2_accuracy             fraction of labels among the two largest logits
-    cohen_kappa               agreement beyond chance; None if all labels and predictions are the same class
+    cohen_kappa               agreement beyond chance; None if all labels and predictions are of one class
     nll                       mean negative log-likelihood of the label, in nats
     brier                     mean over samples of ``sum_k (p_k - [k = label])^2``, within [0, 2]
     ece                       expected calibration error, 15 bins of equal mass
@@ -30,10 +30,9 @@ def evaluate(predictions: Predictions) -> Evaluation:
     ccc, rmse, sagr           for valence and arousal, if predicted and known (:mod:`.evaluation.valence_arousal`)
     ========================  ==========================================================================
 
-    Classes without samples have no recall or F1: both are None and excluded from means. A class with samples that is
-    never predicted has precision 0, as in scikit-learn. Padding rows and rows without a label are ignored; ``notes``
-    lists everything that was ignored except padding, and reports a confusion matrix that suggests swapped class names
-    (:mod:`.evaluation.class_order`).
+    Classes without samples have no recall or F1: both are None and excluded from means. A class that is never predicted
+    has precision 0, as in scikit-learn. Padding rows and rows without a label are ignored; ``notes`` lists everything
+    that was ignored, and reports a confusion matrix that suggests swapped class names (:mod:`.evaluation.class_order`).
 
     Args:
         predictions: the table; at least one row must have a label.
@@ -86,7 +85,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
         "ece": expected_calibration_error(table.probabilities, label),
     }
     annotators(table, notes)
-    metrics |= {name: value for name, value in means.items() if name not in metrics}  # comparison with votes
+    metrics |= {name: value for name, value in means.items() if name not in metrics}  # for metrics on votes
     metrics |= valence_arousal_figures(table, notes)
 
     confusion = confusion_matrix(label, pred, labels=classes)

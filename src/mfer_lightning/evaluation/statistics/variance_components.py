@@ -4,9 +4,9 @@ Model for image i of class (stratum) k and seed s of method m, where x = 1 if th
 
 .. math:: x_{msi} = \mu_m + \alpha_{ms} + \iota_{mi} + \varepsilon_{msi}
 
-with seed effects alpha, image effects iota (shared or not between the methods: only their difference matters) and a
-residual. ``docs/statistics.md`` derives the estimates and the degrees of freedom below from it, and shows the measured
-error rates of the test.
+with seed effects alpha, image effects iota (which the methods may share, because only their difference matters) and a
+residual. ``docs/statistics.md`` derives the estimates and the degrees of freedom below from this model, and shows the
+measured error rates of the test.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 #: Coefficients that correct Satterthwaite's degrees of freedom for few seeds; see :func:`effective_degrees_of_freedom`.
 SEEDS_ALIKE, SEEDS_SKEWED, SEEDS_UNEQUAL, SEEDS_IMAGES = -1.0, 6.5, 3.0, 0.7
-#: Minimum of 1 / degrees of freedom: above a hundred thousand they no longer matter.
+#: Minimum of 1 / degrees of freedom. Above 100,000 degrees of freedom, their number no longer matters.
 _LEAST_INVERSE = 1e-5
 
 
@@ -61,7 +61,7 @@ def seed_figures(correct: NDArray[np.bool_], strata: NDArray[np.int64]) -> NDArr
 def variance_components(a: NDArray[np.bool_], b: NDArray[np.bool_], strata: NDArray[np.int64]) -> Components:
     """Estimate the components of the variance of mean(a) - mean(b).
 
-    A stratum with a single image gives no variance over images; it is assigned the mean of the others.
+    The variance over images cannot be estimated in a stratum with a single image, which gets the mean of the others.
 
     Args:
         a: (S_a,N) bool, correctness of each seed of method a.
@@ -81,7 +81,7 @@ def variance_components(a: NDArray[np.bool_], b: NDArray[np.bool_], strata: NDAr
         squares = s * np.bincount(strata, weights=mean * (1 - mean)) - n * ((own - own.mean(axis=0)) ** 2).sum(axis=0)
         residual = _fill(np.maximum(squares, 0) / ((s - 1) * spread), known)
         variance = float(own.mean(axis=1).var(ddof=1))
-        if variance < 1e-18:  # all seeds have the same accuracy: use the variance that the residual alone would cause
+        if variance < 1e-18:  # identical seed accuracies: estimate it from differences in single predictions
             variance = float(share @ residual)
         seeds.append(variance / s)
         residuals.append((residual / s, (s - 1) * spread))
@@ -111,7 +111,7 @@ def effective_degrees_of_freedom(components: Components, seeds_a: int, seeds_b: 
         + 0.7 w_I (w_A/\nu_A^2 + w_B/\nu_B^2).
 
     Returns:
-        f, at least 1; never infinity.
+        f, within [1, 100000].
     """
     total = components.total
     if total <= 0:
