@@ -25,7 +25,7 @@ def draw_points(
 ) -> None:
     """Draw points with the colour and marker of their class; ``size`` is the area of a marker."""
     styles = class_styles(class_names)
-    # shuffled blocks, so that no large class covers the others, with the rare classes last, which would be covered
+    # shuffled blocks, so that no large class covers the others; rare classes are drawn last, so that they stay visible
     count = np.bincount(label, minlength=len(class_names))
     rare = (count < count[count > 0].mean() / 2)[label]
     order = np.random.default_rng(seed).permutation(len(label))
@@ -81,7 +81,7 @@ def plot_embedding(
     """
     measured = compactness(features, label)
     if label.max() >= len(class_names):
-        raise ValueError(f"Expected argument `label` below {len(class_names)}, but got {label.max()}.")
+        raise ValueError(f"Expected argument `label` to be below {len(class_names)}, but got {label.max()}.")
     known = np.flatnonzero(label >= 0)
     if plane is None or method != "tsne":
         rows = known[stratified_subset(label[known], max_points, seed)]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Larger pictures are photographs, in which ``mfer predict`` finds the faces.
 LARGEST_SIDE = 4096
 
-#: Formats that are opened. Some others of Pillow's run programs (EPS runs Ghostscript).
+#: Formats that are opened. For some other formats, Pillow runs external programs (Ghostscript for EPS).
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 
 
@@ -32,8 +32,8 @@ def as_faces(source: Any) -> Iterator[NDArray[np.uint8]]:
         (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: for a file that is missing, damaged or too large.
-        ValueError: for anything else.
+        UserError: if a file is missing or damaged, or a face is too large or has more than 8 bits per channel.
+        ValueError: for any other source, or an array of the wrong type or shape.
 
     Example:
         >>> [face.shape for face in as_faces(np.zeros((2, 3, 48, 48), np.uint8))]
@@ -58,7 +58,7 @@ def read_face(path: Path) -> NDArray[np.uint8]:
     """Read an aligned face, rotated according to its EXIF tag; (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: if the file is missing, damaged, too large, or of more than 8 bits a channel.
+        UserError: if the file is missing, damaged, too large, or has more than 8 bits per channel.
     """
     try:
         from PIL import Image
@@ -82,7 +82,7 @@ def _from_pillow(image: Image.Image, name: str) -> NDArray[np.uint8]:
     # The size is in the header: nothing has been decoded yet.
     _check_size(image.height, image.width, name)
     if image.mode.startswith(("I", "F")):
-        raise UserError(f"{name} has more than 8 bits a channel: save it with 8 bits.")
+        raise UserError(f"{name} has more than 8 bits per channel: save it with 8 bits.")
     image.seek(0)
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
