@@ -20,7 +20,7 @@ _COLOURS = {
 
 
 def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Robustness") -> None:
-    """Draw one panel per change: accuracy over severities with 95% intervals, and the clean accuracy as a line.
+    """Draw one panel per change: accuracy against severity with 95% intervals, and the clean accuracy as a line.
 
     Args:
         card: result of :func:`mfer_lightning.analysis.robustness_card.measure_robustness`, with ``clean`` and
