@@ -63,8 +63,8 @@ def test_model_is_loaded_by_name_or_by_default(bundled: Path, capfd: pytest.Capt
     assert load_model(device="cpu").classifier.identity() == by_name["large"]
     assert capfd.readouterr().out == (
         "Model: large-v2, bundled with mfer_lightning: accuracy 88.0% (85.8% to 89.9%) on 1,000 faces of "
-        "ferplus@majority, val. It names the expression that observers would see, not what a person feels; not for "
-        "decisions about people (docs/bundled_models.md).\n"
+        "ferplus@majority, val. It names the expression that observers would see, not what a person feels. Do not "
+        "use it for decisions about people (docs/bundled_models.md).\n"
     )
     assert read_model("small", "cpu").source == bundled / "small-v1"
 
@@ -178,8 +178,8 @@ def test_local_file_or_folder_takes_precedence_with_a_note(bundled: Path, capfd:
     load_model("large", "cpu")
     out = capfd.readouterr().out
     assert out == (
-        "Note: large is a file or folder here, and is used instead of the bundled model: checkpoint=large-v2 names "
-        "the bundled one.\n"
+        "Note: large is a file or folder here, and is used instead of the bundled model. To use the bundled "
+        "model, set checkpoint=large-v2.\n"
     )
     assert load_model("large-v2", "cpu").classifier.identity() != load_model("large", "cpu").classifier.identity()
 

@@ -95,7 +95,7 @@ def test_views_are_stored_in_the_export(trained: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_onnx_file_keeps_the_views_of_its_checkpoint(float_onnx: Path) -> None:
     assert load_model(float_onnx, "cpu").classifier.views == Views(flip=True, shift=0.05)
-    with pytest.raises(UserError, match="shift=0: the ONNX file was exported with another value"):
+    with pytest.raises(UserError, match="shift=0: the ONNX file was exported with a different value"):
         load_model(float_onnx, "cpu", shift=0.0)
 
 

@@ -68,19 +68,19 @@ def test_calibration_that_cannot_be_fitted_raises_one_clear_error(run: Path, tmp
     with pytest.raises(UserError, match=r"risk=0\.2 has an effect only with calibrate=true"):
         export(run, output=tmp_path / "out", risk=0.2)
     alone = shutil.copy(run / "checkpoints" / "best.ckpt", tmp_path / "alone.ckpt")
-    with pytest.raises(UserError, match="and this checkpoint has none next to it: give the run's folder"):
+    with pytest.raises(UserError, match="but this checkpoint is not in a run's folder with such predictions"):
         export(alone, output=tmp_path / "out", calibrate=True)
     result = json.loads((run / "result.json").read_text())
     result["selection"]["epoch"] += 1
     (run / "result.json").write_text(json.dumps(result))
-    with pytest.raises(UserError, match="is from another epoch than this checkpoint"):
+    with pytest.raises(UserError, match="is from a different epoch than this checkpoint"):
         export(run, output=tmp_path / "out", calibrate=True)
     assert not (tmp_path / "out").exists()
 
 
 def test_unreachable_risk_is_rejected(run: Path, tmp_path: Path) -> None:
     relabel(run, right=0)
-    with pytest.raises(UserError, match=r"risk=0\.1: no threshold achieves it on val"):
+    with pytest.raises(UserError, match=r"risk=0\.1: no threshold achieves this on val"):
         export(run, output=tmp_path / "out", calibrate=True)
 
 

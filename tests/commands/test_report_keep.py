@@ -122,7 +122,7 @@ def test_folders_kept_by_earlier_versions_are_read(mfer: Mfer, tmp_path: Path) -
 def test_invalid_archive_locations_are_rejected_before_anything_is_written(
     mfer: Mfer, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for into, words in ((study / "kept", "lie inside each other"), ("", "keep= has no value")):
+    for into, words in ((study / "kept", "must not be inside one another"), ("", "keep= has no value")):
         assert mfer("report", str(study), QUICK, f"keep={into}", "output=r") == 2
         error = capsys.readouterr().err
         assert words in error

@@ -57,7 +57,7 @@ def test_affectnet_with_missing_values_works_with_every_command(
     assert set(FIGURES) <= set(result["metrics"])
     assert result["intervals"]["ccc"][0] <= result["metrics"]["ccc"] <= result["intervals"]["ccc"][1]
     assert result["selection"]["monitor"] == "ccc"
-    assert "valence of 6 and arousal of 6 of 24 faces unknown" in " ".join(result["notes"])
+    assert "left out of the metrics: valence of 6 and arousal of 6 of 24 faces." in " ".join(result["notes"])
     assert "CCC, valence/arousal" in capsys.readouterr().out
     epoch = rows_of(run / "metrics.csv")[0]
     assert float(epoch["train/valence_arousal"]) > 0

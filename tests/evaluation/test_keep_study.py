@@ -217,7 +217,7 @@ class TestStudy:
     def test_unsafe_output_folders_are_rejected(self, run: Path, tmp_path: Path) -> None:
         runs = run.parent
         for into in (runs, runs / "kept", tmp_path):
-            with pytest.raises(UserError, match="lie inside each other"):
+            with pytest.raises(UserError, match="must not be inside one another"):
                 keep_study([runs], into)
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match="is a file"):

@@ -73,7 +73,7 @@ class TestTable:
             ({"votes": np.full((5, 4), -1)}, "`votes` to be at least 0"),
             ({"votes": np.zeros((5, 3))}, r"`votes` to be of shape \(5, 4\)"),
             ({"votes": None}, "`votes` with the vote_names"),
-            ({"class_names": ("a", "a", "b")}, "`class_names` to name each once"),
+            ({"class_names": ("a", "a", "b")}, "`class_names` to have no repeats"),
             ({"index": [0, 1, 2, 3, -2]}, "`index` to be at least -1"),
         ],
     )
@@ -106,7 +106,7 @@ class TestMerge:
             Predictions.merge([first, table(3, label=(first.label + 1) % 3)])
         with pytest.raises(ValueError, match="agree in class_names"):
             Predictions.merge([first, table(3, class_names=("fear", "anger", "joy"))])
-        with pytest.raises(ValueError, match="agree in having `target`"):
+        with pytest.raises(ValueError, match="to all have `target` or all lack it"):
             Predictions.merge([first, table(3, target=None)])
         with pytest.raises(ValueError, match="at least one table"):
             Predictions.merge([])
@@ -158,7 +158,7 @@ class TestFile:
             (0, "label", "1.5", r"row 2, column label: got '1.5'; only whole numbers"),
             (1, "label", "3", r"row 3, column label: got 3; legal: -1 \(no label\) to 2"),
             (1, "index", "-1", r"row 3, column index: got -1"),
-            (1, "index", "0", r"row 3, column index: got 0; each face occurs once in the table"),
+            (1, "index", "0", r"row 3, column index: got 0; each index may occur only once"),
             (3, "logit_joy", "99", r"row 5, column p_\*: .* not the softmax of the logits"),
             (3, "t_joy", "-0.1", r"row 5, column t_\*: .* a target is 0 or more"),
             (3, "votes_joy", "-1", r"row 5, column votes_\*: .* votes are 0 or more"),

@@ -119,7 +119,7 @@ def test_corrupted_bytes_are_detected(archive: Path) -> None:
 
 def test_newer_versions_and_foreign_files_are_rejected_by_name(archive: Path, tmp_path: Path) -> None:
     change_index(archive, lambda index: index.update(version=2))
-    with pytest.raises(UserError, match="its format has version 2, but this program reads 1: update it"):
+    with pytest.raises(UserError, match="its format has version 2, but this program reads 1: update mfer_lightning"):
         read_archive(archive)
     change_index(archive, lambda index: index.update(format="zoo"))
     with pytest.raises(UserError, match="it is not a study's archive"):
@@ -131,14 +131,14 @@ def test_newer_versions_and_foreign_files_are_rejected_by_name(archive: Path, tm
 
 def test_run_without_predictions_is_named(archive: Path) -> None:
     rewrite(archive, lambda members: members.pop("0/logits.npy"))
-    with pytest.raises(UserError, match=r"it lacks 0/logits\.npy"):
+    with pytest.raises(UserError, match=r"it has no 0/logits\.npy"):
         read_archive(archive)
 
 
 @pytest.mark.parametrize(("faces", "row"), [(0, 9), (7, 0), (-1, 0), (0, -1)])
 def test_run_past_the_end_of_the_predictions_is_named(archive: Path, faces: int, row: int) -> None:
     change_index(archive, lambda index: index["runs"][1].update(faces=faces, row=row))
-    with pytest.raises(UserError, match="it lacks the predictions of a/y"):
+    with pytest.raises(UserError, match="it has no predictions of a/y"):
         read_archive(archive)
 
 

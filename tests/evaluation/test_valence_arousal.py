@@ -56,7 +56,7 @@ def test_metrics_match_torchmetrics_over_known_values() -> None:
             means.setdefault(name, []).append(value)
     for name, values in means.items():
         assert found["metrics"][name] == pytest.approx(sum(values) / 2, abs=1e-6)
-    assert "valence of 1 and arousal of 2 of 40 faces unknown" in " ".join(found["notes"])
+    assert "left out of the metrics: valence of 1 and arousal of 2 of 40 faces." in " ".join(found["notes"])
 
 
 def test_sign_of_zero_only_agrees_with_zero() -> None:
@@ -137,7 +137,7 @@ def test_table_round_trips(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (",,\n", ",2.5,\n", "column true_valence: got 2.5; a value is from -1 to 1"),
+        (",,\n", ",2.5,\n", "column true_valence: got 2.5; values must be from -1 to 1"),
         (",,\n", ",much,\n", "true_valence"),
     ],
 )

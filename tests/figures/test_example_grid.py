@@ -46,20 +46,19 @@ def test_fewer_examples_are_allowed_and_unlabelled_faces_are_skipped() -> None:
     assert surest(p, label, 5, right=False).tolist() == [2]
 
 
-@pytest.mark.parametrize("shown", ["both", "right", "wrong"])
+@pytest.mark.parametrize("shown", ["both", "correct", "incorrect"])
 def test_each_face_is_captioned_with_its_prediction(
     shown: str, tmp_path: Path, drawn: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     p, label = table()
-    rows = np.concatenate(
-        [surest(p, label, 10, right=kind) for kind in (True, False) if shown in ("both", ("wrong", "right")[kind])]
-    )
+    kinds = [kind for kind in ("correct", "incorrect") if shown in ("both", kind)]
+    rows = np.concatenate([surest(p, label, 10, right=kind == "correct") for kind in kinds])
     faces = [np.full((20 + i % 3, 20, 3), 10 * i, np.uint8) for i in range(len(rows))]
     names = ("neutral", "surprise", "happiness", "contempt")
     plot_example_grid(faces, label[rows], p[rows], names, tmp_path / "grid.png", "Surest predictions (x@y, test)")
     words = texts(drawn[0], monkeypatch)
     blocks = [w for w in words if w.startswith("most confident")]
-    assert blocks == [f"most confident, {kind}" for kind in ("right", "wrong") if shown in ("both", kind)]
+    assert blocks == [f"most confident {kind} predictions" for kind in kinds]
     captions = [w for w in words if "%" in w]
     assert len(captions) == len(rows)
     for row in rows:

@@ -164,9 +164,9 @@ class TestLearningCurves:
     def test_files_without_curves_raise_one_clear_error(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"Cannot read the metrics .*none\.csv: No such file"):
             plot_learning_curves(tmp_path / "none.csv", tmp_path / "c.png")
-        with pytest.raises(UserError, match="No column epoch among a"):
+        with pytest.raises(UserError, match="There is no column epoch among a"):
             plot_learning_curves([{"a": 1}], tmp_path / "c.png")
-        with pytest.raises(UserError, match="No curves of train, val or lr among seconds"):
+        with pytest.raises(UserError, match="No curve of train, val or lr is among seconds"):
             plot_learning_curves([{"epoch": 0, "seconds": 1.0}], tmp_path / "c.png")
         assert not list(tmp_path.iterdir())
 

@@ -92,7 +92,7 @@ def test_lines_do_not_cross_labels(axes: list[Axes], lines: dict, words: str) ->
 def test_distant_reference_is_named_without_stretching_the_axis(axes: list[Axes]) -> None:
     rows = [Estimate("a", 15.0, 10.0, 20.0)]
     far = estimates_panel(rows, None, "", "", reference=(97.7, "a person"))
-    assert "a person: 97.7, beyond this axis" in far
+    assert "a person: 97.7, outside this axis" in far
     assert axes[0].get_xlim() == pytest.approx((9.4, 20.6))
     estimates_panel(rows, None, "", "", reference=(25.0, "a person"))
     assert axes[1].get_xlim()[1] > 25

@@ -55,7 +55,7 @@ def test_file_inside_an_export_is_treated_as_the_export(forms: Forms, tmp_path: 
     for name in ("model.safetensors", "config.json"):
         assert load_model(forms.safetensors / name, "cpu").classifier.identity() == whole
     (tmp_path / "lonely.safetensors").write_bytes((forms.safetensors / "model.safetensors").read_bytes())
-    with pytest.raises(UserError, match="give the folder written by mfer export"):
+    with pytest.raises(UserError, match="Give the folder written by mfer export"):
         load_model(tmp_path / "lonely.safetensors", "cpu")
 
 
@@ -90,7 +90,8 @@ def test_unsupported_precision_is_rejected(forms: Forms) -> None:
         r"float32 here. Use",
     ):
         load_model(forms.checkpoint, "cpu", precision="bf16-true")
-    with pytest.raises(UserError, match="precision=16-mixed needs a GPU: on the CPU use bf16-mixed, 32-true or auto"):
+    words = r"precision=16-mixed needs a GPU\. On the CPU, use bf16-mixed, 32-true or auto"
+    with pytest.raises(UserError, match=words):
         load_model(forms.checkpoint, "cpu", precision="16-mixed")
     with pytest.raises(UserError, match="precision=bfloat16: the precision of an ONNX file is fixed"):
         load_model(forms.onnx, "cpu", precision="bfloat16")

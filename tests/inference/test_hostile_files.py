@@ -68,7 +68,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     ),
     "an export with NaN": (hostile.tensors(hostile.nan), "not finite"),
     "half the weights": (hostile.cut("safetensors", "model.safetensors"), "truncated"),
-    "a header of an exabyte": (hostile.exported(hostile.claims), "header claims a size of"),
+    "a header of an exabyte": (hostile.exported(hostile.claims), "header states a size of"),
     "a header of noise": (hostile.header(lambda h: b"\xff" * len(h)), "not a safetensors file"),
     "weights that overlap": (hostile.header(hostile.overlapping), "not a safetensors file"),
     "weights from a device": (hostile.exported(hostile.linked), "contains no model.safetensors"),

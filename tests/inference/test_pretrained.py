@@ -99,7 +99,7 @@ def test_model_card_is_readable_by_hubs(forms: Forms) -> None:
     assert "| Macro F1 | 85.00% | - |" in text
     assert "| anger | 33 | 90.00% | - | 90.00% |" in text
     for words in (
-        "Not for decisions about people",
+        "Do not use it for decisions about people",
         "RAF-DB is for non-commercial research only",
         "load_model(",
         "a note",
@@ -146,7 +146,7 @@ def test_model_card_lists_the_training_augmentation(forms: Forms) -> None:
         "  - `RandomWarp(p=1.0, rotate=15.0, scale=0.15, shift=0.08)`\n",
         "  - `SomeOf(p=0.8, transforms=[ColorJitter(",
         "num_bits=[4, 6]",
-        "- Hash of labels" if described.get("data_hash") else "- Whether weights",
+        "- Hash of labels" if described.get("data_hash") else "- Before you share the weights",
     ):
         assert line in text
     for hostile in ("x", ["x"], {"transform": "`a`\n# b"}, {"transform": {"transforms": [3, {"p": 1}]}}, {}):
@@ -155,10 +155,10 @@ def test_model_card_lists_the_training_augmentation(forms: Forms) -> None:
 
 
 def test_model_card_describes_the_averaged_views(forms: Forms) -> None:
-    assert "logits, and the softmax" not in model_card({**forms.model.describe(), "flip": False, "shift": 0.0}, "onnx")
+    assert "average the logits" not in model_card({**forms.model.describe(), "flip": False, "shift": 0.0}, "onnx")
     for views, words in (
-        ({"flip": True, "shift": 0.0}, "averaged with the mirrored face, which .* mean of the 2 pictures' logits"),
-        ({"flip": True, "shift": 0.02}, "four copies shifted towards the corners by 2% .* the 10 pictures' logits"),
+        ({"flip": True, "shift": 0.0}, r"averaged with the mirrored face\. .* average the logits of the 2 pictures"),
+        ({"flip": True, "shift": 0.02}, "four copies shifted towards the corners by 2% .* logits of the 10 pictures"),
     ):
         assert re.search(words, model_card({**forms.model.describe(), **views}, "onnx"))
 
@@ -210,7 +210,7 @@ def test_folder_that_is_not_an_export_is_never_replaced(forms: Forms, tmp_path: 
         ("mine", "contains files other than an export"),
         ("file", "is a file"),
         ("run", "files other than an export"),
-        ("link", "is a link"),
+        ("link", "is a symbolic link"),
     ):
         with pytest.raises(UserError, match=words):
             forms.model.save_pretrained(tmp_path / name, replace=True)

@@ -1,4 +1,4 @@
-"""Measure the agreement of annotators, and the accuracy of a model by their agreement.
+"""Measure the agreement of annotators, and the accuracy of a model at each level of agreement.
 
 Fleiss' kappa is implemented here because other libraries require the same number of votes for every face.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 
-#: Edges of the agreement bins; a bin includes its lower edge, the last bin both.
+#: Edges of the agreement bins. Each bin includes its lower edge; the last bin also includes its upper edge.
 EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
@@ -26,8 +26,8 @@ class AgreementBin:
         low: minimum share of a face's votes for its most frequent answer.
         high: upper limit of that share, exclusive; inclusive in the last bin, where it is 1.
         n: number of faces, above 0.
-        accuracy: fraction of them that the model classifies correctly.
-        interval: its 95% Wilson interval.
+        accuracy: fraction of these faces that the model classifies correctly.
+        interval: 95% Wilson interval of the accuracy.
     """
 
     low: float
@@ -40,11 +40,12 @@ class AgreementBin:
 def accuracy_by_agreement(predictions: Predictions, edges: Sequence[float] = EDGES) -> list[AgreementBin]:
     """Compute accuracy by the agreement of the annotators.
 
-    Agreement is the share of all votes, including those for no emotion, for the most frequent answer.
+    The agreement on a face is the share of its votes that are for the most frequent answer. Votes for answers that are
+    not emotions are counted, too.
 
     Args:
         predictions: table with votes; rows without a label or without votes are ignored.
-        edges: in increasing order, within [0, 1]; faces outside are ignored.
+        edges: bin edges in increasing order, within [0, 1]; faces whose agreement is outside are ignored.
 
     Returns:
         The non-empty bins, in order of increasing agreement.
@@ -79,9 +80,10 @@ def accuracy_by_agreement(predictions: Predictions, edges: Sequence[float] = EDG
 def single_annotator_agreement(predictions: Predictions) -> float:
     """Compute how often one annotator agrees with the majority of the others, as a reference for accuracies.
 
-    Each annotator in turn is compared with the most frequent answer of the others for that face (ties count
-    proportionally). Every face has the same weight. It is a reference, not an upper bound: a majority is more
-    consistent than a single annotator, and a model trained on many annotators can agree with it more often.
+    Each annotator in turn is compared with the most frequent answer of the others for that face. If n answers are tied,
+    agreement with one of these answers counts 1/n. Every face has the same weight. The result is a reference, not an
+    upper bound. A majority is more consistent than a single annotator, and a model trained on many annotators can agree
+    with the majority more often.
 
     Args:
         predictions: table with votes; rows without a label or with fewer than two votes are ignored.
@@ -95,7 +97,7 @@ def single_annotator_agreement(predictions: Predictions) -> float:
     Example:
         >>> names = ("anger", "fear")
         >>> table = Predictions([0], ["a"], [0], [[1, 0]], names, votes=[[3, 1]], vote_names=names)
-        >>> single_annotator_agreement(table)  # three who said anger agree with the other three, the fourth does not
+        >>> single_annotator_agreement(table)  # those who said anger agree with the majority; the fourth does not
         0.75
     """
     votes, _ = _voted(predictions)
@@ -118,13 +120,13 @@ def fleiss_kappa(votes: NDArray[np.integer]) -> float | None:
     .. math:: \kappa = (\bar P - \bar P_e) / (1 - \bar P_e), \qquad
         P_i = \frac{\sum_c n_{ic}(n_{ic} - 1)}{n_i(n_i - 1)}, \qquad \bar P_e = \sum_c p_c^2
 
-    with p the share of each answer among all votes (Fleiss, Psychological Bulletin 1971).
+    where p is the share of each answer among all votes (Fleiss, Psychological Bulletin 1971).
 
     Args:
         votes: (N,V) counts; faces with fewer than two votes are ignored.
 
     Returns:
-        Kappa, 1 for perfect agreement; None if all votes are for one answer or no face has two.
+        Kappa, 1 for perfect agreement; None if all votes are for one answer or no face has two votes.
     """
     counts = np.asarray(votes, dtype=np.float64)
     counts = counts[counts.sum(axis=1) > 1]

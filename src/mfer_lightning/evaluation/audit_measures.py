@@ -23,7 +23,7 @@ def measure_ranking(
 
     Args:
         wrong: (N,) whether the label of each face is wrong, the most suspect face first.
-        listed: how many of them are on the list, from 0.
+        listed: how many faces from the start of the ranking are on the list, at least 0.
         lengths: values of k for precision at k; those above N are skipped.
         precision: precision at which recall is reported, within (0, 1].
 

@@ -1,8 +1,8 @@
 """Detect classes whose names have been swapped.
 
-If a checkpoint and a dataset number their classes in different orders, the measured accuracy is too low: that of one
-published tool rose from 46% to 54% when two labels were swapped back. The symptom is a confusion matrix whose mass lies
-on a permutation instead of the diagonal.
+If a checkpoint and a dataset number their classes in different orders, the measured accuracy is too low. The accuracy
+of one published tool rose from 46% to 54% when two labels were swapped back. The symptom is a confusion matrix whose
+largest counts are not on the diagonal, but still one per row and column.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from scipy.stats import binom
 
 #: Minimum number of faces of a class; smaller classes are not checked.
 MIN_FACES = 5
-#: Minimum fraction of a class predicted as the other name: for each class, and on average over a cycle and over all
-#: classes.
+#: Minimum fraction of a class that is predicted as the class it was swapped with: for each class of a cycle, and on
+#: average over the cycle. The second limit also applies to the mean recall over all classes after the correction.
 MIN_SHARE, MIN_MEAN_SHARE = 0.3, 0.5
-#: How many times more often the classes of a cycle must be predicted as the other name than as their own.
+#: Minimum ratio, over a cycle, of predictions as the swapped class to correct predictions.
 MIN_RATIO = 3.0
-#: How improbable the counts of each class, and of a whole cycle, must be under correct names.
+#: Upper limits of the probability of the observed counts under correct names: for each class, and for a whole cycle.
 EACH_BELOW, ALL_BELOW = 0.05, 1e-5
 
 
@@ -53,8 +53,8 @@ def doubt_class_order(
     cycle is accepted only if each of its classes is predicted as the class it was swapped with more often than as any
     other class (its own included), if over the cycle such predictions are at least three times as frequent as correct
     ones, and if such counts are very improbable under correct names. The corrected matrix must also be that of a
-    reasonable model, with half of each class correct on average. Weak models, models that
-    predict a single class, and models that confuse fear with surprise but not surprise with fear are not reported.
+    reasonable model, with a mean recall over classes of at least one half. Weak models, models that predict a single
+    class, and models that confuse fear with surprise but not surprise with fear are not reported.
 
     Args:
         confusion: (K,K) counts, with true classes in rows.
@@ -77,7 +77,7 @@ def doubt_class_order(
     names = [str(name) for name in class_names]
     if counts.shape != (len(names), len(names)) or not len(names):
         raise ValueError(
-            f"Expected argument `confusion` to be of shape {(len(names),) * 2} as there are class_names, "
+            f"Expected argument `confusion` to be of shape {(len(names),) * 2}, one row and column per class name, "
             f"but got {counts.shape}."
         )
     if (counts < 0).any():
@@ -137,7 +137,7 @@ def _believed(
         other = called[k]
         if faces[k] < MIN_FACES or share[k, other] < max(MIN_SHARE, share[k].max()):
             return False
-        # under correct names, a face is at least as likely to be predicted as its own name as as this other one
+        # under correct names, a prediction of the face's own class is at least as likely as one of this other class
         own, wrong = int(counts[k, k]), int(counts[k, other])
         chances.append(float(binom.sf(wrong - 1, own + wrong, 0.5)))
     other_name, own_name = share[cycle, called[cycle]].mean(), share[cycle, cycle].mean()

@@ -1,14 +1,14 @@
 r"""Measure the compactness of classes in feature space, and the distance between them.
 
-With :math:`\mu_k` the mean feature of class k, D the width of the feature and K classes present:
+If :math:`\mu_k` is the mean feature of class k, D the width of the feature and K the number of classes present:
 
 .. math::
     \text{spread} = \frac1K \sum_k \frac1{n_k} \sum_{i: y_i = k} \frac{\lVert f_i - \mu_k \rVert^2}{D}, \qquad
     \text{distance} = \frac{2}{K(K-1)} \sum_{j<k} \frac{\lVert \mu_j - \mu_k \rVert^2}{D}.
 
-Both are squared and divided by D, as in the feature losses, so that networks of different widths can be compared; every
-class has the same weight. A loss that shrinks the whole space lowers both without any benefit: their ratio, spread /
-distance, does not depend on scale.
+Both are squared and divided by D, as in the feature losses, so that networks of different widths can be compared. Every
+class has the same weight. A loss that shrinks the whole space lowers both without any benefit. Their ratio, spread /
+distance, does not depend on the scale.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Compactness:
     """Spread within classes and distance between class means, both at least 0, per dimension and squared.
 
     Args:
-        spread: mean squared distance of a feature to its class mean.
-        distance: mean squared distance of two class means; None with fewer than two classes.
+        spread: mean squared distance between a feature and its class mean.
+        distance: mean squared distance between two class means; None with fewer than two classes.
     """
 
     spread: float

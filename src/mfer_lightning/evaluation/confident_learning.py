@@ -1,12 +1,12 @@
 """Estimate label noise and find suspected wrong labels by confident learning.
 
 Paper: Northcutt, Jiang, Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70 (2021), arXiv
-1911.00068. The counting here is written from the paper's definitions: thresholds (equation 2), confident joint
-(equation 1), calibration (equation 3), and the faces counted off its diagonal (their method C_confusion restricted to
-confident classes), ranked by normalised margin.
+1911.00068. This implementation follows the definitions in the paper: thresholds (equation 2), confident joint
+(equation 1) and calibration (equation 3). The suspected faces are those off the diagonal of the confident joint (the
+paper's method C_confusion, restricted to confident classes), ranked by normalised margin.
 
-The probabilities of a face must come from a network that was not trained on it: a network reproduces the labels it was
-trained on, including the wrong ones.
+The probabilities of a face must come from a network that was not trained on it, because a network
+reproduces the labels it was trained on, including the wrong ones.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class LabelNoise:
     """Result of confident learning for N labelled faces of K classes.
 
     Args:
-        thresholds: (K,) mean probability of each class over the faces with that label; NaN if there are none.
-        confident_joint: (K,K) int64 faces with given label i that are confidently of class j.
+        thresholds: (K,) mean probability of each class over the faces with that label; NaN for a class without faces.
+        confident_joint: (K,K) int64 number of faces with given label i that confidently belong to class j.
         joint: (K,K) calibrated: estimated fraction of all faces with given label i and true label j; sums to 1.
-        suggested: (N,) int64 the class that each face is confidently of; the most probable class if there is none.
+        suggested: (N,) int64 the class that each face confidently belongs to; the most probable class if there is none.
         self_confidence: (N,) probability of the given label.
-        margin: (N,) probability of the given label minus the largest one of another class, from -1 (certainly wrong)
-            to 1.
-        suspected: (N,) bool, whether a face is off the diagonal of the confident joint and exceeds the minimum margin.
+        margin: (N,) probability of the given label minus the largest probability of any other class, from -1
+            (certainly wrong) to 1.
+        suspected: (N,) bool, whether a face is off the diagonal of the confident joint and its margin is small enough.
         order: (N,) int64 faces from the most to the least suspect: the suspected ones by margin, then all others.
     """
 
@@ -49,7 +49,7 @@ class LabelNoise:
 
     @property
     def noise_matrix(self) -> NDArray[np.float64]:
-        """(K,K) estimated probability of label j for a face that is truly of class i; NaN rows for absent classes."""
+        """(K,K) estimated probability of label j for a face whose true class is i; NaN rows for absent classes."""
         true = self.joint.sum(axis=0)[:, None]
         with np.errstate(invalid="ignore"):
             return np.where(true > 0, self.joint.T / np.where(true > 0, true, 1.0), np.nan)
@@ -71,8 +71,8 @@ def find_label_noise(
         C_{ij} = \bigl|\{x \in X_i : j = \arg\max_{l : p(l \mid x) \ge t_l} p(l \mid x)\}\bigr|
 
     with :math:`X_i` the faces given label i. A face whose probabilities all lie below their thresholds is not counted.
-    Calibration scales each row to the frequency of its label; for a label without a confident face, all of it is put
-    on the diagonal.
+    Calibration scales each row to the frequency of its label. If a label has no confident face, its whole frequency is
+    put on the diagonal.
 
     Args:
         probabilities: (N,K) of each class, from networks that were not trained on the face; rows sum to 1.

@@ -11,9 +11,10 @@ from mfer_lightning.evaluation.predictions import Predictions
 
 
 def label_rank(logits: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rank of the label among the logits, 0 for the largest; ties go to the first class, as in pred.
+    """Return the rank of the label among the logits, 0 for the largest.
 
-    scikit-learn's top-k accuracy breaks ties the other way and treats two classes as a special case.
+    Ties go to the first class, as in ``Predictions.pred``. scikit-learn's top-k accuracy breaks ties the other way and
+    treats two classes as a special case.
     """
     own = logits[np.arange(len(label)), label][:, None]
     earlier = np.arange(logits.shape[1])[None, :] < label[:, None]
@@ -26,7 +27,7 @@ def annotators(table: Predictions, notes: list[str]) -> tuple[NDArray[np.float64
 
     Args:
         table: predictions; uses votes if available, otherwise soft targets.
-        notes: receives notes about ignored rows.
+        notes: receives notes about ignored rows and votes.
 
     Returns:
         (M,K) distributions and a mask (N,) of the M rows that have one; None if there are none.
@@ -39,7 +40,7 @@ def annotators(table: Predictions, notes: list[str]) -> tuple[NDArray[np.float64
         weights = table.target.astype(np.float64)
         notes.append("No votes are stored: kl_to_votes and cross_entropy_to_votes refer to the soft targets.")
     else:
-        return None  # one class per row is the label again, whose cross-entropy is nll
+        return None  # targets with one class per row repeat the label, whose cross-entropy is nll
     total = weights.sum(axis=1)
     has = total > 0
     if not has.any():

@@ -46,8 +46,8 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
 def wilson_of_repeated(successes: ArrayLike, n: ArrayLike, times: int = 1) -> NDArray[np.float64]:
     """Compute Wilson's intervals of proportions over samples that contain each face several times, once per seed.
 
-    Networks of several seeds make errors on similar faces, so their predictions are not independent: the interval is
-    that of the same proportion over distinct faces.
+    Networks of several seeds make errors on similar faces, so their predictions are not independent. The interval is
+    therefore that of the same proportion over distinct faces.
 
     Args:
         successes: (M,) numbers of successes.
@@ -105,16 +105,16 @@ def mean_of_wilson(successes: Sequence[int], n: Sequence[int], confidence: float
 
 
 def result_interval(result: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
-    """Return the 95% interval of a result's metric over faces, as shown everywhere.
+    """Return the 95% interval over faces of a metric of a result, as shown in all tables and reports.
 
     Args:
         result: content of ``result.json``, or its main entries.
         metric: name of the metric.
 
     Returns:
-        The interval stored in the result, which is based on resampling photos or persons where faces share one. If it
-        is missing or has zero width (as written by earlier versions), the Wilson interval for accuracy and mean-class
-        accuracy, which follows from the counts; None for other metrics.
+        The interval stored in the result. If several faces come from one photo or person, it is based on resampling
+        photos or persons. If it is missing or has zero width (as written by earlier versions), the Wilson interval for
+        accuracy and mean-class accuracy, which follows from the counts; None for other metrics.
     """
     stored = (result.get("intervals") or {}).get(metric)
     if isinstance(stored, Mapping):

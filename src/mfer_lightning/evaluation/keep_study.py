@@ -38,7 +38,8 @@ class Kept:
 def keep_study(places: Sequence[str | Path], into: str | Path) -> Kept:
     """Save the numbers of every finished run in one archive, ``<into>/runs.npz``.
 
-    If repeated, it replaces changed runs and adds new ones; archived runs that no longer exist are kept.
+    A repeated call replaces changed runs and adds new runs. Archived runs whose folders no longer exist stay in the
+    archive.
 
     Args:
         places: runs, sweeps, folders of them, or archives.
@@ -61,7 +62,7 @@ def keep_study(places: Sequence[str | Path], into: str | Path) -> Kept:
         name = _name(stored.folder, places)
         if name in origin:
             raise UserError(
-                f"{origin[name]} and {stored.folder} would both be kept as {name}: keep them separately, "
+                f"{origin[name]} and {stored.folder} would both be kept as {name}. Keep them separately, "
                 "in two folders."
             )
         origin[name] = stored.folder
@@ -81,7 +82,7 @@ def keep_study(places: Sequence[str | Path], into: str | Path) -> Kept:
 
 
 def check_place(places: Sequence[str | Path], into: str | Path) -> None:
-    """Reject an archive folder inside the runs: the next report would count them twice.
+    """Reject an archive folder that is inside the runs, because the next report would count the runs twice.
 
     Raises:
         UserError: if the folder is inside one of the study's folders, contains one of them, or is a file.
@@ -90,13 +91,13 @@ def check_place(places: Sequence[str | Path], into: str | Path) -> None:
     for name in places:
         place = Path(name).expanduser().resolve()
         if folder.is_relative_to(place) or place.is_relative_to(folder):
-            raise UserError(f"keep={into} and the runs {name} lie inside each other: choose a separate folder.")
+            raise UserError(f"keep={into} and the runs {name} must not be inside one another. Choose another folder.")
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"keep={into} is a file: choose a folder.")
+        raise UserError(f"keep={into} is a file. Choose a folder.")
 
 
 def _name(folder: Path, places: Sequence[str | Path]) -> str:
-    """Return the name of a run: its path below the given place, or its own name if it was given itself."""
+    """Return the name of a run: its path relative to the given place, or its own name if the place is the run."""
     for name in places:
         place = Path(name).expanduser()
         root = place.parent if place.is_file() else place
@@ -119,7 +120,7 @@ def _kept(stored: StoredResult, name: str) -> ArchivedRun:
     result.pop("files", None)  # the archived table is rounded, and the archive has its own checksums
     if isinstance(result["git"], Mapping):
         result["git"] = {**result["git"], "patch": None}  # the patch is not archived
-    if isinstance(result.get("model"), Mapping):  # for evaluations; it belongs to the run
+    if isinstance(result.get("model"), Mapping):  # only evaluations have this entry
         result["model"] = {**result["model"], "checkpoint": Path(str(result["model"].get("checkpoint", ""))).name}
     try:
         texts = {RESULT: json.dumps(result, ensure_ascii=False, allow_nan=False)}

@@ -11,7 +11,7 @@ from typing import Any
 #: Values of ``paths.*`` in a published configuration: the defaults.
 NEUTRAL: Mapping[str, str | None] = {"data": "data", "runs": "runs", "cache": None}
 
-#: A personal folder, in any notation.
+#: A user's home folder, in POSIX or Windows notation.
 _HOME = re.compile(r"(?<![\w.~-])(?:/(?:home|Users)/[^/\s\"']+|/root(?![\w.-])|[A-Za-z]:[\\/]+Users[\\/]+[^\\/\s\"']+)")
 
 
@@ -73,7 +73,7 @@ def is_absolute(path: str) -> bool:
 
 
 def elsewhere(path: str) -> str:
-    """Return the name of a file or folder without its location; equal locations give equal names.
+    """Replace the location of a file or folder with a hash of it; equal locations give equal hashes.
 
     Example:
         >>> elsewhere("/somewhere/own/face.pth")
@@ -86,7 +86,7 @@ def elsewhere(path: str) -> str:
 
 
 def private_folder(text: str) -> str | None:
-    """Return a personal folder in a text; None if there is none.
+    """Find a user's home folder in a text; return None if there is none.
 
     Example:
         >>> private_folder("read from /Users/ann/sets."), private_folder("photos/home/ann.jpg")

@@ -21,7 +21,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
     mean_class_accuracy       mean recall over classes
     macro_f1, weighted_f1     mean F1 over classes, unweighted or weighted by class size
     top2_accuracy             fraction of labels among the two largest logits
-    cohen_kappa               agreement beyond chance; None if labels and predictions are a single class
+    cohen_kappa               agreement beyond chance; None if all labels and predictions are of one class
     nll                       mean negative log-likelihood of the label, in nats
     brier                     mean over samples of ``sum_k (p_k - [k = label])^2``, within [0, 2]
     ece                       expected calibration error, 15 bins of equal mass

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mfer_lightning.errors import UserError
 
-#: A curve: (epoch, value) pairs in increasing order.
+#: A curve: (epoch, value) pairs in order of increasing epoch.
 Curve = list[tuple[int, float]]
 #: A file, or its rows.
 Metrics = str | Path | Iterable[Mapping[str, object]]
@@ -34,7 +34,7 @@ def read_rows(metrics: Metrics) -> list[Mapping[str, object]]:
 def read_curves(metrics: Metrics) -> dict[str, Curve]:
     """Read the curves of a run from its ``metrics.csv``, or from a file of Lightning's ``CSVLogger``.
 
-    Lightning's rows are sparse (validation and training metrics of an epoch are in different rows); the last value of
+    Lightning's rows are sparse (validation and training metrics of an epoch are in different rows). The last value of
     an epoch is used. If Lightning logs a metric as ``x_step`` and ``x_epoch``, the epoch value is used for ``x``. A
     learning rate (``lr-AdamW``, logged at a step) is assigned to the epoch in its row, or to that of the next row with
     an epoch.
@@ -56,7 +56,7 @@ def read_curves(metrics: Metrics) -> dict[str, Curve]:
     rows = read_rows(metrics)
     if rows and not any("epoch" in row for row in rows):
         raise UserError(
-            f"No column epoch among {', '.join(map(str, rows[0]))}: these are not the metrics of a "
+            f"There is no column epoch among {', '.join(map(str, rows[0]))}, so these are not the metrics of a "
             "training run. Give the metrics.csv of a run."
         )
     curves: dict[str, dict[int, float]] = {}

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from mfer_lightning.evaluation.predictions_csv import DIMENSIONS, csv_text, read_columns
 from mfer_lightning.files import atomic_path
@@ -65,7 +64,7 @@ class Predictions:
         self._set("vote_names", tuple(self.vote_names))
         for kind in ("class_names", "vote_names"):
             if len(set(getattr(self, kind))) != len(getattr(self, kind)):
-                raise ValueError(f"Expected argument `{kind}` to name each once, but got {getattr(self, kind)}.")
+                raise ValueError(f"Expected argument `{kind}` to have no repeats, but got {getattr(self, kind)}.")
         n = len(self.index)
         self._convert("index", np.int64, (n,))
         self._convert("path", np.str_, (n,))
@@ -116,6 +115,8 @@ class Predictions:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """(N,K) float64 softmax of the logits."""
+        from scipy.special import softmax  # `mfer models`, which imports this module, does not need it
+
         result: NDArray[np.float64] = softmax(self.logits.astype(np.float64), axis=1)
         return result
 
@@ -162,7 +163,7 @@ class Predictions:
                     )
             for name in ("target", "votes", *_AFFECT):
                 if (getattr(part, name) is None) != (getattr(first, name) is None):
-                    raise ValueError(f"Expected argument `parts` to agree in having `{name}`, but some have none.")
+                    raise ValueError(f"Expected argument `parts` to all have `{name}` or all lack it, but got both.")
         columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in first._columns()}
         joined = replace(first, **columns)
         joined = joined.select(joined.index != PADDING)
@@ -223,6 +224,6 @@ class Predictions:
             class_names: expected class order; None accepts that of the file.
 
         Raises:
-            UserError: if the file is missing, is not such a table, or has another class order or illegal values.
+            UserError: if the file is missing, is not such a table, or has a different class order or illegal values.
         """
         return cls(**read_columns(path, class_names))

@@ -5,11 +5,11 @@ One row per face, with the columns::
     index, path, label, pred, p_<class> x K, logit_<class> x K [, t_<class> x K] [, votes_<name> x V]
         [, valence, arousal [, true_valence, true_arousal]]
 
-``label`` and ``pred`` are class numbers in the order of the ``p_`` columns (-1: no label). Logits and targets read back
-as exactly the same float32. ``p_`` and ``pred`` follow from the logits: they are included for people and spreadsheets,
-and are checked on reading. ``valence`` and ``arousal`` are predictions; an empty cell in the ``true_`` columns is an
-unknown value. Further columns are ignored. A table without ``p_`` columns takes its class order from the ``logit_``
-columns. Files may be compressed (``.csv.xz``).
+``label`` and ``pred`` are class numbers in the order of the ``p_`` columns (-1: no label). Logits and targets are read
+back as exactly the same float32 values. ``p_`` and ``pred`` follow from the logits. They are included for people and
+spreadsheets, and are checked on reading. ``valence`` and ``arousal`` are predictions; an empty cell in the ``true_``
+columns means that the value is unknown. Further columns are ignored. Without ``p_`` columns, the class order is that of
+the ``logit_`` columns. Files may be compressed (``.csv.xz``).
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import said_bytes
 
 COMPRESSED = ".xz"
-#: Maximum size of an uncompressed ``.xz`` table and of the memory for decompression: a malicious file of a few
-#: kilobytes could expand to terabytes. 300,000 faces take a third of it.
+#: Maximum size of a decompressed ``.xz`` table, and maximum memory for decompression. A malicious file of a few
+#: kilobytes could otherwise expand to terabytes. A table of 300,000 faces has a third of this size.
 MOST_BYTES = 100_000_000
 _MEMORY = 128 * 2**20
 #: The two values in addition to the emotions, in the order of their columns.
@@ -84,7 +83,7 @@ def read_columns(path: str | Path, class_names: Sequence[str] | None = None) -> 
         The arguments of :class:`mfer_lightning.evaluation.predictions.Predictions`.
 
     Raises:
-        UserError: if the file is missing, is not such a table, or has another class order or illegal values.
+        UserError: if the file is missing, is not such a table, or has a different class order or illegal values.
     """
     path = plain_or_compressed(path)
     header, rows = _read_rows(path, class_names)
@@ -102,7 +101,7 @@ def read_columns(path: str | Path, class_names: Sequence[str] | None = None) -> 
     order = np.argsort(index, kind="stable")
     repeated = np.zeros(len(index), dtype=bool)
     repeated[order[1:]] = index[order[1:]] == index[order[:-1]]
-    _refuse(path, "index", repeated, index, "each face occurs once in the table")
+    _refuse(path, "index", repeated, index, "each index may occur only once")
     _refuse(path, "label", (label < -1) | (label >= len(names)), label, f"legal: -1 (no label) to {len(names) - 1}")
     logits = numbers([f"logit_{n}" for n in names]).astype(np.float32)
     target = numbers([f"t_{n}" for n in names]).astype(np.float32) if f"t_{names[0]}" in cells else None
@@ -113,6 +112,8 @@ def read_columns(path: str | Path, class_names: Sequence[str] | None = None) -> 
     if votes is not None:
         _refuse(path, "votes_*", (votes < 0).any(axis=1), votes, "votes are 0 or more")
     if f"p_{names[0]}" in cells:
+        from scipy.special import softmax  # `mfer models`, which imports this module, does not need it
+
         probabilities = numbers([f"p_{n}" for n in names])
         wrong = (np.abs(probabilities - softmax(logits.astype(np.float64), axis=1)) > _TOLERANCE).any(axis=1)
         _refuse(path, "p_*", wrong, probabilities, "they are not the softmax of the logits")
@@ -143,7 +144,7 @@ def _valence_arousal(path: Path, cells: Mapping[str, Sequence[str]]) -> dict[str
             unknown = np.array([not cell.strip() for cell in cells[name]], dtype=bool) & bool(prefix)
             known = ["0" if gap else cell for gap, cell in zip(unknown, cells[name], strict=True)]
             values[:, i] = np.where(unknown, np.nan, _numbers(path, name, known, whole=False))
-            _refuse(path, name, np.abs(values[:, i]) > 1, values[:, i], "a value is from -1 to 1")
+            _refuse(path, name, np.abs(values[:, i]) > 1, values[:, i], "values must be from -1 to 1")
         found[f"{prefix}valence_arousal"] = values
     return found
 
@@ -187,7 +188,7 @@ def _decompressed(path: Path) -> str:
             "compressed tables. If you expect this size, unpack the file yourself (unxz)."
         )
     if not unpacker.eof:
-        raise EOFError("it is truncated: the compressed data have no end")
+        raise EOFError("it is truncated: the end of the compressed data is missing")
     if unpacker.unused_data:
         raise lzma.LZMAError("there is more data after the end of the compressed data")
     return data.decode("utf-8-sig")
@@ -218,7 +219,7 @@ def _check_header(path: Path, header: list[str], names: tuple[str, ...], expecte
     if expected is not None and tuple(expected) != names:
         raise UserError(
             f"{path} has the class order {', '.join(names)}, but {', '.join(expected)} was requested. "
-            "Read it without an order and remap by name."
+            "Read it without `class_names`, and match the classes by name."
         )
 
 

@@ -50,11 +50,11 @@ class Selection:
     """A threshold, and its coverage and error on the faces that it was chosen on.
 
     Args:
-        threshold: predictions with a lower confidence are uncertain; with 0, none are.
+        threshold: predictions with a lower confidence are uncertain; with 0, no prediction is uncertain.
         risk: maximum fraction of incorrect predictions that was allowed.
         coverage: fraction of the faces that are answered.
-        error: fraction of incorrect predictions among them.
-        error_interval: its 95% Wilson interval.
+        error: fraction of incorrect predictions among the answered faces.
+        error_interval: 95% Wilson interval of the error.
         n: number of faces.
     """
 
@@ -93,7 +93,7 @@ def risk_coverage(confidence: NDArray[np.floating], right: NDArray[np.bool_]) ->
         )
     order = np.argsort(-confidence64, kind="stable")
     ordered = confidence64[order]
-    last = np.flatnonzero(np.append(np.diff(ordered) != 0, True))  # of the faces of each confidence
+    last = np.flatnonzero(np.append(np.diff(ordered) != 0, True))  # position of the last face of each confidence
     answered = last + 1
     wrong = np.cumsum(~hits[order])[last]
     return RiskCoverage(ordered[last], answered / len(ordered), wrong / answered, len(ordered))
@@ -102,8 +102,8 @@ def risk_coverage(confidence: NDArray[np.floating], right: NDArray[np.bool_]) ->
 def choose_threshold(confidence: NDArray[np.floating], right: NDArray[np.bool_], risk: float) -> Selection | None:
     """Find the smallest threshold at which the fraction of incorrect predictions is at most ``risk``.
 
-    Choose it on validation faces, never on the reported ones. The error is measured, not bounded: it varies by chance
-    on other faces of the same distribution, and can be arbitrarily larger on faces of a different one.
+    Choose it on validation faces, never on the reported faces. The error is an estimate, not a bound. It varies by
+    chance on other faces of the same distribution, and can be arbitrarily larger on faces of a different distribution.
 
     Args:
         confidence: (N,) probability of the predicted class, N above 0.

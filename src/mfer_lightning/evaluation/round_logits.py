@@ -12,11 +12,12 @@ from mfer_lightning.evaluation.face_metrics import annotators
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 
-#: Logits are rounded to multiples of the first step that leaves all metrics unchanged, otherwise not at all.
+#: Logits are rounded to multiples of the first of these steps that leaves all metrics unchanged. If there is no such
+#: step, they are not rounded.
 STEPS = (0.05, 0.01, 0.001)
-#: Maximum change of a metric.
+#: Maximum change of a metric that depends on all logits.
 TOLERANCE = 1e-3
-#: Metrics that depend only on the two largest logits and the label: equal up to the last digit of a library.
+#: Metrics that depend only on the two largest logits and the label. They may change only by rounding errors.
 _EXACT = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "cohen_kappa")
 _SAME = 1e-9
 

@@ -21,7 +21,7 @@ from mfer_lightning.files import sha256_of
 RESULT = "result.json"
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
-#: A result has a few dozen kilobytes; larger files are rejected.
+#: Maximum size of a ``result.json``. Typical results have a few dozen kilobytes.
 MAX_BYTES = 20_000_000
 UNFINISHED = "is not finished: there is no result"
 
@@ -31,7 +31,7 @@ class StoredResult:
     """A finished run or evaluation, in its own folder or in a study's archive.
 
     Args:
-        folder: its folder; for an archived run, the one that it would have next to the archive.
+        folder: its folder; for an archived run, the folder that it would have next to the archive.
         result: the validated content of ``result.json``.
         trained: True for a training run, False for a later evaluation of a checkpoint.
         archived: the archived run; None if it has a folder.
@@ -106,7 +106,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Found:
-    """Contents of folders.
+    """The results found in folders, and the folders without a usable result.
 
     Args:
         results: results in the order of their folders' names, without duplicates.
@@ -118,23 +118,23 @@ class Found:
 
 
 def find_results(places: Sequence[str | Path]) -> Found:
-    """Find and read every result in some places: runs, sweeps, folders of them, archives.
+    """Find and read all results in the given places: runs, sweeps, folders of these, and archives.
 
-    Anything unreadable is reported and skipped: a truncated file, another program's ``result.json``, an unsupported
-    schema version, an unfinished run.
+    Anything that cannot be used is reported and skipped, such as a truncated file, a ``result.json`` of another
+    program, an unsupported schema version or an unfinished run.
 
     Args:
         places: existing folders or archives.
 
     Raises:
-        UserError: if a place is missing.
+        UserError: if a place does not exist.
     """
     results: dict[Path, StoredResult] = {}
     left_out: dict[Path, LeftOut] = {}
     for place in places:
         if not is_place(place):
             raise UserError(
-                f"There is no folder {place}: set runs= to a run, a sweep, a folder of runs or the archive of a study."
+                f"There is no folder {place}. Set runs= to a run, a sweep, a folder of runs or the archive of a study."
             )
         for item in _read_all(Path(place).expanduser()):
             key = item.folder.resolve()
@@ -169,7 +169,7 @@ def is_place(name: str | Path) -> bool:
 
 
 def folder_of(place: str | Path) -> Path:
-    """Return the folder of a place: itself, or that of the archive."""
+    """Return the folder of a place: the place itself, or the folder that contains the archive."""
     path = Path(place)
     return path.parent if path.expanduser().is_file() else path
 
@@ -209,7 +209,7 @@ def _read_archived(path: Path) -> Iterator[StoredResult | LeftOut]:
 
 
 def is_training(folder: Path) -> bool:
-    """Whether a folder with a result belongs to a training run: an evaluation has no configuration."""
+    """Whether a folder with a result is that of a training run: evaluations have no configuration file."""
     return (folder / CONFIG).is_file()
 
 
@@ -251,7 +251,7 @@ def check_result(found: Any) -> Result:
     try:
         return validate_result(found)
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"has a result that contradicts itself ({short(error)})") from error
+        raise ValueError(f"has an inconsistent result ({short(error)})") from error
 
 
 def _check_origin(table: Predictions, result: Mapping[str, Any], name: str) -> None:

@@ -11,8 +11,8 @@ from mfer_lightning.errors import excerpt
 
 SCHEMA_VERSION = 1
 
-#: Splits that metrics are measured on. Metrics on ``val`` are selection metrics: the checkpoint was selected there.
-#: Those on ``train`` show how well the network fits the training faces.
+#: Splits that metrics are measured on. Metrics on ``val`` are selection metrics, because the checkpoint was selected on
+#: these faces. Metrics on ``train`` show how well the network fits the training faces.
 SPLITS = ("test", "val", "train")
 
 #: Metrics of every result; ``kl_to_votes`` and ``cross_entropy_to_votes`` are added if votes exist.

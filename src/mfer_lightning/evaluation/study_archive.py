@@ -120,14 +120,14 @@ def read_archive(path: str | Path) -> list[ArchivedRun]:
 def unpack_run(run: ArchivedRun, folder: Path) -> Path:
     """Write one run as a run folder, which every command can read; ``result.json`` is written last.
 
-    The table is compressed, which tells later commands that its logits are rounded.
+    The table is compressed. Later commands recognise by this that its logits are rounded.
 
     Raises:
         UserError: if a file cannot be written, or the result does not name its split.
     """
     split = run.result.get("split")
     if split not in SPLITS:
-        raise UserError(f"The run {run.name} of the archive has the split {split!r}: legal are {', '.join(SPLITS)}.")
+        raise UserError(f"The run {run.name} of the archive has the split {split!r}, not one of {', '.join(SPLITS)}.")
     with atomic_path(folder / f"predictions_{split}.csv.xz") as temporary:
         temporary.write_bytes(lzma.compress(run.table.csv_text(probabilities=False).encode("utf-8")))
     if run.metrics is not None:
@@ -138,7 +138,7 @@ def unpack_run(run: ArchivedRun, folder: Path) -> Path:
 
 
 def _faces(table: Predictions) -> tuple[Any, ...]:
-    """Return a key for the faces of a table: everything but the logits."""
+    """Return a key that is equal for tables with the same classes, faces, labels, targets and votes."""
     columns = [getattr(table, name) for name in _SHARED]
     return (table.class_names, table.vote_names, *(None if c is None else (c.shape, c.tobytes()) for c in columns))
 
@@ -157,7 +157,7 @@ def _index(file: zipfile.ZipFile) -> dict[str, Any]:
         raise ValueError("it is not a study's archive")
     if index.get("version") != VERSION:
         raise ValueError(
-            f"its format has version {index.get('version')!r}, but this program reads {VERSION}: update it"
+            f"its format has version {index.get('version')!r}, but this program reads {VERSION}: update mfer_lightning"
         )
     names = [PurePosixPath(entry["name"]) for entry in index["runs"]]
     for name in names:
@@ -174,7 +174,7 @@ def _read_faces(file: zipfile.ZipFile, number: int, names: Mapping[str, Any]) ->
         if member in file.namelist():
             columns[name] = np.load(io.BytesIO(file.read(member)), allow_pickle=False)
         elif name not in ("target", "votes"):
-            raise ValueError(f"it lacks {member}")
+            raise ValueError(f"it has no {member}")
     index = columns["index"]
     if len(np.unique(index)) < len(index) or (index <= PADDING).any():
         raise ValueError(f"{number}/index.npy repeats a face")
@@ -188,7 +188,7 @@ def _run(entry: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> Archi
     if not isinstance(result, dict) or not isinstance(metrics, (str, type(None))):
         raise ValueError(f"the result of {entry['name']} is not a mapping")
     if not 0 <= number < len(groups) or not 0 <= row < len(groups[number]["logits"]):
-        raise ValueError(f"it lacks the predictions of {entry['name']}")
+        raise ValueError(f"it has no predictions of {entry['name']}")
     group = dict(groups[number])
     return ArchivedRun(entry["name"], result, Predictions(**group | {"logits": group["logits"][row]}), metrics)
 

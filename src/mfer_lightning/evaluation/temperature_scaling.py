@@ -42,10 +42,10 @@ def calibration(fitted_on: Predictions, table: Predictions) -> dict[str, Any]:
 
 
 def val_beside(path: Path, class_names: tuple[str, ...]) -> Predictions:
-    """Read the predictions on val that belong to those of another split of the same run.
+    """Read the predictions on val of the run that a table of predictions on another split belongs to.
 
     Raises:
-        UserError: if there are none, or they have other classes or no labels.
+        UserError: if there are none, or they have different classes or no labels.
     """
     val = find_table(path.parent, "val")
     if val is None:

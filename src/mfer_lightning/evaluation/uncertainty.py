@@ -25,8 +25,8 @@ def metric_intervals(
 
     If faces are grouped (several of one photo or person), they are not independent, and all metrics are bootstrapped by
     group; intervals of fractions of faces are never shorter than for the same number of independent faces
-    (:mod:`.share_interval`). A bootstrap interval has zero width if no face is misclassified; it is meaningless and
-    replaced by None.
+    (:mod:`.share_interval`). A bootstrap interval has zero width if no face is misclassified. Such an interval is
+    meaningless and is replaced by None.
 
     Args:
         predictions: the table; at least one row must have a label.
@@ -37,7 +37,7 @@ def metric_intervals(
         metric -> [low, high], or None if undefined, e.g. with a single group; plain lists, ready for JSON.
 
     Raises:
-        ValueError: if no row has a label, or ``groups`` has another shape.
+        ValueError: if no row has a label, or ``groups`` has the wrong shape.
     """
     if groups is not None and len(np.unique(groups)) == len(groups):
         groups = None

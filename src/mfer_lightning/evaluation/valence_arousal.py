@@ -90,7 +90,7 @@ def valence_arousal_figures(table: Predictions, notes: list[str]) -> dict[str, f
         notes: receives a note about unknown values.
 
     Returns:
-        Name in :data:`FIGURES` -> value, None if undefined; empty if the table has none.
+        Name in :data:`FIGURES` -> value, None if undefined; empty if the table has no valence and arousal.
     """
     if not has_valence_arousal(table):
         return {}
@@ -98,6 +98,6 @@ def valence_arousal_figures(table: Predictions, notes: list[str]) -> dict[str, f
     unknown = np.isnan(table.true_valence_arousal).sum(axis=0).tolist()
     if any(unknown):
         counts = " and ".join(f"{of} of {n}" for of, n in zip(DIMENSIONS, unknown, strict=True) if n)
-        notes.append(f"Valence and arousal: {counts} of {len(table)} faces unknown and left out of these metrics.")
+        notes.append(f"Unknown values are left out of the metrics: {counts} of {len(table)} faces.")
     figures = figures_of_sums(summands(table).sum(axis=0)[None])
     return {name: None if np.isnan(value[0]) else float(value[0]) for name, value in figures.items()}

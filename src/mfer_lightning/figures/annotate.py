@@ -20,7 +20,7 @@ from mfer_lightning.files import atomic_path
 #: probability in the order of the classes.
 Mark = tuple[tuple[float, float, float, float] | None, str, Mapping[str, float]]
 
-#: Height of the letters in pixels: the smallest that is easy to read, and the minimum, for tiny pictures.
+#: Font sizes in pixels: the smallest that is easy to read, and the minimum, for tiny pictures.
 _READABLE, _SMALLEST = 9, 6
 
 
@@ -28,9 +28,9 @@ def annotate(image: NDArray[np.uint8], marks: Sequence[Mark], bars: int = 3) -> 
     """Draw marks on a copy of a picture.
 
     Each face gets a box in the colour of its most probable emotion, and a label with the most probable emotions as
-    bars. The label is never cut off, and is placed next to the box where no other face or label is. If there is no such
-    place, its letters become smaller, then only the most probable emotion is shown, and finally it covers the forehead.
-    In a picture too small for any label, only the box is drawn.
+    bars. The label is never cut off, and is placed next to the box where it covers no other face or label. If there is
+    no such place, a smaller font is tried, then only the most probable emotion; otherwise, the label covers part of a
+    face, preferably not the mouth. In a picture too small for any label, only the box is drawn.
 
     Args:
         image: (H,W,3) uint8 RGB.
@@ -64,7 +64,7 @@ def annotate(image: NDArray[np.uint8], marks: Sequence[Mark], bars: int = 3) -> 
 
 
 class _Layout:
-    """The text of a label at one size of letters."""
+    """The text of a label in one font size."""
 
     def __init__(
         self, letters: int, name: str, top: Sequence[tuple[str, float]], least: float, shares: bool = True
@@ -91,7 +91,7 @@ class _Layout:
 
 
 def _readable(size: tuple[int, int], box: Rectangle, name: str, top: Sequence[tuple[str, float]]) -> Iterator[_Layout]:
-    """Yield labels from the preferred one to the smallest: as wide as the face, narrower, smaller, one emotion."""
+    """Yield labels in order of preference: as wide as the face, narrower, in smaller fonts, with a single emotion."""
     wished = round(float(np.clip(box[2] / 7.5, max(_READABLE, min(size) / 80), max(_READABLE, min(size) / 22))))
     sizes = [wished]
     while sizes[-1] > _READABLE:
@@ -121,7 +121,7 @@ def _within(box: tuple[float, float, float, float] | None, size: tuple[int, int]
 
 
 def _tint(colour: str) -> tuple[int, int, int, int]:
-    """Lighten a bar's colour enough for black letters."""
+    """Lighten the colour of a bar, so that black text on it is readable."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return round((red + 255) / 2), round((green + 255) / 2), round((blue + 255) / 2), 235
 

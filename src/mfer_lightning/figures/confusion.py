@@ -17,13 +17,13 @@ from mfer_lightning.figures.style import BLUE, INK, bare, new_figure
 
 #: Maximum number of classes with readable numbers in the cells, in the figure and in a panel.
 MOST_NUMBERS, MOST_SMALL_NUMBERS = 16, 10
-#: Opacity of cells of 0% and 100%; the colour bar shows the same on white.
+#: Opacity of cells of 0% and 100%. The colour bar shows the resulting colours on white.
 _FAINT, _FULL = 0.06, 1.0
 _SHADES = LinearSegmentedColormap.from_list("shares", [tuple(1 - _FAINT * (1 - np.array(to_rgb(BLUE)))), to_rgb(BLUE)])
 
 
 def draw_confusion(axes: Axes, confusion: ArrayLike, class_names: Sequence[str], *, small: bool) -> NDArray[np.int64]:
-    """Draw the proportion of each true class as shade and number, in the figure with the counts below it.
+    """Draw the proportion of each true class as shade and number; if not ``small``, also the counts.
 
     Returns:
         (K,K) the validated counts.

@@ -1,4 +1,4 @@
-"""Draw a sheet of faces: some of each class, and suspicious ones."""
+"""Draw a sheet of faces: examples of each class, and suspicious faces."""
 
 from __future__ import annotations
 

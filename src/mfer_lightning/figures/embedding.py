@@ -25,7 +25,7 @@ def draw_points(
 ) -> None:
     """Draw points with the colour and marker of their class; ``size`` is the area of a marker."""
     styles = class_styles(class_names)
-    # shuffled blocks, so that no large class covers the others, with the rare classes last, which would be covered
+    # draw shuffled blocks, so that large classes do not cover the others; draw rare classes last, on top
     count = np.bincount(label, minlength=len(class_names))
     rare = (count < count[count > 0].mean() / 2)[label]
     order = np.random.default_rng(seed).permutation(len(label))
@@ -67,7 +67,7 @@ def plot_embedding(
 
     Args:
         features: (N,D), finite.
-        label: (N,) index into ``class_names``; rows below 0 are left out.
+        label: (N,) index into ``class_names``; rows with a negative label are left out.
         class_names: the K names.
         path: PNG to write.
         method: ``tsne`` or ``pca``.

@@ -12,7 +12,7 @@ from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, PAPER
 
 #: Verdict -> colour and marker, so that they are distinguishable without colour.
 VERDICT_STYLES = {"better": (BLUE, "^"), "worse": (ORANGE, "v"), "tie": (QUIET, "o"), "undecided": (QUIET, "D")}
-#: Maximum number of letters per line.
+#: Maximum number of characters per line.
 _LETTERS = 46
 #: Maximum factor by which a reference may extend the axis.
 _WIDEST = 2.0
@@ -63,9 +63,9 @@ def estimates_panel(
         unit: label of the axis.
         differences: values are differences: draw a line at zero, and mark verdicts by colour and marker.
         baseline: position of a dashed line.
-        reference: position and name of a dotted line; if it is so far away that intervals could not be read, its value
-            is printed instead.
-        limits: limits of the axis, for panels to be compared; None: derived from the rows.
+        reference: position and name of a dotted line; if it is so far away that the intervals would become too
+            short to read, its value is printed instead.
+        limits: limits of the axis, to make panels comparable; None: derived from the rows.
 
     Returns:
         The panel as SVG.
@@ -100,7 +100,7 @@ def estimates_panel(
             there = low <= reference[0] <= high
             if there:
                 line(reference[0], **how)
-            named = reference[1] if there else f"{reference[1]}: {reference[0]:.1f}, beyond this axis"
+            named = reference[1] if there else f"{reference[1]}: {reference[0]:.1f}, outside this axis"
             axes.plot([], [], label=named, **(how if there else {"linestyle": "none"}))
             panel.figure.legend(loc="outside lower left", **({} if there else {"handlelength": 0}))
         for place, row in enumerate(rows):

@@ -21,13 +21,13 @@ def surest(
     """Choose the most confident rows among the correct or among the incorrect predictions.
 
     Correct predictions are taken from the classes in turn, so that an easy class does not fill the figure. Incorrect
-    ones are chosen by confidence alone, since their classes are of interest.
+    predictions are chosen by confidence alone, because it is of interest which classes they belong to.
 
     Args:
         probabilities: (N,K).
-        label: (N,) index into the classes; rows below 0 are left out.
+        label: (N,) index into the classes; rows with a negative label are left out.
         count: maximum number of rows.
-        right: choose among the correct predictions, else among the incorrect ones.
+        right: choose among the correct predictions if True, among the incorrect predictions if False.
 
     Returns:
         Row numbers, the most confident first; possibly fewer than ``count``.
@@ -89,7 +89,7 @@ def plot_example_grid(
         )
     blocks = [
         (words, np.flatnonzero((said == label) == right), colour)
-        for words, right, colour in (("right", True, BLUE), ("wrong", False, ORANGE))
+        for words, right, colour in (("correct", True, BLUE), ("incorrect", False, ORANGE))
     ]
     blocks = [block for block in blocks if len(block[1])]
     heights = [-(-len(rows) // COLUMNS) for _, rows, _ in blocks]
@@ -97,7 +97,7 @@ def plot_example_grid(
         heading(figure, title)
         parts = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
         for part, height, (words, rows, colour) in zip(parts, heights, blocks, strict=True):
-            part.suptitle(f"most confident, {words}", x=0.01, ha="left", fontsize=10, color=colour)
+            part.suptitle(f"most confident {words} predictions", x=0.01, ha="left", fontsize=10, color=colour)
             grid = part.subplots(height, COLUMNS, squeeze=False).ravel()
             for axes in grid[len(rows) :]:
                 axes.set_axis_off()

@@ -36,8 +36,8 @@ def draw_heat_map(
         below: (M,D) texts below the numbers, such as intervals.
         rows: M names.
         columns: D names.
-        framed: (M,D) which cells have a frame; None for no frames.
-        small: use the letter size of a panel.
+        framed: (M,D) which cells have a frame; None: no frames.
+        small: use the font sizes of a panel.
 
     Raises:
         ValueError: if the shapes differ.

@@ -9,7 +9,7 @@ Rectangle = tuple[float, float, float, float]
 
 #: Fraction of a face's box, at its lower end, that contains the mouth.
 _MOUTH = 0.45
-#: Cost of a covered pixel of a mouth or another label, relative to one of a face.
+#: Cost of covering a pixel of another label, and extra cost of a pixel of a mouth, relative to a pixel of a face.
 _WEIGHT = 4
 
 
@@ -23,15 +23,15 @@ def best_place(
     """Choose a size and a place for the label of a face.
 
     Args:
-        sizes: possible widths and heights of the label, the preferred first.
+        sizes: possible widths and heights of the label, in order of preference.
         face: box of the face, within the picture.
         picture: width and height of the picture.
         faces: boxes of all faces, including this one.
         labels: the labels placed so far.
 
     Returns:
-        Index of the size, and the box: the first place that covers nothing, or else the one that covers the smallest
-        part of a face; None if no size fits into the picture.
+        Index of the size, and the box of the label: the first place where it covers no face and no other label, or
+        else the place where it covers the least of them; None if no size fits into the picture.
 
     Example:
         >>> best_place([(40, 20)], (10, 10, 40, 40), (100, 100), [(10, 10, 40, 40)], [])
@@ -58,7 +58,7 @@ def best_place(
 
 
 def _places(face: Rectangle, wide: int, tall: int, picture: tuple[int, int]) -> Iterator[tuple[float, float]]:
-    """Yield upper left corners: below, above, right and left of the face, and at the ends of the face itself."""
+    """Yield upper left corners: below, above, right and left of the face, and inside the corners of the face."""
     x, y, width, height = face
     columns = [_moved_in(at, picture[0] - wide) for at in (x, x + width - wide)]
     rows = [_moved_in(at, picture[1] - tall) for at in (y, y + height - tall)]

@@ -58,7 +58,7 @@ def plot_learning_curves(
     named = {"loss": losses, "accuracy, F1 (%)": shares, "learning rate": rates}
     panels = [(what, group) for what, group in named.items() if group]
     if not panels:
-        raise UserError(f"No curves of train, val or lr among {', '.join(curves) or 'the metrics, which are empty'}.")
+        raise UserError(f"No curve of train, val or lr is among {', '.join(curves) or 'the metrics, which are empty'}.")
 
     heights = [1.0 if what == "learning rate" else 2.2 for what, _ in panels]
     with new_figure(path, 8.0, 1.0 + 1.25 * sum(heights)) as figure:

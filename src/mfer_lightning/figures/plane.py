@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 METHODS = ("tsne", "pca")
-#: Dimensions after the PCA before t-SNE: distances in more dimensions cost time and are mostly noise.
+#: Number of dimensions to which PCA reduces the features before t-SNE. More dimensions cost time and are mostly noise.
 _PCA_DIMENSIONS = 30
 
 
@@ -76,7 +76,7 @@ def embed(features: NDArray[np.floating], method: str = "tsne", seed: int = 0) -
         features: (N,D), finite, N at least 1.
         method: ``tsne`` (shows neighbourhoods; distances between clusters are not meaningful) or ``pca`` (linear, so
             distances are meaningful). Fewer than 4 rows always use PCA.
-        seed: seed of t-SNE and of the randomised PCA before it. t-SNE starts from the PCA, so it has little influence.
+        seed: seed of t-SNE and of the randomised PCA before it. Its influence is small: t-SNE starts from the PCA.
 
     Returns:
         (N,2) coordinates.
@@ -100,7 +100,7 @@ def embed(features: NDArray[np.floating], method: str = "tsne", seed: int = 0) -
     if len(f) < 4:
         method = "pca"  # too few for neighbourhoods
     dimensions = 2 if method == "pca" else min(_PCA_DIMENSIONS, *f.shape)
-    with threadpool_limits(1):  # for a few hundred points, threads wait for each other more than they compute
+    with threadpool_limits(1):  # for a few hundred points, threads spend more time waiting than computing
         reduced: NDArray[np.float64] = PCA(dimensions, random_state=seed).fit_transform(f)
         if method == "tsne":
             perplexity = min(30.0, (len(f) - 1) / 3)
@@ -118,7 +118,7 @@ def plane_of(features: NDArray[np.floating], label: NDArray[np.integer], points:
         seed: seed of the choice of faces and of the embedding.
 
     Returns:
-        The points; None if ``points`` is below the number of classes.
+        The points; None if ``points`` is below the number of classes, or no face has a label.
     """
     known = np.flatnonzero(label >= 0)
     if points < len(np.unique(label[known])) or not len(known):
@@ -130,7 +130,7 @@ def plane_of(features: NDArray[np.floating], label: NDArray[np.integer], points:
 def embed_all(
     features: Sequence[NDArray[np.floating]], method: str = "tsne"
 ) -> Callable[[], list[NDArray[np.float64]]]:
-    """Start to embed several sets of features separately, in one process per core if that is worthwhile.
+    """Start to embed several sets of features separately, in several processes if that is worthwhile.
 
     Args:
         features: arrays (N,D).

@@ -60,7 +60,7 @@ def plot_reliability(
         probabilities: (N,K), rows summing to 1.
         label: (N,) class of each sample.
         path: PNG to write.
-        bins: number of bins, as for the calibration error in the heading.
+        bins: number of bins; also used for the calibration error in the heading.
         title: heading, to which the calibration error is added.
 
     Raises:
@@ -98,7 +98,7 @@ def reliability_panel(
         path: PNG to write, or None.
         title: heading.
         bins: number of bins.
-        seeds: number of joined seeds.
+        seeds: number of seeds whose samples are concatenated.
 
     Returns:
         The panel as SVG.

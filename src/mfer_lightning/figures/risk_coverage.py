@@ -16,7 +16,7 @@ from mfer_lightning.figures.style import BLUE, INK
 
 #: Number of points of the band of intervals.
 _POINTS = 60
-#: Number of faces at the start of the curve: with fewer, each face changes the risk too much.
+#: Number of answered faces from which the curve is drawn. With fewer, each face changes the risk too much.
 _FEWEST = 20
 
 
@@ -26,8 +26,8 @@ def draw_risk_coverage(axes: Axes, curve: RiskCoverage, seeds: int = 1) -> None:
     Args:
         axes: axes to draw on.
         curve: result of :func:`mfer_lightning.evaluation.risk_coverage.risk_coverage`.
-        seeds: number of times each face is in the samples. Repetitions of a face are not independent: intervals count
-            it once.
+        seeds: number of times each face is in the samples. Repetitions of a face are not independent, so
+            intervals count each face once.
     """
     first = min(int(np.searchsorted(curve.coverage, _FEWEST * seeds / curve.n)), len(curve.coverage) - 1)
     coverage, risk = curve.coverage[first:], curve.risk[first:]
@@ -47,14 +47,14 @@ def draw_risk_coverage(axes: Axes, curve: RiskCoverage, seeds: int = 1) -> None:
 def risk_coverage_panel(
     confidence: NDArray[np.floating], right: NDArray[np.bool_], path: str | Path | None, title: str, seeds: int = 1
 ) -> str:
-    """Draw the curve as a panel.
+    """Draw the risk-coverage curve as a panel.
 
     Args:
         confidence: (N,) probabilities of the predicted classes; possibly concatenated over seeds.
         right: (N,) whether each prediction is correct.
         path: PNG to write, or None.
         title: heading.
-        seeds: number of seeds.
+        seeds: number of seeds whose samples are concatenated.
 
     Returns:
         The panel as SVG.

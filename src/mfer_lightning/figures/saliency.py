@@ -62,7 +62,7 @@ def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], strength: float 
 
 
 def plot_saliency(examples: Sequence[Explained], path: str | Path, title: str = "Grad-CAM") -> None:
-    """Draw faces, and below each the regions that support each of its classes.
+    """Draw faces, and below each face its maps: the regions that support one or two classes.
 
     Args:
         examples: at least one face.
@@ -102,11 +102,12 @@ def plot_attention(
 ) -> None:
     """Draw each face with its attention weights: the mean over channels, and the most uneven channels.
 
-    Weights are relative to the uniform weight, 1/(h*w): 1 is uniform, h*w puts all attention on one position. The mean
-    has the same colour scale for all faces of a stage; each channel has its own, from 0 to its peak.
+    Weights are relative to the uniform weight, 1/(h*w): 1 is uniform, and h*w means that all attention is on one
+    position. The mean has the same colour scale for all faces of a stage; each channel has a separate scale, from 0 to
+    its peak.
 
     Args:
-        faces: B uint8 pictures (H,W,3).
+        faces: B uint8 images (H,W,3), RGB.
         stages: for each stage, its name, weights (B,C,h,w) that sum to 1 over positions, and (B,M) channels to show.
         path: PNG to write.
         title: heading.

@@ -39,7 +39,7 @@ _EMOTION_STYLES = {
 }
 _OTHER_STYLES = tuple(_EMOTION_STYLES.values())
 _MORE_MARKERS = "<>hpd8H"
-#: Area of some markers, so that all appear equally large.
+#: Relative area of some markers, so that all markers appear equally large.
 MARKER_SIZES = {"*": 2.2, "P": 1.5, "X": 1.4, "^": 1.2, "v": 1.2}
 
 #: Style of figures, and its changes for panels of a report.
@@ -85,7 +85,7 @@ def write_png(figure: Figure, path: str | Path) -> None:
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     with atomic_path(path) as temporary:
-        # without a version, so that equal data give equal files
+        # without matplotlib's version, so that equal data give equal files
         canvas.print_png(str(temporary), metadata={"Software": None})
 
 

@@ -26,7 +26,7 @@ class Suspect(NamedTuple):
 
 
 def plot_suspects(rows: Sequence[tuple[str, Sequence[Suspect]]], path: str | Path, title: str) -> None:
-    """Draw rows of suspects.
+    """Draw rows of faces whose labels are suspected to be wrong.
 
     Args:
         rows: given label and suspects of each row; rows may differ in length.

@@ -25,7 +25,7 @@ def plot_timeline(
 
     Args:
         times: (T,) seconds, ascending.
-        shares: (T,K) probabilities; rows add up to 1.
+        shares: (T,K) probabilities; each row sums to 1.
         class_names: the K emotions.
         path: PNG to write.
         title: heading.

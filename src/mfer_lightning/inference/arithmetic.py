@@ -1,4 +1,4 @@
-"""Choose the precision in which a loaded model predicts, by Lightning's names."""
+"""Choose the precision in which a loaded model predicts. Precisions have the names used by Lightning."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mfer_lightning.config.precision import PRECISIONS as SHORT
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.inference.model import FERModel
 
-#: Precision -> the type of matrix products and convolutions.
+#: Precision -> data type of matrix products and convolutions.
 TYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
-#: Further spellings: Lightning's short ones and torch's names of the types.
+#: Other names of these precisions: Lightning's short names and torch's names of data types.
 SPELLINGS = {**SHORT, "float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 #: Precisions of Lightning that are not supported here.
@@ -31,7 +31,7 @@ def check_precision(precision: Any) -> str:
         ``"auto"`` or a name of :data:`TYPES`.
 
     Raises:
-        UserError: for any other.
+        UserError: for any other value.
 
     Example:
         >>> check_precision("bfloat16"), check_precision(32), check_precision("auto")
@@ -61,14 +61,14 @@ def choose_precision(precision: Any, device: torch.device) -> str:
         A name of :data:`TYPES`.
 
     Raises:
-        UserError: for an unknown precision, or one that the device does not support.
+        UserError: if the precision is unknown, or the device does not support it.
     """
     name = check_precision(precision)
     if name == "auto":
         native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16-mixed" if native else "32-true"
     if name == "16-mixed" and device.type == "cpu":
-        raise UserError(f"precision={precision} needs a GPU: on the CPU use bf16-mixed, 32-true or auto.")
+        raise UserError(f"precision={precision} needs a GPU. On the CPU, use bf16-mixed, 32-true or auto.")
     return name
 
 
@@ -76,8 +76,8 @@ def set_precision(model: FERModel, precision: str) -> FERModel:
     """Set the precision in which a model predicts, in place. Its outputs stay float32.
 
     Under ``"bf16-mixed"`` and ``"16-mixed"``, the weights of linear layers and convolutions are converted once;
-    autocast would convert them at each batch, to the same numbers. Norms, softmax and sums stay in float32. The weights
-    then need half the memory. To return to float32, load the model again.
+    autocast would convert them in each batch, with the same result. Norms, softmax and sums stay in float32. The
+    converted weights need half the memory. To return to float32, load the model again.
 
     Args:
         model: as :func:`~mfer_lightning.inference.model.read_model` returns it.

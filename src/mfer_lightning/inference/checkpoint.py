@@ -12,9 +12,9 @@ from mfer_lightning.errors import UserError
 
 
 def model_path(where: str | PathLike[str]) -> Path:
-    """Return the path of the model that a caller named, by a path or the name of a bundled model.
+    """Return the path of a model that is given by a path or by the name of a bundled model.
 
-    If a file or folder has the name of a bundled model, it is used, with a note.
+    If a file or folder has the name of a bundled model, the file or folder is used, and a note is printed.
 
     Raises:
         UserError: if a bundled model is damaged.
@@ -31,7 +31,7 @@ def model_path(where: str | PathLike[str]) -> Path:
         return path
     if not path.exists():
         return bundled.checked()
-    other = f": checkpoint={bundled.full_name} names the bundled one" if str(where) != bundled.full_name else ""
+    other = f". To use the bundled model, set checkpoint={bundled.full_name}" if str(where) != bundled.full_name else ""
     print(f"Note: {where} is a file or folder here, and is used instead of the bundled model{other}.", flush=True)
     return path.absolute()
 
@@ -40,8 +40,8 @@ def checkpoint_path(where: str | PathLike[str]) -> Path:
     """Find the checkpoint file of a run.
 
     Args:
-        where: a run's folder (meaning its selected checkpoint: ``best.ckpt``, or ``last.ckpt`` if the protocol takes
-            the last epoch), a run's ``checkpoints`` folder, or a checkpoint file.
+        where: a run's folder (for its selected checkpoint: ``best.ckpt``, or ``last.ckpt`` if the protocol selects the
+            last epoch), a run's ``checkpoints`` folder, or a checkpoint file.
 
     Returns:
         The file, which exists.
@@ -64,18 +64,18 @@ def checkpoint_path(where: str | PathLike[str]) -> Path:
         if (folder / name).is_file():
             return folder / name
     runs = sorted(f.parent.parent.name for f in path.glob("*/checkpoints/best.ckpt"))
-    hint = f" It contains the runs {', '.join(runs[:5])}: name one of them." if runs else ""
+    hint = f" It contains the runs {', '.join(runs[:5])}. Name one of them." if runs else ""
     raise UserError(f"{path} contains no checkpoint (checkpoints/best.ckpt).{hint}")
 
 
 def run_folder(checkpoint: Path) -> Path | None:
-    """Return the folder of the run that a checkpoint file belongs to, or None if it lies elsewhere."""
+    """Return the folder of the run that a checkpoint file belongs to, or None if it is elsewhere."""
     run = checkpoint.parent.parent
     return run if checkpoint.parent.name == "checkpoints" and (run / "config.yaml").is_file() else None
 
 
 def _takes_last(run: Path) -> bool:
-    """Whether the run's protocol takes the last epoch. An unfinished run has no result yet; its best so far is used."""
+    """Whether the run's protocol selects the last epoch; False for an unfinished run, which has no result yet."""
     try:
         return json.loads((run / "result.json").read_text(encoding="utf-8"))["selection"]["split"] is None
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,6 +1,6 @@
 """The interface of a trained model that a predictor requires, and its implementation in torch.
 
-This module imports torch only when it is used, so that ONNX models run without it.
+torch is imported only when it is needed, so that ONNX models run without it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Output = tuple[NDArray[np.float32], ...]
 
 
 class Classifier(Protocol):
-    """Classifies aligned faces. Any class with these four members can be given to a predictor."""
+    """A classifier of aligned faces. Any class with these four members can be passed to a predictor."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ class Classifier(Protocol):
         ...
 
     def identity(self) -> str:
-        """Hash of weights and preprocessing: equal for equal models, wherever their files are."""
+        """Return a hash of weights and preprocessing, which is equal for equal models, wherever their files are."""
         ...
 
     def classify(self, faces: Batch) -> Output:
@@ -57,7 +57,7 @@ class TorchClassifier:
 
     Attributes:
         class_names: the K emotions in the order of the probabilities.
-        metadata: the checkpoint's record of its training.
+        metadata: the metadata in the checkpoint.
     """
 
     def __init__(self, model: FERModel, views: Views | None = None) -> None:
@@ -77,8 +77,8 @@ class TorchClassifier:
         return str(self.model.device)
 
     def identity(self) -> str:
-        """Hash of class names, preprocessing, views, temperature and every weight."""
-        # without a shift, the hash is that of versions before shifts existed: older prediction folders can be resumed
+        """Return a hash of class names, preprocessing, views, temperature and every weight."""
+        # without a shift, the hash is the same as in older versions, so that their prediction folders can be resumed
         views = self.views.to_config() if self.views.shift else self.views.flip
         described = [self.class_names, self.model.preprocess.to_config(), views, self.metadata.get("alignment")]
         if self.model.temperature != 1:

@@ -1,4 +1,4 @@
-"""Compile a loaded model for batches of one size, if there is enough to predict."""
+"""Compile a loaded model for batches of one size, on request or if enough faces are expected."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from mfer_lightning.nn.compiled_calls import (
     try_compiler,
 )
 from mfer_lightning.nn.cost import count_gflops
-from mfer_lightning.nn.regions import compile_blocks, count_kinds
 from mfer_lightning.termination import received
 
 #: Estimated seconds of forward passes from which ``auto`` compiles. Compiling a forward pass takes about a third of the
-#: time of compiling a training step, and speeds it up by about as much.
+#: time of compiling a training step, and gives about the same speed-up.
 PAYS_FROM = 120.0
 
 _LEGAL: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False, "1": True, "0": False}
@@ -48,12 +47,13 @@ def compile_model(model: FERModel, compile: Any, batch_size: int, faces: float =
     """Compile the repeated blocks of a model's network, in place, for batches of one size.
 
     Batches of more than half that size are padded with copies of their last face, so that one graph per block suffices;
-    smaller ones use the uncompiled network. If nothing can be compiled, a warning is issued and the model is unchanged.
+    smaller batches use the uncompiled network. If nothing can be compiled, the model is unchanged, with a warning if
+    compilation failed.
 
     Args:
         model: on its device, with its precision set.
         compile: True, False, or ``"auto"``: on a GPU, if the forward passes take an estimated two minutes or more.
-        batch_size: faces of a full batch.
+        batch_size: number of faces in a full batch.
         faces: expected number of forward passes of one face, for ``"auto"``.
 
     Returns:
@@ -66,6 +66,7 @@ def compile_model(model: FERModel, compile: Any, batch_size: int, faces: float =
     if wanted is False or (wanted == "auto" and not _pays(model, faces)):
         return False
     from mfer_lightning.callbacks.compilation import use_lasting_cache  # imports Lightning
+    from mfer_lightning.nn.regions import compile_blocks, count_kinds  # imports timm
 
     def warn(error: Exception) -> None:
         print(f"Warning: {NO_COMPILER}: {short_reason(error)}", file=sys.stderr, flush=True)

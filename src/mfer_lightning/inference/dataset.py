@@ -1,4 +1,4 @@
-"""Build the dataset that a model is evaluated on: the one it was trained on, or another one by name."""
+"""Build the dataset that a model is evaluated on: its training dataset, or another dataset given by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mfer_lightning.errors import UserError, check_least
 
 
 def stored_config(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the configuration that a model was trained with; only the dataset if it was trained from Python.
+    """Return the configuration that a model was trained with; for models trained from Python, only the dataset.
 
     Args:
         metadata: metadata of a model.
@@ -42,7 +42,7 @@ def dataset_config(
         name: a choice of ``conf/dataset``; None: the stored one.
         options: ``dataset.<option>=<value>``, which take precedence.
         stored: the configuration that a checkpoint was trained with, or None.
-        data: the data root; None: ``MFER_DATA``, the stored one, or the default.
+        data: the data root; None: ``MFER_DATA`` if it is set, otherwise the stored root or, with ``name``, the default.
 
     Returns:
         A plain mapping with ``_target_``.
@@ -52,7 +52,7 @@ def dataset_config(
     """
     if name is None:
         if stored is None or "dataset" not in stored:
-            raise UserError("The checkpoint does not say which dataset it was trained on: name one with dataset=...")
+            raise UserError("The checkpoint does not say which dataset it was trained on. Name one with dataset=...")
         config = dict(stored["dataset"])
         data = os.environ.get("MFER_DATA") if data is None else data
         before = str(stored.get("paths", {}).get("data", ""))
@@ -82,7 +82,7 @@ def open_dataset(config: Mapping[str, Any], loader: Mapping[str, Any], cache: st
     check_least("loader.eval_batch_size", loader["eval_batch_size"], 1)
     check_least("loader.num_workers", loader["num_workers"], 0)
     check_workers(loader["num_workers"])
-    described = {key: value for key, value in config.items() if key != "augment"}  # no checkpoint builds a transform
+    described = {key: value for key, value in config.items() if key != "augment"}  # not used in evaluation
     datamodule: FaceDataModule = instantiate(
         described, where="dataset", base=FaceDataModule, augment="none", batch_size=1, cache_dir=cache, **loader
     )

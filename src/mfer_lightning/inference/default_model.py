@@ -9,8 +9,8 @@ from mfer_lightning.evaluation.intervals import result_interval
 
 #: Limits of the bundled models, printed after the accuracy.
 LIMITS = (
-    "It names the expression that observers would see, not what a person feels; not for decisions about people "
-    "(docs/bundled_models.md)"
+    "It names the expression that observers would see, not what a person feels. Do not use it for decisions about "
+    "people (docs/bundled_models.md)"
 )
 
 

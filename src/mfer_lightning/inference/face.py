@@ -24,12 +24,12 @@ class Face:
         probabilities: emotion -> probability, in the model's order; they add up to 1.
         box: x, y, width, height in pixels of the upright photo; None for an already aligned face.
         landmarks: (5,2) left eye, right eye, nose, left and right corner of the mouth, as seen in the image; or None.
-        confidence: the detector's, 0 to 1; None for an already aligned face.
+        confidence: confidence of the detector, 0 to 1; None for an already aligned face.
         residual: root mean square distance of the landmarks from the template's points, as a fraction of the crop's
-            height: large for faces seen from the side.
+            height. It is large for faces seen from the side.
         quality: one of :data:`mfer_lightning.inference.media.face_quality.QUALITIES`; None if it was not judged.
         track: number of the person in a video, from 1; None in photos.
-        smoothed: in a video, probabilities averaged over time.
+        smoothed: in a video, probabilities averaged over time; None without smoothing.
         valence: how pleasant the expression is, -1 to 1; None if the model does not predict it.
         arousal: how excited the expression is, -1 to 1; None if the model does not predict it.
         threshold: a prediction with a lower probability is uncertain; None: predictions are never uncertain.
@@ -120,7 +120,7 @@ class Face:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Face:
-        """Build from the output of :meth:`to_dict`."""
+        """Build a face from the output of :meth:`to_dict`."""
         box, points = values.get("box"), values.get("landmarks")
         return cls(
             number=int(values["face"]),
@@ -148,7 +148,7 @@ class Face:
 
     @property
     def doubt(self) -> str:
-        """The mark of a face that is too small or too blurred, as a space and brackets; otherwise empty."""
+        """The mark of a face that is too small or too blurred, in brackets after a space; empty for other faces."""
         return "" if self.quality in (None, "good") else f" ({self.quality})"
 
     def html_row(self, title: str) -> HtmlRow:

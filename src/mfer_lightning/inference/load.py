@@ -1,4 +1,4 @@
-"""Load a trained model to classify faces in photos: from a run, a checkpoint or an export, or a bundled one."""
+"""Load a trained model to classify faces in photos: a bundled model, or that of a run, a checkpoint or an export."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def load_model(
         precision: ``"32-true"``, ``"bf16-mixed"`` (at least twice as fast on hardware with native bfloat16, half the
             memory; probabilities differ by about 0.01), ``"16-mixed"`` (GPUs only), or ``"auto"``:
             bfloat16 on a GPU with native bfloat16, else float32.
-        compile: compile the network's repeated blocks for full batches; ``"auto"``: if ``expected_faces`` are enough
-            to make it worthwhile.
-        expected_faces: approximate number of faces.
+        compile: compile the network's repeated blocks for full batches; ``"auto"``: on a GPU, if ``expected_faces`` is
+            large enough to make it worthwhile.
+        expected_faces: approximate number of faces to be classified; 0: unknown.
         plugins: your own packages that define parts of the model; importing them executes their code.
         verify: compare the weights with the checksums in the file.
         uncertain: probability below which a prediction is uncertain. None: the model's threshold, if it has one; True:
@@ -70,12 +70,12 @@ def load_model(
     if path.suffix == ".onnx" or (path / "model.onnx").is_file():
         if wanted not in ("auto", "32-true"):
             raise UserError(
-                f"precision={precision}: the precision of an ONNX file is fixed: load the checkpoint, or "
+                f"precision={precision}: the precision of an ONNX file is fixed. Load the checkpoint, or "
                 "export it with quantize=int8."
             )
         if compiled is True:
             raise UserError(
-                "compile=true: ONNX files are run by ONNX Runtime, without compilation: load the checkpoint."
+                "compile=true: ONNX files are run by ONNX Runtime, without compilation. Load the checkpoint."
             )
         classifier = _onnx_classifier(path, device, flip, shift, verify)
         return Predictor(classifier, batch_size=64 if batch_size is None else batch_size, uncertain=uncertain)
@@ -101,5 +101,5 @@ def _onnx_classifier(path: Path, device: str, flip: bool | None, shift: float | 
     wished = Views.of_metadata(model.metadata, flip, shift)
     if wished != model.views:
         named = f"flip={str(flip).lower()}" if wished.flip != model.views.flip else f"shift={shift:g}"
-        raise UserError(f"{named}: the ONNX file was exported with another value; load the checkpoint instead.")
+        raise UserError(f"{named}: the ONNX file was exported with a different value. Load the checkpoint instead.")
     return model

@@ -1,4 +1,4 @@
-"""Match the classes of a model and a dataset by emotion name. Nothing is left out silently."""
+"""Match the classes of a model and a dataset by emotion name. No class is left out silently."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ClassMatch:
 
     Args:
         names: the K common classes, in the dataset's order.
-        columns: (K,) index of the model's logit for each.
-        to_common: (L,) index in ``names`` of each of the dataset's L classes, -1 where it is left out.
-        dropped: what is left out on either side.
+        columns: (K,) index of the model's logit for each common class.
+        to_common: (L,) index in ``names`` of each of the dataset's L classes, -1 if the class is left out.
+        dropped: classes that are left out on either side.
     """
 
     names: tuple[str, ...]
@@ -30,7 +30,7 @@ class ClassMatch:
 
     @property
     def mark(self) -> str:
-        """Suffix of the protocol's name, e.g. ``"-without-contempt"``, which keeps such results apart from others."""
+        """Suffix of the protocol's name, e.g. ``"-without-contempt"``, which marks results without these classes."""
         return f"-without-{'-'.join(self.dropped)}" if self.dropped else ""
 
 
@@ -40,8 +40,8 @@ def match_classes(model: Sequence[str], dataset: Sequence[str], drop: Sequence[s
     Args:
         model: the model's classes, in the order of its logits.
         dataset: the dataset's classes, in the order of its labels.
-        drop: classes to leave out: their logits, and the faces with these labels. A seven-class view of an eight-class
-            model is ``drop=("contempt",)``.
+        drop: classes to leave out: their logits, and the faces with these labels. For example,
+            ``drop=("contempt",)`` evaluates an eight-class model on seven classes.
 
     Returns:
         The match.
@@ -72,7 +72,7 @@ def match_classes(model: Sequence[str], dataset: Sequence[str], drop: Sequence[s
         )
     names = tuple(n for n in theirs if n not in dropped)
     if len(names) < 2:
-        raise UserError(f"drop leaves {len(names)} of the classes {', '.join(known)}: at least two are needed.")
+        raise UserError(f"drop leaves {len(names)} of the classes {', '.join(known)}, but at least two are needed.")
     return ClassMatch(
         names=names,
         columns=np.array([own.index(n) for n in names], dtype=np.int64),

@@ -25,17 +25,19 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import checkpoint_path, model_path
 from mfer_lightning.inference.export.run_results import find_results, publishable, without_folders
 from mfer_lightning.inference.export.safetensors_folder import is_export, read_export, write_export
-from mfer_lightning.nn import Network, Preprocess
 from mfer_lightning.nn.adapter import merge_adapter
+from mfer_lightning.nn.backbones.plain_resnet import prediction_only
+from mfer_lightning.nn.base import Network
+from mfer_lightning.nn.preprocess import Preprocess
 from mfer_lightning.nn.valence_arousal import PREDICTED
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.views import ONE_VIEW, Views
 
-#: Rewritten with each export, never copied from an earlier one.
+#: Entries that are written anew in each export, never copied from an earlier export.
 _DERIVED = ("torch_dtype", "library_name", "model_type", "architectures", "id2label", "label2id")
 _VERSIONS_OF = ("mfer_lightning", "torch", "timm", "safetensors")
 
-#: Default batch sizes. A GPU is fully used only by many faces; a CPU does not gain from more.
+#: Default batch sizes. A GPU needs large batches to be fully used; a CPU does not gain from them.
 _BATCH = {"cuda": 256}
 _BATCH_ELSEWHERE = 64
 
@@ -48,7 +50,7 @@ class FERModel(nn.Module):
         preprocess: maps uint8 faces to normalised images.
         class_names: the K emotions in the network's order.
         metadata: further entries of its checkpoint: dataset, protocol, configuration, data hash, git.
-        source: the file it was read from.
+        source: the file or folder that it was read from.
 
     Attributes:
         precision: the current precision (:func:`mfer_lightning.inference.arithmetic.set_precision`), initially float32.
@@ -87,11 +89,11 @@ class FERModel(nn.Module):
 
     @property
     def temperature(self) -> float:
-        """The stored divisor of the network's logits; 1 if none was fitted."""
+        """The temperature by which the network's logits are divided; 1 if none was fitted."""
         return Confidence.of_metadata(self.metadata).temperature
 
     def train(self, mode: bool = True) -> FERModel:
-        """Stay in evaluation mode: predictions must not depend on the rest of the batch."""
+        """Stay in evaluation mode, because predictions must not depend on the rest of the batch."""
         if mode:
             raise UserError(
                 "A loaded model is for prediction only. To train from its weights: mfer weights=<checkpoint>."
@@ -192,8 +194,8 @@ def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool
     """Load the model of a run, a checkpoint or an export, without executing anything from the file.
 
     Args:
-        where: a run's folder, a checkpoint file, or a folder written by ``mfer export format=safetensors``, or a file
-            in it.
+        where: a run's folder, a checkpoint file, a folder written by ``mfer export format=safetensors`` or a file in
+            it, or the name of a bundled model.
         device: ``"auto"`` (a GPU if there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
         verify: compare the weights with the checksums in the file.
 
@@ -210,7 +212,7 @@ def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool
     if path.suffix == ".safetensors" or path.name == "config.json":
         if is_export(path.parent):
             return FERModel.from_pretrained(path.parent, device, verify=verify)
-        raise UserError(f"{path} does not describe a model: give the folder written by mfer export.")
+        raise UserError(f"{path} does not describe a model. Give the folder written by mfer export.")
     checkpoint = read_checkpoint(path)
     stored = network_weights(checkpoint["state_dict"])
     if verify:
@@ -222,7 +224,7 @@ def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool
 def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> FERModel:
     """Build a model from the content of a file.
 
-    Shapes are compared before anything of their size is allocated: a file cannot request more memory than it contains.
+    Shapes are compared before memory is allocated for them, so that a file cannot request more memory than it contains.
 
     Args:
         description: ``class_names``, ``network``, ``preprocess``, and further entries, which become the metadata.
@@ -234,7 +236,8 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     """
     check_description(description, source)
     preprocess = build_preprocess(description, source)
-    network = build_network(description, weights, source)
+    with prediction_only():
+        network = build_network(description, weights, source)
     network.requires_grad_(False)
     network.to(memory_format=torch.channels_last)
     metadata = {k: v for k, v in description.items() if k not in ("network", "preprocess", "class_names")}
@@ -255,7 +258,7 @@ def choose_device(name: str) -> torch.device:
     """Choose the device to predict on.
 
     Raises:
-        UserError: for one that torch does not know or this machine does not have.
+        UserError: for a device that torch does not know or this machine does not have.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

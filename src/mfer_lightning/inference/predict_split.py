@@ -49,7 +49,7 @@ class Outputs:
 
     @classmethod
     def of_batches(cls, batches: list[dict[str, NDArray[Any]]]) -> Outputs:
-        """Join batches of the columns above; padding rows (index -1) and repeats are left out."""
+        """Join batches of these columns; padding rows (index -1) and repeats are left out."""
         names = ("index", "logits", "feature", *(n for n in ("valence_arousal",) if batches and n in batches[0]))
         joined = {name: np.concatenate([batch[name] for batch in batches]) for name in names}
         rows, first = np.unique(joined["index"], return_index=True)
@@ -68,7 +68,7 @@ def predict_with_trainer(
         views: views over which logits and features are averaged.
 
     Returns:
-        The outputs of all ranks together, the same on each.
+        The outputs of all ranks, the same on each rank.
     """
     module.views = views
     batches = trainer.predict(module, loader, return_predictions=True) or []
@@ -98,7 +98,7 @@ def predict_split(
         split: the split.
         views: views averaged for each face.
         positions: positions within the split, in reading order; None: all faces.
-        change: applied to the faces while they are read (robustness suite); None: nothing.
+        change: change applied to the faces while they are read (robustness suite); None: no change.
         progress: called with the number of faces of each batch.
 
     Returns:
@@ -142,7 +142,7 @@ def tabulate(
         positions: positions within the split of the predicted faces; None: all.
 
     Returns:
-        The table, without the faces of dropped classes, and a mask of the outputs that are in it.
+        The table, without the faces of dropped classes, and a mask of the outputs that are in the table.
     """
     part, index = datamodule.splits[split], datamodule.index
     order = np.argsort(part.rows) if positions is None else positions[np.argsort(part.rows[positions])]

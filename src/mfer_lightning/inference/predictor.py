@@ -1,4 +1,4 @@
-"""Predict photos: find the faces, align them as in training, classify them in batches."""
+"""Predict photos: find the faces, align them as in training, and classify them in batches."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class Predictor:
         most_waiting: int = MOST_WAITING,
         **options: Any,
     ) -> Iterator[Result]:
-        """Classify pictures lazily, with their faces in batches; even for endless sources.
+        """Classify pictures lazily, with their faces in batches. The source may be endless.
 
         Args:
             source: the pictures.
@@ -252,7 +252,7 @@ class Predictor:
         found = tuple(np.concatenate(columns)[back] for columns in zip(*(part for _, part in parts), strict=True))
         if not all(np.isfinite(values).all() for values in (found[0], *found[2:])):
             raise UserError(
-                "The model's outputs are not finite: its weights are damaged, or training diverged. Use another "
+                "The model's outputs are not finite. Its weights are damaged, or training diverged. Use another "
                 "checkpoint."
             )
         return found

@@ -32,12 +32,12 @@ class Prediction:
         path: the file, or None for a picture given as an array.
         faces: from left to right; empty unless ``status`` is ``"ok"``.
         status: one of :data:`STATUSES`.
-        message: explanation in a sentence; empty if ``status`` is ``"ok"``.
+        message: explanation of the status; empty if ``status`` is ``"ok"``.
         width: width of the upright photo in pixels, 0 if it could not be read.
         height: height of the upright photo in pixels, 0 if it could not be read.
         frame: number of the frame in a video, from 0; None for photos.
         time: time of the frame, in seconds from the video's start.
-        rotated: degrees clockwise by which the photo was turned until faces were found; None: not turned. Boxes and
+        rotated: degrees clockwise by which the photo was rotated to find faces; None: not rotated. Boxes and
             landmarks refer to the stored photo.
     """
 
@@ -72,18 +72,18 @@ class Prediction:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Prediction:
-        """Build from the output of :meth:`to_dict`; further entries are ignored."""
+        """Build a prediction from the output of :meth:`to_dict`; further entries are ignored."""
         faces = tuple(Face.from_dict(face) for face in values["faces"])
         return cls(faces=faces, **{name: values[name] for name in OF_PICTURE if name in values})
 
     def to_json(self) -> str:
-        """One line of JSON, without rounding."""
+        """Return one line of JSON, without rounding."""
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
     def rows(self) -> list[Row]:
-        """Return one flat row per face, or one that explains why there is none, for ``csv`` and ``pandas.DataFrame``.
+        """Return one flat row per face, or one row with the reason if there is no face.
 
-        Cells that do not apply are left out.
+        The rows are for ``csv.DictWriter`` and ``pandas.DataFrame``. Cells that do not apply are left out.
         """
         photo: Row = {"path": self.path}
         if self.frame is not None:
@@ -158,7 +158,7 @@ class Predictions(Sequence[Prediction]):
         return [item.to_dict() for item in self._items]
 
     def to_json_lines(self) -> str:
-        """One line of JSON per photo."""
+        """Return one line of JSON per photo."""
         return "".join(item.to_json() + "\n" for item in self._items)
 
     def rows(self) -> list[Row]:
@@ -183,7 +183,7 @@ class Predictions(Sequence[Prediction]):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Faces as vectors.
+    """Feature vectors of faces.
 
     Args:
         vectors: (N,D) float32, one row per face.

@@ -1,11 +1,11 @@
-"""Render predictions as an HTML table for notebooks, without images and scripts, and with escaped text."""
+"""Render predictions as an HTML table for notebooks, without images or scripts, and with escaped text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-#: Maximum number of rows to show; further ones are only counted.
+#: Maximum number of rows to show; further rows are only counted.
 MOST_ROWS = 50
 
 #: Photo, face, emotion (or the reason why there is none), and the most probable emotions with their probabilities.

@@ -20,9 +20,9 @@ from mfer_lightning.inference.model import FERModel, read_model
 
 
 class Run:
-    """A run, usually finished. Where a checkpoint is expected, it can be passed instead of its selected checkpoint.
+    """A run, usually finished. It can be passed wherever a checkpoint is expected, for its selected checkpoint.
 
-    Everything is read on access.
+    Files are read only on access.
 
     Args:
         folder: the run's folder.
@@ -129,7 +129,8 @@ class SweepRuns(Sequence[Run]):
     Args:
         folder: folder of the sweep.
         rows: one mapping per job, finished or not: the values of the varied options, ``seed``, ``status``, ``error``,
-            ``run`` (a :class:`Run`, or None), and the metrics of its reported split. ``pandas.DataFrame(sweep.rows)``.
+            ``run`` (a :class:`Run`, or None), and the metrics of its reported split. ``pandas.DataFrame(sweep.rows)``
+            is a table of all jobs.
         failures: overrides of a job -> the reason why it has no result.
     """
 

@@ -1,8 +1,8 @@
 """Inspect an ONNX file before loading it: reject external data, custom operators, control flow and NaN weights.
 
-Why not with a library: ONNX Runtime exposes the graph only after loading the file, the onnx package is not needed to
-run a model, and both it and protobuf copy all weights while parsing. Here, the file is memory-mapped, and only the
-protocol buffer fields that decide whether it may be loaded are read. Field numbers come from onnx.proto3 (ONNX, Apache
+No library is used, because ONNX Runtime exposes the graph only after loading the file, and the onnx package, which is
+not needed to run a model, copies all weights while parsing. Here, the file is memory-mapped, and only the protocol
+buffer fields that decide whether it may be loaded are read. Field numbers come from onnx.proto3 (ONNX, Apache
 2.0).
 """
 
@@ -19,7 +19,7 @@ from mfer_lightning.errors import UserError
 
 #: Maximum size of a protocol buffer.
 MOST_BYTES = 2**31 - 1
-#: Our largest networks have a few thousand nodes.
+#: Maximum number of nodes in a graph. Our largest networks have a few thousand.
 MOST_NODES = 100_000
 
 _STANDARD = ("", "ai.onnx")
@@ -46,9 +46,9 @@ def inspect(path: Path) -> tuple[dict[str, str], str]:
         raise UserError(f"There is no ONNX file {path}. Write one with: mfer export checkpoint=<run> format=onnx")
     size = path.stat().st_size
     if not 0 < size <= MOST_BYTES:
-        raise UserError(f"{path} is not an ONNX file: it has {size:,} bytes, and 1 to {MOST_BYTES:,} are possible.")
+        raise UserError(f"{path} is not an ONNX file: it has {size:,} bytes, but 1 to {MOST_BYTES:,} are possible.")
     with path.open("rb") as file:
-        # Not closed here, because an error's traceback holds views of it. It is unmapped with the last of them.
+        # Not closed here, because the traceback of an error may hold views. The last view unmaps the file.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
         return _model(memoryview(mapped), path)
@@ -97,7 +97,7 @@ def _graph(view: memoryview, path: Path) -> None:
 def _node(view: memoryview, path: Path) -> None:
     for number, value in _fields(view):
         if number == 4:
-            _text(value)  # the operator's name is text, whichever it is
+            _text(value)  # any name of an operator is allowed, but it must be text
         elif number == 7:
             _check_domain(_text(value), path)
         elif number == 5:
@@ -127,12 +127,12 @@ def _tensor(view: memoryview, path: Path) -> None:
 
 def _check_finite(raw: memoryview, kind: str, path: Path) -> None:
     if len(raw) % np.dtype(kind).itemsize:
-        raise _MalformedError("a tensor of an odd number of bytes")
+        raise _MalformedError("a tensor whose size is not a multiple of its element size")
     numbers = np.frombuffer(raw, dtype=kind)
     for start in range(0, len(numbers), _CHUNK):
         if not np.isfinite(numbers[start : start + _CHUNK]).all():
             raise UserError(
-                f"{path} contains weights that are not finite (NaN or infinity): its training "
+                f"{path} contains weights that are not finite (NaN or infinity); the training probably "
                 "diverged. Export another checkpoint."
             )
 
@@ -144,8 +144,8 @@ def _check_domain(domain: str, path: Path) -> None:
 
 def _refuse(path: Path, what: str) -> None:
     raise UserError(
-        f"{path} is rejected: it has {what}, which no export of mfer_lightning has and which could access "
-        "more than the file. Export the model again: mfer export checkpoint=<run> format=onnx"
+        f"{path} is rejected because it has {what}. Exports of mfer_lightning never have this, so the file may be "
+        "unsafe. Export the model again: mfer export checkpoint=<run> format=onnx"
     )
 
 

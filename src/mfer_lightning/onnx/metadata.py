@@ -11,7 +11,7 @@ from typing import Any
 from mfer_lightning.errors import FORMULA, UserError
 from mfer_lightning.views import Views
 
-#: Version of the metadata; newer ones are rejected.
+#: Version of the metadata; newer versions are rejected.
 FORMAT = 1
 
 INPUT = "faces"
@@ -37,8 +37,8 @@ class Description:
         alignment: how faces must be aligned, from the checkpoint (``template``, ``height``, ``margin``, ...), or None
             if it is not recorded.
         size: side to which faces are resized inside the model.
-        resizes: whether it resizes; if not, faces must be (3, size, size).
-        views: views averaged in its reported results.
+        resizes: whether the model resizes faces; if not, they must be (3, size, size).
+        views: views averaged in the reported results of the model.
         preprocess: the preprocessing inside the model, in the terms of
             :class:`mfer_lightning.nn.preprocess.Preprocess`.
         quantized: ``"none"`` or ``"int8"``.
@@ -86,7 +86,8 @@ class Description:
             graph: SHA-256 of the file's graph, to compare with the stored one; None: not compared.
 
         Raises:
-            UserError: if it is missing, in a newer format or invalid, or the file has changed since it was written.
+            UserError: if the metadata is missing, in a newer format or invalid, or the file has changed since it was
+                written.
         """
         text = notes.get(_KEY)
         if text is None:

@@ -112,7 +112,7 @@ class OnnxModel:
         self.class_names, self.views = self.description.class_names, self.description.views
         limit_memory()
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # its errors are raised as well
+        options.log_severity_level = 4  # its errors are also raised as exceptions
         options.add_session_config_entry("session.use_env_allocators", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
@@ -141,8 +141,8 @@ class OnnxModel:
         """Classify aligned faces.
 
         Args:
-            faces: a path, a Pillow image, a uint8 RGB array (H,W), (H,W,3), (N,H,W,3) or (N,3,H,W); or several. They
-                may differ in size if the model resizes.
+            faces: a path, a Pillow image, a uint8 RGB array (H,W), (H,W,3), (N,H,W,3) or (N,3,H,W); or several of
+                these. They may differ in size if the model resizes.
             batch_size: faces per batch, at least 1; fewer for very large faces.
             flip: average with the mirrored face; None: as the checkpoint was evaluated.
             shift: average with four copies shifted by this fraction of the side; None: as the checkpoint was evaluated.
@@ -186,7 +186,7 @@ class OnnxModel:
         return probabilities, *others
 
     def identity(self) -> str:
-        """Hash of the file."""
+        """Return the SHA-256 of the file."""
         with self.source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return hashlib.sha256(content).hexdigest()
 
@@ -203,10 +203,10 @@ class OnnxModel:
         side, (height, width) = self.description.size, faces.shape[1:3]
         if not self.description.resizes and (height, width) != (side, side):
             raise ValueError(
-                f"Expected faces of {side} x {side} pixels, as this model needs, but got {width} x {height}."
+                f"Expected faces of {side} x {side} pixels, which this model needs, but got {width} x {height}."
             )
         found = views.average(self._session_run, np.ascontiguousarray(faces.transpose(0, 3, 1, 2)))
-        if views.count > 1:  # of the mean logits, as the checkpoint does it
+        if views.count > 1:  # probabilities of the mean logits, as for the checkpoint
             found[OUTPUTS[0]] = _softmax(found[OUTPUTS[1]])
         p = found[OUTPUTS[0]]
         right = p.shape == (len(faces), len(self.class_names)) and bool(np.isfinite(p).all())
@@ -264,7 +264,7 @@ def limit_memory(most: int | None = None) -> int:
         info = onnxruntime.OrtMemoryInfo(
             "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
         )
-        with suppress(RuntimeError):  # the importing program has set its own limit
+        with suppress(RuntimeError):  # the program that imports this has set a limit before
             onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg({"max_mem": limit}))
         _limited.append(limit)
     return _limited[0]

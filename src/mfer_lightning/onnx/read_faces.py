@@ -15,10 +15,10 @@ from mfer_lightning.errors import UserError
 if TYPE_CHECKING:
     from PIL import Image
 
-#: Larger pictures are photographs, in which ``mfer predict`` finds the faces.
+#: Maximum side of a face in pixels. Larger images are photographs, for which there is ``mfer predict``.
 LARGEST_SIDE = 4096
 
-#: Formats that are opened. Some others of Pillow's run programs (EPS runs Ghostscript).
+#: Supported formats. Some of Pillow's other formats run programs (EPS runs Ghostscript).
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 
 
@@ -55,10 +55,10 @@ def as_faces(source: Any) -> Iterator[NDArray[np.uint8]]:
 
 
 def read_face(path: Path) -> NDArray[np.uint8]:
-    """Read an aligned face, rotated according to its EXIF tag; (H,W,3) uint8 RGB.
+    """Read an aligned face, rotated according to its EXIF orientation; (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: if the file is missing, damaged, too large, or of more than 8 bits a channel.
+        UserError: if the file is missing, damaged, too large, or has more than 8 bits per channel.
     """
     try:
         from PIL import Image
@@ -79,10 +79,10 @@ def read_face(path: Path) -> NDArray[np.uint8]:
 def _from_pillow(image: Image.Image, name: str) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
-    # The size is in the header: nothing has been decoded yet.
+    # The size comes from the header; nothing has been decoded yet.
     _check_size(image.height, image.width, name)
     if image.mode.startswith(("I", "F")):
-        raise UserError(f"{name} has more than 8 bits a channel: save it with 8 bits.")
+        raise UserError(f"{name} has more than 8 bits per channel. Save it with 8 bits.")
     image.seek(0)
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
@@ -113,6 +113,6 @@ def _from_array(array: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
 def _check_size(height: int, width: int, name: str) -> None:
     if not 1 <= min(height, width) <= max(height, width) <= LARGEST_SIDE:
         raise UserError(
-            f"{name} is {width} x {height} pixels: an aligned face has sides of 1 to {LARGEST_SIDE}. "
-            "Faces in photographs are found by mfer predict."
+            f"{name} is {width} x {height} pixels, but an aligned face has sides of 1 to {LARGEST_SIDE}. "
+            "To find faces in photographs, use mfer predict."
         )

@@ -311,7 +311,7 @@ def test_unsafe_file_names_are_escaped_in_tables_and_terminal(
     assert "\x1b" not in said
     assert r"no\x1b[2J.jpg" in said
     assert r"1 .\udcff" in said
-    assert "1 linked folders" in said
+    assert "1 symbolic links to folders" in said
     found = rows(tmp_path / "out")
     assert len(found) == 6
     assert all(Path(row["path"]).is_file() for row in found)

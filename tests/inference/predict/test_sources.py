@@ -1,4 +1,4 @@
-"""Errors for invalid sources: videos in a folder, URLs, side files of macOS, an empty option."""
+"""Invalid sources: folders of videos, URLs and empty options are rejected, macOS metadata files are skipped."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def test_macos_side_files_are_ignored_in_folders_and_patterns(tmp_path: Path) ->
         (tmp_path / "photos" / name).write_bytes(b"\0\x05\x16\x07" + bytes(80))
     found = find_photos(tmp_path / "photos")
     assert found.paths == (photo,)
-    assert found.left_alone == {"side files of macOS": 3}
+    assert found.left_alone == {"macOS metadata files": 3}
     assert find_photos(str(tmp_path / "photos" / "*.png")).paths == (photo,)
     for source in (tmp_path / "photos", str(tmp_path / "photos" / "*.png")):
         assert [one.source for one in list_photos(source, tmp_path / "out")] == [photo]
-    assert find_photos(tmp_path / "photos" / "._a.png").paths, "a file that is named is looked at"
+    assert find_photos(tmp_path / "photos" / "._a.png").paths, "a file named explicitly is not skipped"
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate", "export", "demo"])

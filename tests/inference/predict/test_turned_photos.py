@@ -71,7 +71,7 @@ def test_folder_reports_rotated_photos_and_rejects_mixed_settings(
     lines = [json.loads(line) for line in (tmp_path / "turned" / "predictions.jsonl").read_text().splitlines()]
     assert [line.get("rotated") for line in lines] == [90, None]
     assert mfer(*command, "rotate=true", "aligned=true", "output=other") == 2
-    assert "leave out one of them" in capsys.readouterr().err
+    assert "Leave out one of them" in capsys.readouterr().err
 
 
 def test_folder_of_an_earlier_version_is_resumed(

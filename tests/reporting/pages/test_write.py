@@ -175,7 +175,7 @@ def test_unusual_folders_are_reported_once_each(odd: Path, tmp_path: Path) -> No
         "deep": "damaged",
         "old": "with an older schema (0; this version reads 1)",
         "new": "with another schema (7; this version reads 1)",
-        "contradicts": "contradicts itself",
+        "contradicts": "an inconsistent result",
         "unfinished": "is not finished",
         "no-predictions": "has no predictions_test.csv",
         "torn-predictions": "cannot be read",

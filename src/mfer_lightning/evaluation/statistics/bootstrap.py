@@ -1,10 +1,10 @@
 """Compute bootstrap intervals of all metrics over the faces of a test set, with fixed class counts.
 
-Efron and Tibshirani, An Introduction to the Bootstrap, 1993. The variation covers which faces were photographed, not
-the class counts, and not the training seed, which :mod:`.seeds` and :mod:`.statistics.methods` cover.
+Efron and Tibshirani, An Introduction to the Bootstrap, 1993. The intervals cover the variation from the choice of
+faces, but not from the class counts or the training seed. For seeds, see :mod:`.seeds` and :mod:`.statistics.methods`.
 
 ``scipy.stats.bootstrap`` is not used: it supports neither fixed class counts nor groups of faces, and calls each metric
-once per resample: 5 s for the macro F1 of 3,000 faces, whereas all metrics here take 0.4 s together.
+once per resample. This takes 5 s for the macro F1 of 3,000 faces; here, all metrics together take 0.4 s.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mfer_lightning.evaluation.valence_arousal import FIGURES, figures_of_sums, 
 
 Interval = tuple[float, float]
 
-#: Metrics with a bootstrap interval; those of votes, and of valence and arousal, if these exist.
+#: Metrics with a bootstrap interval. Those on votes, and on valence and arousal, need a table with these columns.
 BOOTSTRAPPED = (*FROM_COUNTS, "top2_accuracy", "nll", "brier", "ece", "kl_to_votes", "cross_entropy_to_votes", *FIGURES)
 
 
@@ -38,7 +38,7 @@ def bootstrap_interval(
     """Compute the bootstrap interval of one metric; see :func:`bootstrap_intervals`.
 
     Returns:
-        Its lower and upper bound; None if the metric is undefined for this table.
+        Lower and upper bound; None if the metric is undefined for this table.
 
     Raises:
         ValueError: if the metric has no bootstrap interval here, or an argument is not legal.
@@ -64,12 +64,12 @@ def bootstrap_intervals(
     """Compute bootstrap intervals of several metrics, stratified by true class.
 
     Intervals are percentiles of the resamples, except for ``ece``: a calibration error is a sum of absolute values, so
-    each resample exceeds the table by about as much as the table exceeds the truth, and its interval is reflected (``2
-    * value - percentile``, at least 0).
+    its value on a resample exceeds its value on the table by about as much as the latter exceeds the true value. The
+    interval is therefore reflected (``2 * value - percentile``, at least 0).
 
     Args:
         predictions: the table; padding rows and rows without a label are ignored.
-        metric_names: names in :data:`BOOTSTRAPPED`; None: all that the table has.
+        metric_names: names in :data:`BOOTSTRAPPED`; None: all that can be computed from the table.
         confidence: nominal coverage, between 0 and 1.
         resamples: number of resamples, at least 1.
         seed: the same seed gives the same intervals.
@@ -164,7 +164,7 @@ def _draw(
 def _gaps(table: Predictions) -> NDArray[np.float64]:
     """Return each face's contribution to its bin's gap between accuracy and confidence, (N,B), and a column of ones.
 
-    Bins are those of the table: those of a resample would hardly differ.
+    The bins of the table are used for all resamples, because the bins of a resample would hardly differ.
     """
     p = table.probabilities
     confidence = p.max(axis=1)
@@ -186,15 +186,15 @@ def paired_difference_interval(
     """Compute the paired bootstrap interval of a difference of accuracies, stratified by true class.
 
     Args:
-        right_a: (N,) whether the first is correct.
-        right_b: (N,) whether the second is correct, for the same images.
+        right_a: (N,) whether the first model is correct for each image.
+        right_b: (N,) whether the second model is correct for each of the same images.
         label: (N,) true classes, from 0.
         confidence: nominal coverage.
         resamples: number of resamples, at least 1.
         seed: the same seed gives the same interval.
 
     Returns:
-        Lower and upper bound of the first's accuracy minus the second's.
+        Lower and upper bound of the first model's accuracy minus that of the second model.
     """
     outcome = 1 + right_a.astype(np.int64) - right_b.astype(np.int64)  # 0: only b, 1: both or neither, 2: only a
     cells = np.bincount(label * 3 + outcome, minlength=3 * (int(np.max(label)) + 1)).reshape(-1, 3)

@@ -1,6 +1,6 @@
 """Compare two *checkpoints*: two fixed networks on the same images.
 
-The exact McNemar test is SciPy's binomial test; its mid-p value, which SciPy lacks, follows from it.
+The exact McNemar test is SciPy's binomial test. Its mid-p value, which SciPy does not provide, is computed from it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class CheckpointComparison:
         only_b: number of images that only b classifies correctly.
         difference: a's accuracy minus b's, as a fraction.
         low: lower bound of the paired bootstrap interval of the difference.
-        high: its upper bound.
+        high: upper bound of this interval.
         p_exact: McNemar's exact two-sided p-value; conservative.
-        p_mid: its mid-p value, used for the verdict.
+        p_mid: McNemar's mid-p value, used for the verdict.
         verdict: "better" (a above b), "worse" or "tie".
     """
 
@@ -46,9 +46,9 @@ class CheckpointComparison:
 def mcnemar(only_a: int, only_b: int) -> tuple[float, float]:
     """Compute McNemar's two-sided exact and mid-p values from the counts of images correct for only one model.
 
-    Without a difference, such an image is classified correctly by either model with probability 1/2. The mid-p value
-    counts half the probability of the observed outcome (Fagerland, Lydersen and Laake, BMC Medical Research Methodology
-    2013).
+    Under the null hypothesis, each of the two models is the correct one on such an image with probability 1/2. The
+    mid-p value counts half the probability of the observed outcome (Fagerland, Lydersen and Laake, BMC Medical Research
+    Methodology 2013).
 
     Example:
         >>> [round(p, 4) for p in mcnemar(1, 5)]
@@ -70,8 +70,8 @@ def compare_checkpoints(
     """Compare two checkpoints on the same images: McNemar's test and a paired bootstrap of the accuracy difference.
 
     Args:
-        a: predictions of the first.
-        b: predictions of the second; the same images with the same labels, in any order.
+        a: predictions of the first checkpoint.
+        b: predictions of the second checkpoint; the same images with the same labels, in any order.
         confidence: coverage of the interval; the verdict tests at 1 - confidence.
         resamples: bootstrap resamples, at least 1.
         seed: random seed of the bootstrap.

@@ -40,7 +40,7 @@ def weighted_f1(confusions: Confusions) -> Figures:
 
 
 def cohen_kappa(confusions: Confusions) -> Figures:
-    """Compute agreement beyond chance; NaN if all labels and predictions are a single class."""
+    """Compute agreement beyond chance; NaN if all labels and predictions are of one class."""
     n = confusions.sum(axis=(1, 2)).astype(np.float64)
     chance = (confusions.sum(axis=1) * confusions.sum(axis=2)).sum(axis=1) / n**2
     observed = _diagonal(confusions).sum(axis=1) / n

@@ -1,10 +1,10 @@
 """Join the predictions of all folds of a cross-validation, with intervals based on folds instead of faces.
 
 Faces of one subject are not independent draws, and faces of one fold share a network. All faces of a subject are in one
-fold, so folds are the units: an interval comes from the change of a metric when one fold is left out (the delete-one
-jackknife; Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11), with Student's t with F - 1
-degrees of freedom. Training sets of folds overlap, so folds are not fully independent either, and no unbiased estimate
-of the variance exists (Bengio and Grandvalet, JMLR 2004).
+fold, so folds are the units. An interval is computed from the change of a metric when one fold is left out (the
+delete-one jackknife; Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11), with Student's t
+distribution with F - 1 degrees of freedom. The training sets of the folds overlap, so folds are not fully independent
+either, and no unbiased estimate of the variance exists (Bengio and Grandvalet, JMLR 2004).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import METRICS
 
-#: Metrics that are not proportions: their intervals are bounded only by zero, or not at all.
+#: Metrics that are not proportions. Their intervals have no upper limit; ``cohen_kappa`` has no lower limit either.
 _NO_UPPER_END = ("nll", "brier", "cohen_kappa")
 
 
@@ -40,11 +40,11 @@ def fold_intervals(folds: Sequence[Predictions], confidence: float = 0.95) -> di
     """Compute the interval of each metric over the joined folds.
 
     Args:
-        folds: the table of each fold; every face is in exactly one.
+        folds: the table of each fold; every face is in exactly one fold.
         confidence: nominal coverage, between 0 and 1.
 
     Returns:
-        metric -> [low, high], None if the metric is undefined when some fold is left out.
+        metric -> [low, high], None if the metric is undefined for the joined folds or if some fold is left out.
 
     Raises:
         ValueError: as for :func:`join_predictions`, or if ``confidence`` is out of range.

@@ -33,8 +33,8 @@ class MethodComparison:
     Args:
         difference: mean over a's seeds minus mean over b's.
         low: lower bound of the interval of the difference; None if undecided, or if all seeds and images agree.
-        high: its upper bound; None in the same cases.
-        p_value: two-sided p-value of no difference; None if undecided.
+        high: upper bound of this interval; None in the same cases.
+        p_value: two-sided p-value of the hypothesis of no difference; None if undecided.
         seeds_a: number of a's seeds.
         seeds_b: number of b's seeds.
         degrees_of_freedom: effective degrees of freedom of the test's t distribution; None if undecided.
@@ -46,7 +46,7 @@ class MethodComparison:
         name: name of a, if the comparison was made by :func:`.multiple.compare_against_baseline` or
             :func:`.multiple.compare_contrasts`.
         baseline: name of b, in the same cases.
-        adjusted_p_value: Holm-adjusted over the family of comparisons, in the same cases; then used for ``verdict``.
+        adjusted_p_value: p-value corrected for the number of comparisons, in the same cases; then used for ``verdict``.
     """
 
     difference: float
@@ -148,9 +148,10 @@ def noncentrality(freedom: float, confidence: float) -> float:
     critical = stats.t.isf((1 - confidence) / 2, freedom)
 
     def lacking(shift: float) -> float:
-        # the other tail adds nothing to a power of 80%; for small freedom, nct fails far out but a shifted t does not
+        # the other tail adds nothing to a power of 80%
         return float(stats.nct.sf(critical, freedom, shift)) - POWER
 
+    # the solution for a shifted t; nct fails far away from it if there are few degrees of freedom
     start = float(critical + stats.t.ppf(POWER, freedom))
     return float(brentq(lacking, 0.2 * start, 2 * start, xtol=1e-4))
 

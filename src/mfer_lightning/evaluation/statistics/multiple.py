@@ -1,6 +1,6 @@
 """Compare many methods at once, corrected for the number of comparisons.
 
-Holm's procedure is implemented in four lines: SciPy does not have it, and statsmodels is not a dependency.
+Holm's procedure is implemented here, in four lines, because SciPy does not have it and statsmodels is not a dependency.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
         p_values: the M p-values, each within [0, 1], in any order.
 
     Returns:
-        (M,) the adjusted p-values, in the same order, each at least its own.
+        (M,) the adjusted p-values, in the same order, each at least as large as the original value.
 
     Raises:
         ValueError: if a value lies outside [0, 1].
@@ -56,10 +56,11 @@ def compare_against_baseline(
     *,
     chosen_by_results: bool = False,
 ) -> list[MethodComparison]:
-    """Compare every method of a sweep with a baseline, with Holm's correction over all decidable comparisons.
+    """Compare every method of a sweep with a baseline, with Holm's correction over all comparisons with enough seeds.
 
-    The baseline must not depend on the results: the best of several equal methods is the luckiest one. If it was chosen
-    by its results, any pair might have been compared, and p-values are corrected for all pairs (Bonferroni).
+    The baseline must not depend on the results, because the best of several equally good methods is best only by
+    chance. If the baseline was chosen by its results, any pair might have been compared, so the p-values are corrected
+    for all pairs (Bonferroni).
 
     Args:
         runs_by_method: name -> (seeds, images) bool, all for the same images (see :func:`.pairing.correct_matrix`).
@@ -103,8 +104,8 @@ def compare_contrasts(
     """Compare pairs of methods that were planned in advance, with Holm's correction over all of them.
 
     The pairs need not share a method. They form one family; other comparisons of these runs are unplanned and belong to
-    another one. Pairs must not be chosen, dropped or reversed after seeing the results. A pair with too few seeds for a
-    test therefore counts in the correction with p = 1.
+    another family. Pairs must not be chosen, dropped or reversed after seeing the results. Therefore, a pair with too
+    few seeds for a test counts in the correction with p = 1.
 
     Args:
         runs_by_method: as for :func:`compare_against_baseline`; methods in no pair are ignored.
@@ -125,7 +126,7 @@ def compare_contrasts(
     for pair in pairs:
         missing = [name for name in pair if name not in runs_by_method]
         if missing or len(pair) != 2 or pair[0] == pair[1]:
-            legal = f"two different ones of {sorted(runs_by_method)}"
+            legal = f"two different names from {sorted(runs_by_method)}"
             raise ValueError(f"Expected argument `pairs` to contain pairs of {legal}, but got {tuple(pair)}.")
     found = [
         replace(compare_methods(runs_by_method[a], runs_by_method[b], labels, metric, confidence), name=a, baseline=b)
@@ -141,7 +142,7 @@ def compare_contrasts(
 def _corrected(
     found: Sequence[MethodComparison], family: int, confidence: float, *, bonferroni: bool = False
 ) -> list[MethodComparison]:
-    """Correct the comparisons of a family of a given size, counting undecided ones: by Holm, or by Bonferroni."""
+    """Correct comparisons for a family of the given size, by Holm's procedure or by Bonferroni's."""
     corrected = list(found)
     decided = [i for i, comparison in enumerate(found) if comparison.p_value is not None]
     p_values = [found[i].p_value or 0.0 for i in decided]

@@ -13,12 +13,12 @@ LAST = 5
 
 @dataclass(frozen=True)
 class OptimismGap:
-    """Test accuracy of a run under three selection rules, as fractions.
+    """A test metric of a run under three selection rules, as fractions.
 
     Args:
-        val_selected: at the epoch selected on the validation set: the unbiased value.
-        best_on_test: maximum over all epochs: the value reported when selecting on the test set.
-        mean_of_last_five: mean over the last five epochs (or fewer): requires no selection.
+        val_selected: value at the epoch selected on the validation set, which is unbiased.
+        best_on_test: maximum over all epochs, as reported if the epoch is selected on the test set.
+        mean_of_last_five: mean over the last five epochs (or fewer), which needs no selection.
         gap: ``best_on_test - val_selected``, never negative.
     """
 
@@ -40,7 +40,7 @@ def optimism_gap(history: Metrics, selection_epoch: int, metric: str = "accuracy
         The gap; None if the run did not record ``track_test/<metric>``.
 
     Raises:
-        UserError: if the file cannot be read or lacks this epoch.
+        UserError: if the file cannot be read, lacks this epoch, or has a value that is not a number.
 
     Example:
         >>> rows = [{"epoch": i, "track_test/accuracy": v} for i, v in enumerate((0.5, 0.7, 0.6))]
@@ -61,8 +61,8 @@ def optimism_gap(history: Metrics, selection_epoch: int, metric: str = "accuracy
         return None
     if selection_epoch not in found:
         raise UserError(
-            f"No {column} for the selected epoch {selection_epoch + 1}: recorded are epochs {min(found) + 1} to "
-            f"{max(found) + 1}."
+            f"There is no {column} for the selected epoch {selection_epoch + 1}, only for epochs from {min(found) + 1} "
+            f"to {max(found) + 1}."
         )
     last = [found[epoch] for epoch in sorted(found)[-LAST:]]
     best, chosen = max(found.values()), found[selection_epoch]

@@ -50,14 +50,14 @@ def same_images(tables: Sequence[Predictions]) -> list[Predictions]:
             alone = np.setxor1d(names, others)
             raise ValueError(
                 f"Expected argument `tables` to contain the same faces, but tables 1 ({len(first)} faces) and {number} "
-                f"({len(table)} faces) differ in {len(alone)}, the first {alone[0] if len(alone) else 'repeated'}."
+                f"({len(table)} faces) differ in {len(alone)} (first: {alone[0] if len(alone) else 'a repeated face'})."
             )
         torn = first.label != table.label
         if torn.any():
             row = int(np.flatnonzero(torn)[0])
             raise ValueError(
                 f"Expected argument `tables` to agree in labels, but tables 1 and {number} differ in {int(torn.sum())} "
-                f"of {len(first)}, the first at {names[row]}: the label files differ."
+                f"of {len(first)} (first: {names[row]}). The label files differ."
             )
     return ordered
 

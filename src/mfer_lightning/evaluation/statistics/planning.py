@@ -48,7 +48,8 @@ def plan_seeds(
     error of the difference with S seeds of each method on N images is :math:`\sqrt{2 s^2/S + v n/N}`, with
     :math:`2(S-1)` degrees of freedom. The plan is the smallest number from ``least`` to ``most`` whose two-sided t test
     finds the difference with 80% power. If even ``most`` seeds do not, it is the smallest number whose detectable
-    difference is at most the fraction ``tolerance`` larger than that of ``most`` seeds: more seeds improve it little.
+    difference is larger than that of ``most`` seeds by at most the fraction ``tolerance``, because more seeds would
+    improve it only a little.
 
     Args:
         correct_a: (seeds,images) bool, correctness of each seed of one method in the pilot.
@@ -59,11 +60,11 @@ def plan_seeds(
         least: minimum number of seeds per method, at least 3.
         most: maximum number of seeds per method.
         tolerance: see above.
-        confidence: confidence of the family: each test is at level (1 - confidence) / family, the first step of Holm's
-            procedure.
+        confidence: confidence of the family. The level of each test is (1 - confidence) / family, as in the first step
+            of Holm's procedure.
 
     Returns:
-        The plan. It is only as precise as the pilot: a variance from 2 x 3 seeds has 4 degrees of freedom.
+        The plan. It is only as precise as the pilot; a variance from 2 x 3 seeds has 4 degrees of freedom.
 
     Raises:
         ValueError: if shapes disagree or an argument is not legal.
@@ -83,11 +84,11 @@ def plan_seeds(
     if a.dtype != np.bool_ or b.dtype != np.bool_:
         raise ValueError(f"Expected arguments `correct_a` and `correct_b` to be bool, but got {a.dtype} and {b.dtype}.")
     if not MIN_SEEDS <= least <= most:
-        raise ValueError(f"Expected arguments `least` and `most` with {MIN_SEEDS} <= least <= most: {least}, {most}.")
+        raise ValueError(f"Expected `least` and `most` with {MIN_SEEDS} <= least <= most, but got {least} and {most}.")
     if images < 2 or family < 1 or not difference > 0 or not 0 < confidence < 1 or not tolerance >= 0:
         raise ValueError(
-            "Expected arguments `images` of at least 2, `family` of at least 1, `difference` above 0, `confidence` "
-            f"within (0, 1) and `tolerance` from 0: {images}, {family}, {difference}, {confidence}, {tolerance}."
+            "Expected `images` of at least 2, `family` of at least 1, `difference` above 0, `confidence` within (0, 1) "
+            f"and `tolerance` of at least 0, but got {images}, {family}, {difference}, {confidence} and {tolerance}."
         )
     parts = variance_components(a, b, np.zeros(a.shape[1], dtype=np.int64))
     seed_variance = (parts.seeds_a * len(a) + parts.seeds_b * len(b)) / 2

@@ -1,4 +1,4 @@
-"""Draw resamples of a test set with fixed class counts: of counts if these suffice for a metric, else of faces."""
+"""Draw resamples of a test set with fixed class counts: only counts if a metric needs no more, otherwise faces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def resample_cells(
 
     Args:
         cells: (S,C) number of faces per stratum and outcome.
-        strata: (S,) their sums, each at least 0.
+        strata: (S,) number of faces per stratum: the row sums of ``cells``.
         resamples: number of resamples R.
         rng: random generator.
 
@@ -42,13 +42,13 @@ def resample_weights(
 
     Args:
         strata: (N,) the stratum of each face, from 0.
-        groups: (N,) faces that share a value are drawn together, or None. A group across strata is drawn in the stratum
-            of most of its faces; then the class counts of resamples vary slightly.
+        groups: (N,) faces that share a value are drawn together, or None. A group with faces in several strata is
+            drawn in the stratum of most of its faces; the class counts of resamples then vary slightly.
         resamples: number of resamples R.
         rng: random generator.
 
     Yields:
-        (r,N) weights in blocks whose r sum to R.
+        Blocks of weights (r,N); the sum of r over all blocks is R.
     """
     if groups is None:
         unit, home = np.arange(len(strata)), np.asarray(strata)

@@ -15,10 +15,10 @@ class SeedSummary:
 
     Args:
         n: number of seeds.
-        mean: their mean.
+        mean: mean over the seeds.
         spread: sample standard deviation (ddof 1); None for a single seed.
         low: lower bound of the t interval of the mean; None for a single seed.
-        high: its upper bound; None for a single seed.
+        high: upper bound of this interval; None for a single seed.
     """
 
     n: int
@@ -71,20 +71,21 @@ def interval_over_seeds_and_faces(
 
     .. math:: \bar v - \sqrt{(\bar v - \bar l)^2 + h^2}, \qquad \bar v + \sqrt{(\bar u - \bar v)^2 + h^2}
 
-    with the mean bounds l and u of the intervals over faces and the half width h over seeds. The interval is therefore
-    never shorter than the interval over faces, however closely the seeds agree. Random variation of single faces is
-    counted in both parts, which makes the interval slightly too wide (docs/statistics.md).
+    where l and u are the mean bounds of the intervals over faces, and h is the half width of the t interval over seeds.
+    The combined interval is therefore never shorter than the interval over faces, however closely the seeds agree.
+    Random variation of single faces is counted in both parts, which makes the interval slightly too wide
+    (docs/statistics.md).
 
     Args:
         values: one finite fraction per seed, at least two.
-        faces: the interval over faces of each seed.
+        faces: for each seed, the interval over faces.
         confidence: nominal coverage of the seed part; should equal that of ``faces``.
 
     Returns:
         Lower and upper bound, within [0, 1].
 
     Raises:
-        ValueError: if there are fewer than two values, or not as many intervals.
+        ValueError: if there are fewer than two values, or a different number of intervals.
 
     Example:
         >>> low, high = interval_over_seeds_and_faces([0.9, 0.9, 0.9], [(0.85, 0.94)] * 3)

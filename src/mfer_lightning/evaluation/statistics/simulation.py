@@ -23,8 +23,8 @@ class Setting:
         accuracy: expected accuracy of method b.
         spread: standard deviation over seeds of a's and b's accuracy on infinitely many images, as fractions; on a test
             set, random variation of single images increases it.
-        heterogeneity: standard deviation of the difficulties, at least 0: at 0 all images are alike, at 3 most are
-            always correct or always wrong.
+        heterogeneity: standard deviation of the difficulties, at least 0. At 0, all images are equally
+            difficult; at 3, most are always correct or always wrong.
         interaction: standard deviation of the method-specific part of the difficulties, at least 0.
         difference: expected accuracy of a minus that of b, as a fraction.
     """
@@ -54,7 +54,7 @@ def simulate_runs(setting: Setting, rng: np.random.Generator) -> tuple[NDArray[n
     accuracies = (setting.accuracy + setting.difference, setting.accuracy)
     for seeds, spread, accuracy in zip(setting.seeds, setting.spread, accuracies, strict=True):
         own = difficulty + setting.interaction * rng.standard_normal(setting.images, dtype=np.float32)
-        # seeds vary around the expected accuracy itself, so that the truth is exact for any spread
+        # draw accuracies, not abilities, around the expected value, so that their mean is exact for any spread
         reached = np.clip(accuracy + spread * rng.standard_normal(seeds), 1e-6, 1 - 1e-6)
         ability = (scale * stats.norm.ppf(reached)).astype(np.float32)
         luck = rng.standard_normal((seeds, setting.images), dtype=np.float32)
@@ -76,7 +76,7 @@ def expected_spread(setting: Setting) -> tuple[float, float]:
     found = []
     for spread, accuracy in zip(setting.spread, (setting.accuracy + setting.difference, setting.accuracy), strict=True):
         shift = scale * stats.norm.ppf(accuracy)
-        # over images p = Phi(shift - difficulty): on a fine grid of quantiles of the difficulty
+        # p = Phi(shift - difficulty), averaged over images on a fine grid of quantiles of the difficulty
         levels = (np.arange(4000) + 0.5) / 4000
         p = stats.norm.cdf(shift - stats.norm.ppf(levels) * np.sqrt(scale**2 - 1))
         found.append(float(np.sqrt(spread**2 + (p * (1 - p)).mean() / setting.images)))

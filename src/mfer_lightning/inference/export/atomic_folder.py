@@ -25,7 +25,7 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
         The folder to write into.
 
     Raises:
-        UserError: if something exists there that must not be replaced, or it cannot be written.
+        UserError: if something exists there that must not be replaced, or the folder cannot be written.
     """
     target = Path(target).expanduser()
     check_free(target, replace=replace)
@@ -55,11 +55,11 @@ def check_free(target: str | Path, *, replace: bool) -> None:
     """Reject a target folder that is in use.
 
     Raises:
-        UserError: naming what is there and what to do.
+        UserError: if it is in use; the message says what is there and what to do.
     """
     target = Path(target).expanduser()
     if target.is_symlink():
-        raise UserError(f"{target} is a link. Name the folder itself with output=...")
+        raise UserError(f"{target} is a symbolic link. Name the folder itself with output=...")
     if target.exists() and not target.is_dir():
         raise UserError(f"{target} is a file. Name a folder with output=...")
     if not target.is_dir() or not any(target.iterdir()):

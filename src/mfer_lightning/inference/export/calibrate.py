@@ -37,7 +37,7 @@ def calibrate_on_validation(model: FERModel, risk: float) -> None:
         curve = risk_coverage(confidence, right)
         best = int(curve.risk.argmin())
         raise UserError(
-            f"risk={risk:g}: no threshold achieves it on val; the lowest risk is {curve.risk[best]:.1%}, with "
+            f"risk={risk:g}: no threshold achieves this on val. The lowest risk is {curve.risk[best]:.1%}, with "
             f"{curve.coverage[best]:.1%} of the faces answered. Allow a larger risk."
         )
     model.metadata["calibration"] = {
@@ -54,14 +54,14 @@ def _validation(model: FERModel) -> Predictions:
     path = None if run is None else find_table(run, "val")
     if run is None or path is None:
         raise UserError(
-            "calibrate=true fits on the validation predictions of a finished run (predictions_val.csv), and this "
-            "checkpoint has none next to it: give the run's folder."
+            "calibrate=true fits on the validation predictions of a finished run (predictions_val.csv), but this "
+            "checkpoint is not in a run's folder with such predictions. Give the folder of a finished run."
         )
     epoch = _selected_epoch(run / RESULT)
     if epoch != model.metadata.get("epoch"):
         raise UserError(
-            f"calibrate=true: {path} is from another epoch than this checkpoint. Export the one that the run selected, "
-            f"checkpoint={run}."
+            f"calibrate=true: {path} is from a different epoch than this checkpoint. Export the checkpoint that the "
+            f"run selected: checkpoint={run}."
         )
     table = Predictions.from_csv(path, model.class_names)
     table = table.select(table.label >= 0)

@@ -32,7 +32,7 @@ def save_half(
 ) -> list[Comparison]:
     """Write the safetensors layout in half precision, ``export.json`` and a model card.
 
-    For the comparison, the written weights are loaded as float32, so that only their rounding changes predictions.
+    For the comparison, the written weights are loaded as float32, so that only their rounding can change predictions.
 
     Args:
         model: a loaded model.
@@ -94,7 +94,7 @@ def _half(name: str, value: Tensor) -> Tensor:
     rounded = value.to(torch.float16)
     if not bool(rounded.isfinite().all()):
         raise UserError(
-            f"half=true: the weight {name} has values up to {float(value.abs().max()):.1e}, and the limit of "
+            f"half=true: the weight {name} has values up to {float(value.abs().max()):.1e}, but the limit of "
             "half precision is 65,504. Export the model without half=true."
         )
     return rounded

@@ -19,7 +19,7 @@ from mfer_lightning.onnx.inspect_file import inspect
 from mfer_lightning.onnx.model import FILE
 from mfer_lightning.views import Views
 
-#: Entries of a description that go into the file's metadata, in addition to those needed to use it.
+#: Entries of a description that go into the file's metadata, in addition to those needed to use the model.
 _MORE = ("dataset", "protocol", "epoch", "calibration", "data_hash", "git", "versions", "network", "augmentation")
 
 
@@ -48,7 +48,7 @@ def save_onnx(
         The comparisons of the written file.
 
     Raises:
-        UserError: if it cannot be exported or written, or the file's predictions differ from the checkpoint's.
+        UserError: if the model cannot be exported or written, or the file's predictions differ from the checkpoint's.
     """
     description = model.describe()
     with atomic_folder(folder, replace=replace) as temporary:
@@ -59,8 +59,8 @@ def save_onnx(
         worst = max(max(c.largest_difference, c.valence_arousal_difference or 0.0) for c in exact)
         if worst > TOLERANCE:
             raise UserError(
-                f"The ONNX file and the checkpoint disagree: probabilities differ by up to {worst:.1e} "
-                f"(allowed: {TOLERANCE:.0e}), so it was not written. Use format=safetensors for this network."
+                f"The predictions of the ONNX file differ from those of the checkpoint by up to {worst:.1e} "
+                f"(allowed: {TOLERANCE:.0e}), so nothing was written. Use format=safetensors for this network."
             )
         found = exact
         if quantize != "none":
@@ -121,7 +121,7 @@ def annotate(path: Path, model: FERModel, size: int, quantized: str = "none") ->
     for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
         del value.metadata_props[:]
     del proto.graph.metadata_props[:]
-    used = {node.domain for node in proto.graph.node}  # ONNX Runtime lists all domains that it knows
+    used = {node.domain for node in proto.graph.node}  # ONNX Runtime lists all domains it knows
     kept = [entry for entry in proto.opset_import if entry.domain in used]
     del proto.opset_import[:]
     proto.opset_import.extend(kept)

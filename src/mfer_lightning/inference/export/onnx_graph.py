@@ -32,7 +32,8 @@ class FaceGraph(nn.Module):
     """The exported module.
 
     It computes the same as :class:`~mfer_lightning.nn.preprocess.Preprocess` and the network, without branches that
-    depend on the size of the faces: an antialiasing filter has no effect when an image is enlarged.
+    depend on the size of the faces. They are not needed, because an antialiasing filter has no effect when an image is
+    enlarged.
 
     Args:
         model: a loaded model.
@@ -50,9 +51,9 @@ class FaceGraph(nn.Module):
         return (*OUTPUTS, *((VALENCE_AROUSAL,) if VALENCE_AROUSAL in self.network.outputs else ()))
 
     def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
-        """Map uint8 (B,3,H,W) RGB to probabilities (B,K), logits (B,K), feature (B,D), and further outputs.
+        """Map uint8 (B,3,H,W) RGB to probabilities (B,K), logits (B,K) and feature (B,D).
 
-        The further output is valence and arousal (B,2), if the network predicts them.
+        If the network predicts them, valence and arousal (B,2) are the last output.
         """
         said = self.preprocess
         x = faces.to(torch.float32)
@@ -72,7 +73,7 @@ class FaceGraph(nn.Module):
 
 
 def write_graph(model: FERModel, path: Path, size: int) -> None:
-    """Export a model with a dynamic batch size, and dynamic height and width if it resizes.
+    """Export a model with a dynamic batch size, and with dynamic height and width if the model resizes.
 
     Args:
         model: a loaded model.
@@ -80,17 +81,17 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
         size: side of the network's input in pixels.
 
     Raises:
-        UserError: if the extra is not installed, the model is too large, or it cannot be exported.
+        UserError: if the extra ``onnx`` is not installed, or the model is too large or cannot be exported.
     """
     _require_packages()
     weights = sum(v.numel() * v.element_size() for v in model.network.state_dict().values())
     if weights > _MOST_WEIGHTS:
         raise UserError(
-            f"The model has {weights:,} bytes of weights; a single ONNX file holds at most {_MOST_WEIGHTS:,}. "
+            f"The model has {weights:,} bytes of weights, but a single ONNX file can have at most {_MOST_WEIGHTS:,}. "
             "Export it with format=safetensors."
         )
     graph = FaceGraph(model).eval()
-    # if it resizes: neither square nor the network's size, so that no step is optimised away
+    # if the model resizes: neither square nor the network's size, so that no step is optimised away
     shape, free = ((size, size), [0]) if model.preprocess.size is None else ((size + 1, size + 2), [0, 2, 3])
     example = torch.zeros(2, 3, *shape, dtype=torch.uint8)
     with quiet(), _plain_attention(model.network), torch.no_grad():
@@ -119,7 +120,7 @@ def write_graph(model: FERModel, path: Path, size: int) -> None:
 
 
 def _resize_as_torch(proto: onnx.ModelProto) -> None:
-    """Set the filter of antialiased resizing to the one of torch; onnxscript before 0.7 writes a different one.
+    """Set the filter of antialiased resizing to that of torch; onnxscript before 0.7 writes a different filter.
 
     torch uses cubic weights with a = -0.5, and no weights outside the image.
     """

@@ -24,7 +24,7 @@ class Faces:
     """Faces for a comparison.
 
     Args:
-        name: a description.
+        name: description of the faces.
         batches: uint8 (B,3,H,W) each.
         label: (N,) the true classes in the model's order, -1 where unknown; or None.
     """
@@ -38,14 +38,14 @@ class Faces:
 class Comparison:
     """Comparison of an exported file with its checkpoint.
 
-    The names are those in ``export.json``.
+    The entries of ``export.json`` have the same names.
 
     Args:
         faces: description of the faces.
         n: number of faces.
         largest_difference: largest difference in a probability.
         mean_difference: mean difference in the probabilities.
-        same_emotion: number of faces for which both predict the same emotion.
+        same_emotion: number of faces for which the two models predict the same emotion.
         labelled: number of faces with a label.
         right: numbers of labelled faces classified correctly by the checkpoint and by the export; None without labels.
         lost: faces classified correctly by the checkpoint but not by the export; None without labels.

@@ -12,11 +12,11 @@ from mfer_lightning.inference.export.onnx_graph import quiet
 def quantise(path: Path) -> None:
     """Quantise a file in place. Activations are quantised dynamically, so no calibration data are needed.
 
-    Matrix products get int8 weights of 7 bits, -64 to 64, with one scale per channel: processors with AVX2 but
-    without VNNI add two products of an activation and a weight in 16 bits, which overflows with 8-bit weights
+    Matrix products get int8 weights of 7 bits, -64 to 64, with one scale per channel, because processors with AVX2
+    but without VNNI add two products of an activation and a weight in 16 bits, which overflows with 8-bit weights
     (probabilities were wrong by 0.3). Dense convolutions get uint8 weights with one scale, as ONNX Runtime's integer
-    convolution requires; it accumulates in 32 bits. The first convolution and depthwise ones stay in float32: they
-    hold few weights and lose most accuracy.
+    convolution requires; it accumulates in 32 bits. The first convolution and depthwise convolutions stay in
+    float32, because they have few weights and quantising them costs most of the accuracy.
 
     Args:
         path: an ONNX file in float32.
@@ -35,7 +35,7 @@ def quantise(path: Path) -> None:
 
 
 def _fold_constants(source: Path, target: Path) -> None:
-    """Let ONNX Runtime compute what depends only on weights, e.g. slices of kernels: the quantiser needs weights."""
+    """Precompute what depends only on weights, e.g. slices of kernels, because only stored weights are quantised."""
     import onnx
     import onnxruntime
 

@@ -31,7 +31,7 @@ QUANTISATIONS = ("none", "int8")
 #: Default of the maximum fraction of incorrect predictions among those not marked as uncertain.
 RISK = 0.1
 
-#: Side in pixels of the faces for the half-precision comparison of a network that does not resize.
+#: Side in pixels of the faces for the half-precision comparison, if the input size of the network is unknown.
 _ANY_SIZE = 64
 
 
@@ -42,8 +42,8 @@ class Exported:
     Args:
         folder: the written folder.
         comparisons: comparisons with the checkpoint, for ONNX and half precision.
-        remark: why the comparison lacks validation faces; empty if it does not.
-        calibrated: sentences on what ``calibrate`` fitted.
+        remark: why the comparison has no validation faces; empty if it has some.
+        calibrated: sentences that describe what ``calibrate`` fitted.
     """
 
     folder: Path
@@ -86,7 +86,7 @@ def export(
             (0, 1).
         faces: number of validation faces for the comparison with the checkpoint; 0: none are read.
         verify: compare the weights with the checksums in their file.
-        data: the data root; None: that used for training.
+        data: the data root; None: ``MFER_DATA`` if it is set, otherwise the root used for training.
         cache: folder of decoded images; None: the default.
         loader: ``eval_batch_size`` and ``num_workers`` for reading validation faces.
         plugins: your own packages that define parts of the model; importing them executes their code.
@@ -151,7 +151,7 @@ def _size(model: FERModel, format: str) -> int:
         if format == "safetensors":
             return _ANY_SIZE
         raise UserError(
-            "The checkpoint's network does not resize and its input size is not recorded: an ONNX file needs one. "
+            "The network does not resize, and the checkpoint does not record its input size, which an ONNX file needs. "
             "Train with preprocess.size=..., or export with format=safetensors."
         )
     return size
@@ -160,9 +160,9 @@ def _size(model: FERModel, format: str) -> int:
 def _validation_faces(
     model: FERModel, most: int, data: str | None, cache: str | None, loader: Mapping[str, Any]
 ) -> tuple[list[Faces], str]:
-    """Read faces of the split that the checkpoint was selected on; if they are missing, none and the reason."""
+    """Read faces of val, or of test if val is empty; if they are not available, return no faces and the reason."""
     if most == 0:
-        return [], "No validation faces were read (faces=0): the cost in accuracy is not measured."
+        return [], "No validation faces were read (faces=0), so the cost in accuracy is not measured."
     try:
         datamodule = open_dataset(dataset_config(None, (), stored_config(model.metadata), data), loader, cache)
         split: SplitName = "val" if len(datamodule.splits.val) else "test"
@@ -174,10 +174,10 @@ def _validation_faces(
             if sum(map(len, batches)) >= most:
                 break
         if not batches:
-            raise UserError(f"{datamodule.protocol.name} has no faces to compare on.")
+            raise UserError(f"{datamodule.protocol.name} has no faces for the comparison.")
     except UserError as error:
         reason = str(error).split(". ")[0].rstrip(".")
-        return [], f"The run's validation faces are not available ({reason}): the cost in accuracy is not measured."
+        return [], f"The run's validation faces are not available ({reason}), so the cost in accuracy is not measured."
     columns = np.array([*match.columns, -1])  # label -1 stays -1
     label = columns[np.concatenate(labels)]
     return [Faces(f"{split} of {datamodule.protocol.name}", batches, label)], ""

@@ -20,14 +20,14 @@ _SHOWN = (
 
 
 def find_results(source: Path | None, metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Collect the results of a model: those of its run, and those written there by ``mfer evaluate``.
+    """Collect the results of a model: the result of its run, and those that ``mfer evaluate`` wrote into the run.
 
     Args:
         source: the file that the model was read from.
         metadata: metadata of the model; for an export, its ``results`` are used.
 
     Returns:
-        The main entries of each ``result.json`` about this checkpoint, the run's own first; possibly empty.
+        The main entries of each ``result.json`` about this checkpoint, first that of the run; possibly empty.
     """
     if isinstance(metadata.get("results"), list):
         return export_results(metadata)

@@ -25,7 +25,8 @@ from mfer_lightning.inference.export.atomic_folder import atomic_folder
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 _MOST_CONFIG_BYTES = 4 << 20
-#: Bytes of the list of names and shapes at the start of a safetensors file. Real lists take a few hundred kilobytes.
+#: Maximum bytes of the header of a safetensors file, which lists names and shapes. Real headers take a few hundred
+#: kilobytes.
 _MOST_HEADER_BYTES = 16 << 20
 _DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 
@@ -64,7 +65,7 @@ def write_export(
 
 
 def write_weights(description: Mapping[str, Any], weights: Mapping[str, torch.Tensor], folder: Path) -> None:
-    """Write ``model.safetensors`` and ``config.json`` into a folder that exists."""
+    """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     with atomic_path(folder / WEIGHTS) as path:  # save_file ignores the umask
         try:
@@ -95,7 +96,7 @@ def read_export(folder: str | Path, *, verify: bool = True) -> tuple[dict[str, A
         raise UserError(f"There is no folder {folder}. Write one with: mfer export checkpoint=<run> format=safetensors")
     for path in (folder / CONFIG, folder / WEIGHTS):
         if not path.is_file():  # devices and pipes are not files either
-            raise UserError(f"{folder} contains no {path.name}: the export is incomplete. Export the model again.")
+            raise UserError(f"{folder} contains no {path.name}, so the export is incomplete. Export the model again.")
     description, weights = _read_config(folder / CONFIG), _read_weights(folder / WEIGHTS)
     digests = description.get("sha256")
     if verify and isinstance(digests, Mapping) and digests.get(WEIGHTS) != sha256_of(folder / WEIGHTS):
@@ -109,7 +110,7 @@ def read_export(folder: str | Path, *, verify: bool = True) -> tuple[dict[str, A
 def _read_config(path: Path) -> dict[str, Any]:
     size = path.stat().st_size
     if size > _MOST_CONFIG_BYTES:
-        raise UserError(f"{path} has {size:,} bytes; the description of a model has at most {_MOST_CONFIG_BYTES:,}.")
+        raise UserError(f"{path} has {size:,} bytes, but a model's description has at most {_MOST_CONFIG_BYTES:,}.")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -124,7 +125,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     if header > min(_MOST_HEADER_BYTES, path.stat().st_size):
-        raise UserError(f"{path} is damaged: its header claims a size of {header:,} bytes.")
+        raise UserError(f"{path} is damaged: its header states a size of {header:,} bytes.")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             names = list(file.keys())

@@ -1,4 +1,4 @@
-"""Find and align the faces of pictures for a model, in one or several processes. The model itself is not needed."""
+"""Find and align the faces in pictures as a model needs them, in one or several processes; no model is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mfer_lightning.inference.media.face_quality import judge_face
 from mfer_lightning.inference.media.photos import Picture, Pixels, read_photo
 from mfer_lightning.inference.media.turned_photos import align_turned
 
-#: Messages of photos without a face.
+#: Messages for photos without a face.
 TRY_TURNED = "rotate=true also tries the other orientations"
 NOT_EVEN_TURNED = "in none of the four orientations"
 
@@ -59,7 +59,7 @@ class Look:
 
     @property
     def key(self) -> str:
-        """A key that is equal for equal settings."""
+        """A text that is equal for equal settings."""
         return repr((self.aligned, self.faces, sorted((self.detector or {}).items()), self.rotate, self.second_look))
 
 
@@ -81,13 +81,13 @@ class Found:
 
     @property
     def bytes(self) -> int:
-        """Number of bytes of its pixels."""
+        """Number of bytes of all pixels, of the picture and of the crops."""
         own = 0 if self.picture.image is None else self.picture.image.nbytes
         return own + sum(crop.nbytes for crop in self.crops)
 
 
 class Finder:
-    """Finds and aligns the faces of pictures as the training faces were aligned.
+    """Finds the faces in pictures, and aligns them as the training faces were aligned.
 
     Args:
         alignment: as stored with a model (:func:`mfer_lightning.align.stored_alignment.describe_alignment`).
@@ -111,7 +111,7 @@ class Finder:
         )
 
     def __call__(self, picture: Picture) -> Found:
-        """Find the faces of a picture; none if it could not be read."""
+        """Find the faces in a picture; no faces if the picture could not be read."""
         if picture.image is None:
             return Found(picture, [])
         if self.aligner is None:
@@ -139,20 +139,20 @@ def find_in_files(
 
     Args:
         paths: the files.
-        finder: face finder of this process; others build an equal one.
+        finder: face finder of this process; other processes build an equal one.
         most_pixels: larger photos are not decoded.
-        workers: number of processes; 0 and 1: this one.
+        workers: number of processes; with 0 or 1, only this process.
         keep_image: keep the pixels of the pictures.
 
     Returns:
         The photos in the order of the paths.
 
     Raises:
-        UserError: if a process died.
+        UserError: if a process dies.
     """
     if workers <= 1:
         return (_read(path, finder, most_pixels, keep_image) for path in paths)
-    whole = keep_image or finder.look.aligned  # whole photos of up to 192 MB each are returned: one by one
+    whole = keep_image or finder.look.aligned  # whole photos of up to 192 MB each are returned, so one by one
     build = partial(_reader, dict(finder.alignment), finder.look, most_pixels, keep_image)
     return map_in_processes(build, paths, workers, chunk=1 if whole else 4, waiting=2 if whole else 4)
 

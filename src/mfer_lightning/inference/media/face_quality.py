@@ -1,8 +1,9 @@
 """Mark faces that are too small or too blurred for their prediction to be trusted.
 
-The limits are those of the robustness card in docs/evaluation.md (embedded dataset, crops of 64 pixels, 75.2% clean).
-Resolution: no loss with a side of 32 pixels, 3 points with 24 and 17 with 16. Defocus: 6 points at a radius of 2.5
-pixels, 16 at 3.5. A face's box is about 0.72 as wide as its crop, so that 32 pixels of the crop are 23 of the box.
+The limits come from the robustness card in docs/evaluation.md (synthetic faces, crops of 64 pixels, clean accuracy
+75.2%). A resolution of 32 pixels does not reduce the accuracy, 24 pixels reduce it by 3 points and 16 pixels by 17. A
+defocus reduces it by 6 points at a radius of 2.5 pixels, and by 16 points at 3.5 pixels. The box of a face is about
+0.72 times as wide as the crop, so 32 pixels in the crop correspond to 23 pixels in the box.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from numpy.typing import NDArray
 GOOD, SMALL, BLURRED = "good", "small", "blurred"
 QUALITIES = (GOOD, SMALL, BLURRED)
 
-#: A face whose box is smaller than this, in pixels of the photo, is small.
+#: A face is small if the width or height of its box is below this, in pixels of the photo.
 LEAST_BOX = 24
-#: An already aligned face is small below this side.
+#: An already aligned face is small if a side is below this, in pixels.
 LEAST_CROP = 32
 #: A face is blurred if shrinking it to 24 pixels and enlarging it again loses at most this fraction of its variance.
-#: Of photos, 95% of those shrunk to 24 pixels or defocused by 2.5 of 64 pixels lose less, 98% of those of 32 pixels
-#: lose more, and sharp ones lose 1.2% and more.
+#: Of faces in photos, 95% of those shrunk to 24 pixels or defocused by 2.5 of 64 pixels lose less, 98% of those shrunk
+#: to 32 pixels lose more, and sharp faces lose at least 1.2%.
 LEAST_DETAIL = 0.005
 
 _DETAIL_SIDE, _MEASURED_SIDE = 24, 64
@@ -50,7 +51,7 @@ def judge_face(crop: NDArray[np.uint8], box: tuple[float, float, float, float] |
 
 
 def detail(crop: NDArray[np.uint8]) -> float:
-    """Return the fraction of its variance that a face loses when shrunk to 24 pixels and enlarged again."""
+    """Return the fraction of the variance that a face loses when it is shrunk to 24 pixels and enlarged again."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     if min(grey.shape) > _MEASURED_SIDE:
         grey = cv2.resize(grey, (_MEASURED_SIDE, _MEASURED_SIDE), interpolation=cv2.INTER_AREA)

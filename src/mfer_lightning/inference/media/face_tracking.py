@@ -14,7 +14,7 @@ from mfer_lightning.inference.results import Face
 
 Box = tuple[float, float, float, float]
 
-#: Cost of a pair of boxes that cannot be the same person.
+#: Cost of a pair of boxes that cannot belong to the same person.
 _NEVER = 1e6
 
 
@@ -29,13 +29,13 @@ class _Track:
 class Tracker:
     """Numbers the people of a video and smooths the probabilities of each.
 
-    A face is assigned to the person whose last box it overlaps most; if none overlaps, to the nearest one within one
-    box width. All pairs are assigned jointly, so that two people who cross are not both assigned to the nearer box.
+    A face is assigned to the person whose last box it overlaps most; if no box overlaps, to the nearest person within
+    one box width. All pairs are assigned jointly, so that two people who cross are not both assigned to the nearer box.
 
     Args:
         smooth: time constant of the exponential mean over a person's probabilities, in seconds; 0: no smoothing. The
             weight of a prediction falls to 1/e after ``smooth`` seconds, at any frame rate.
-        patience: a person unseen for longer than this, in seconds, is forgotten.
+        patience: a person who is not visible for longer than this, in seconds, is forgotten.
 
     Raises:
         ValueError: if an argument is negative.
@@ -63,7 +63,7 @@ class Tracker:
 
         Args:
             faces: faces of one frame; those without a box (aligned pictures) all belong to one person.
-            time: time of the frame in seconds, not before the last one.
+            time: time of the frame in seconds, not before that of the previous frame.
 
         Returns:
             The same faces with ``track`` and, if smoothing is on, ``smoothed``.
@@ -100,7 +100,7 @@ class Tracker:
 
 
 def _cost(a: Box, b: Box) -> float:
-    """Cost below 1 if the boxes overlap by a tenth, below 2 if they are within one width of each other."""
+    """Return a cost below 1 if the boxes overlap by a tenth, below 2 if they are similar and within one width."""
     overlap = iou(a, b)
     if overlap > 0.1:
         return 1 - overlap

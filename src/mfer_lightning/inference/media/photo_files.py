@@ -17,7 +17,7 @@ from mfer_lightning.errors import UserError, printable
 PHOTO_SUFFIXES = IMAGE_SUFFIXES
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mts", ".3gp")
 
-#: First bytes of photos, for files without a known ending.
+#: First bytes of photos, to recognise files without a known extension.
 _MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
 
 
@@ -28,7 +28,7 @@ class Photos:
     Args:
         root: the folder that contains them.
         paths: in the order of their names.
-        left_alone: ending -> number of files in the folder that are not photos by name or content.
+        left_alone: extension -> number of files in the folder that are not photos by name or content.
     """
 
     root: Path
@@ -43,14 +43,14 @@ class Photos:
 def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
     """List the photos of a file, a folder (recursively), or a pattern.
 
-    Unreadable folders and broken links are listed too, so that they get a row of results.
+    Unreadable folders and broken links are listed, too, so that they get a row of results.
 
     Args:
         source: file, folder or pattern.
         leave_out: the folder of the results, whose files are skipped if it is inside the source.
 
     Raises:
-        UserError: if there is no such file or folder, or no photo in it, or the source is an address.
+        UserError: if there is no such file or folder, or no photo in it, or the source is a URL.
     """
     refuse_address(source)
     path = Path(source).expanduser()
@@ -58,14 +58,14 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
         photos, videos, others = [], [], Counter[str]()
         for file in _walk(path, leave_out):
             if is_side_file(file.relative_to(path)):
-                others["side files of macOS"] += 1
+                others["macOS metadata files"] += 1
             elif file.is_symlink() and file.is_dir():
-                others["linked folders"] += 1
+                others["symbolic links to folders"] += 1
             elif file.suffix.lower() in PHOTO_SUFFIXES or _looks_like_photo(file):
                 photos.append(file)
             else:
                 videos += [file] if file.suffix.lower() in VIDEO_SUFFIXES else []
-                others[printable(file.suffix.lower()) or "without an ending"] += 1
+                others[printable(file.suffix.lower()) or "without an extension"] += 1
         if videos and not photos:
             number = "a video" if len(videos) == 1 else f"{len(videos):,} videos"
             raise UserError(
@@ -99,7 +99,7 @@ def shown(path: Path) -> str:
 
 
 def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
-    """Yield the files inside a folder in the order of their names, and the subfolders that are not read."""
+    """Yield the files in a folder in the order of their names, and subfolders that cannot be read or are links."""
     found: list[Path] = []
     closed: list[Path] = []
     inside = None if leave_out is None else leave_out.resolve()
@@ -111,7 +111,7 @@ def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
 
 
 def _looks_like_photo(file: Path) -> bool:
-    """Whether a file without a photo's ending is a photo by its first bytes; unreadable folders count."""
+    """Whether a file without the extension of a photo is one by its first bytes; True for unreadable folders."""
     if file.is_dir():
         return True
     if file.suffix.lower() in VIDEO_SUFFIXES or not file.is_file():

@@ -24,7 +24,7 @@ from mfer_lightning.inference.results import NOT_AN_IMAGE, OK, TOO_LARGE, UNREAD
 #: Pictures with more pixels are not decoded: 8,000 x 8,000, 192 MB as RGB.
 MOST_PIXELS = 64_000_000
 
-#: Supported formats. PIL's others are not photos, run programs (EPS), or have no signature (TGA).
+#: Supported formats. PIL's other formats are not photos, run programs (EPS), or have no signature (TGA).
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 
 COLOURS = ("RGB", "BGR")
@@ -37,7 +37,7 @@ class Picture:
     """One photo or frame, before prediction.
 
     Args:
-        path: its name; None for an array.
+        path: name of the file; None for an array.
         image: (H,W,3) uint8 RGB, upright; None if it could not be read.
         status: one of :data:`mfer_lightning.inference.results.STATUSES`; ``"ok"`` means that there is an image.
         message: a sentence explaining why there is no image, or no face in it.
@@ -45,7 +45,7 @@ class Picture:
         height: in pixels, if known.
         frame: number of the frame in a video.
         time: time of the frame, in seconds.
-        rotated: degrees clockwise by which it was turned until faces were found; None: not turned.
+        rotated: degrees clockwise by which it was rotated to find faces; None: not rotated.
     """
 
     path: str | None = None
@@ -72,7 +72,7 @@ def read_photo(path: Path, most_pixels: int = MOST_PIXELS) -> Picture:
         most_pixels: larger photos are rejected.
 
     Returns:
-        The picture. No content raises an exception.
+        The picture. No file content raises an exception.
     """
     name = shown(path)
     try:
@@ -134,7 +134,7 @@ def pictures(source: Any, colour: str = "RGB", most_pixels: int = MOST_PIXELS) -
             image file, a PIL image, a uint8 array (H,W), (H,W,1), (H,W,3), (H,W,4) or (N,H,W,3), a uint8 tensor
             (3,H,W) or (N,3,H,W), or a list or other iterable of these.
         colour: channel order of arrays: ``"RGB"``, or ``"BGR"`` as OpenCV reads them.
-        most_pixels: larger photos are not decoded, and have an error message instead.
+        most_pixels: larger photos are not decoded, but get an error message.
 
     Yields:
         The pictures, read lazily.
@@ -156,7 +156,7 @@ def pictures(source: Any, colour: str = "RGB", most_pixels: int = MOST_PIXELS) -
     elif isinstance(source, Iterable):
         for item in source:
             if isinstance(item, (str, Path)) and not Path(item).expanduser().is_dir():
-                yield read_photo(Path(item).expanduser(), most_pixels)  # a missing one among many gets a row
+                yield read_photo(Path(item).expanduser(), most_pixels)  # a missing file in a list gets a row
             else:
                 yield from pictures(item, colour, most_pixels)
     else:

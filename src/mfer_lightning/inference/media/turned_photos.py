@@ -1,4 +1,4 @@
-"""Find faces in photos that are stored sideways, and return their positions in the stored photo."""
+"""Find faces in photos that are stored sideways or upside down, with positions in the stored photo."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mfer_lightning.inference.media.photos import Pixels
 
 
 def align_turned(aligner: Aligner, image: Pixels) -> tuple[list[AlignedFace], int | None]:
-    """Turn a photo by 90, 180 and 270 degrees and align the faces of the most confident detection.
+    """Rotate a photo by 90, 180 and 270 degrees, and align the faces of the rotation with the most confident detection.
 
     Args:
         aligner: finds and aligns faces.
         image: (H,W,3) RGB.
 
     Returns:
-        The faces, with positions in the original photo, and the degrees clockwise by which it was turned; an empty
-        list and None without a face.
+        The faces, with positions in the original photo, and the degrees clockwise by which it was rotated; an empty
+        list and None if no face was found.
     """
     found = {
         degrees: aligner.align(np.ascontiguousarray(np.rot90(image, -degrees // 90))) for degrees in (90, 180, 270)
@@ -35,7 +35,7 @@ def align_turned(aligner: Aligner, image: Pixels) -> tuple[list[AlignedFace], in
 
 
 def _turn(degrees: int, width: int, height: int) -> Matrix:
-    """Return the (2,3) matrix from the pixels of a photo to those of the photo turned clockwise."""
+    """Return the (2,3) matrix from the pixels of a photo to those of the photo rotated clockwise."""
     rows = {
         90: [[0, -1, height - 1], [1, 0, 0]],
         180: [[-1, 0, width - 1], [0, -1, height - 1]],

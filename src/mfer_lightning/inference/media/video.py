@@ -24,12 +24,12 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # errors become rows of t
 
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
-#: Containers may announce a few more frames than they contain. Below this fraction of frames and of time, a video
-#: counts as truncated. If a container does not state its number of frames, OpenCV multiplies its length by its rate,
-#: which is arbitrary for a variable frame rate: screen and browser recordings state 1000 per second.
+#: A video counts as truncated if less than this fraction of its frames and of its duration can be read. Containers may
+#: state a few more frames than they contain. If a container does not state the number of frames, OpenCV multiplies the
+#: duration by the frame rate, which is arbitrary if it is variable (1000 per second in screen and browser recordings).
 _CUT_OFF = 0.95
 
-#: Frame rate of a copy if the video's own rate is above the second number, which no camera has.
+#: Frame rate of an annotated copy if the rate of the video is above the second number, which no camera has.
 _USUAL_RATE, _HIGHEST_RATE = 60.0, 240.0
 
 
@@ -52,13 +52,13 @@ def is_video(source: str | Path) -> bool:
 class Frames:
     """Frames of a video or a camera.
 
-    After the last frame, ``message`` explains why there were no more, and is empty at the regular end. ``rate`` is the
-    number of frames per second returned, if known; for a variable frame rate, the maximum.
+    After the last frame, ``message`` explains why there are no more frames; it is empty at the regular end. ``rate`` is
+    the number of frames per second returned, if known; for a variable frame rate, the maximum.
 
     Args:
         source: a file, or a camera's number.
         fps: frames per second to return; None: all.
-        seconds: stop after these; None: at the end.
+        seconds: stop after this time; None: at the end.
         most_pixels: larger frames are rejected.
 
     Raises:
@@ -87,7 +87,7 @@ class Frames:
         self.status = UNREADABLE
         self._capture = _open(source)
         if self.live and not self._capture.isOpened():
-            raise UserError(f"source={source}: there is no such camera, or another program uses it.")
+            raise UserError(f"source={source}: there is no such camera, or another program is using it.")
         own = float(self._capture.get(cv2.CAP_PROP_FPS) or 0)
         self.own_rate = own if math.isfinite(own) and 0 < own <= 1000 else 25.0
         self.rate = self.own_rate if fps is None else min(fps, self.own_rate)
@@ -112,7 +112,7 @@ class Frames:
 
     def _opened(self) -> bool:
         if not self._capture.isOpened():
-            self.message = "it cannot be opened as a video: it is damaged, truncated, or of an unknown kind"
+            self.message = "it cannot be opened as a video: it is damaged, truncated, or in an unknown format"
             return False
         sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         width, height = (int(_finite(self._capture.get(side))) for side in sides)
@@ -141,7 +141,7 @@ class Frames:
         elif self.live:
             self.message = "the camera sent no more frames"
         elif number < _CUT_OFF * self.promised - 2 and last < _CUT_OFF * self.length - 2 / self.own_rate:
-            shown = f"of {self.length:,.1f} seconds {last:,.1f} could be read ({number:,} frames)"
+            shown = f"{last:,.1f} of {self.length:,.1f} seconds could be read ({number:,} frames)"
             self.message = f"it is truncated, or its last frame is frozen: {shown}"
 
     def _time(self, number: int, last: float) -> float:
@@ -215,7 +215,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _open(source: str | Path | int) -> Any:
-    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 5; before, in cv2 itself
+    logging = getattr(cv2.utils, "logging", cv2)  # since OpenCV 5; before that, in cv2 itself
     level = logging.getLogLevel()
     logging.setLogLevel(0)  # silent: the caller reports what cannot be opened
     try:

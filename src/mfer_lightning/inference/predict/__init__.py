@@ -1,1 +1,1 @@
-"""``mfer predict``: write predictions of photos or a video to a folder; a second start resumes."""
+"""``mfer predict``: write predictions of photos or a video to a folder; a repeated command resumes."""

@@ -1,6 +1,6 @@
 """The files of an output folder of ``mfer predict``: ``predict.json``, ``predictions.jsonl``, ``predictions.csv``.
 
-``predictions.jsonl`` gets one line per photo or frame as soon as it is done, so that a second start can resume.
+``predictions.jsonl`` gets one line per photo or frame as soon as it is done, so that a repeated command can resume.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ def stamp_of(path: Path) -> Stamp:
 
 
 class Journal(AbstractContextManager["Journal"]):
-    """The predictions in an output folder, and the settings that made them.
+    """The predictions in an output folder, and the settings they were made with.
 
-    Use it as a context manager. The table is written on exit, even if not everything was done.
+    Use it as a context manager. The table is written on exit, even if not all photos were processed.
 
     Args:
         folder: the output folder, created if missing.
         settings: plain values; a folder started with other settings is rejected.
         class_names: class names of the model.
-        video: the lines are frames.
-        afresh: delete what an earlier start wrote.
+        video: whether the lines are frames of a video.
+        afresh: delete what an earlier command wrote.
 
     Raises:
         UserError: if the folder was started with other settings, is damaged, or cannot be written to.
@@ -72,7 +72,7 @@ class Journal(AbstractContextManager["Journal"]):
             )
         if changed:
             words = ", ".join(f"{key} was {before}, now {settings[key]}" for key, before in changed.items())
-            raise UserError(f"{folder} was started with other settings ({words}). Choose another with output=...")
+            raise UserError(f"{folder} was started with other settings ({words}). Use another folder: output=...")
         if afresh:
             self.path.unlink(missing_ok=True)
         drop_partial_line(self.path)
@@ -84,7 +84,7 @@ class Journal(AbstractContextManager["Journal"]):
         self.write_table()
 
     def done(self) -> dict[str, tuple[Stamp, str]]:
-        """Read what an earlier start has finished: key -> stamp of the file, and status."""
+        """Read what earlier commands have finished: key -> stamp of the file, and status."""
         lines = (line for line, _ in self._read())
         return {line["key"]: ((line.get("bytes", 0), line.get("modified", 0)), line["status"]) for line in lines}
 
@@ -125,7 +125,7 @@ class Journal(AbstractContextManager["Journal"]):
                     self._check(line["key"], prediction)
                 except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
                     raise UserError(
-                        f"{self.path}, line {number}, is damaged. Delete this line, or choose another output folder."
+                        f"{self.path}, line {number}, is damaged. Delete this line, or set another output folder."
                     ) from error
                 yield line, prediction
 
@@ -135,7 +135,7 @@ class Journal(AbstractContextManager["Journal"]):
             raise ValueError("it is not a prediction of this model")
 
     def write_table(self) -> None:
-        """Write ``predictions.csv``: one row per face, or one that explains why there is none."""
+        """Write ``predictions.csv``: one row per face; for photos without faces, one row with the reason."""
         first = next((face for prediction in self.predictions() for face in prediction), None)
         affect = first is not None and bool(first.affect)
         uncertain = first is not None and first.threshold is not None

@@ -1,4 +1,4 @@
-"""Write predictions of photos to a folder, except those already done by an earlier start."""
+"""Write predictions of photos to a folder, except those already done by an earlier command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mfer_lightning.sweeps.lock import run_lock
 if TYPE_CHECKING:
     from mfer_lightning.figures.annotate import Mark
 
-#: Maximum bytes of a file name. File systems allow 255, and the temporary name needs some.
+#: Maximum bytes of a file name. File systems allow 255, of which a temporary name needs some.
 _LONGEST_NAME = 240
 
 
@@ -130,9 +130,9 @@ def _name(face: Face) -> str:
 
 
 def _copy(output: Path, key: str) -> Path:
-    """Name the annotated copy of a photo by the photo's full name, since others may differ only in the ending.
+    """Name the annotated copy of a photo by the photo's full name, since others may differ only in the extension.
 
-    Names too long for an ending and a temporary suffix are truncated.
+    Names that are too long for an extension and a temporary suffix are truncated.
     """
     whole = output / "annotated" / (key if key.lower().endswith((".jpg", ".jpeg")) else f"{key}.jpg")
     if len(os.fsencode(whole.name)) <= _LONGEST_NAME:

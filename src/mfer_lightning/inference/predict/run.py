@@ -31,7 +31,7 @@ from mfer_lightning.views import check_shift
 #: Names of the precisions in the settings of a folder, as in earlier versions.
 _PRECISIONS_OF_FOLDERS = {"32-true": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
-#: Number of photos from which separate processes are worth starting, if a GPU leaves the cores idle.
+#: Minimum number of photos for which separate processes are started by default, if a GPU leaves the cores idle.
 MANY = 64
 
 FACES = ("all", "largest", "surest", "central")
@@ -67,7 +67,7 @@ def predict(
 ) -> Predictions:
     """Predict the emotions of every face in photos, a video or a camera stream.
 
-    For files, the results are written to a folder and summarised; a second start resumes where the first one ended.
+    For files, the results are written to a folder and summarised; a repeated command resumes an interrupted one.
 
     Args:
         source: a photo, a folder (read recursively), a pattern, a video, or a camera's number; or pictures in memory,
@@ -83,11 +83,11 @@ def predict(
         rotate: rotate photos without a face by 90, 180 and 270 degrees and detect again.
         second_look: detect again with a border and a lower threshold in photos where no face has been found.
         annotate: draw boxes and emotions on copies of the photos or the video.
-        retry: retry the photos that an earlier start could not read.
+        retry: retry the photos that an earlier command could not read.
         max_pixels: larger photos are not decoded.
         batch_size: faces per batch; None: 256 on a GPU, 64 elsewhere.
-        workers: number of processes that read photos and find faces; 0: this one; None: with a GPU and at least
-            :data:`MANY` photos, one less than the number of cores, else this one.
+        workers: number of processes that read photos and find faces; 0: only this process; None: with a GPU and at
+            least :data:`MANY` photos, one less than the number of cores, else only this process.
         device: ``"auto"``, or a torch device.
         precision: ``"auto"`` (bfloat16 on a GPU with native bfloat16, else float32), ``"32-true"``, ``"bf16-mixed"``,
             or ``"16-mixed"`` on GPUs.
@@ -98,15 +98,15 @@ def predict(
             own threshold.
         fps: frames per second of a video; None: all.
         smooth: seconds over which a person's emotions are averaged in a video; 0: not at all.
-        seconds: stop a video after these; None: at its end.
-        timelines: number of people, those visible longest in a video, to draw a timeline of.
+        seconds: stop a video after this time; None: at its end.
+        timelines: maximum number of people in a video to draw timelines for, those visible longest.
         plugins: your own packages that define parts of the model; importing them executes their code.
 
     Returns:
         One prediction per photo or frame; for files, ``.folder`` is where they were written.
 
     Raises:
-        UserError: for illegal options, a missing source, or a folder that contains something else.
+        UserError: for illegal options, a missing source, or an output folder that contains something else.
     """
     check_choice("faces", faces, FACES)
     check_shift(shift)
@@ -122,14 +122,14 @@ def predict(
             raise UserError(f"video.{option}={rate}: the value must be above 0, or null.")
 
     if rotate and aligned:
-        raise UserError("rotate=true looks for faces, but aligned=true does not: leave out one of them.")
+        raise UserError("rotate=true looks for faces, but aligned=true does not. Leave out one of them.")
     look = Look(aligned, faces, dict(detector or {}), rotate, second_look and not aligned)
     opening: dict[str, Any] = {"flip": flip, "shift": shift, "precision": precision, "verify": verify}
     opening |= {"plugins": plugins, "compile": compile, "uncertain": check_uncertain(uncertain)}
     if not isinstance(source, (str, PathLike)):
         if output is not None or annotate:
             raise UserError(
-                "Nothing is written for pictures in memory: leave out output and annotate, or save the pictures first."
+                "Nothing is written for pictures in memory. Leave out output and annotate, or save the pictures first."
             )
         model = _opened(checkpoint, device, batch_size, opening)
         return model.predict(source, max_pixels=max_pixels, **asdict(look))
@@ -137,7 +137,7 @@ def predict(
     folder = _default_output(source) if output is None else Path(output).expanduser()
     path = Path(source).expanduser()
     if path.is_dir() and folder.resolve() == path.resolve():
-        raise UserError(f"output={folder} is the folder of the photos themselves: choose another one.")
+        raise UserError(f"output={folder} is the folder of the photos themselves. Choose another folder.")
     watched = is_camera(source) or is_video(source)
     photos = None if watched else find_photos(source, leave_out=folder)
     model = _opened(checkpoint, device, batch_size, opening, 0 if photos is None else len(photos.paths))
@@ -152,7 +152,7 @@ def predict(
         "class_names": list(model.class_names),
         "alignment": None if aligned else model.alignment,
         **asdict(look),
-        "rotate": rotate or None,  # folders of earlier versions contain neither of these two
+        "rotate": rotate or None,  # folders of earlier versions contain neither this setting nor the next
         "second_look": look.second_look or None,
         "flip": flip,
         "shift": shift,
@@ -215,7 +215,7 @@ def _default_output(source: str) -> Path:
     path = Path(source).expanduser()
     if path.exists():
         name = path.resolve().name
-    elif is_camera(source):  # every start is a new recording
+    elif is_camera(source):  # every command is a new recording
         name = f"camera-{source}-{datetime.now():%Y%m%d-%H%M%S}"
     else:
         name = "".join(c if c.isalnum() or c in "._-" else "_" for c in path.name) or "photos"

@@ -28,7 +28,7 @@ from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.predictions import print_summary
 from mfer_lightning.sweeps.lock import run_lock
 
-#: Written when a video is done: its counts, and the state of the file.
+#: File that is written when a video is done, with its counts and the state of the video file.
 SUMMARY = "summary.json"
 #: Frames of a file that may wait for a batch to fill. A camera's frames do not wait.
 _FRAMES_WAITING = 16
@@ -58,7 +58,7 @@ def predict_video(
         look: how to look for faces.
         annotate: draw boxes and emotions on a copy of the video.
         smooth: seconds over which a person's emotions are averaged.
-        timelines: number of people, those visible longest, to draw a timeline of.
+        timelines: maximum number of people to draw timelines for, those visible longest.
 
     Returns:
         The predictions in the folder.
@@ -68,7 +68,7 @@ def predict_video(
     """
     stamp = None if frames.live else _stamp(Path(str(frames.source)).expanduser())
     if frames.live and (output / LINES).exists():
-        raise UserError(f"output={output} contains an earlier recording: choose another folder.")
+        raise UserError(f"output={output} contains an earlier recording. Choose another folder.")
     make_folder(output)
     with run_lock(output):
         remove_leftovers(output)
@@ -143,7 +143,7 @@ def _draw_timelines(journal: Journal, class_names: tuple[str, ...], output: Path
         path = output / f"timeline_{track}.png"
         plot_timeline(times[track], np.array(shares[track]), class_names, path, f"Person {track}")
     if people[:most]:
-        more = f", of the {most} visible longest of {len(people)}" if len(people) > most else ""
+        more = f" (of the {most} people visible longest, out of {len(people)})" if len(people) > most else ""
         print(f"Timelines: {output}/timeline_<person>.png{more}")
 
 
