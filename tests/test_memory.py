@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 
 import pytest
 
-from mfer_lightning.memory import keep_freed_memory
+from mfer_lightning.memory import importing_torch, keep_freed_memory
 
 
 @pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD"])
@@ -45,3 +46,21 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
             pytest.skip("another C library")
         faults[how] = int(done.stdout)
     assert faults["keep"] * 5 < faults["give back"]
+
+
+def test_objects_of_libraries_are_skipped_by_garbage_collection() -> None:
+    code = (
+        "import gc\nfrom mfer_lightning.memory import importing_torch\n"
+        "with importing_torch():\n    assert not gc.isenabled()\n    kept = [[] for _ in range(1000)]\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 1000\n"
+        "try:\n    with importing_torch():\n        import no_such_library\n"
+        "except ImportError:\n    assert gc.isenabled()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    import torch  # noqa: F401
+
+    frozen = gc.get_freeze_count()
+    with importing_torch():
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen, "objects of the caller"

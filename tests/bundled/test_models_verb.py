@@ -120,3 +120,14 @@ def test_models_verb_does_not_import_torch(runs: Path) -> None:
         "try: main()\nexcept SystemExit as e: assert e.code == 0\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120, cwd=runs.parent)
+
+
+def test_bundled_models_are_listed_without_scipy_and_the_libraries_of_figures(tmp_path: Path) -> None:
+    code = (
+        "import sys; from mfer_lightning.cli import main\n"
+        "try: main(['models'])\nexcept SystemExit as e: assert e.code == 0\n"
+        "needless = {'torch', 'scipy', 'pandas', 'matplotlib', 'cv2', 'PIL'} & set(sys.modules)\n"
+        "assert not needless, needless"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

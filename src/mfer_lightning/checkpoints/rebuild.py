@@ -16,9 +16,10 @@ from mfer_lightning.config.former_values import with_former_attention
 from mfer_lightning.config.instantiate import LIBRARIES, check_allowed
 from mfer_lightning.config.plugins import missing_plugins
 from mfer_lightning.errors import UserError, excerpt
-from mfer_lightning.nn import Network, Preprocess
-from mfer_lightning.nn import build_network as build_described
 from mfer_lightning.nn.adapter import merge_adapter
+from mfer_lightning.nn.base import Network
+from mfer_lightning.nn.networks import build_network as build_described
+from mfer_lightning.nn.preprocess import Preprocess
 from mfer_lightning.views import Views
 
 #: Entries that a checkpoint or an export must have.

@@ -9,6 +9,7 @@ from typing import Any
 from mfer_lightning.config.compose import run_verb
 from mfer_lightning.config.path_quoting import quoted
 from mfer_lightning.errors import UserError
+from mfer_lightning.memory import importing_torch
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,7 +47,8 @@ def overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def _predict(config: dict[str, Any]) -> None:
-    from mfer_lightning.inference.predict.run import predict
+    with importing_torch():
+        from mfer_lightning.inference.predict.run import predict
 
     video = config.pop("video")
     predict(**config, **video)

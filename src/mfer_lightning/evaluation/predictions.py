@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from mfer_lightning.evaluation.predictions_csv import DIMENSIONS, csv_text, read_columns
 from mfer_lightning.files import atomic_path
@@ -116,6 +115,8 @@ class Predictions:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """(N,K) float64 softmax of the logits."""
+        from scipy.special import softmax  # `mfer models`, which imports this module, does not need it
+
         result: NDArray[np.float64] = softmax(self.logits.astype(np.float64), axis=1)
         return result
 

@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import said_bytes
@@ -113,6 +112,8 @@ def read_columns(path: str | Path, class_names: Sequence[str] | None = None) -> 
     if votes is not None:
         _refuse(path, "votes_*", (votes < 0).any(axis=1), votes, "votes are 0 or more")
     if f"p_{names[0]}" in cells:
+        from scipy.special import softmax  # `mfer models`, which imports this module, does not need it
+
         probabilities = numbers([f"p_{n}" for n in names])
         wrong = (np.abs(probabilities - softmax(logits.astype(np.float64), axis=1)) > _TOLERANCE).any(axis=1)
         _refuse(path, "p_*", wrong, probabilities, "they are not the softmax of the logits")

@@ -19,7 +19,6 @@ from mfer_lightning.nn.compiled_calls import (
     try_compiler,
 )
 from mfer_lightning.nn.cost import count_gflops
-from mfer_lightning.nn.regions import compile_blocks, count_kinds
 from mfer_lightning.termination import received
 
 #: Estimated seconds of forward passes from which ``auto`` compiles. Compiling a forward pass takes about a third of the
@@ -67,6 +66,7 @@ def compile_model(model: FERModel, compile: Any, batch_size: int, faces: float =
     if wanted is False or (wanted == "auto" and not _pays(model, faces)):
         return False
     from mfer_lightning.callbacks.compilation import use_lasting_cache  # imports Lightning
+    from mfer_lightning.nn.regions import compile_blocks, count_kinds  # imports timm
 
     def warn(error: Exception) -> None:
         print(f"Warning: {NO_COMPILER}: {short_reason(error)}", file=sys.stderr, flush=True)

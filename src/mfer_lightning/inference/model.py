@@ -25,8 +25,10 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.inference.checkpoint import checkpoint_path, model_path
 from mfer_lightning.inference.export.run_results import find_results, publishable, without_folders
 from mfer_lightning.inference.export.safetensors_folder import is_export, read_export, write_export
-from mfer_lightning.nn import Network, Preprocess
 from mfer_lightning.nn.adapter import merge_adapter
+from mfer_lightning.nn.backbones.plain_resnet import prediction_only
+from mfer_lightning.nn.base import Network
+from mfer_lightning.nn.preprocess import Preprocess
 from mfer_lightning.nn.valence_arousal import PREDICTED
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.views import ONE_VIEW, Views
@@ -234,7 +236,8 @@ def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], s
     """
     check_description(description, source)
     preprocess = build_preprocess(description, source)
-    network = build_network(description, weights, source)
+    with prediction_only():
+        network = build_network(description, weights, source)
     network.requires_grad_(False)
     network.to(memory_format=torch.channels_last)
     metadata = {k: v for k, v in description.items() if k not in ("network", "preprocess", "class_names")}

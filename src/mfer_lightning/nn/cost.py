@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mfer_lightning.nn.convolution import plain_convolutions
 
@@ -36,6 +35,8 @@ def count_gflops(network: nn.Module, size: int) -> float:
         >>> count_gflops(nn.Conv2d(3, 8, 1, bias=False), 100)
         0.00024
     """
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton
+
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()

@@ -48,7 +48,7 @@ class MFER(Network):
         num_classes: number of classes K.
         outputs: names of the outputs of :meth:`forward`.
         config: a plain dict from which ``MFER(**config)`` builds the same network; usable in JSON and checkpoints.
-        backbone: the :class:`~mfer_lightning.nn.backbones.timm_backbone.Backbone`.
+        backbone: the :class:`~mfer_lightning.nn.backbones.backbone.Backbone`.
         head: the head.
         valence_arousal: the :class:`~mfer_lightning.nn.valence_arousal.ValenceArousalHead`, or None.
 

@@ -1,23 +1,49 @@
-"""Registry of networks by name, and the function that builds them."""
+"""Registry of networks by name, and the function that builds them.
+
+A network's module is imported when the network is used: POSTER2 needs timm, whose import takes seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.nn.base import Network
-from mfer_lightning.nn.network import MFER
 from mfer_lightning.nn.options import check_options
-from mfer_lightning.nn.peers.dan import DAN
-from mfer_lightning.nn.peers.ddamfn import DDAMFN
-from mfer_lightning.nn.peers.poster2 import POSTER2
 
 #: The default for configurations without a name, such as those of earlier versions.
 DEFAULT = "mfer"
 
-NETWORKS: Mapping[str, type[Network]] = MappingProxyType({kind.name: kind for kind in (MFER, DAN, DDAMFN, POSTER2)})
+_HOMES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "mfer": ("network", "MFER"),
+        "dan": ("peers.dan", "DAN"),
+        "ddamfn": ("peers.ddamfn", "DDAMFN"),
+        "poster2": ("peers.poster2", "POSTER2"),
+    }
+)
+
+
+class _Networks(Mapping[str, type[Network]]):
+    """Classes of networks by name, imported at their first use."""
+
+    def __getitem__(self, name: str) -> type[Network]:
+        module, kind = _HOMES[name]
+        found: type[Network] = getattr(import_module(f"mfer_lightning.nn.{module}"), kind)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_HOMES)
+
+    def __len__(self) -> int:
+        return len(_HOMES)
+
+
+#: Name -> class.
+NETWORKS: Mapping[str, type[Network]] = _Networks()
 
 
 def build_network(config: Mapping[str, Any]) -> Network:

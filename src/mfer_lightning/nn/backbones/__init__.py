@@ -1,25 +1,24 @@
 """Feature extractors, one file per family, built from the options ``backbone.*``.
 
 The rest of the package uses only :func:`resolve_backbone` and :func:`build_backbone`. To add a family, add a module
-with a class like :class:`~mfer_lightning.nn.backbones.timm_backbone.Backbone` (``feature_dim``, ``stages``, and a
-``forward`` from normalised images to features), a branch in these two functions, and a ``conf/backbone/<name>.yaml``.
+that builds a :class:`~mfer_lightning.nn.backbones.backbone.Backbone` or a class like it (``feature_dim``, ``stages``,
+and a ``forward`` from normalised images to features), a branch in these two functions, and a
+``conf/backbone/<name>.yaml``.
+
+timm is imported when it is needed: its import takes seconds, and some trained models predict without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
-from mfer_lightning.nn.backbones import faces  # noqa: F401 - registers the face networks with timm
-from mfer_lightning.nn.backbones.timm_backbone import Backbone, resolve_timm
-from mfer_lightning.nn.options import Spec
+from mfer_lightning.nn.backbones.backbone import Attend, Backbone
+from mfer_lightning.nn.backbones.plain_resnet import build_plain_resnet, needs_no_timm
+from mfer_lightning.nn.backbones.specification import complete
+from mfer_lightning.nn.options import Spec, split
 
 __all__ = ["Backbone", "build_backbone", "resolve_backbone"]
-
-#: Stage number (from 1) -> a function ``(channels, layout) -> module`` that creates the attention after that stage.
-Attend = Mapping[int, Callable[[int, str], nn.Module]]
 
 
 def resolve_backbone(spec: Spec) -> dict[str, Any]:
@@ -38,7 +37,12 @@ def resolve_backbone(spec: Spec) -> dict[str, Any]:
         >>> resolve_backbone("convnext_base")["drop_path_rate"]
         0.25
     """
-    return resolve_timm(spec)
+    name, _ = split("backbone", spec)
+    if not needs_no_timm(name):
+        from mfer_lightning.nn.backbones.model_names import check_model_name  # imports timm
+
+        check_model_name(name)
+    return complete(spec)
 
 
 def build_backbone(
@@ -56,4 +60,10 @@ def build_backbone(
         UserError: if the model cannot be built with these options, does not accept this size, or does not support
             attention after that stage.
     """
-    return Backbone(config, in_chans=in_chans, attend=attend, image_size=image_size)
+    if needs_no_timm(config["name"]):
+        plain = build_plain_resnet(config, in_chans=in_chans, attend=attend, image_size=image_size)
+        if plain is not None:
+            return plain
+    from mfer_lightning.nn.backbones.timm_backbone import build_timm_backbone  # imports timm
+
+    return build_timm_backbone(config, in_chans=in_chans, attend=attend, image_size=image_size)

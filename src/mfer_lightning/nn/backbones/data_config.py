@@ -8,6 +8,7 @@ from typing import Any
 import timm
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.nn.backbones import faces  # noqa: F401 - registers the face networks with timm
 
 #: Value that stands for "use timm's data configuration".
 OWN = "timm"

@@ -10,6 +10,7 @@ import timm
 import torch
 from torch import Size, Tensor
 
+from mfer_lightning.nn.backbones import faces  # noqa: F401 - registers the face networks with timm
 from mfer_lightning.nn.weights.face_layouts import LAYOUTS
 from mfer_lightning.nn.weights.layouts import META_MARK, meta_name
 
