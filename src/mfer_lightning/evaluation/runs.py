@@ -21,7 +21,7 @@ from mfer_lightning.files import sha256_of
 RESULT = "result.json"
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
-#: Maximum size of a ``result.json``. Typical results have a few dozen kilobytes.
+#: Maximum size of a ``result.json``. Typical files are a few dozen kilobytes.
 MAX_BYTES = 20_000_000
 UNFINISHED = "is not finished: there is no result"
 
@@ -257,7 +257,7 @@ def check_result(found: Any) -> Result:
 def _check_origin(table: Predictions, result: Mapping[str, Any], name: str) -> None:
     """Reject a table that does not reproduce the result's confusion matrix."""
     if list(table.class_names) != list(result["class_names"]):
-        raise ValueError(f"has a {name} with other classes than its result")
+        raise ValueError(f"has a {name} with classes other than those of its result")
     known, k = table.select(table.label >= 0), len(table.class_names)
     counts = np.bincount(known.label * k + known.pred, minlength=k * k).reshape(k, k)
     if not np.array_equal(counts, np.asarray(result["confusion"])):
