@@ -35,7 +35,7 @@ def test_re_evaluating_a_run_reproduces_its_metrics(trained: Path, tmp_path: Pat
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "embedding.png").write_text("of an evaluation that had one")
     assert evaluate(trained, f"output={tmp_path}") == 0
-    assert not (tmp_path / "figures" / "embedding.png").exists(), "of other features than these"
+    assert not (tmp_path / "figures" / "embedding.png").exists(), "of features other than these"
     found, first = result_in(tmp_path), result_in(trained)
     validate_result(found)
     for key in ("protocol", "split", "n", "class_names", "confusion", "seed", "config", "data_hash"):

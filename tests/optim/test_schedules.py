@@ -95,7 +95,7 @@ def test_polynomial_matches_torch(power):
 
 @pytest.mark.parametrize("decay_fn", ["1-sqrt", "linear"])
 def test_wsd_matches_timm(decay_fn):
-    reference = pytest.importorskip("timm.scheduler.wsd_lr", reason="timm has this schedule since 1.0.31")
+    reference = pytest.importorskip("timm.scheduler.wsd_lr", reason="timm has had this schedule since 1.0.31")
     total, warmup = EPOCHS * STEPS, 5
     theirs = reference.WSDLRScheduler(
         optimizer(), total - warmup, decay_t=12, decay_fn=decay_fn, warmup_t=warmup, t_in_epochs=False

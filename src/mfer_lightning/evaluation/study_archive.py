@@ -120,7 +120,7 @@ def read_archive(path: str | Path) -> list[ArchivedRun]:
 def unpack_run(run: ArchivedRun, folder: Path) -> Path:
     """Write one run as a run folder, which every command can read; ``result.json`` is written last.
 
-    The table is compressed. Later commands recognise by this that its logits are rounded.
+    The table is compressed. This tells later commands that its logits are rounded.
 
     Raises:
         UserError: if a file cannot be written, or the result does not name its split.
@@ -177,7 +177,7 @@ def _read_faces(file: zipfile.ZipFile, number: int, names: Mapping[str, Any]) ->
             raise ValueError(f"it has no {member}")
     index = columns["index"]
     if len(np.unique(index)) < len(index) or (index <= PADDING).any():
-        raise ValueError(f"{number}/index.npy repeats a face")
+        raise ValueError(f"{number}/index.npy repeats a face or contains a negative index")
     return columns | {name: tuple(map(str, names[name])) for name in ("class_names", "vote_names")}
 
 

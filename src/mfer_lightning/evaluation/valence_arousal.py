@@ -64,8 +64,8 @@ def figures_of_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]
         sums: (R,14), each the sum of :func:`summands` over a set of faces.
 
     Returns:
-        Name in :data:`FIGURES` -> (R,); NaN if undefined: CCC with fewer than two known values or without any
-        variation, RMSE and SAGR without known values.
+        Name in :data:`FIGURES` -> (R,); NaN if undefined: CCC with fewer than two known values or if all
+        predictions and labels are the same number, RMSE and SAGR without known values.
     """
     found: dict[str, NDArray[np.float64]] = {}
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -90,7 +90,7 @@ def valence_arousal_figures(table: Predictions, notes: list[str]) -> dict[str, f
         notes: receives a note about unknown values.
 
     Returns:
-        Name in :data:`FIGURES` -> value, None if undefined; empty if the table has no valence and arousal.
+        Name in :data:`FIGURES` -> value, None if undefined; empty if the table lacks predictions or known labels.
     """
     if not has_valence_arousal(table):
         return {}

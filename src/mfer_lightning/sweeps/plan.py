@@ -31,7 +31,7 @@ EXTRAS = {
     "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "ray": ("ray", "ray"),
-    "optuna": ("optuna.storages.journal", "optuna"),  # a module that exists since Optuna 4
+    "optuna": ("optuna.storages.journal", "optuna"),  # a module added in Optuna 4
 }
 #: Extra -> a Hydra plugin that conflicts with it, because options of the same names have other types.
 _IN_THE_WAY = {"optuna": "hydra_plugins.hydra_optuna_sweeper", "ray": "hydra_plugins.hydra_ray_launcher"}

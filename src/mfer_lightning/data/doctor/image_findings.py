@@ -19,7 +19,7 @@ TINY = 24
 
 
 def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
-    """Check images for damage, unusual sizes, and wrong or missing colours.
+    """Check images for damage, missing contrast, small sizes, and swapped colour channels.
 
     Args:
         looked: the scan.
@@ -84,7 +84,10 @@ def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -
                 f"{len(measured):,} faces of {two} ({len(measured) / len(splits[two]):.1%}) are also in {one} "
                 f"({_kinds(pairs.exact[between])}): leakage."
             )
-            advice = "Results may be optimistic. shared=<folder> lists these faces, for mfer evaluate lists.<name>=."
+            advice = (
+                "Results may be optimistic. "
+                "shared=<folder> writes lists of these faces for mfer evaluate lists.<name>=<file>."
+            )
             examples = _pair_names(index, a[between], b[between])
             findings.append(Finding(f"duplicates-{one}-{two}", "warning", message, advice, examples))
     within = used & (where[a] == where[b])

@@ -56,7 +56,7 @@ class Head(NamedTuple):
 
     @property
     def has_header(self) -> bool:
-        """Whether the first row is a header: it has no image name, and either other rows do or it has no number."""
+        """Whether the first row is a header: no image name, and no number unless other rows have image names."""
         first, *others = (any(map(is_image, fields)) for _, fields in self.rows)
         return not first and (any(others) or not any(map(is_number, self.rows[0][1])))
 

@@ -44,7 +44,7 @@ def fold_intervals(folds: Sequence[Predictions], confidence: float = 0.95) -> di
         confidence: nominal coverage, between 0 and 1.
 
     Returns:
-        metric -> [low, high], None if the metric is undefined for the joined folds or if some fold is left out.
+        metric -> [low, high], None if the metric is undefined for all folds together or without any one of them.
 
     Raises:
         ValueError: as for :func:`join_predictions`, or if ``confidence`` is out of range.

@@ -73,7 +73,7 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
             reasons[section.title] = str(error)
     if not any(placed):
         words = [f"{title}: {reason}" if len(sections) > 1 else reason for title, reason in reasons.items()]
-        more = f" (and {len(words) - 3} more sections)" if len(words) > 3 else ""
+        more = f" (and {len(words) - 3} more)" if len(words) > 3 else ""
         raise UserError(f"{plan.path}: {' '.join(words[:3])}{more}")
     several = [section.title for section, found in zip(sections, placed, strict=True) if found]
     shown = "; ".join([*several[:3], *(["..."] if len(several) > 3 else [])])
@@ -122,7 +122,7 @@ def chain_outcome(chain: Chain, judged: Sequence[Planned]) -> Outcome:
 
 
 def _placed(plan: Plan, section: Section) -> tuple[Planned, ...]:
-    """Find the methods of all contrasts; reject a section whose protocol differs from that of the plan."""
+    """Find the methods of all contrasts; if the plan names a protocol, reject other protocols and results on val."""
     if plan.protocol is not None and (section.protocol != plan.protocol or section.marked):
         raise UserError(
             f"the contrasts were planned for {plan.protocol}, test, but this is {section.protocol}, {section.split}."
