@@ -37,8 +37,8 @@ def received() -> bool:
 def receive() -> None:
     """Record that SIGTERM has arrived, and send later errors in threads and destructors to the log.
 
-    Other processes of the run may have received the signal as well, and their end causes such errors. torch's SIGCHLD
-    handler is removed: it would raise an exception at an arbitrary line as soon as a loader worker has died.
+    Other processes of the run may have received the signal as well, and such errors occur when they exit. torch's
+    SIGCHLD handler is removed: it would raise an exception at an arbitrary line as soon as a loader worker has died.
     """
     _State.received = True
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -72,7 +72,7 @@ class TestTable:
             ({"target": np.full((5, 3), -0.5)}, "`target` to be at least 0"),
             ({"votes": np.full((5, 4), -1)}, "`votes` to be at least 0"),
             ({"votes": np.zeros((5, 3))}, r"`votes` to be of shape \(5, 4\)"),
-            ({"votes": None}, "`votes` with the vote_names"),
+            ({"votes": None}, "`votes` along with `vote_names`"),
             ({"class_names": ("a", "a", "b")}, "`class_names` to have no repeats"),
             ({"index": [0, 1, 2, 3, -2]}, "`index` to be at least -1"),
         ],

@@ -26,8 +26,8 @@ Rng = np.random.Generator
 class Change:
     """Apply one kind of change with a given amount. The result is the same in every process and for all models.
 
-    The random numbers of a face depend on (seed, row, kind), not on the amount. A higher severity therefore scales the
-    same noise pattern, and all models see the same faces.
+    The random numbers of a face depend on (seed, row, kind), not on the amount. All severities of a kind therefore
+    start from the same random numbers, and all models see the same faces.
 
     Args:
         kind: a name in :data:`CHANGES`.

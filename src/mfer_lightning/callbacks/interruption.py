@@ -86,8 +86,8 @@ class Interruption(Callback):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """After a signal, treat an exception as a consequence of the signal.
 
-        Other processes may have received the signal as well, and their end causes exceptions. Here, the first rank
-        saves the state, and the other ranks exit.
+        Other processes may have received the signal as well, and their exit causes exceptions in this one. The first
+        rank then saves the state, and the other ranks exit.
         """
         if self.received is None:
             return
@@ -139,7 +139,7 @@ class Interruption(Callback):
         if self._trainer is None or self._trainer.is_global_zero:
             words = f"Stopped by {signal.Signals(self.received or signal.SIGTERM).name}.{where} "
             if self.received == signal.SIGUSR1 and self.requeue is not None and self.requeue():
-                words += "The job was requeued and will continue from the last complete epoch."
+                words += "The job was requeued and will continue from the last complete epoch, if there is one."
             elif self._trainer is not None and self._trainer.current_epoch == 0:
                 words += "The same command starts the run again, because no epoch is complete yet."
             else:

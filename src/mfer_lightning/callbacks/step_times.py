@@ -1,4 +1,4 @@
-"""Profile the parts of a training step: data, forward, backward, optimiser, ..."""
+"""Profile the parts of a training step: data, forward, backward, optimiser and others."""
 
 from __future__ import annotations
 

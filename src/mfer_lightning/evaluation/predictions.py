@@ -75,7 +75,7 @@ class Predictions:
         if self.votes is not None:
             self._convert("votes", np.int64, (n, len(self.vote_names)))
         elif self.vote_names:
-            raise ValueError(f"Expected argument `votes` with the vote_names {self.vote_names}, but got None.")
+            raise ValueError(f"Expected argument `votes` along with `vote_names` {self.vote_names}, but got None.")
         for name in _AFFECT:
             if getattr(self, name) is not None:
                 self._convert(name, np.float32, (n, 2))

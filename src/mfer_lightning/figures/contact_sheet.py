@@ -1,4 +1,4 @@
-"""Draw a sheet of faces: examples of each class, and suspicious faces."""
+"""Draw a contact sheet: named rows of faces, such as examples of each class or pairs of duplicates."""
 
 from __future__ import annotations
 

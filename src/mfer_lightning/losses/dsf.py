@@ -5,9 +5,9 @@ What is public: the loss is to "balance the probability difference of encoded in
 intra-class features towards corresponding centers" (abstract). The overview figure shows samples pulled to the centre
 of their class and centres pushed apart. The file smooth_feature contains only label smoothing and imports
 ``torch.autograd.Function``. The training script imports a ``SmoothFunction`` and calls a ``FeatureLoss`` with the
-feature width and the number of classes; neither of them is included. A hand-written gradient, as in the first centre
-loss, is likely but cannot be verified. Everything else here, including formula and defaults, is this project's
-interpretation; docs/losses.md derives and evaluates it.
+feature width and the number of classes; neither of them is included. A hand-written gradient, as in the original
+implementation of the centre loss, is likely but cannot be verified. Everything else here, including formula and
+defaults, is this project's interpretation; docs/losses.md derives and evaluates it.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def dsf_loss(
         distance = 1/B sum_b sum_k t_k d_k
         total    = balance + pull * distance
 
-    The balance is 0 exactly if every sample of a class is closer to its own centre than to every other centre by the
-    same gap, :func:`optimal_gap`; a larger gap is penalised like a smaller one. Both terms are 0 if each feature equals
-    its centre and the centres are equidistant with that gap.
+    The balance is 0 if and only if every sample of a class is closer to its own centre than to every other centre by
+    the same gap, :func:`optimal_gap`; a larger gap is penalised like a smaller one. Both terms are 0 if each feature
+    equals its centre and the centres are equidistant with that gap.
 
     Args:
         feature: (B,D).

@@ -75,9 +75,9 @@ def learn(metadata: Mapping[str, Any], datamodule: FaceDataModule) -> dict[str, 
         stated = told.get("origin") == facts["alignment"]["origin"] == FILE
         if stated and any(told.get(key) != facts["alignment"].get(key) for key in _SAME):
             raise UserError(
-                f"The faces of the module are aligned as {told.get('template')}, those of the datamodule as "
-                f"{facts['alignment']['template']}, or with a different height, margin, border or refinement. Align "
-                "both in the same way with mfer align."
+                f"The faces of the module and those of the datamodule differ in template ({told.get('template')} and "
+                f"{facts['alignment']['template']}), height, margin, border or refinement. Align both in the same way "
+                "with mfer align."
             )
     if "config" not in metadata and (described := datamodule.describe()) is not None:
         facts["datamodule"] = described

@@ -1,4 +1,4 @@
-"""Write the labels that a method changed, and with label noise, how many of the changes are correct."""
+"""Write the labels that a method changed, and, with label noise, how many of the changes are correct."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceInd
     """Read RAF-DB's compound part.
 
     Args:
-        root: folder of RAF-DB, or of its compound part. A part without any images is left out.
+        root: folder of RAF-DB, or of its compound part. A partition without any images is left out.
         trust_labels: do not reject a list that seems to be that of the basic part.
 
     Returns:

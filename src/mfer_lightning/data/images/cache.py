@@ -150,7 +150,7 @@ def _build(
     with replacing(target, ".part") as temporary:
         open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         if hasattr(os, "posix_fallocate"):
-            with temporary.open("r+b") as file:  # reserved, because a full disk would crash the memory mapping
+            with temporary.open("r+b") as file:  # reserved: writing to a mapping on a full disk kills the process
                 os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         _fill(source, rows, temporary, available_cpus() if workers is None else workers)
         seal(temporary)
@@ -227,7 +227,7 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            log.info("Waiting for another process that is building %s", path)
+            log.info("Waiting for another process that is building this image cache, with the lock %s", path)
             fcntl.lockf(file, fcntl.LOCK_EX)
         try:
             yield

@@ -1,7 +1,7 @@
 """Decode any image file to upright 8-bit RGB.
 
-Decoders do not do this by default: cv2 returns BGR and ignores palettes; PIL does not apply the rotation in the EXIF
-tag, and clips 16-bit images.
+Decoders do not do this by default: cv2 returns BGR and drops transparency; PIL does not apply the EXIF orientation, and
+clips 16-bit images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
     """Decode an image file of any common format and mode.
 
     Palette, CMYK, greyscale, 1-bit and 16-bit images are converted to RGB, transparent pixels are blended with white,
-    the rotation in the EXIF tag is applied, and the first frame of an animation is used.
+    the EXIF orientation is applied, and the first frame of an animation is used.
 
     Args:
         path: the file.
@@ -97,7 +97,7 @@ _TURNS = {
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Rotate a photo according to its EXIF tag. PIL's function is not used: it fails if other tags are invalid."""
+    """Apply the EXIF orientation of a photo. PIL's function is not used: it fails if other tags are invalid."""
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # an unreadable tag does not make the image unusable

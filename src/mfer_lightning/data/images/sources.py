@@ -1,4 +1,4 @@
-"""Sources of the images of an index: image files, or pixel values in a csv table."""
+"""Sources of the images of an index: image files, or pixel values in a CSV table."""
 
 from __future__ import annotations
 

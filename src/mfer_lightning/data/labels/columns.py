@@ -100,7 +100,7 @@ def _given(head: Head, names: list[str], column: Any) -> int:
 
 
 def _without_header(head: Head, found: dict[str, int]) -> dict[str, int]:
-    """Detect columns from the first rows: one column of image names, one other, and possibly one of splits."""
+    """Detect columns from the first rows: image names, possibly splits, and labels in the column that remains."""
     rest = [i for i in range(head.width) if i not in found.values()]
     rows = [fields for _, fields in head.rows if len(fields) == head.width]
 
@@ -131,5 +131,5 @@ def _unclear(head: Head, problem: str, found: Mapping[str, int]) -> UserError:
     example = ", ".join(f"{role}: {known.get(role, '<column>')}" for role in ("path", "label"))
     return UserError(
         f"{head.path}, line {line}: {problem}; {kind}: {', '.join(fields)[:160]}. Use dataset.columns={{{example}}}"
-        f"{'' if head.has_header else ', by number from 0'}."
+        f"{'' if head.has_header else ', with columns numbered from 0'}."
     )

@@ -44,11 +44,11 @@ class CheckpointComparison:
 
 
 def mcnemar(only_a: int, only_b: int) -> tuple[float, float]:
-    """Compute McNemar's two-sided exact and mid-p values from the counts of images correct for only one model.
+    """Compute McNemar's two-sided exact p-value and mid-p value.
 
-    Under the null hypothesis, each of the two models is the correct one on such an image with probability 1/2. The
-    mid-p value counts half the probability of the observed outcome (Fagerland, Lydersen and Laake, BMC Medical Research
-    Methodology 2013).
+    Both use only the numbers of images that one model classifies correctly and the other does not. Under the null
+    hypothesis, each of the two models is the correct one on such an image with probability 1/2. The mid-p value counts
+    half the probability of the observed outcome (Fagerland, Lydersen and Laake, BMC Medical Research Methodology 2013).
 
     Example:
         >>> [round(p, 4) for p in mcnemar(1, 5)]

@@ -22,13 +22,13 @@ def accuracy(confusions: Confusions) -> Figures:
 
 
 def mean_class_accuracy(confusions: Confusions) -> Figures:
-    """Compute the mean recall over the classes that occur."""
+    """Compute the mean recall over the classes that occur in the labels."""
     truth = confusions.sum(axis=2)
     return _mean_over(_divide(_diagonal(confusions), truth), truth > 0)
 
 
 def macro_f1(confusions: Confusions) -> Figures:
-    """Compute the mean F1 over the classes that occur."""
+    """Compute the mean F1 over the classes that occur in the labels."""
     return _mean_over(_f1(confusions), confusions.sum(axis=2) > 0)
 
 

@@ -1,4 +1,4 @@
-"""Write the model card: what the model is, its intended use, its results, how to load it. The text is card.md.j2."""
+"""Write the model card: what the model is, intended use, results, how to load it. The template is card.md.j2."""
 
 from __future__ import annotations
 

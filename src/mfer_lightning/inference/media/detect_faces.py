@@ -59,7 +59,7 @@ class Look:
 
     @property
     def key(self) -> str:
-        """A text that is equal for equal settings."""
+        """A string that is equal for equal settings."""
         return repr((self.aligned, self.faces, sorted((self.detector or {}).items()), self.rotate, self.second_look))
 
 

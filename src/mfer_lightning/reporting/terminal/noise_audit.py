@@ -17,7 +17,7 @@ PAIRS = 12
 
 
 def print_noise_audit(found: Mapping[str, Any], folder: str | Path, console: Console | None = None) -> None:
-    """Print an audit: how many labels are suspected, for which pairs, and how accurate the list is.
+    """Print an audit: how many labels are suspected, for which pairs of labels, and how accurate the list is.
 
     Args:
         found: the content of ``noise.json``.
