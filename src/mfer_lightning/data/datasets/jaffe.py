@@ -14,7 +14,7 @@ Any of these layouts, in this order of precedence::
 A name contains the person, the expression with the number of its take, and a running number. ``aligned/`` is the output
 of ``mfer align source=jaffe output=jaffe/aligned``.
 
-The names, people and total were verified against the description of the dataset and public readers, not against the
+The names, people and total were verified against the dataset's description and public dataset readers, not against the
 data. Public sources disagree on the counts by class, so only the total is checked.
 """
 
