@@ -90,4 +90,7 @@ def test_number_of_faces_behind_the_threshold_is_printed(
     """One correct answer of 24 meets any risk, but does not show that the next one is correct."""
     relabel(run, right=1)
     assert command("export", f"checkpoint={run}", "calibrate=true", f"output={tmp_path / 'out'}") == 0
-    assert "4.17% of the faces are answered, 0.00% of them wrongly (95%: 0.00% to 79.35%)" in capsys.readouterr().out
+    assert (
+        "4.17% of the faces reach it, and 0.00% of these predictions are wrong (95%: 0.00% to 79.35%)"
+        in capsys.readouterr().out
+    )

@@ -14,7 +14,8 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.inference.predictor import Predictor
 
 HINT = (
-    "<p style='opacity:.75'>Drop a photo on the left, or take one. It is processed on this machine and not stored.</p>"
+    "<p style='opacity:.75'>Drop a photo on the left, or take one. It is processed on the machine that serves this "
+    "page, and not stored.</p>"
 )
 
 
@@ -75,7 +76,7 @@ def _path(payload: Any) -> str | None:
 async def _uploaded(path: str | Path | None) -> str | None:
     """Use an upload in place, and reject URLs. Gradio has checked that the path is an upload or a URL."""
     if path is not None and "://" in str(path):
-        raise ValueError("Photos must be uploaded from this machine: URLs are not fetched.")
+        raise ValueError("Photos must be uploaded: URLs are not fetched.")
     return None if path is None else str(path)
 
 

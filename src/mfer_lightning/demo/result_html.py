@@ -16,7 +16,7 @@ from mfer_lightning.demo.examine_photo import Examination
 
 Pixels = NDArray[np.uint8]
 
-#: Largest side of the photo, and side of aligned faces, in pixels.
+#: Maximum side of the photo, and minimum side of aligned faces, in pixels.
 PHOTO_SIDE, FACE_SIDE = 900, 160
 
 #: Okabe and Ito's blue, visible with any type of colour vision.

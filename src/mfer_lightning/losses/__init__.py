@@ -1,8 +1,9 @@
 """Losses: classification losses on logits, feature losses on the pooled feature, and the objective that combines them.
 
 Pure torch. Classification losses are ``(logits (B,K), target (B,K)) -> scalar``. Feature losses are ``(feature (B,D),
-target (B,K)) -> {"total": scalar, part: scalar, ...}``, divided by D. Losses on additional outputs are ``(output,
-target (B,K)) -> scalar``, and losses on valence and arousal are ``((B,2), (B,2)) -> scalar``.
+target (B,K)) -> {"total": scalar, part: scalar, ...}``; all except :class:`MetricLearningLoss` are divided by D. Losses
+on additional outputs are ``(output, target (B,K)) -> scalar``, and losses on valence and arousal are ``((B,2), (B,2))
+-> scalar``.
 """
 
 from __future__ import annotations

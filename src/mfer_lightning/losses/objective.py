@@ -29,8 +29,9 @@ class Objective(nn.Module):
         feature: a loss ``(feature (B,D), target (B,K)) -> scalar or {"total": scalar, ...}``, e.g.
             :class:`DSFLoss`, or None.
         terms: name -> a loss on additional outputs of the network, with its own weight, e.g. :class:`PartitionLoss`.
-        feature_weight: weight >= 0 of the feature loss. Feature losses are divided by D, so one weight works for every
-            width; the published weight of 1e-3 at 1,024 dimensions corresponds to about 1.
+        feature_weight: weight >= 0 of the feature loss. All feature losses except ``MetricLearningLoss`` are divided by
+            D, so one weight works for every width; the published weight of 1e-3 at 1,024 dimensions corresponds to
+            about 1.
         valence_arousal: a loss ``(prediction (B,2), target (B,2) with NaN if unknown) -> scalar``, e.g.
             :class:`ConcordanceLoss`, or None.
         valence_arousal_weight: weight >= 0 of the loss on valence and arousal.

@@ -16,7 +16,9 @@ from mfer_lightning.losses.gather import gather_rows
 
 
 def valence_arousal_mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Compute the mean squared error over the known values of each dimension, averaged over the two dimensions.
+    """Compute the mean squared error over the known values of each dimension, averaged over the dimensions.
+
+    A dimension without known values is left out of the average.
 
     Every rank must call this function at the same point, each with its own rows, as for
     :func:`mfer_lightning.losses.concordance.concordance_loss`.

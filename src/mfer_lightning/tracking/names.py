@@ -55,7 +55,7 @@ TABLE_METRICS = ("accuracy", "mean_class_accuracy", "macro_f1", "nll", "ece")
 #: Entries of a run's configuration at W&B besides the composed configuration.
 PROTOCOL = "protocol"
 SPLIT = "split"  # split of the reported results, known when the run has ended
-SETTING = "setting"  # short text of everything except the seed: runs with the same setting differ only in their seed
+SETTING = "setting"  # short name of the configuration without the seed, equal for runs that differ only in it
 FACTS = (PROTOCOL, SETTING, "data_hash", "git_commit", "git_dirty", "parameters", "gflops", "class_names")
 
 #: Columns of the table of metrics, which has one row per run.

@@ -41,7 +41,7 @@ class Publication:
         result: the content of ``result.json``.
         table: the predictions from which the result was computed.
         val_metrics: the selected checkpoint's metrics on val; empty if val is the reported split or there is none.
-        setting: short text of everything except the seed.
+        setting: short name of the configuration without the seed.
         figures: name -> PNG.
         curves: rows of ``metrics.csv``.
         checkpoint: the selected checkpoint; None if it is not to be uploaded.

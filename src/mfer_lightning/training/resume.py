@@ -21,9 +21,9 @@ class Resumption:
 
     Args:
         checkpoint: checkpoint of the last complete epoch; None: start from scratch.
-        precision: precision of its epochs, ``"unknown"`` if the checkpoint does not record it; None if there are no
-            epochs.
-        ended: whether all epochs are complete, and only the evaluation remains.
+        precision: precision of its epochs, ``"unknown"`` if neither the checkpoint nor its configuration records it;
+            None if there are no epochs.
+        ended: whether training is complete (by epochs or steps), so that only the evaluation remains.
         epochs: number of completed epochs.
         teachers: records of the teachers, as stored in the checkpoint.
     """

@@ -142,7 +142,7 @@ class FERPlusDataModule(FaceDataModule):
         return read_ferplus(self.root)
 
     def make_source(self, index: FaceIndex) -> ImageSource:
-        """Return the PNG files, or the pixel columns of the csv pair."""
+        """Return the PNG files, or the pixel column of the csv pair."""
         if PIXEL_ROW not in index.attributes:
             return super().make_source(index)
         return PixelCsvSource(index, index.root / "fer2013.csv", index.attributes[PIXEL_ROW], self.size)
@@ -200,7 +200,7 @@ def _read_pair(root: Path, pixels: Path, labels: Path) -> FaceIndex:
     for row, usage in enumerate(table.columns[0]):
         if usage not in USAGES:
             raise table.refuse(row, f"a usage of {', '.join(USAGES)}", usage)
-        other = usages[row] if row < len(usages) else "nothing"
+        other = usages[row] if row < len(usages) else "missing"
         if other != usage:
             raise UserError(
                 f"{pixels} and {labels} do not match: row {row + 1} is {other} in the first and {usage} in the "

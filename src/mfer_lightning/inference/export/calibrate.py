@@ -38,7 +38,7 @@ def calibrate_on_validation(model: FERModel, risk: float) -> None:
         best = int(curve.risk.argmin())
         raise UserError(
             f"risk={risk:g}: no threshold achieves this on val. The lowest risk is {curve.risk[best]:.1%}, with "
-            f"{curve.coverage[best]:.1%} of the faces answered. Allow a larger risk."
+            f"{curve.coverage[best]:.1%} of the faces not marked as uncertain. Allow a larger risk."
         )
     model.metadata["calibration"] = {
         **fitted,

@@ -104,7 +104,10 @@ def calibration_in_words(description: Mapping[str, Any]) -> Iterator[str]:
         ends = uncertain.get("error_interval")
         known = isinstance(ends, (list, tuple)) and all(isinstance(end, (int, float)) for end in ends)
         interval = f" (95%: {' to '.join(map(_share, ends))})" if known else ""
-        words = f": there, {_share(shares[0])} of the faces are answered, {_share(shares[1])} of them wrongly{interval}"
+        words = (
+            f": there, {_share(shares[0])} of the faces reach it, and {_share(shares[1])} of these predictions are "
+            f"wrong{interval}"
+        )
         yield (
             f"A prediction with a probability below {said.threshold:.3f} is uncertain; the threshold was chosen on "
             f"{where}{'' if None in shares else words}."

@@ -19,8 +19,8 @@ class FinishedRun(StoredResult):
     """One finished run.
 
     Args:
-        setting: short text of everything except the seed.
-        method: short text of everything except the seed and the label noise.
+        setting: short name of the configuration without the seed.
+        method: short name of the configuration without the seed and the label noise.
     """
 
     setting: str = ""
@@ -57,7 +57,7 @@ def read_runs(places: Sequence[str], setting: Callable[[Mapping[str, Any]], str]
 
     Args:
         places: at least one path.
-        setting: returns a short text of a configuration without its seed.
+        setting: function that returns the short name of a configuration without the seed.
 
     Returns:
         The runs, each once, in the order of the paths, then by folder name, without results of later evaluations.

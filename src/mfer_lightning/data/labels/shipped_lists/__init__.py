@@ -1,8 +1,8 @@
 """Lists of faces that are part of the package, by name.
 
-- ``ferplus_dev_twins``: training faces of FERPlus under the protocol ``ferplus@dev`` that have a duplicate (identical
-  or near) among the validation or test faces. Created by ``mfer data dataset=ferplus dataset.protocol=dev
-  dataset.target=crossentropy shared=<folder>``: its ``train-in-val.csv`` and ``train-in-test.csv`` combined.
+- ``ferplus_dev_twins``: training faces of FERPlus under the protocol ``ferplus@dev`` that have an exact or near
+  duplicate among the validation or test faces: ``train-in-val.csv`` and ``train-in-test.csv``, combined, from ``mfer
+  data dataset=ferplus dataset.protocol=dev dataset.target=crossentropy shared=<folder>``.
 """
 
 from __future__ import annotations

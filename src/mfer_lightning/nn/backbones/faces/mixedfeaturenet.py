@@ -86,7 +86,7 @@ class MixedFeatureNet(MobileNetwork):
     """A stem of stride 2, three stages of one strided and several plain mixed residuals, and a 1x1 convolution.
 
     Args:
-        depths: plain mixed residuals of stages 2 to 4.
+        depths: number of plain mixed residuals in each of the three stages.
         width: channels w of the first stages; the others have 2w and 4w, the last feature map 8w. A multiple of 8.
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.

@@ -75,8 +75,8 @@ class MobileNetwork(FaceNetwork):
     """A stem of stride 2, three stages of one strided and several plain residual units, and a 1x1 convolution.
 
     Args:
-        depths: plain residual units of stages 2 to 4.
-        widths: channels of the stem with stage 2, of stage 3, of stage 4, and of the last map.
+        depths: number of plain residual units in each of the three stages.
+        widths: channels of the stem and the first stage, of the second stage, of the third stage, and of the last map.
         unit: builds the residual units.
         stem_groups: groups of the stem's second convolution.
         num_classes: width of the identity embedding; 0: none.

@@ -2,11 +2,11 @@
 
 Paper: Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018, arXiv 1804.07573 (table 1: inverted residuals with PReLU, a stem
 of stride 2, a 7x7 feature map at 112 pixels, then a 7x7 depthwise convolution instead of average pooling). Weights:
-https://github.com/TreB1eN/InsightFace_Pytorch (MIT), whose tensor names are used here, and InsightFace's
-``arcface_torch`` (non-commercial), whose network is the same with ``scale=2``: twice the widths between the units, the
-same inside them. Reimplemented; names and shapes of the tensors are those of these projects' files. The depthwise
-convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part of a
-backbone, which pools feature maps of any size. Ours: drop-path, initialisation, attention before the last 1x1
+https://github.com/TreB1eN/InsightFace_Pytorch (MIT), and InsightFace's ``arcface_torch`` (non-commercial), whose
+network is this one with ``scale=2``: the widths between the units are doubled, those inside them are not.
+Reimplemented; shapes of the tensors are those of both projects' files, and their names those of InsightFace_Pytorch.
+The depthwise convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part
+of a backbone, which pools feature maps of any size. Ours: drop-path, initialisation, attention before the last 1x1
 convolution.
 """
 
@@ -58,7 +58,7 @@ class MobileFaceNet(MobileNetwork):
     """A stem of stride 2, three stages of one strided and several plain inverted residuals, and a 1x1 convolution.
 
     Args:
-        depths: plain inverted residuals of stages 2 to 4.
+        depths: number of plain inverted residuals in each of the three stages.
         scale: factor for the widths between the units: 1 (the paper's 64 and 128) or 2 (InsightFace's).
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
