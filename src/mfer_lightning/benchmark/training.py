@@ -45,7 +45,7 @@ def measure_end_to_end(folder: Path, work: Work, workers: int, steps: int, repea
         workers: number of loader workers.
         steps: steps timed in each repeat.
         repeats: number of repeats of both.
-        stored: side of the files in pixels.
+        stored: side of the stored images in pixels.
 
     Returns:
         ``faces_per_second`` of both, and ``share_of_bare_step``: the speed of ``mfer train`` relative to bare steps.

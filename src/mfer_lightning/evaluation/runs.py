@@ -21,7 +21,7 @@ from mfer_lightning.files import sha256_of
 RESULT = "result.json"
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
-#: Maximum size of a ``result.json``. Typical results have a few dozen kilobytes.
+#: Maximum size of a ``result.json``. Typical results are a few dozen kilobytes.
 MAX_BYTES = 20_000_000
 UNFINISHED = "is not finished: there is no result"
 
