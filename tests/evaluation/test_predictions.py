@@ -196,7 +196,7 @@ class TestFile:
         with pytest.raises(UserError, match="empty"):
             Predictions.from_csv(path)
         path.write_text("name,score\nx,1\n")
-        with pytest.raises(UserError, match="no column index, path, label, pred, p_<class>"):
+        with pytest.raises(UserError, match="no column index, path, label, pred, logit_<class>"):
             Predictions.from_csv(path)
         table().to_csv(path)
         path.write_text(path.read_text().replace(",t_fear,", ",t_other,", 1))

@@ -1,8 +1,8 @@
 """Types and names of the options of ``mfer train``, checked by Hydra during composition.
 
 YAML alone would accept ``trainer.max_epochs=abc``; these dataclasses reject it before the run starts. Nodes that each
-describe one class (dataset, attention, head, loss) are free-form here and are checked against the signature of the
-class when it is built (:mod:`mfer_lightning.config.instantiate`).
+describe one class (dataset, attention, head, each part of the loss) are free-form here and are checked against the
+signature of the class when it is built (:mod:`mfer_lightning.config.instantiate`).
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from mfer_lightning.files import said_bytes
 
 COMPRESSED = ".xz"
 #: Maximum size of a decompressed ``.xz`` table, and maximum memory for decompression. A malicious file of a few
-#: kilobytes could otherwise expand to terabytes. A table of 300,000 faces has a third of this size.
+#: kilobytes could otherwise expand to terabytes. A table of 300,000 faces is a third of this size.
 MOST_BYTES = 100_000_000
 _MEMORY = 128 * 2**20
 #: The two values in addition to the emotions, in the order of their columns.
@@ -203,18 +203,18 @@ def _check_header(path: Path, header: list[str], names: tuple[str, ...], expecte
         required += [f"t_{n}" for n in names]
     missing = [name for name in required if name not in header]
     if not names:
-        missing.append("p_<class>")
+        missing.append("logit_<class>")
     if missing:
         raise UserError(
             f"{path} is not a table of predictions: no column {', '.join(missing)}. "
-            "Needed: index, path, label, pred, and p_ and logit_ for each class."
+            "Needed: index, path, label, pred, and logit_<class> for each class; p_<class> is optional."
         )
     for prefix in ("logit_", "t_"):
         order = tuple(name.removeprefix(prefix) for name in header if name.startswith(prefix))
         if order and order != names:
             raise UserError(
-                f"{path}: the {prefix} columns are {', '.join(order)}, the p_ columns {', '.join(names)}. "
-                "Both must name the same classes in the same order."
+                f"{path}: the {prefix} columns are {', '.join(order)}, but the classes are {', '.join(names)}. "
+                "All columns must name the same classes in the same order."
             )
     if expected is not None and tuple(expected) != names:
         raise UserError(

@@ -20,9 +20,9 @@ from mfer_lightning.inference.model import FERModel, read_model
 
 
 class Run:
-    """A run, usually finished. It can be passed wherever a checkpoint is expected, for its selected checkpoint.
+    """A run, usually finished. It can be passed wherever a checkpoint is expected; its selected checkpoint is used.
 
-    Files are read only on access.
+    No file is read before it is needed.
 
     Args:
         folder: the run's folder.
@@ -54,7 +54,7 @@ class Run:
         """The content of ``result.json``.
 
         Raises:
-            UserError: if the run has not ended.
+            UserError: if there is no usable result, e.g. because the run has not ended.
         """
         return dict(self._stored.result)
 

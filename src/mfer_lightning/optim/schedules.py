@@ -94,7 +94,7 @@ def schedule_factor(
         min_lr_ratio: m, within [0, 1].
         milestones: epochs at which the schedule ``step`` lowers the rate, in increasing order.
         power: power of polynomial, > 0; 1 is linear.
-        pct_start: fraction of the run in which onecycle rises, within [0, 1).
+        pct_start: fraction of n in which onecycle rises, within [0, 1).
         div_factor: peak divided by initial rate of onecycle, >= 1.
         final_div_factor: initial divided by final rate of onecycle, >= 1.
         decay_share: last fraction of the run, in which wsd decays, within (0, 1].

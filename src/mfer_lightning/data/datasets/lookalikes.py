@@ -60,7 +60,7 @@ def _refusal(index: FaceIndex, known: DatasetInfo, why: str) -> UserError:
             "dataset.trust_labels=true if they are correct."
         )
     return UserError(
-        f"{index.root} ({index.layout}) was given as {index.dataset}, but {why}, whose numbers mean other "
-        f"emotions. Use dataset={known.name} dataset.root={index.root}, or dataset.trust_labels=true if its labels are "
-        f"nevertheless those of {index.dataset}."
+        f"{index.root} ({index.layout}) was given as {index.dataset}, but {why}, whose label numbers mean "
+        f"other emotions. Use dataset={known.name} dataset.root={index.root}, or dataset.trust_labels=true if its "
+        f"labels are nevertheless those of {index.dataset}."
     )

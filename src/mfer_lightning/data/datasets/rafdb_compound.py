@@ -129,9 +129,9 @@ def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceInd
     rows, notes = read_partition_list(root, path, {"train": aligned, "test": aligned}, CLASSES, INFO.title)
     if len(rows) > TELLING and max(label for _, _, label in rows) < BASIC and not trust_labels:
         raise UserError(
-            f"{path} has no label above {BASIC}, so it seems to be the list of RAF-DB's basic part, whose numbers mean "
-            f"other classes. Use dataset=rafdb dataset.root={path.parent.parent}, or dataset.trust_labels=true if "
-            "these are nevertheless compound labels."
+            f"{path} has no label above {BASIC}, so it seems to be the list of RAF-DB's basic part, whose label "
+            f"numbers mean other classes. Use dataset=rafdb dataset.root={path.parent.parent}, or "
+            "dataset.trust_labels=true if these are nevertheless compound labels."
         )
     return FaceIndex.from_rows(
         rows, dataset=INFO.name, layout=WITH_LIST.name, root=root, class_names=CLASSES, notes=notes

@@ -13,7 +13,7 @@ from typing import IO
 
 from mfer_lightning.errors import UserError
 
-#: Pickles of real checkpoints have a few hundred kilobytes: names, shapes and the configuration.
+#: Pickles of real checkpoints are a few hundred kilobytes: names, shapes and the configuration.
 MOST_PICKLE_BYTES = 64 << 20
 
 _STORAGES = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
@@ -34,7 +34,7 @@ STOOD_IN_FOR = frozenset(
     f"pytorch_lightning.callbacks.{name}"
     for name in ("model_checkpoint.ModelCheckpoint", "early_stopping.EarlyStopping", "lr_monitor.LearningRateMonitor")
 )
-#: Additional globals in third-party weights. None of them allocates more memory than the file contains.
+#: Additional globals in third-party weights. None of them allocates more memory than the size of the file.
 ALLOWED_IN_WEIGHTS = ALLOWED | {
     *(" ".join(name.rsplit(".", 1)) for name in STOOD_IN_FOR),
     "torch.nn.parameter Parameter",
@@ -45,12 +45,12 @@ ALLOWED_IN_WEIGHTS = ALLOWED | {
     "builtins set",
     "__builtin__ set",
 }
-#: Other opcodes that import or call something.
+#: Opcodes that import or call something and that ``torch.save`` does not write by default; they are always rejected.
 _CALLS = frozenset(["STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"])
 
 
 def check_archive(path: Path) -> None:
-    """Reject a checkpoint that could allocate more memory than its size, or that names more than tensors.
+    """Reject a checkpoint that could allocate more memory than its size or contains more than tensors and plain values.
 
     Args:
         path: a file supposedly written by ``torch.save``.
@@ -61,7 +61,9 @@ def check_archive(path: Path) -> None:
     try:
         pickles = _check_zip(path, ALLOWED)
         if pickles != 1:
-            raise UserError(f"{path} is not a checkpoint of mfer_lightning: it contains {pickles} files data.pkl.")
+            raise UserError(
+                f"{path} is not a checkpoint of mfer_lightning: it contains {pickles} files named data.pkl."
+            )
     except UserError:
         raise
     except Exception as error:  # damaged zip files and pickles raise many kinds of exceptions

@@ -143,7 +143,7 @@ def _resource(name: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Remove the empty lines that templates leave in rows."""
+    """Collapse consecutive empty lines left by the templates into one."""
     lines: list[str] = []
     for line in text.splitlines():
         if line.strip() or (lines and lines[-1]):
