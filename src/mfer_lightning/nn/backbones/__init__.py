@@ -5,13 +5,17 @@ that builds a :class:`~mfer_lightning.nn.backbones.backbone.Backbone` or a class
 and a ``forward`` from normalised images to features), a branch in these two functions, and a
 ``conf/backbone/<name>.yaml``.
 
-timm is imported when it is needed: its import takes seconds, and some trained models predict without it.
+timm is imported when it is needed: its import takes seconds, and some trained models predict without it. It is
+imported in the context of the CPU, because callers may build a network on the meta device, where modules that create
+tensors when imported fail.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+import torch
 
 from mfer_lightning.nn.backbones.backbone import Attend, Backbone
 from mfer_lightning.nn.backbones.plain_resnet import build_plain_resnet, needs_no_timm
@@ -39,7 +43,8 @@ def resolve_backbone(spec: Spec) -> dict[str, Any]:
     """
     name, _ = split("backbone", spec)
     if not needs_no_timm(name):
-        from mfer_lightning.nn.backbones.model_names import check_model_name  # imports timm
+        with torch.device("cpu"):
+            from mfer_lightning.nn.backbones.model_names import check_model_name  # imports timm
 
         check_model_name(name)
     return complete(spec)
@@ -64,6 +69,7 @@ def build_backbone(
         plain = build_plain_resnet(config, in_chans=in_chans, attend=attend, image_size=image_size)
         if plain is not None:
             return plain
-    from mfer_lightning.nn.backbones.timm_backbone import build_timm_backbone  # imports timm
+    with torch.device("cpu"):
+        from mfer_lightning.nn.backbones.timm_backbone import build_timm_backbone  # imports timm
 
     return build_timm_backbone(config, in_chans=in_chans, attend=attend, image_size=image_size)
