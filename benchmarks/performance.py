@@ -89,7 +89,7 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
         found["overhead"] = _rows(
             ("bare loop", f"{p['milliseconds']['bare']} ms a step"),
             ("`mfer train`", f"{p['milliseconds']['framework']} ms a step"),
-            ("overhead by the clock", f"{p['overhead_percent']} %"),
+            ("overhead in wall time", f"{p['overhead_percent']} %"),
             ("overhead in processor time", f"{p['overhead_percent_of_processor_time']} %"),
         )
     if "startup" in parts:
@@ -101,7 +101,7 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
     if "memory" in parts:
         p = parts["memory"]
         found["memory"] = _rows(
-            *((name, f"{p[name]['peak_gb']} GB, of which {p[name]['of_the_steps_gb']} GB by the steps")
+            *((name, f"{p[name]['peak_gb']} GB, of which {p[name]['of_the_steps_gb']} GB added by the steps")
               for name in ("plain", "checkpointing"))
         )  # fmt: skip
     if "ranks" in parts:

@@ -92,7 +92,7 @@ def main() -> None:
             wall, processor = time.perf_counter() - wall, time.process_time() - processor
             size = (Path(scratch) / "report" / "report.html").stat().st_size / 1e6
             print(
-                f"{words}: {wall:.1f} s by the clock, {processor:.1f} s of this process, page {size:.1f} MB", flush=True
+                f"{words}: {wall:.1f} s of wall time, {processor:.1f} s of this process, page {size:.1f} MB", flush=True
             )
 
 

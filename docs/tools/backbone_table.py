@@ -100,7 +100,8 @@ BACKBONES = {
 
 HEADER = (
     "| timm name | Family | D | Parameters (M) | GFLOPs | with DS attention (M) | with DS attention (GFLOPs) "
-    "| Attention after stages | Weights at huggingface.co | Licence |\n|---|---|---:|---:|---:|---:|---:|---|---|---|"
+    "| Stages that support attention | Weights at huggingface.co | Licence |\n"
+    "|---|---|---:|---:|---:|---:|---:|---|---|---|"
 )
 
 

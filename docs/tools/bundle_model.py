@@ -38,7 +38,7 @@ def add_model(export: Path, run: Path, full_name: str, *, default: bool = False)
 
     Raises:
         UserError: for a name that is taken or invalid, an export that is incomplete or not in half precision, or a run
-            without a result or with another protocol than the export.
+            without a result or with a different protocol from the export's.
     """
     folder = registry.FOLDER / full_name
     if not registry.is_full_name(full_name):

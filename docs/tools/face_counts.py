@@ -90,7 +90,7 @@ HEADER = (
 
 
 def build(face: Face, embedding: int) -> nn.Module:
-    """Build a network without memory; an embedding of 0 gives only the backbone."""
+    """Build a network without allocating memory; an embedding of 0 gives only the backbone."""
     with torch.device("meta"):
         network: nn.Module = timm.create_model(face.backbone, num_classes=embedding, **face.options)
     return network

@@ -22,7 +22,7 @@ class Confidence:
 
     Args:
         temperature: the probabilities are ``softmax(logits / temperature)``.
-        threshold: predictions with a lower probability are uncertain, within [0, 1]; None: the model has no threshold.
+        threshold: probability within [0, 1] below which a prediction is uncertain; None: the model has no threshold.
 
     Raises:
         ValueError: for values out of range.
@@ -74,7 +74,7 @@ def threshold_for(said: Mapping[str, Any], asked: Any) -> float | None:
             is then required. False or 0: no prediction is uncertain. A number up to 1: this threshold.
 
     Returns:
-        The threshold, within (0, 1]; None: no prediction is uncertain.
+        The threshold, within [0, 1]; None: no prediction is uncertain.
 
     Raises:
         UserError: for any other value, or for True if the model has no threshold.

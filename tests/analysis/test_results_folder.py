@@ -90,6 +90,12 @@ def test_datamodules_with_other_options_have_separate_folders() -> None:
     )
 
 
+def test_options_of_a_datamodule_are_part_of_the_result() -> None:
+    datamodule = facs(difficulty=0.9)
+    subject = open_model_on_split(model_of(datamodule.class_names, {}), "test", datamodule=datamodule, device="cpu")
+    assert subject.dataset.items() >= {"name": "facs", "protocol": "native", "difficulty": 0.9, "test_size": 16}.items()
+
+
 def test_datamodule_with_the_options_of_training_has_the_usual_folder() -> None:
     trained = facs(difficulty=0.9).describe()
     assert name_of(facs(difficulty=0.9), datamodule=trained)[0] == "facs@native-test"

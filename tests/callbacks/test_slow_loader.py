@@ -90,7 +90,7 @@ def test_short_epochs_are_counted_together(clock: Clock, capsys: pytest.CaptureF
     ("changes", "words"),
     [
         ({"workers": 4}, "loader.num_workers=14 (now 4)"),
-        ({"cached": False}, "dataset.cache=memmap"),
+        ({"cached": False}, "++dataset.cache=memmap"),
         ({"stored": 500}, "dataset.size=224 (now 500)"),
         ({"augments": True}, "augment=paper"),
         ({}, "All cores are already in use"),

@@ -52,7 +52,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=(folder / "stderr.txt").open("ab"),
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,  # its process group is the run
+        start_new_session=True,  # so that its process group contains the whole run and nothing else
     )
 
 
@@ -187,7 +187,7 @@ def test_sigterm_mid_epoch_saves_within_ten_seconds_and_exits_with_code_143(
     model = read_model(run / "checkpoints" / "interrupted.ckpt", device="cpu")
     assert model(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))["logits"].isfinite().all()
     check_whole(run)
-    # Workers of a killed rank check for it every 5 seconds.
+    # Data-loading workers check every 5 seconds whether their rank is still running.
     end = time.monotonic() + (1 if workers == 0 else 20)
     while left := left_in(tmp_path):
         assert time.monotonic() < end, left

@@ -140,7 +140,7 @@ class TestHandComputed:
         assert (found["accuracy"], found["top2_accuracy"]) == pytest.approx((1 / 3, 2 / 3))
 
     def test_votes_for_no_class_are_ignored_and_noted(self) -> None:
-        # names in another order than the classes, and one face without votes for any class
+        # names in a different order from the classes, and one face without votes for any class
         votes = [[1, 0, 1], [3, 0, 0]]
         table = hand_table([0, 1], [0, 1], 2, votes=votes, vote_names=("NF", NAMES[1], NAMES[0]))
         found = evaluate(table)

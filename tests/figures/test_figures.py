@@ -254,7 +254,7 @@ class TestEmbedding:
             embed(features, "umap")
         with pytest.raises(ValueError, match="N at least 1"):
             embed(features[:0])
-        with pytest.raises(ValueError, match="`label` below 2, but got 7"):
+        with pytest.raises(ValueError, match="`label` to be below 2, but got 7"):
             plot_embedding(features, label, ("yes", "no"), tmp_path / "e.png")
 
 

@@ -64,7 +64,7 @@ def test_class_name_that_looks_like_a_formula_is_rejected(name: str, forms: Form
     stored = torch.load(forms.checkpoint, weights_only=True)
     stored["mfer"]["class_names"] = [name, "fear", "anger"]
     torch.save(stored, tmp_path / "x.ckpt")
-    with pytest.raises(UserError, match="not formulas"):
+    with pytest.raises(UserError, match="must not start like a spreadsheet formula"):
         load_model(tmp_path / "x.ckpt", "cpu")
 
 

@@ -33,7 +33,7 @@ def test_every_method_and_option_is_documented_with_its_value(name: str) -> None
         assert f"{value:g}" in row, f"{option}: {row}"
 
 
-@pytest.mark.slow  # builds whole networks, without memory
+@pytest.mark.slow  # builds whole networks, without allocating memory
 @pytest.mark.parametrize("name", FIELD)
 def test_every_literature_recipe_builds_and_is_documented(name: str) -> None:
     config = composed(f"experiment={name}", "weights=none")

@@ -45,5 +45,9 @@ def test_unknown_weights_tag_suggests_the_closest_match() -> None:
     expected = r"'augreg_in1' is not a weights tag of 'vit_small_patch16_224'.*'augreg_in1k'"
     with pytest.raises(UserError, match=expected):
         check_model_name("vit_small_patch16_224.augreg_in1")
-    with pytest.raises(UserError, match=r"timm has no weights for it\. Without a tag: iresnet50\."):
+    expected = (
+        r"'iresnet50' is valid without a tag, but 'ms1mv3' is not a weights tag of 'iresnet50': "
+        r"timm has no weights for this model\."
+    )
+    with pytest.raises(UserError, match=expected):
         check_model_name("iresnet50.ms1mv3")

@@ -81,7 +81,7 @@ class TestRejectedTeachers:
         ("teacher", "written"), [(None, "null"), (True, "true"), ({"path": "x"}, '{"path": "x"}'), (" ", '" "')]
     )
     def test_invalid_path(self, export: Path, teacher: object, written: str) -> None:
-        with pytest.raises(UserError, match=rf"method.teachers: a teacher is a run's folder, .*, not {written}:"):
+        with pytest.raises(UserError, match=rf"method.teachers: a teacher is a run's folder, .*, not {written}\. Use"):
             teacher_records({"method": {"name": "distill", "teachers": [str(export), teacher]}})
 
     def test_missing_teacher(self) -> None:

@@ -15,8 +15,8 @@ from mfer_lightning.analysis.forward_passes import Passes
 from mfer_lightning.evaluation.intervals import wilson
 from mfer_lightning.views import ONE_VIEW
 
-#: Largest allowed difference of logits, relative to the largest logit: on CPUs, and on devices that may round factors
-#: to ten bits (TF32). It is not 0 because the choice of kernels depends on the batch size.
+#: Largest allowed difference of logits, relative to the largest logit: on CPUs, and on devices that may round the
+#: inputs of matrix products to TF32. It is not 0 because the choice of kernels depends on the batch size.
 TOLERANCE, TOLERANCE_ELSEWHERE = 1e-3, 1e-2
 
 #: Maximum number of faces to predict one by one.

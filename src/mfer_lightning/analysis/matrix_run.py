@@ -42,7 +42,7 @@ def evaluate_matrix(
         checkpoint: one or several runs, checkpoints or exports.
         datasets: names of datasets, or mappings with a name and options.
         split: ``"test"``, ``"val"`` or ``"train"``.
-        output: folder of the matrix; None: ``matrix-<hash>`` in ``runs``, with a hash of the models and datasets.
+        output: folder of the matrix; None: ``matrix-<hash>`` in ``runs``, with a hash of models, datasets and split.
         runs: folder of runs.
         plugins: your own packages that the models were trained with; importing them executes their code.
         robustness: options of a suite that does not apply to a matrix; ignored.

@@ -42,7 +42,7 @@ class NoiseAudit:
         truth: (N,) int64 labels before label noise was added (``dataset.label_noise``); None if none was added.
         votes: (N,K) int64 annotators' votes by class; None if the dataset has none.
         folder: folder of the results.
-        least_margin: minimum difference between the probabilities of a suspect's suggested and given label.
+        least_margin: as in :func:`~mfer_lightning.evaluation.confident_learning.find_label_noise`.
     """
 
     judged: Judged
@@ -214,11 +214,11 @@ def audit_labels(
     Args:
         checkpoints: runs, checkpoints or folders of runs that were trained on parts of the training set
             (``dataset.hold_out=1/3``, ``2/3``, ``3/3``).
-        output: folder; None: ``noise-<protocol>-<hash>`` in ``runs``, with a hash of the networks.
+        output: folder; None: ``noise-<protocol>-<hash>`` in ``runs``, with a hash of the data and the checkpoint paths.
         runs: folder of runs.
         faces: maximum number of faces per given label in the contact sheet.
-        margin: minimum difference between the probabilities of the suggested and the given label, within [0, 1); faces
-            with a smaller difference are not listed.
+        margin: within [0, 1); if positive, a face is listed only if another class is more probable than its given label
+            by at least this much.
         show: whether to print a summary.
         **options: options of :func:`~mfer_lightning.analysis.judges.judge_training_set`.
 

@@ -55,7 +55,7 @@ def evaluate_predictions(
     names, paths, groups = table.class_names, table.path.tolist(), _groups_beside(path, table.index)
     table = _view(replace(table, index=np.arange(len(table))), match)  # numbered by the rows of this table
     if not (table.label >= 0).any():
-        left = f" without {', '.join(match.dropped)}" if match.dropped else ""
+        left = f" other than {', '.join(match.dropped)}" if match.dropped else ""
         raise UserError(f"{path}: no face has a label{left}, so there is nothing to measure.")
     groups = None if groups is None else groups[table.index]
     matched = match_lists(lists or {}, paths, table.index[table.label >= 0], among="the table")

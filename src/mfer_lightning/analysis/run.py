@@ -56,7 +56,7 @@ def evaluate(
         datamodule: the dataset; None: ``dataset_name``, or the one that the model was trained on.
         split: ``"test"``, ``"val"`` or ``"train"``.
         predictions: a ``predictions_*.csv`` instead of a model.
-        suite: ``"standard"`` (every metric), ``"robustness"`` (under changes) or ``"explain"`` (Grad-CAM).
+        suite: ``"standard"`` (every metric), ``"robustness"`` (image corruptions) or ``"explain"`` (Grad-CAM).
         output: folder of the results; None: ``evaluations/`` in the run's folder, or nowhere (see ``checkpoint``).
         drop: classes to leave out.
         calibrate: fit one temperature on val and report calibration before and after.

@@ -87,7 +87,7 @@ def measure_loader(
         workers: numbers of loader workers to measure.
         repeats: number of epochs of each loader, in turn.
         device: the device.
-        stored: side of the files in pixels.
+        stored: side of the stored face images in pixels.
 
     Returns:
         One row per number of workers: ``workers``, ``faces_per_second`` of both loaders, and the speed-up ``ratio``.

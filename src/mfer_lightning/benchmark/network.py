@@ -59,7 +59,7 @@ def measure_inference(work: Work, repeats: int, ceiling: Mapping[str, float]) ->
 
     Returns:
         The table of :func:`compare`, and ``relative_difference_of_logits``: the largest difference between the logits
-        of both networks relative to the largest logit, in float32 and, if measured, in bfloat16.
+        of the two networks relative to the largest logit, in float32 and, if measured, in bfloat16.
     """
     naive, ours = build(work)
     naive.eval()

@@ -149,7 +149,7 @@ def same_weights(naive: NaiveMFER, ours: nn.Module) -> None:
 
     Args:
         naive: the baseline.
-        ours: an ``MFER`` of the same backbone with DS attention and the multiscale head.
+        ours: an ``MFER`` with the same backbone, DS attention and the multiscale head.
     """
     state: dict[str, Tensor] = {}
     for name, value in ours.state_dict().items():

@@ -20,7 +20,7 @@ _HEADS = {
     "processor_milliseconds": "processor ms",
     "processor_seconds": "processor s",
     "share_of_gemm_ceiling": "of GEMM",
-    "share_of_gemm_ceiling_of_a_core": "of GEMM, by core",
+    "share_of_gemm_ceiling_of_a_core": "of GEMM, per core",
     "ratios": "ours faster by",
 }
 

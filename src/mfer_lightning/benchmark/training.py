@@ -37,7 +37,7 @@ BATCH = 32
 
 
 def measure_end_to_end(folder: Path, work: Work, workers: int, steps: int, repeats: int, stored: int) -> dict[str, Any]:
-    """Time steps of ``mfer train``, including loader and callbacks, and the same number of bare steps, in turn.
+    """Time training steps of ``mfer train``, including loader and callbacks, and as many bare steps, in turn.
 
     Args:
         folder: folder for faces and runs.
@@ -45,7 +45,7 @@ def measure_end_to_end(folder: Path, work: Work, workers: int, steps: int, repea
         workers: number of loader workers.
         steps: steps timed in each repeat.
         repeats: number of repeats of both.
-        stored: side of the files in pixels.
+        stored: side of the stored face images in pixels.
 
     Returns:
         ``faces_per_second`` of both, and ``share_of_bare_step``: the speed of ``mfer train`` relative to bare steps.
@@ -183,8 +183,8 @@ def _timed_fit(config: Mapping[str, Any], folder: Path, steps: int, device: Devi
     module, datamodule = _build_run(config)
     trainer: Any = build_trainer(config, folder, datamodule.protocol.monitor, History(folder / "metrics.csv"))
     clock = _Clock(skipped, skipped + steps, device)
-    # Checkpoints would be written at the end of the epoch, after the timed steps. They can have several
-    # gigabytes and are not needed.
+    # Checkpoints would be written at the end of the epoch, after the timed steps. They can be several
+    # gigabytes in size and are not needed.
     trainer.callbacks = [*(kept for kept in trainer.callbacks if not isinstance(kept, RunCheckpoint)), clock]
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -69,8 +69,8 @@ class CompileNetwork(Callback):
             blocks = [network]
             network.compile()
             self._say(trainer, "the network as one graph", 2 * 60)
-        # Evaluation uses eager mode, because compiling the evaluation graph would take longer than it saves. Results
-        # then do not depend on whether training was compiled.
+        # Evaluation uses eager mode, because compiling the evaluation graph would take longer than it saves.
+        # Therefore, the same weights give the same results, whether training was compiled or not.
         guard_calls(blocks, lambda *_, **__: torch.is_grad_enabled(), lambda error: self._warn(trainer, error))
 
     def _say(self, trainer: L.Trainer, what: str, seconds: int) -> None:

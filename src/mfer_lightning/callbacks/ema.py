@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mfer_lightning.errors import check_number
 
-#: With a larger decay, float32 cannot represent 1 - decay accurately, and the average would not change.
+#: With a larger decay, each step would be too small for the precision of float32, and the average would not change.
 LARGEST_DECAY = 0.9999999
 
 

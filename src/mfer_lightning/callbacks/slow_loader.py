@@ -137,7 +137,7 @@ def advice(facts: Mapping[str, Any]) -> list[str]:
     workers, cores, stored, used = facts["workers"], facts["cores"], facts["stored"], facts["used"]
     ways = []
     if not facts["cached"]:
-        ways.append("Decode each image once: dataset.cache=memmap")
+        ways.append("Decode each image once: ++dataset.cache=memmap")
     if workers is not None and workers < cores - 1:
         ways.append(f"Use more workers: loader.num_workers={cores - 1} (now {workers})")
     if stored and used and stored > used:

@@ -28,7 +28,10 @@ def config_dir() -> Path:
     for folder in (package / "conf", package.parents[1] / "conf"):
         if (folder / "train.yaml").is_file():
             return folder
-    raise UserError(f"The configuration files are missing: looked for conf/train.yaml next to {package}. Reinstall.")
+    raise UserError(
+        f"The configuration files are missing: looked for conf/train.yaml in {package} and two levels above "
+        "it. Reinstall the package."
+    )
 
 
 def config_dirs(arguments: Sequence[str]) -> list[str]:

@@ -98,8 +98,8 @@ def start_worker(worker: int) -> None:
     """
     if os.environ.get("PL_SEED_WORKERS") == "1":  # Lightning adds its own function only if there is none
         pl_worker_init_function(worker)
-    # macOS and Windows do not report the sender of a signal, so torch's handlers are kept there. They are also kept if
-    # this is not the main thread.
+    # On macOS and Windows, Python cannot report the sender of a signal, so torch's handlers are kept there. They are
+    # also kept if this is not the main thread.
     if hasattr(signal, "sigtimedwait") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -80,7 +80,7 @@ def keep_swept(folder: Path, patience: float = PATIENCE, look: float = LOOK) -> 
 
 
 def _is_orphan(folder: Path) -> bool:
-    """Whether the process whose number is in the name of a folder has ended; False for folders of other users."""
+    """Whether the process whose ID is in the name of a folder has ended; False for folders of other users."""
     pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
     if not pid.isdigit() or folder.is_symlink() or folder.stat().st_uid != os.getuid():
         return False

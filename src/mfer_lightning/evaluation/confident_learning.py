@@ -2,8 +2,8 @@
 
 Paper: Northcutt, Jiang, Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70 (2021), arXiv
 1911.00068. This implementation follows the definitions in the paper: thresholds (equation 2), confident joint
-(equation 1) and calibration (equation 3). The suspected faces are those off the diagonal of the confident joint (the
-paper's method C_confusion, restricted to confident classes), ranked by normalised margin.
+(equation 1) and calibration (equation 3). The suspected faces are those off the diagonal of the confident joint, as in
+the paper's method C_{ỹ,y*}, and are ranked by normalised margin.
 
 The probabilities of a face must come from a network that was not trained on it, because a network
 reproduces the labels it was trained on, including the wrong ones.

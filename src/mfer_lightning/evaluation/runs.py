@@ -257,7 +257,7 @@ def check_result(found: Any) -> Result:
 def _check_origin(table: Predictions, result: Mapping[str, Any], name: str) -> None:
     """Reject a table that does not reproduce the result's confusion matrix."""
     if list(table.class_names) != list(result["class_names"]):
-        raise ValueError(f"has a {name} with other classes than its result")
+        raise ValueError(f"has a {name} whose classes differ from those of its result")
     known, k = table.select(table.label >= 0), len(table.class_names)
     counts = np.bincount(known.label * k + known.pred, minlength=k * k).reshape(k, k)
     if not np.array_equal(counts, np.asarray(result["confusion"])):

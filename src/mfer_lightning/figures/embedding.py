@@ -81,7 +81,7 @@ def plot_embedding(
     """
     measured = compactness(features, label)
     if label.max() >= len(class_names):
-        raise ValueError(f"Expected argument `label` below {len(class_names)}, but got {label.max()}.")
+        raise ValueError(f"Expected argument `label` to be below {len(class_names)}, but got {label.max()}.")
     known = np.flatnonzero(label >= 0)
     if plane is None or method != "tsne":
         rows = known[stratified_subset(label[known], max_points, seed)]

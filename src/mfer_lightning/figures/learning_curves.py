@@ -113,7 +113,7 @@ class Band:
 
 
 def band(label: str, curves: Sequence[Curve]) -> Band | None:
-    """Average the curves of several seeds; None without any.
+    """Average the curves of several seeds; None if there are none.
 
     Example:
         >>> found = band("ce", [[(0, 1.0), (1, 3.0)], [(0, 2.0)]])

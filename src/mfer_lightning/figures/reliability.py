@@ -16,7 +16,7 @@ from mfer_lightning.figures.style import BLUE, INK, ORANGE, PAPER, new_figure, p
 
 
 def draw_reliability(axes: Axes, found: Reliability, least: float = 1.0, seeds: int = 1) -> float:
-    """Draw accuracy over confidence with 95% intervals, the diagonal, and the gaps between them.
+    """Draw accuracy against confidence with 95% intervals, the diagonal, and the gaps between them.
 
     Args:
         axes: axes to draw on.
@@ -54,7 +54,7 @@ def plot_reliability(
     bins: int = 15,
     title: str = "Reliability",
 ) -> None:
-    """Draw accuracy over confidence in bins of equal mass, above the distribution of confidence.
+    """Draw accuracy against confidence in bins of equal mass, above the distribution of confidence.
 
     Args:
         probabilities: (N,K), rows summing to 1.
@@ -90,7 +90,7 @@ def reliability_panel(
     bins: int = 10,
     seeds: int = 1,
 ) -> str:
-    """Draw accuracy over confidence in bins of equal mass as a panel.
+    """Draw accuracy against confidence in bins of equal mass as a panel.
 
     Args:
         probabilities: (N,K), rows summing to 1; possibly concatenated over seeds.

@@ -14,14 +14,14 @@ from mfer_lightning.evaluation.risk_coverage import RiskCoverage, risk_coverage
 from mfer_lightning.figures.panel import draw_panel
 from mfer_lightning.figures.style import BLUE, INK
 
-#: Number of points of the band of intervals.
+#: Number of points at which the band of intervals is computed.
 _POINTS = 60
-#: Number of answered faces from which the curve is drawn. With fewer, each face changes the risk too much.
+#: The curve starts at this number of answered faces. With fewer, each face changes the risk too much.
 _FEWEST = 20
 
 
 def draw_risk_coverage(axes: Axes, curve: RiskCoverage, seeds: int = 1) -> None:
-    """Draw the proportion of incorrect predictions over the proportion of faces answered, with 95% intervals.
+    """Draw the proportion of incorrect predictions against the proportion of faces answered, with 95% intervals.
 
     Args:
         axes: axes to draw on.

@@ -20,7 +20,7 @@ _COLOURS = {
 
 
 def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Robustness") -> None:
-    """Draw one panel per change: accuracy over severities with 95% intervals, and the clean accuracy as a line.
+    """Draw one panel per change: accuracy against severity with 95% intervals, and the clean accuracy as a line.
 
     Args:
         card: result of :func:`mfer_lightning.analysis.robustness_card.measure_robustness`, with ``clean`` and
@@ -50,12 +50,12 @@ def plot_robustness(card: Mapping[str, Any], path: str | Path, title: str = "Rob
         clean = card["clean"]
         ends = f"[{100 * clean['low']:.1f}, {100 * clean['high']:.1f}]"
         words = f"dashed: clean faces, {percent(clean['accuracy'])} {ends}; n = {card['n']:,}"
-        words += "; bands: 95% Wilson intervals"
+        words += "; bands: 95% intervals"
         figure.text(0.995, 0.995, words, ha="right", va="top", fontsize=8.5, color="#555555")
 
 
 def plot_lists(card: Mapping[str, Any], path: str | Path, title: str = "Lists of hard faces") -> None:
-    """Draw accuracy on each list and on all other faces, with 95% Wilson intervals.
+    """Draw accuracy on each list and on all other faces, with 95% intervals.
 
     Args:
         card: a mapping with ``lists``.
@@ -84,7 +84,7 @@ def plot_lists(card: Mapping[str, Any], path: str | Path, title: str = "Lists of
         axes.barh([np.nan], [np.nan], color=BLUE, alpha=0.8, label="all other faces")
         axes.set_yticks(range(len(lists)), list(lists))
         axes.set_ylim(len(lists) - 0.5, -0.5)
-        share_axis(axes, "accuracy (%), with 95% Wilson interval")
+        share_axis(axes, "accuracy (%), with 95% interval")
         axes.set_title(title)
         figure.legend(loc="outside lower right", ncols=2)
 

@@ -18,7 +18,7 @@ from mfer_lightning.figures.robustness import plot_lists
 
 
 def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, embedding_points: int) -> None:
-    """Draw confusion matrix, recall of each class, reliability, lists and embedding into ``folder/figures``.
+    """Draw confusion matrix, recall of each class, reliability, accuracy on lists and embedding (``folder/figures``).
 
     Args:
         folder: folder with ``features_<split>.npz`` of the same faces.

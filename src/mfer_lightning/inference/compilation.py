@@ -21,8 +21,8 @@ from mfer_lightning.nn.compiled_calls import (
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.termination import received
 
-#: Estimated seconds of forward passes from which ``auto`` compiles. Compiling a forward pass takes about a third of the
-#: time of compiling a training step, and gives about the same speed-up.
+#: ``auto`` compiles if the forward passes are estimated to take at least this many seconds. Compiling a forward pass
+#: takes about a third of the time of compiling a training step, and gives about the same speed-up.
 PAYS_FROM = 120.0
 
 _LEGAL: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False, "1": True, "0": False}

@@ -170,7 +170,7 @@ class FERModel(nn.Module):
             The folder.
 
         Raises:
-            UserError: if the folder is in use, or cannot be written.
+            UserError: if the folder contains anything that must not be replaced, or cannot be written.
         """
         return write_export(self.describe(), merge_adapter(self.network.state_dict()), folder, replace=replace)
 

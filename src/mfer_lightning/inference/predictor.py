@@ -115,7 +115,8 @@ class Predictor:
 
         Args:
             source: a path (photo, folder, pattern), the bytes of a file, a PIL image, a uint8 array or tensor, or a
-                list or other iterable of these (:func:`mfer_lightning.inference.media.photos.pictures`).
+                list or other iterable of these, except patterns; see
+                :func:`mfer_lightning.inference.media.photos.pictures`.
             aligned: the pictures are already faces, aligned as in training, and are classified unchanged.
             faces: which faces of a photo to use: ``"all"``, ``"largest"``, ``"surest"`` or ``"central"``.
             detector: options of the detector that override the model's own, e.g. ``{"min_score": 0.99}``.

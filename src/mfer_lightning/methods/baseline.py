@@ -1,4 +1,4 @@
-"""Baseline: standard training on the objective of the network's output."""
+"""Baseline: standard training, with the objective applied to the network's output."""
 
 from __future__ import annotations
 

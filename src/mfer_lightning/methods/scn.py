@@ -112,7 +112,7 @@ class SCN(Method):
 
 
 def rank_regularisation(weight: Tensor, high_share: float, margin: float) -> Tensor:
-    """Compute by how much the difference between the mean of the larger and of the smaller weights is below a margin.
+    """Compute how far the difference between the means of the larger and the smaller weights falls below a margin.
 
     Args:
         weight: (B,).

@@ -19,7 +19,7 @@ from mfer_lightning.module.metrics import VALENCE_AROUSAL_MODES, EvaluationMetri
 from mfer_lightning.nn.valence_arousal import PREDICTED, VALENCE_AROUSAL
 from mfer_lightning.views import ONE_VIEW, Views
 
-#: Suffix of the metric names of a second network.
+#: Suffix of the names of a second network's evaluations, e.g. ``val@second``.
 RIVAL = "@second"
 
 
@@ -128,7 +128,10 @@ class EvaluationSteps(L.LightningModule):
             evaluation.update_valence_arousal(output[VALENCE_AROUSAL][keep], batch[VALENCE_AROUSAL][keep])
 
     def _evaluation(self, stage: Literal["val", "test"], dataloader_idx: int, suffix: str = "") -> EvaluationMetrics:
-        """Return the metrics of an evaluation loader; with several loaders, names follow Lightning's convention."""
+        """Return the metrics of an evaluation loader.
+
+        With several loaders, names follow Lightning's convention, or are ``val`` and ``track_test``.
+        """
         loaders = self.trainer.num_val_batches if stage == "val" else self.trainer.num_test_batches
         name, prefix, postfix = str(stage), f"{stage}/", ""
         if len(loaders) > 1:

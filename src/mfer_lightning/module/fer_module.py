@@ -50,11 +50,11 @@ class FERModule(TrainingSteps):
     If the Trainer also has a :class:`~mfer_lightning.data.FaceDataModule`, module and datamodule must have the same
     classes, and training stores the dataset, protocol and alignment of the datamodule in the checkpoints.
 
-    Logs ``train/<term>`` (means of the loss terms over an epoch), ``val/`` and ``test/`` with ``accuracy``,
-    ``mean_class_accuracy``, ``macro_f1``, ``nll`` and the metrics in ``metrics``, and ``val/loss``, the loss on the
-    validation faces (:meth:`mfer_lightning.losses.Objective.evaluate`). If valence and arousal are predicted and known,
-    also ``ccc``, ``rmse`` and ``sagr``, for each of the two (``ccc_valence``, ...) and as their mean. ``test/`` is
-    computed in float32, like the results of the command line.
+    Logs ``train/<term>`` (means of the loss terms over an epoch) and ``val/loss``, the loss on the validation faces
+    (:meth:`mfer_lightning.losses.Objective.evaluate`). With the prefixes ``val/`` and ``test/``, it logs ``accuracy``,
+    ``mean_class_accuracy``, ``macro_f1``, ``nll`` and the metrics in ``metrics``, and, if valence and arousal are
+    predicted and known, ``ccc``, ``rmse`` and ``sagr``, for each of the two (``ccc_valence``, ...) and as their mean.
+    The ``test/`` metrics are computed in float32, like the results of the command line.
 
     Batches are dicts of ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,)
     with -1 in the padding rows of a distributed evaluation, and optionally ``valence_arousal`` float32 (B,2), NaN where
@@ -81,7 +81,7 @@ class FERModule(TrainingSteps):
         compile_network: compile the network with ``torch.compile``.
 
     Raises:
-        ValueError: if an argument has the wrong type, or the network has a different number of classes.
+        ValueError: if an argument has the wrong type, or the network's number of classes differs from ``class_names``.
         UserError: if network, objective, method and mixup do not support each other.
 
     Example:
@@ -112,7 +112,7 @@ class FERModule(TrainingSteps):
         super().__init__(build_metrics(len(tuple(class_names)), metrics))
         if mixup is not None and getattr(getattr(objective, "classification", None), "target_kind", "") == "multi-hot":
             raise UserError(
-                "Mixup creates weighted classes, but the multi-target loss needs sets of classes. Use mixup=none."
+                "Mixup creates soft targets, but the multi-target loss needs sets of classes. Use mixup=none."
             )
         self.method = method if method is not None else Baseline()
         self.method.check(network, objective)
@@ -168,7 +168,7 @@ class FERModule(TrainingSteps):
         self.optimizer_options["lr"] = float(value)
 
     def setup(self, stage: str) -> None:
-        """Check the classes against the datamodule, store its metadata for training, and set up the process for speed.
+        """Check the classes against the datamodule, store its metadata when training, and set up the process for speed.
 
         The process keeps freed memory for reuse and flushes denormal numbers to zero, as in runs of the command line.
 
@@ -214,7 +214,10 @@ class FERModule(TrainingSteps):
         return [FERProgressBar()] if ordinary else []
 
     def configure_optimizers(self) -> Any:
-        """Build the optimiser over named parameter groups and the schedule, which steps with every optimiser step."""
+        """Build the optimiser over named parameter groups, and its schedules.
+
+        A plateau schedule steps once per epoch, after validation; all others step with every optimiser step.
+        """
         trainer = self.trainer
         trainer.fit_loop.setup_data()  # estimated_stepping_batches does this too, except with max_epochs=-1
         try:
@@ -233,7 +236,7 @@ class FERModule(TrainingSteps):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store everything needed to use the weights: network, preprocessing, class names, protocol, configuration.
 
-        With two networks, the kept one is stored as the network.
+        If the method trains two networks, the one with the better validation metric is stored as the network.
         """
         if self.method.rival is not None:  # averaged weights contain the value of an earlier epoch
             checkpoint["state_dict"]["method.kept"] = self.method.kept.clone()  # type: ignore[operator]

@@ -15,7 +15,7 @@ def plain(value: Any) -> Any:
     """Copy a value into plain containers: mappings become dicts, tuples and other sequences become lists.
 
     Args:
-        value: nested mappings and sequences over str, int, float, bool and None.
+        value: nested mappings and sequences of str, int, float, bool and None.
 
     Returns:
         The same content, usable in JSON and in checkpoints that load with ``weights_only=True``.

@@ -163,7 +163,7 @@ def _fields(view: memoryview) -> Iterator[tuple[int, Value]]:
         if kind == 2:
             length, at = _varint(view, at)
         if length is None or length > end - at or number == 0:
-            raise _MalformedError(f"field {number} of kind {kind} at byte {at} of {end}")
+            raise _MalformedError(f"field {number} of wire type {kind} at byte {at} of {end}")
         yield number, view[at : at + length]
         at += length
 

@@ -132,7 +132,7 @@ def _names(value: Any) -> tuple[str, ...]:
     if not whole or not 2 <= len(value) <= MOST_CLASSES or len(set(value)) != len(value):
         raise ValueError("class_names is not a list of distinct names")
     if not all(0 < len(n) <= _LONGEST_NAME and n.isprintable() and not n.startswith(FORMULA) for n in value):
-        raise ValueError("a class name is empty, too long, not printable or a formula")
+        raise ValueError("a class name is empty, too long or not printable, or starts like a spreadsheet formula")
     return tuple(value)
 
 

@@ -251,7 +251,7 @@ class OnnxModel:
 def limit_memory(most: int | None = None) -> int:
     """Limit the memory that models may allocate in this process.
 
-    Takes effect on the first call, which loading a model makes; later calls cannot change the limit.
+    Only the first call sets the limit; later calls cannot change it. Loading a model also calls this function.
 
     Args:
         most: bytes; None: half of this machine's memory, at most 8 GiB.
@@ -273,7 +273,7 @@ def limit_memory(most: int | None = None) -> int:
 def _installed_memory() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on Windows
+    except (AttributeError, ValueError, OSError):  # Windows has no os.sysconf
         return 2 * _MOST_MEMORY
 
 

@@ -32,8 +32,8 @@ def as_faces(source: Any) -> Iterator[NDArray[np.uint8]]:
         (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: for a file that is missing, damaged or too large.
-        ValueError: for anything else.
+        UserError: if a file is missing or damaged, or a face is too large or has more than 8 bits per channel.
+        ValueError: for any other source, or an array of the wrong type or shape.
 
     Example:
         >>> [face.shape for face in as_faces(np.zeros((2, 3, 48, 48), np.uint8))]

@@ -10,7 +10,7 @@ from torch import nn
 from mfer_lightning.errors import check_number
 from mfer_lightning.optim.layers import layer_scales
 
-#: Prefixes of the head parameters, including those of the valence and arousal head.
+#: Prefix of the parameters of the classification heads; ``_HEADS`` adds that of the valence and arousal head.
 HEAD_PREFIX = "head."
 _HEADS = (HEAD_PREFIX, "valence_arousal.")
 

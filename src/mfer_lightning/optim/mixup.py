@@ -99,7 +99,7 @@ class Mixup:
             A new batch.
 
         Raises:
-            ValueError: if images or targets are not floating-point tensors, or their numbers differ.
+            ValueError: if images or targets are not floating-point tensors, or targets do not have shape (B,K).
         """
         image, target = batch["image"], batch["target"]
         if not image.is_floating_point():

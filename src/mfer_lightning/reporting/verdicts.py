@@ -18,7 +18,7 @@ from mfer_lightning.tracking.verdicts import Value, Verdicts
 
 
 def judge_plan(places: Sequence[str | Path], plan: Plan, metric: MethodMetric = "accuracy") -> Verdicts:
-    """Compare the planned contrasts of runs, like ``mfer report contrasts=``.
+    """Evaluate the planned contrasts of runs, like ``mfer report contrasts=``.
 
     Args:
         places: runs, sweeps, folders of runs or archives.

@@ -129,7 +129,7 @@ def run_name(config: Mapping[str, Any]) -> str:
         config: plain resolved configuration of ``mfer train``.
 
     Returns:
-        ``<dataset>-<backbone>-<attention>-<loss>-s<seed>-<hash>``; for other networks than MFER, the network replaces
+        ``<dataset>-<backbone>-<attention>-<loss>-s<seed>-<hash>``; for networks other than MFER, the network replaces
         backbone and attention.
     """
     network = ("network",) if is_peer(config) else ("backbone", "attention")

@@ -108,7 +108,7 @@ class Search(Sweeper):
         return trial
 
     def _run(self, batch: Sequence[tuple[Any, list[str]]], any_running: bool) -> list[tuple[int, Any]]:
-        """Start trials, and return those that have ended: pairs of number and value, or None without a value."""
+        """Start trials, and return the number and value of each that has ended (None for a trial without a value)."""
         if hasattr(self._launcher, "ended"):  # one at a time: a free GPU gets the next trial
             for trial, overrides in batch:
                 self._launcher.start(overrides, trial.number)

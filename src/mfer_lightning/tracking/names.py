@@ -49,7 +49,7 @@ FIGURE_PREFIX = "figures/"
 FIGURES = ("learning_curves", "confusion", "per_class", "reliability")
 EMBEDDING = "embedding"  # absent with evaluation.embedding_points=0
 
-#: Metrics in the table of figures.
+#: Metrics in the table that :func:`figure_table` names.
 TABLE_METRICS = ("accuracy", "mean_class_accuracy", "macro_f1", "nll", "ece")
 
 #: Entries of a run's configuration at W&B besides the composed configuration.
@@ -58,7 +58,7 @@ SPLIT = "split"  # split of the reported results, known when the run has ended
 SETTING = "setting"  # short text of everything except the seed: runs with the same setting differ only in their seed
 FACTS = (PROTOCOL, SETTING, "data_hash", "git_commit", "git_dirty", "parameters", "gflops", "class_names")
 
-#: Columns of the table of figures, which has one row per run.
+#: Columns of the table of metrics, which has one row per run.
 FIGURE_COLUMNS = ("setting", "loss", "backbone", "attention", "seed", *TABLE_METRICS)
 #: Columns of the table of classes.
 CLASS_COLUMNS = ("class", "n", "precision", "recall", "f1", "setting", "loss", "backbone", "seed")

@@ -15,7 +15,7 @@ import torch
 import mfer_lightning.memory as memory
 from mfer_lightning.files import atomic_path
 
-#: File in a run's folder with uncommitted changes of the code, and its maximum size in bytes.
+#: File in a run's folder with uncommitted changes to the code, and its maximum size in bytes.
 PATCH = "changes.patch"
 LONGEST_PATCH = 1_000_000
 
@@ -49,7 +49,7 @@ def versions() -> dict[str, str]:
 
 
 def git_state(run_dir: Path | None = None) -> dict[str, Any] | None:
-    """Return the commit of this package's checkout, and its uncommitted changes of code and configuration.
+    """Return the commit of this package's checkout, and its uncommitted changes to code and configuration.
 
     Args:
         run_dir: folder for ``changes.patch``, which is written if it has at most :data:`LONGEST_PATCH` bytes, so that
@@ -90,7 +90,7 @@ def _git(folder: Path, *arguments: str, legal: tuple[int, ...] = (0,)) -> bytes:
 
 
 def _new_files(top: Path) -> bytes:
-    """Return a patch of the untracked files of code and configuration; other files do not change results."""
+    """Return a patch of the untracked code and configuration files; other files do not change results."""
     listed = _git(top, "ls-files", "-z", "--others", "--exclude-standard", "--", "src", "conf").decode().split("\0")
     names = [name for name in listed if name and (top / name).stat().st_size <= LONGEST_PATCH]
     null = "/dev/null"  # git accepts this name on every system; its exit code is 1 if files differ

@@ -43,7 +43,7 @@ class RunWandbLogger(RunLogger, WandbLogger):
 
     Besides the changes of :class:`.RunLogger`, it differs from Lightning's class as follows:
 
-    - it prints nothing and never prompts; if W&B cannot be reached at the start, the run is logged offline;
+    - it hides W&B's own output and never prompts; if W&B cannot be reached at the start, the run is logged offline;
     - it stores neither the caller's source code nor the state of the caller's git repository.
 
     Args:

@@ -1,4 +1,4 @@
-"""Errors for invalid sources: videos in a folder, URLs, macOS metadata files, an empty option."""
+"""Invalid sources: folders of videos, URLs and empty options are rejected, macOS metadata files are skipped."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_macos_side_files_are_ignored_in_folders_and_patterns(tmp_path: Path) ->
     assert find_photos(str(tmp_path / "photos" / "*.png")).paths == (photo,)
     for source in (tmp_path / "photos", str(tmp_path / "photos" / "*.png")):
         assert [one.source for one in list_photos(source, tmp_path / "out")] == [photo]
-    assert find_photos(tmp_path / "photos" / "._a.png").paths, "a file that is named is looked at"
+    assert find_photos(tmp_path / "photos" / "._a.png").paths, "a file named explicitly is not skipped"
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate", "export", "demo"])

@@ -157,7 +157,7 @@ def test_missing_common_predictions_prevent_a_comparison(tmp_path: Path) -> None
     compare(section, "accuracy")
     assert found.comparison is None
     assert sum("not measured on the same faces" in note for note in section.notes) == 1
-    assert "not on the same faces" in sentences(plan_of(other), [found])[0]
+    assert "the runs were not measured on the same faces" in sentences(plan_of(other), [found])[0]
 
 
 class TestSelectors:
@@ -320,7 +320,7 @@ def test_finding_names_claim_metrics_and_smallest_detectable_difference(study: P
         f"(claimed better; +{100 * c.difference:.2f} points, 95% interval +{100 * c.low:.2f} to +{100 * c.high:.2f}, p "
     )
     assert null.startswith(
-        "Planned, loss: undecided. No difference of loss=dsf, attention=ds from loss=ce, attention=ds"
+        "Planned, loss: undecided. No difference between loss=dsf, attention=ds and loss=ce, attention=ds"
     )
     smallest = f"{100 * found[1].comparison.smallest_detectable:.1f}"
     assert null.endswith(f"a true difference of {smallest} points would have been detected with 80% power.")

@@ -78,7 +78,7 @@ class MTCNNDetector:
         return self._detect(image, self.min_score)
 
     def detect_faint(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Detect the faces in an (H,W,3) RGB image with at least the confidence :data:`FAINT`, most confident first."""
+        """Detect faces as :meth:`detect` does, but with a minimum confidence of at most :data:`FAINT`."""
         return self._detect(image, min(FAINT, self.min_score))
 
     def _detect(self, image: NDArray[np.uint8], min_score: float) -> list[Detection]:
@@ -132,7 +132,7 @@ class _ClassicNet:
 
 
 def _use_classic_engine(net: object) -> None:
-    """Replace the second and third network. The first has no pooling with this padding, and its inputs vary in size."""
+    """Replace the second and third network. The first's 2x2 pooling is not affected, and its inputs vary in size."""
     folder = Path(inspect.getfile(type(net))).parent
     for name in ("rnet", "onet"):
         setattr(net, f"_{name}", _ClassicNet(folder / f"{name}.onnx"))

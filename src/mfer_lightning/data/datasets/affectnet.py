@@ -17,7 +17,7 @@ Any of these layouts::
         └── 1/<hash>.jpg ...               └── val_set/   (or valid_set/)          └── val/
                                                └── ...                                 └── 0/ ... 7/
 
-The layouts, codes and counts by class were verified against public readers and papers, not against the data.
+The layouts, codes and counts by class were verified against public dataset readers and papers, not against the data.
 """
 
 from __future__ import annotations

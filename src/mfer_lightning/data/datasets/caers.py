@@ -18,9 +18,9 @@ A line in a table of boxes is ``test/Happy/0001.png,3,278,110,363,195``: the fra
 left, top, right and bottom. This is the format of a public, manually checked table (larrylu0426/CAERS-Annotation) with
 47,966 and 20,868 faces. ``aligned/`` may also be the dataset's folder itself.
 
-The class folders and the format and counts by class of the table were verified against public readers, not against the
-data. No list says which frames come from the same video clip, so the holdout, and possibly the official test part, may
-share clips with the training part.
+The class folders and the format and counts by class of the table were verified against public dataset readers, not
+against the data. No list says which frames come from the same video clip, so the holdout, and possibly the official
+test part, may share clips with the training part.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ Any of these layouts, in this order of precedence::
 ``aligned/`` is the output of ``mfer align source=ckplus/cohn-kanade-images output=ckplus/aligned``.
 
 The layout, the emotion codes and the counts of sequences and people were verified against the description of the
-dataset and public readers, not against the data.
+dataset and public dataset readers, not against the data.
 """
 
 from __future__ import annotations

@@ -111,5 +111,5 @@ class DescribedDataModule(L.LightningDataModule):
         return f"{type(self).__name__}({self.protocol.name}, {self.num_classes} classes, faces: {faces})"
 
     def __str__(self) -> str:
-        """Same as :meth:`__repr__`; Lightning's version is empty before the loaders are created."""
+        """Same as :meth:`__repr__`; Lightning's version creates all loaders and shows none before :meth:`setup`."""
         return repr(self)

@@ -14,8 +14,8 @@ Layout::
         └── angry_actor_104.jpg ...
 
 A line contains the photo, the number of the face in it, the box as top, left, right and bottom, the detector's
-confidence and the label. The layout, the column order and the counts were verified against public readers, not against
-the data. One of these readers drops repeated lines, so the list may contain some; here, they count once.
+confidence and the label. The layout, the column order and the counts were verified against public dataset readers, not
+against the data. One of these readers drops repeated lines, so the list may contain some; here, they count once.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ Any of these layouts, in this order of precedence::
 A name contains the person, the expression with the number of its take, and a running number. ``aligned/`` is the output
 of ``mfer align source=jaffe output=jaffe/aligned``.
 
-The names, people and total were verified against the description of the dataset and public readers, not against the
-data. Public sources disagree on the counts by class, so only the total is checked.
+The names, people and total were verified against the description of the dataset and public dataset readers, not against
+the data. Public sources disagree on the counts by class, so only the total is checked.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ INFO = DatasetInfo(
         "Automatic Face and Gesture Recognition 1998"
     ),
     licence="JAFFE is for non-commercial scientific research only, on request; images must not be redistributed.",
-    access="JAFFE is available to researchers on request, through its page at Zenodo (doi 10.5281/zenodo.3451524).",
+    access="JAFFE is available to researchers on request, through its page on Zenodo (doi 10.5281/zenodo.3451524).",
     class_names=CLASSES,
     first_number=None,
     file_names=NAMES,

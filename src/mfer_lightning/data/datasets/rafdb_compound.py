@@ -18,7 +18,7 @@ Layout (``compound/`` may also be the dataset's folder itself)::
             └── test_0001_aligned.jpg ...
 
 The layout, the class order (one published list and RAF-CE by the same authors agree on it) and the two counts were
-verified against public readers, not against the data. No counts by class were found.
+verified against public dataset readers, not against the data. No counts by class were found.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ Any of these layouts, in this order of precedence (an unlabelled ``Test/`` is ig
 
 ``Train_Aligned_Faces/`` and ``Val_Aligned_Faces/`` (or ``Val_Aligned_Faces_new/``) may also be directly in ``sfew/``.
 
-The folders, file names and counts of frames were verified against public readers, not against the data. The counts by
-class are unknown, as is the number of published aligned faces, which may be lower than that of the frames.
+The folders, file names and counts of frames were verified against public dataset readers, not against the data. The
+counts by class are unknown, as is the number of published aligned faces, which may be lower than that of the frames.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ class Finding:
     """A finding about a dataset.
 
     Args:
-        code: stable name, e.g. ``"duplicates-across-splits"``.
+        code: stable name, e.g. ``"duplicates-within"``.
         severity: one of :data:`Severity`.
         message: the problem and where it occurs, in one sentence.
         advice: what to do; empty if nothing is needed.

@@ -9,7 +9,7 @@ from mfer_lightning.data.doctor.class_order import suspect_order
 from mfer_lightning.data.doctor.findings import Finding, Severity
 from mfer_lightning.data.splits import TEST_IS_MISSING, apply_rule
 
-#: Ratio of largest to smallest class from which a balanced sampler is suggested.
+#: A balanced sampler is suggested if the ratio of the largest to the smallest class is at least this.
 IMBALANCE = 10.0
 
 

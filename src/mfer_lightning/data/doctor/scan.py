@@ -126,7 +126,7 @@ def describe(image: NDArray[np.uint8]) -> tuple[Any, ...]:
 def perceptual_hash(small: NDArray[np.uint8]) -> int:
     """Compute the perceptual hash (pHash) of a 32x32 greyscale image.
 
-    Each bit says whether one of the 8x8 lowest DCT coefficients is above their median.
+    Each bit says whether one of the 8x8 lowest DCT coefficients is above the median of all but the first.
 
     Returns:
         64 bits as an integer; similar images differ in only a few of them.

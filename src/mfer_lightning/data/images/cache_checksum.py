@@ -13,7 +13,7 @@ _MARK = b"mfer-crc32 "
 _LENGTH = len(_MARK) + 28
 _CHUNK = 1 << 24
 
-#: Size in bytes from which files are verified only if they were modified after writing, because reading takes seconds.
+#: Files of at least this many bytes are verified only if modified after writing, because reading them takes seconds.
 ALWAYS_BELOW = 1 << 30
 
 

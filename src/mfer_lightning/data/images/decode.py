@@ -53,7 +53,8 @@ def decode(path: Path) -> NDArray[np.uint8]:
         raise UserError(f"{path} is not a readable image. Unpack or download this file again.") from error
     except (*DAMAGE, Image.DecompressionBombError) as error:
         raise UserError(
-            f"{path} is damaged or truncated ({error}). Unpack or download this file again, or remove its row."
+            f"{path} is damaged or truncated ({error}). Unpack or download this file again, or remove its row from the "
+            "list."
         ) from error
 
 

@@ -82,7 +82,8 @@ class FileSource:
                 stat = Path(path).stat()
             except OSError as error:
                 raise UserError(
-                    f"{path} cannot be read ({error.strerror}). Unpack the images again, or remove its row."
+                    f"{path} cannot be read ({error.strerror}). Unpack the images again, or remove its row from the "
+                    "list."
                 ) from error
             digest.update(f"{self.index.path[row]}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         if self.index.box is not None:

@@ -20,7 +20,7 @@ from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.errors import UserError
 
 _SUFFIX = "_exp.npy"
-#: Suffixes of the files of valence and arousal, which may be missing in a copy.
+#: Suffixes of the files of valence and arousal, which may be missing from a copy.
 _AFFECT = ("_val.npy", "_aro.npy")
 
 

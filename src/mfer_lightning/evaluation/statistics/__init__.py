@@ -1,4 +1,4 @@
-"""Test which differences are significant: seeds, bootstrap intervals, checkpoints, methods, many methods, optimism.
+"""Compute intervals and test differences: seeds, bootstrap, checkpoints, methods, many methods, optimism gap.
 
 Two questions are kept separate. *Are these two checkpoints different?* concerns two fixed networks and is answered on
 one set of images (:mod:`.checkpoints`). *Are these two methods different?* concerns the outcome of retraining them, and

@@ -1,11 +1,12 @@
-r"""Split the error of a difference between two methods into components of seeds, images, and a residual.
+r"""Split the variance of the difference between two methods into contributions of seeds, images and a residual.
 
 Model for image i of class (stratum) k and seed s of method m, where x = 1 if the prediction is correct:
 
 .. math:: x_{msi} = \mu_m + \alpha_{ms} + \iota_{mi} + \varepsilon_{msi}
 
-with seed effects alpha, image effects iota (which the methods may share, because only their difference matters)
-and a residual. ``docs/statistics.md`` derives the functions below from this model and shows their measured error rates.
+with seed effects alpha, image effects iota (which the methods may share, because only their difference matters) and a
+residual. ``docs/statistics.md`` derives the estimates and the degrees of freedom below from this model, and shows the
+measured error rates of the test.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-#: Corrections of Satterthwaite's degrees of freedom for few seeds; see :func:`effective_degrees_of_freedom`.
+#: Coefficients that correct Satterthwaite's degrees of freedom for few seeds; see :func:`effective_degrees_of_freedom`.
 SEEDS_ALIKE, SEEDS_SKEWED, SEEDS_UNEQUAL, SEEDS_IMAGES = -1.0, 6.5, 3.0, 0.7
 #: Minimum of 1 / degrees of freedom. Above 100,000 degrees of freedom, their number no longer matters.
 _LEAST_INVERSE = 1e-5
@@ -28,7 +29,7 @@ class Components:
     Args:
         seeds_a: variance over a's seeds divided by their number; includes a's part of the residual.
         seeds_b: the same for b.
-        images: contribution of the images to the difference, without the residual; clipped at 0.
+        images: contribution of the images to the variance, without the residual; clipped at 0.
         uncertainty: ``sum (coefficient * mean square)^2 / degrees of freedom`` over the mean squares in ``images``.
     """
 
@@ -96,14 +97,14 @@ def variance_components(a: NDArray[np.bool_], b: NDArray[np.bool_], strata: NDAr
 def effective_degrees_of_freedom(components: Components, seeds_a: int, seeds_b: int) -> float:
     r"""Compute the degrees of freedom of the t distribution of the difference divided by its standard error.
 
-    If w are the fractions of the components in the total, and nu = seeds - 1, Satterthwaite's formula is
+    With w the components' fractions of the total, nu = seeds - 1, and u the ``uncertainty``, Satterthwaite's formula is
 
     .. math:: 1/f = w_A^2/\nu_A + w_B^2/\nu_B + u / total^2.
 
-    With 2 degrees of freedom per side it is inaccurate: for equal variances, the error rate of the test is 3.5% instead
-    of 5%, and up to 7.8% with a known component or unequal numbers of seeds. Terms of the next order, which vanish if
-    there is only one component, correct most of that. Their four coefficients were chosen to minimise the largest
-    deviation from 5% over 3 to 10 seeds, a ratio of standard deviations up to 3, and any contribution of images:
+    If a method has only three seeds, it is inaccurate: instead of 5%, the error rate of the test is between 3.5% (equal
+    variances) and 7.8% (3 and 10 seeds). Terms of the next order, which vanish if there is only one component, correct
+    most of that. Their four coefficients were chosen to keep the largest deviation from 5% small for 3 to 10 seeds,
+    ratios of standard deviations up to 3, and image components of up to 70% of the variance:
 
     .. math::
         w_A w_B [-1/(\nu_A\nu_B) + 6.5 (w_A - w_B)(1/\nu_A^2 - 1/\nu_B^2) + 3 (1/\nu_A - 1/\nu_B)^2]

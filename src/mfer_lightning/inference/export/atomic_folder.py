@@ -52,10 +52,10 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
 
 
 def check_free(target: str | Path, *, replace: bool) -> None:
-    """Reject a target folder that is in use.
+    """Reject a target that must not be replaced.
 
     Raises:
-        UserError: if it is in use; the message says what is there and what to do.
+        UserError: if it must not be replaced; the message says what is there and what to do.
     """
     target = Path(target).expanduser()
     if target.is_symlink():

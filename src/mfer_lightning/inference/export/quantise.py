@@ -16,7 +16,7 @@ def quantise(path: Path) -> None:
     but without VNNI add two products of an activation and a weight in 16 bits, which overflows with 8-bit weights
     (probabilities were wrong by 0.3). Dense convolutions get uint8 weights with one scale, as ONNX Runtime's integer
     convolution requires; it accumulates in 32 bits. The first convolution and depthwise convolutions stay in
-    float32, because they have few weights and quantising them costs most of the accuracy.
+    float32, because they have few weights and cause most of the accuracy loss when quantised.
 
     Args:
         path: an ONNX file in float32.

@@ -95,8 +95,8 @@ def export(
         The export.
 
     Raises:
-        UserError: for illegal options, an output folder that is in use, a network that cannot be exported, or a loader
-            worker that was killed.
+        UserError: for illegal options, an output folder that must not be replaced, a network that cannot be exported,
+            or a loader worker that was killed.
     """
     check_choice("format", format, FORMATS)
     check_choice("quantize", quantize, QUANTISATIONS)

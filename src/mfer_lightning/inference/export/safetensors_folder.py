@@ -52,7 +52,7 @@ def write_export(
         The folder.
 
     Raises:
-        UserError: if the folder is in use, or cannot be written.
+        UserError: if the folder contains anything that must not be replaced, or cannot be written.
     """
     # imported here because it imports the datasets and Lightning, which reading does not need
     from mfer_lightning.inference.export.card import model_card

@@ -1,8 +1,8 @@
 """Mark faces that are too small or too blurred for their prediction to be trusted.
 
 The limits come from the robustness card in docs/evaluation.md (synthetic faces, crops of 64 pixels, clean accuracy
-75.2%). A resolution of 32 pixels does not reduce the accuracy, 24 pixels reduce it by 3 points and 16 pixels by 17. A
-defocus reduces it by 6 points at a radius of 2.5 pixels, and by 16 points at 3.5 pixels. The box of a face is about
+75.2%). A resolution of 32 pixels does not reduce the accuracy, 24 pixels reduce it by 3 points and 16 pixels by 17.
+Defocus reduces it by 6 points at a radius of 2.5 pixels, and by 16 points at 3.5 pixels. The box of a face is about
 0.72 times as wide as the crop, so 32 pixels in the crop correspond to 23 pixels in the box.
 """
 
@@ -21,8 +21,8 @@ LEAST_BOX = 24
 #: An already aligned face is small if a side is below this, in pixels.
 LEAST_CROP = 32
 #: A face is blurred if shrinking it to 24 pixels and enlarging it again loses at most this fraction of its variance.
-#: Of faces in photos, 95% of those shrunk to 24 pixels or defocused by 2.5 of 64 pixels lose less, 98% of those shrunk
-#: to 32 pixels lose more, and sharp faces lose at least 1.2%.
+#: Of faces in photos, 95% of those shrunk to 24 pixels, or defocused with a radius of 2.5 pixels at a side of 64, lose
+#: less, 98% of those shrunk to 32 pixels lose more, and sharp faces lose at least 1.2%.
 LEAST_DETAIL = 0.005
 
 _DETAIL_SIDE, _MEASURED_SIDE = 24, 64

@@ -132,7 +132,7 @@ def pictures(source: Any, colour: str = "RGB", most_pixels: int = MOST_PIXELS) -
     Args:
         source: a path (a photo, a folder, read recursively, or a pattern such as ``photos/*.jpg``), the bytes of an
             image file, a PIL image, a uint8 array (H,W), (H,W,1), (H,W,3), (H,W,4) or (N,H,W,3), a uint8 tensor
-            (3,H,W) or (N,3,H,W), or a list or other iterable of these.
+            (3,H,W) or (N,3,H,W), or a list or other iterable of these, except patterns.
         colour: channel order of arrays: ``"RGB"``, or ``"BGR"`` as OpenCV reads them.
         most_pixels: larger photos are not decoded, but get an error message.
 
@@ -140,7 +140,8 @@ def pictures(source: Any, colour: str = "RGB", most_pixels: int = MOST_PIXELS) -
         The pictures, read lazily.
 
     Raises:
-        UserError: if a path does not exist, or a folder or pattern contains no photo.
+        UserError: if a path does not exist, a folder contains no photo, or no file matches a pattern. A missing file in
+            a list raises no error; its picture has the status ``"unreadable"``.
         ValueError: for objects that are not pictures.
     """
     expect_choice("colour", colour, COLOURS)

@@ -23,11 +23,11 @@ Attend = Mapping[int, Callable[[int, str], nn.Module]]
 
 
 class Backbone(nn.Module):
-    """Map normalised images to pooled, layer-normalised features: stages, global average pooling, LayerNorm (eps 1e-6).
+    """Map normalised images to features: stages, then by default global average pooling and LayerNorm (eps 1e-6).
 
     Stages are numbered as in the paper: in a five- or six-level model, the last four resolutions are stages 1 to 4, so
-    3 and 4 have stride 16 and 32 in every common family. A plain transformer has a single resolution; its stages are
-    the quarters of its depth (our choice, since the paper has no such network), or end at the blocks in
+    stages 3 and 4 have strides 16 and 32 in every common family. A plain transformer has a single resolution; its
+    stages are the quarters of its depth (our choice, since the paper has no such network), or end at the blocks in
     ``stage_blocks``.
 
     Args:
@@ -36,16 +36,17 @@ class Backbone(nn.Module):
         layout: its stages and its final map.
         config: a complete specification, see :func:`~mfer_lightning.nn.backbones.specification.complete`.
         attend: attention modules to insert, by stage.
-        side: image side that the model was traced with, in pixels.
+        side: ``image_size``, or the side that the model was traced with if that is None, in pixels.
         fixed_side: the only image side that the model accepts, in pixels; None: it accepts others.
         pruned: timm's names of the modules that were removed because the feature does not depend on them.
 
     Attributes:
         model: the model.
         norm: the final LayerNorm, or Identity.
-        stages: a :class:`~mfer_lightning.nn.backbones.trace.Stage` (name, channels, stride, layout) per stage.
+        stages: a :class:`~mfer_lightning.nn.backbones.trace.Stage` (module, channels, layout, ...) per stage.
         feature_dim: width D of the feature.
-        has_map: whether the feature is the mean of a feature map; false only if tokens are pooled in a different way.
+        has_map: whether the feature is the mean of a feature map; false only for tokens that
+            are pooled in a different way, or whose positions do not form a known square map.
         pool: how tokens are pooled, one of :data:`~mfer_lightning.nn.backbones.pooling.POOLS`.
         side: as given.
         pruned: as given.

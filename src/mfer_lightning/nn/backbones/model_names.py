@@ -33,9 +33,10 @@ def check_model_name(name: str) -> None:
         timm.get_pretrained_cfg(name)
     except RuntimeError as error:
         tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{model}.*")]
-        hint = nearest(tag, tags) if tags else "timm has no weights for it."
+        hint = nearest(tag, tags) if tags else "timm has no weights for this model."
         raise UserError(
-            f"Unknown backbone '{name}': '{tag}' is not a weights tag of '{model}': {hint} Without a tag: {model}."
+            f"Unknown backbone '{name}': '{model}' is valid without a tag, but '{tag}' is not a weights tag of "
+            f"'{model}': {hint}"
         ) from error
 
 

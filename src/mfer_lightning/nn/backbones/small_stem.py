@@ -24,7 +24,7 @@ def small_stem_options(family: str, stem_stride: int | None, options: dict[str, 
 
     Args:
         family: name of the timm module that defines the model, e.g. ``"swin_transformer"``.
-        stem_stride: total stride of the stem, or None for the family's default.
+        stem_stride: total stride of the stem; None: 2, half of the original.
         options: the user's own options for the constructor.
 
     Returns:
@@ -53,7 +53,7 @@ def shrink_stem(model: nn.Module, name: str, family: str, stem_stride: int | Non
         stem_stride: total stride of the first convolution and pooling together; None: half of the original.
 
     Raises:
-        UserError: if the family has no such stem, or the stride is not smaller than the original.
+        UserError: if the stem cannot be made smaller, or ``stem_stride`` is not legal for it.
     """
     if family in _PATCH_SIZE_FAMILIES:
         return

@@ -100,7 +100,8 @@ def create_timm_model(
     reserved = (_NETWORKS_OWN | _FILES) & set(options)
     if reserved:
         raise UserError(
-            f"Backbone '{name}': `options` must not set {', '.join(sorted(reserved))}, which the network sets."
+            f"Backbone '{name}': `options` must not set {', '.join(sorted(reserved))}, because such options are set "
+            "by the network or make timm open files."
         )
     try:
         create = partial(timm.create_model, name, pretrained=pretrained, num_classes=0, in_chans=in_chans)

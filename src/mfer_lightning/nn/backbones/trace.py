@@ -172,7 +172,7 @@ def run_on_meta(ghost: Any, name: str, in_chans: int, side: int) -> Any:
         ghost: a copy made by :func:`without_data`.
         name: its name, for error messages.
         in_chans: number of image channels.
-        side: its height and width.
+        side: image height and width in pixels.
 
     Returns:
         The output of ``forward_features``, on the meta device.
@@ -280,7 +280,7 @@ def _order(model: nn.Module, path: str, count: int) -> tuple[int, ...] | None:
 
 
 def _layout(output: Tensor, channels: int, fallback: str) -> str:
-    """Distinguish NCHW and NHWC by the position of the channels; if both match, use the model's own layout."""
+    """Distinguish NCHW and NHWC by the position of the channels; if both or neither match, use ``fallback``."""
     first, last = output.shape[1] == channels, output.shape[3] == channels
     if first == last:
         return fallback

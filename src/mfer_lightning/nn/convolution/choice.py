@@ -55,7 +55,7 @@ TURNED = Ways("library", "turned", "unfold")
 
 #: With fewer input or output channels than this, or fewer taps than this on a GPU, use the library.
 _LEAST_CHANNELS, _LEAST_TAPS = 256, 25
-#: On the CPU, use one product per tap if at most this share of the taps overlaps the map.
+#: On the CPU, use one product per tap if at most this share of the multiplications reads the map and not padding.
 _MOST_MET = 0.65
 #: cuDNN's forward pass is known to be fast with at least this many positions and at most this many channels.
 _QUICK_POSITIONS, _QUICK_CHANNELS = 14 * 14, 512

@@ -1,8 +1,9 @@
-"""Dense convolutions on small feature maps on the CPU, tap by tap, skipping taps that read only padding.
+"""Dense convolutions on small feature maps on the CPU, computed tap by tap without multiplying padding.
 
-Ours. On a 7x7 map, 43% of the taps of a dense 7x7 kernel read padding. One matrix product per tap, over only those
-positions where the tap overlaps the map, skips them. Exact up to the order of summation. Measured on one core with
-AVX-512 and bfloat16 products (torch 2.14.1, oneDNN 3.12; ``mfer benchmark parts=[convolutions] device=cpu``).
+Ours. With a dense 7x7 kernel on a 7x7 map, 43% of the multiplications read padding. They are skipped by computing one
+matrix product per tap, over only those positions where the tap overlaps the map. Exact up to the order of summation.
+``docs/performance.md`` lists times on one core with AVX-512 and bfloat16 products (torch 2.14.1, oneDNN 3.12);
+``mfer benchmark parts=[convolutions] device=cpu`` measures them.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _Region = tuple[slice, slice, slice]
 def convolve_taps(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Compute a dense convolution with stride 1 and unchanged map size, with one matrix product per overlapping tap.
 
-    Sums are in at least float32. Under autocast, the products use its dtype; the weight gradient has the dtype of the
-    weight.
+    Sums over taps are accumulated in at least float32. Under autocast, the products use its dtype; the weight gradient
+    has the dtype of the weight.
 
     Args:
         x: (B,C,H,W).
@@ -38,7 +39,7 @@ def convolve_taps(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def taps_met(length: int, taps: int) -> int:
-    """Count the pairs of a position and a tap, along one side, that overlap the map.
+    """Count the pairs of a position and a tap, along one axis, for which the tap reads the map and not padding.
 
     Example:
         >>> taps_met(7, 7), 7 * 7
@@ -72,7 +73,7 @@ class _Taps(torch.autograd.Function):
         (_, height, width, channels), features = tokens.shape, len(weight)
         accumulate = torch.promote_types(tokens.dtype, torch.float32)
         of_x = tokens.new_zeros(tokens.shape, dtype=accumulate) if ctx.needs_input_grad[0] else None
-        # If the map is at least half as large as the kernel, every tap is written below; the others have no gradient.
+        # Zeros, for taps that never overlap the map and are not written below (on maps smaller than half the kernel).
         of_weight = weight.new_zeros(weight.shape, dtype=ctx.dtype) if ctx.needs_input_grad[1] else None
         for i, j, out, into in _taps(height, width, weight.shape[1], weight.shape[2]):
             part = given[out]

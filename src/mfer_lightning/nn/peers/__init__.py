@@ -1,1 +1,1 @@
-"""Networks of other papers, one file each."""
+"""Networks from other papers, and their building blocks."""

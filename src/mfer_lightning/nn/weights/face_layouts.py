@@ -2,8 +2,9 @@
 
 InsightFace (https://github.com/deepinsight/insightface), InsightFace_Pytorch (https://github.com/TreB1eN/InsightFace_Pytorch),
 face.evoLVe (https://github.com/ZhaoJ9014/face.evoLVe), POSTER V2 (https://github.com/Talented-Q/POSTER_V2), AdaFace
-(https://github.com/mk-minchul/AdaFace) and CVLFace (https://github.com/mk-minchul/CVLface): the tensor names and the
-colour orders are facts taken from these repositories.
+(https://github.com/mk-minchul/AdaFace), CVLFace (https://github.com/mk-minchul/CVLface), and DDAMFN for MixedFeatureNet
+(https://github.com/simon20010923/DDAMFN): the tensor names and the colour orders are facts taken from these
+repositories.
 """
 
 from __future__ import annotations

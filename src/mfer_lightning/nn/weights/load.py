@@ -1,4 +1,4 @@
-"""Load weights strictly: use every tensor, check every shape, load all or nothing, and execute no code."""
+"""Load weights strictly: account for every tensor, check every shape, load all or nothing, and execute no code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LoadReport:
         loaded: names of our tensors that were loaded.
         new: names of our tensors that keep their initial values.
         new_parts: the parts that ``new`` belongs to, see :func:`part_of`.
-        dropped: names in the file without a counterpart in the network (a classifier, loss centres).
+        dropped: names in the file that were not loaded (a classifier, loss centres, the heads if ``head="new"``).
         colour: channel order that the weights were trained on, ``"RGB"`` or ``"BGR"``; None: not determined by the
             layout. For our own checkpoints, their stored preprocessing applies.
     """
@@ -279,7 +279,7 @@ def _report(
 
 
 def _optional(model: Network, layout: Layout, given: set[str], head: str) -> set[str]:
-    """Return our tensors that may be missing in a file of this layout."""
+    """Return our tensors that may be missing from a file of this layout."""
     starts = {"head": "head.", "valence and arousal": "valence_arousal."}
     if layout.backbone_only:
         starts["final norm"] = "backbone.norm."  # timm's model has no norm after the pooling

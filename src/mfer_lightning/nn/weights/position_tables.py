@@ -23,7 +23,7 @@ def fit_positions(model: Network, state: Mapping[str, Tensor]) -> dict[str, Tens
 
     Args:
         model: the network.
-        state: name -> tensor, in timm's layout, in the layout of the model's original project, or one of our
+        state: name -> tensor, in timm's layout, in the layout of the model's original project, or in that of our
             checkpoints.
 
     Returns:

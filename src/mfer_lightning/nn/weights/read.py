@@ -22,7 +22,8 @@ _WRAPPERS = (
     *("state_dict", "model", "module", "state_dict_ema", "model_ema"),
     *("state_dict_backbone", "model_state_dict", "net_state_dict"),
 )
-#: First bytes of web pages and Git LFS pointers, long enough not to be a length in a safetensors header.
+#: First bytes of web pages and Git LFS pointers. Read as the header length that starts a safetensors file, they would
+#: exceed the limit.
 _TEXTS = (b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML", b"<?xml", b"version https://git-lfs")
 _START = 200
 _PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
@@ -140,7 +141,7 @@ def tensors_of(content: object, source: str) -> dict[str, Tensor]:
             content = content[wrapper]
             break
     if not isinstance(content, Mapping) or not content:
-        raise UserError(f"{source} contains no weights: expected names with tensors, found {type(content).__name__}.")
+        raise UserError(f"{source} contains no weights: expected named tensors, found {type(content).__name__}.")
     strangers = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if strangers:
         raise UserError(f"{source} contains entries that are not tensors: {listed(strangers)}.")

@@ -227,7 +227,7 @@ def _chapter(
 def _planned(
     panels: SectionPanels, plan: Plan, placed: Sequence[Planned], metric: MethodMetric
 ) -> tuple[list[str], Part]:
-    """Compare the planned contrasts of a section; return their findings and their part of the chapter."""
+    """Evaluate the planned contrasts of a section; return their findings and their part of the chapter."""
     by = plan.metric or metric
     judged = judge(panels.section, placed, by)
     short = summary(plan, judged, by)

@@ -17,7 +17,8 @@ _SPECIAL = {
 def latex(text: object) -> str:
     r"""Escape text for pdflatex.
 
-    Non-Latin letters, which the standard fonts do not have, become question marks.
+    Characters other than ASCII, Latin-1 letters and the symbols in the table above become question marks, because the
+    standard fonts may lack them.
 
     Example:
         >>> latex("5% ± 1_a")

@@ -61,7 +61,7 @@ class SectionPanels:
         self._files: set[str] = set()
 
     def limit_note(self, shown: int | None = None) -> str:
-        """Return a sentence with the number of methods shown, empty if all are; None: the number of ``methods``."""
+        """Return a sentence with the number of methods shown (default: those in ``methods``); empty if all are."""
         total, shown = len(self.section.methods), len(self.methods) if shown is None else shown
         return f" {shown} of {total} methods are shown." if shown < total else ""
 

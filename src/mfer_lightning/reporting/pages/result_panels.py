@@ -37,7 +37,7 @@ def method_panels(panels: SectionPanels, metric: str) -> Group | None:
         alt = f"{title} of each method in per cent: {'; '.join(f'{r.label} {r.value:.1f}' for r in rows)}."
         person = _one_annotator(section) if name == "accuracy" else None
         if person is not None:
-            alt += f" A single annotator agrees with the others on {person[0]:.1f}."
+            alt += f" A single annotator agrees with the others on {person[0]:.1f}%."
         lines = {"baseline": 100 * float(np.mean(base)) if base else None, "reference": person}
         words = {"title": title[0].upper() + title[1:], "unit": f"{title} (%)"}
         pictures.append(panels.picture(name, alt, estimates_panel, rows, **words, **lines))
@@ -51,12 +51,13 @@ def method_panels(panels: SectionPanels, metric: str) -> Group | None:
         pictures.append(panels.picture("difference", alt, estimates_panel, rows, differences=True, **words))
     covered = {interval.covers for m in panels.methods if (interval := method_interval(m, metric)) is not None}
     over = " or, with fewer than three seeds, ".join(f"over {words}" for words in sorted(covered, reverse=True))
-    caption = f"Lines are 95% intervals of the mean over seeds, {over}. " if covered else ""
+    caption = f"Lines are 95% intervals of the mean, {over}. " if covered else ""
     caption += "Small dots are seeds, the dashed line is the baseline. "
     if any(c.low is not None for _, c in compared):
         caption += (
-            "The last panel shows the difference over seeds and faces (▲ better, ▼ worse, ● tie, Holm-corrected). If "
-            "either method has fewer than three seeds, it shows each seed minus the baseline's mean, without interval. "
+            "The last panel shows the difference from the baseline with its 95% interval over seeds and faces (▲ "
+            "better, ▼ worse, ● tie, Holm-corrected). If the method or the baseline has fewer than three seeds, it "
+            "shows each seed minus the baseline's mean, without an interval. "
         )
     elif compared:
         caption += "Differences from the baseline have no interval with fewer than three seeds and are not drawn. "

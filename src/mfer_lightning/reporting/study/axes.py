@@ -18,7 +18,7 @@ Flat = Mapping[str, str]
 #: Text for a value that a configuration does not have.
 ABSENT = "–"
 
-#: Options that do not distinguish methods, in addition to those outside a run's identity. Runs with different seeds
+#: Options that do not distinguish methods: those outside a run's identity, and a few more. Runs with different seeds
 #: repeat a method, and recording test metrics does not change training.
 _NOT_A_METHOD = (*IRRELEVANT, "seed", "track_test", "report")
 
@@ -121,7 +121,7 @@ def _augment_written_out(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def in_words(value: Any) -> str:
-    """Format a configuration value as on the command line.
+    """Format a configuration value as text on one line, None as ``none``.
 
     Example:
         >>> in_words(None), in_words(True), in_words(0.30000000000000004), in_words([1, 2])
@@ -215,12 +215,12 @@ def as_number(value: str) -> float | None:
 
 
 def _brought(key: str, axis: str) -> bool:
-    """Whether the value of an axis may set an option: options of the same group, or any option for a recipe."""
+    """Whether the value of an axis can set an option: one of the same group, or any if the axis is the recipe."""
     return axis == RECIPE or _group(key) == _group(axis)
 
 
 def _follows(column: Sequence[str], axis: Sequence[str], brought: bool) -> bool:
-    """Whether an axis determines a column. If it may not set the option, both must also have equally many values."""
+    """Whether an axis determines a column. If it cannot set the option, both must also have equally many values."""
     pairs, values = set(zip(axis, column, strict=True)), set(axis)
     determined = len(pairs) == len(values)
     return determined and (brought or len(set(column)) == len(values))

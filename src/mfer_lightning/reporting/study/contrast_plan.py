@@ -255,7 +255,7 @@ def _said(value: Any) -> str:
 
 
 def told(selector: Selector) -> str:
-    """Format a selector as on the command line.
+    """Format a selector as ``key=value``, separated by commas.
 
     Example:
         >>> told({"attention": "ds", "loss": "ce"})

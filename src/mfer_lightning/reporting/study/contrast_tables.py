@@ -13,7 +13,7 @@ from mfer_lightning.reporting.study.sections import Section
 from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Number, Table
 
 _ORDER: tuple[Outcome, ...] = ("confirmed", "refuted", "better", "worse", "tie", "undecided")
-#: Maximum number of contrasts without a finding to describe one by one; more are only in the table.
+#: Maximum number of contrasts to describe one by one; in a larger plan, those without a finding share one sentence.
 MOST_TOLD = 6
 #: Introduction of comparisons that are not in the plan.
 NOT_PLANNED = (
@@ -111,7 +111,7 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
 
 
 def chain_table(plan: Plan, judged: Sequence[Planned]) -> Table | None:
-    """Return the table of chains with their contrasts; None without any."""
+    """Return the table of chains with their contrasts; None if there are no chains."""
     if not plan.chains:
         return None
     by_name = {p.contrast.name: p.outcome for p in judged}
@@ -165,7 +165,11 @@ def _grounds(p: Planned) -> str:
     claimed = [] if claim is None else [f"claimed {_claimed(claim)}"]
     if comparison is None:
         missing = [m.label for m in (p.method, p.against) if all(run.table is None for run in m.runs)]
-        what = f"there are no predictions of {' and '.join(missing)}" if missing else "they are not on the same faces"
+        what = (
+            f"there are no predictions of {' and '.join(missing)}"
+            if missing
+            else "the runs were not measured on the same faces"
+        )
         return f"No comparison could be made: {what}{_in_brackets(claimed)}."
     if comparison.verdict == "undecided":
         seeds = f"{p.method.label} has {comparison.seeds_a}, {p.against.label} has {comparison.seeds_b}"
@@ -176,7 +180,7 @@ def _grounds(p: Planned) -> str:
     figures = _in_brackets([*claimed, f"{measured(comparison)}, p {p_value}"])
     if comparison.verdict != "tie":
         return f"{p.method.label} is {comparison.verdict} than {p.against.label}{figures}."
-    words = f"No difference of {p.method.label} from {p.against.label} could be shown{figures}"
+    words = f"No difference between {p.method.label} and {p.against.label} could be shown{figures}"
     if comparison.smallest_detectable is None:
         return f"{words}: all seeds of both give the same predictions."
     seen = points(comparison.smallest_detectable)

@@ -82,7 +82,7 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
             section.notes.append(f"The planned contrasts do not apply here: {reasons[section.title]}")
         elif len(several) > 1:
             section.notes.append(
-                f"The planned contrasts are compared in {len(several)} sections, each corrected separately ({shown}). "
+                f"The planned contrasts are evaluated in {len(several)} sections, each corrected separately ({shown}). "
                 "Their file does not name a `protocol`, so each claim is tested several times."
             )
     return placed

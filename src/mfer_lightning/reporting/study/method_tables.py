@@ -18,7 +18,7 @@ from mfer_lightning.reporting.study.method_table import MethodRow, method_table
 from mfer_lightning.reporting.study.sections import Method, Section
 from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Number, Table, deviation_of, mean_of, spread
 
-#: Metric -> heading: those in per cent, and those in other units.
+#: Metric -> heading in the main table, all in per cent; and metric -> heading, factor and digits of further metrics.
 SHARES = {"accuracy": "accuracy %", "mean_class_accuracy": "mean class %", "macro_f1": "macro F1 %"}
 FURTHER = {
     "weighted_f1": ("weighted F1 %", 100.0, 2),
@@ -112,8 +112,8 @@ def further_table(section: Section) -> Table:
 
     columns = [Column(heading, numeric=True) for heading, _, _ in present.values()]
     caption = (
-        "Mean ± standard deviation over seeds. NLL, Brier and ECE (15 bins of equal mass) are better when lower: they "
-        "measure how well confidences are calibrated."
+        "Mean ± standard deviation over seeds. NLL, Brier and ECE (15 bins of equal mass) are better when lower. ECE "
+        "measures only how well confidences are calibrated; NLL and Brier also depend on the accuracy."
     )
     return method_table(section, "further", "Calibration and further metrics", columns, row, caption)
 

@@ -36,7 +36,7 @@ class Sweep:
 
     Args:
         folder: folder of the sweep, possibly shared with other commands.
-        command: the command line that starts it again, or None if not recorded.
+        command: the command line that starts it again, or None if no single command starts exactly these jobs.
         failures: failed jobs of the last invocation; failed jobs of earlier invocations may have succeeded since.
     """
 
@@ -111,7 +111,7 @@ def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
         "commit of mfer_lightning": _each_once(_commit(run.result.get("git")) for run in runs),
         "versions": ", ".join(f"{package} {'|'.join(seen)}" for package, seen in packages.items()),
         "hardware": _each_once(_machine(run.result["hardware"]) for run in runs),
-        "precision of the training": "; ".join(told),
+        "training precision": "; ".join(told),
         "data hash": _named(hashes),
         "selection": _each_once(f"{run.result['protocol']}: {run.result['selection']['rule']}" for run in runs),
     }
@@ -166,7 +166,7 @@ def unlike_arithmetic(methods: Mapping[str, Sequence[Run]]) -> str | None:
 
 
 def said_once(left_out: Iterable[LeftOut]) -> list[tuple[str, str]]:
-    """Group the folders that were left out by reason, so that each reason is named once.
+    """Group the left-out folders by reason, so that each reason is named once.
 
     Returns:
         Pairs (folders as text, reason).

@@ -30,7 +30,7 @@ def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Conso
     console.print()
     if card["curves"]:
         console.print(_table(card))
-    console.print(f"clean accuracy {said(clean['accuracy'], clean['low'], clean['high'])} (Wilson)")
+    console.print(f"clean accuracy {said(clean['accuracy'], clean['low'], clean['high'])}, 95% interval")
     if card["summary"]:
         console.print(_means(card["summary"]))
     flip = card["flip"]

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-#: Fields of the bar chart -> column of the table of figures.
+#: Fields of the bar chart -> column of the table of metrics.
 BAR_FIELDS = {"loss": "loss", "backbone": "backbone", "value": "accuracy"}
 #: Fields of the heat map -> column of the table of classes.
 HEAT_FIELDS = {"setting": "setting", "class": "class", "value": "recall"}

@@ -1,8 +1,8 @@
 """Reject configurations that cannot work, with each rule in one place.
 
-A class checks its own arguments. This package checks what no class can: single values (``values``), combinations of
-options (``combinations``) and this machine (``hardware``). ``trial_build`` builds the parts without data, so that
-errors raised by the classes are found before any data are read.
+A class checks its own arguments. This package checks what no class can: names of choices (``names``), single
+values (``values``), combinations of options (``combinations``) and this machine (``hardware``). ``trial_build`` builds
+the parts without data, so that errors raised by the classes are found before any data are read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["check_config"]
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Reject configurations that are wrong by inspection, without building anything.
+    """Reject configurations that can be seen to be wrong without building anything.
 
     Args:
         config: plain resolved configuration of ``mfer train``.

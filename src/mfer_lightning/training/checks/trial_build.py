@@ -1,4 +1,4 @@
-"""Build the parts of a training run without data or memory, to find errors early."""
+"""Build the parts of a training run without reading data or allocating weights, to find errors early."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ from mfer_lightning.training.user_callbacks import build_user_callbacks
 #: Number of classes of a trial network if only the data files list the classes.
 SOME_CLASSES = 7
 
-#: Steps per epoch in a trial if the number of faces is unknown: more than any warm-up in steps.
+#: Steps per epoch of a trial run whose length is given in epochs (the number of faces is not known yet): more than any
+#: warm-up given in steps.
 _STEPS_PER_EPOCH = 1_000_000
 
 
 def build_on_trial(config: Mapping[str, Any]) -> None:
     """Build datamodule, network, losses, optimizer, schedule and callbacks without data.
 
-    The network is built without memory (on torch's meta device) and applied to one face of the requested size. The
-    random state is restored.
+    The network is built without allocating memory (on torch's meta device) and applied to one face of the requested
+    size. The random state is restored.
 
     Args:
         config: plain resolved configuration of ``mfer train``.
