@@ -10,6 +10,7 @@ import torch
 from mfer_lightning.errors import UserError
 from mfer_lightning.nn import MFER
 from mfer_lightning.nn.backbones.plain_resnet import PlainResNet, prediction_only
+from mfer_lightning.nn.regions import repeated_blocks
 
 #: The first stage is as wide as the stem, so its first shortcut has no convolution.
 WIDE_FIRST = {"options": {"channels": [64, 8, 8, 8]}}
@@ -52,6 +53,7 @@ def test_equals_the_network_of_timm(case: str) -> None:
 
     for name in ("stages", "feature_dim", "has_map", "pool", "side", "pruned"):
         assert getattr(ours.backbone, name) == getattr(theirs.backbone, name), name
+    assert len(repeated_blocks(ours)) == len(repeated_blocks(theirs))
     assert (ours.config, ours.outputs) == (theirs.config, theirs.outputs)
     image = torch.randn(2, theirs.config["in_chans"], 50, 46)
     with torch.inference_mode():

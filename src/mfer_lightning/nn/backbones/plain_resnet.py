@@ -108,9 +108,11 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B,C,H,W) to (B,D,H/stride,W/stride), rounded up."""
-        shortcut = x if self.downsample is None else self.downsample(x)
+        shortcut = x
         x = self.act1(self.bn1(self.conv1(x)))
         x = self.bn2(self.conv2(x))
+        if self.downsample is not None:  # in timm's order, so that an exported graph has the same order, too
+            shortcut = self.downsample(shortcut)
         x += shortcut
         return self.act2(x)  # type: ignore[no-any-return]
 
