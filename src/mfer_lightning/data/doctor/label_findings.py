@@ -9,7 +9,7 @@ from mfer_lightning.data.doctor.class_order import suspect_order
 from mfer_lightning.data.doctor.findings import Finding, Severity
 from mfer_lightning.data.splits import TEST_IS_MISSING, apply_rule
 
-#: Ratio of largest to smallest class from which a balanced sampler is suggested.
+#: Ratio of the largest to the smallest class at or above which a balanced sampler is suggested.
 IMBALANCE = 10.0
 
 
@@ -65,7 +65,7 @@ def _classes(datamodule: FaceDataModule) -> list[Finding]:
         empty = [names[k] for k in np.flatnonzero(counts == 0)] if counts.sum() else []
         if empty:
             message = f"{split} has no faces of {', '.join(empty)}."
-            advice = "Such a class cannot be learned." if split == "train" else "Its recall cannot be measured."
+            advice = "Such a class cannot be learned." if split == "train" else "Such a class cannot be evaluated."
             findings.append(Finding(f"empty-class-{split}", "warning", message, advice))
         elif split == "train" and counts.sum() and counts.max() >= IMBALANCE * counts.min():
             most, least = int(counts.argmax()), int(counts.argmin())
