@@ -17,7 +17,7 @@ from mfer_lightning.errors import UserError, nearest
 
 #: Command -> its purpose; each is a module of :mod:`mfer_lightning.commands` with ``main(arguments) -> int``.
 VERBS = {
-    "train": "train a network on a dataset, test it with the best checkpoint (the default command)",
+    "train": "train a network on a dataset and test its best checkpoint (the default command)",
     "align": "find faces in photos and align them to a named template",
     "data": "check a copy of a dataset: counts, damage, duplicates, leakage, class order",
     "evaluate": "evaluate a checkpoint on any dataset and split; robustness; saliency maps",
@@ -145,7 +145,9 @@ def help_text() -> str:
             lines += wrapped(f"  {group:<{width}} ", names, columns)
     lines += [
         "",
-        *wrapped("", "You can also set their options: optimizer.lr=1e-3 backbone.name=<timm model> seed=1", columns),
+        *wrapped(
+            "", "You can also set individual options: optimizer.lr=1e-3 backbone.name=<timm model> seed=1", columns
+        ),
         "",
         "  COMMAND --help    all options of a command, with their defaults",
         "  -m, --multirun    sweep over comma-separated values: -m loss=ce,lgm seed=0,1,2",

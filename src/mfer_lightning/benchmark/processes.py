@@ -131,7 +131,7 @@ def measure_ranks(threads: int, repeats: int, batch: int) -> dict[str, Any]:
 
 def _run(*arguments: str, **environment: str) -> None:
     """Run Python with arguments and additional environment variables."""
-    done = subprocess.run(  # noqa: S603  # our own interpreter and words
+    done = subprocess.run(  # noqa: S603  # our own interpreter and arguments
         [sys.executable, *arguments],
         capture_output=True,
         text=True,
@@ -140,4 +140,4 @@ def _run(*arguments: str, **environment: str) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(arguments[:3])} ... ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"{' '.join(arguments[:3])} ... exited with code {done.returncode}:\n{done.stderr[-2000:]}")

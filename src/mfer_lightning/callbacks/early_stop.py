@@ -14,7 +14,7 @@ MODES = {"accuracy": "max", "mean_class_accuracy": "max", "macro_f1": "max", "nl
 class EarlyStop(EarlyStopping):
     """Stop after several validations, usually one per epoch, without improvement.
 
-    Unlike Lightning's callback, it has fewer arguments and prints why the run is shorter than planned.
+    It has fewer arguments than Lightning's callback, and prints why the run is shorter than planned.
     :class:`~mfer_lightning.callbacks.EndOfTraining` ensures that resuming does not train a stopped run further.
 
     Args:

@@ -104,7 +104,7 @@ class RUL(Method):
         if not callable(getattr(network, "classify", None)):
             raise UserError(
                 f"Method RUL classifies mixed features, but {self._name(network)} has no `classify(feature)`. Use "
-                "network=mfer, add this method to your network (it maps features (B,D) to a tuple of logits (B,K), one "
+                "network=mfer, add `classify` to your network (it maps features (B,D) to a tuple of logits (B,K), one "
                 "per head), or use method=baseline."
             )
 

@@ -38,7 +38,7 @@ def check_valence_arousal(datamodule: FaceDataModule, monitor: str | None = None
         monitor: the validation metric that selects the checkpoint.
 
     Raises:
-        UserError: with the dataset and its layout.
+        UserError: with the name of the dataset.
     """
     known = datamodule.index.valence_arousal
     rows = datamodule.splits.train.rows

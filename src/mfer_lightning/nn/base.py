@@ -14,8 +14,8 @@ class Output(TypedDict, total=False):
     """Output of a network: ``feature`` (B,D), ``logits`` (B,K), ``head_logits`` (tuple of (B,K)) and optional entries.
 
     ``map`` (B,D,h,w) is present if the feature is the mean of a feature map. Networks with several attention heads add
-    ``pooled`` (B,D), the mean of the map before the attention, ``attended`` (B,H,D), the features of the heads, and
-    ``attention_maps`` (B,H,D,h,w). ``valence_arousal`` (B,2) is present if a network predicts it.
+    either ``pooled`` (B,D), the mean of the map before the attention, and ``attended`` (B,H,D), the features of the
+    heads, or ``attention_maps`` (B,H,D,h,w). ``valence_arousal`` (B,2) is present if a network predicts it.
     """
 
     feature: Tensor

@@ -55,7 +55,7 @@ def checked_arguments(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         The options, converted to their types; null values are left out.
 
     Raises:
-        UserError: for an unknown option, or a value of a wrong type; the message names what is legal.
+        UserError: for an unknown option, or a value of the wrong type; the message names what is legal.
     """
     found: dict[str, Any] = {}
     for key, value in options.items():
@@ -89,7 +89,7 @@ def _converted(option: str, value: Any, kind: Any) -> Any:
 
 
 def _hints(name: str) -> Iterator[tuple[str, Any]]:
-    """Return name and type of every argument; ``Any`` for types that cannot be resolved."""
+    """Yield the name and type of every argument; ``Any`` for types that cannot be resolved."""
     for target in reversed(TAKERS[name]):
         module, _, attribute = target.rpartition(".")
         taker: Callable[..., Any] = getattr(importlib.import_module(module), attribute)

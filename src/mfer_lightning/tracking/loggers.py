@@ -40,7 +40,7 @@ def check_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         Name -> checked options; loggers that only write ``metrics.csv`` are left out.
 
     Raises:
-        UserError: for an unknown name, option or mode, a value of a wrong type, or a missing package.
+        UserError: for an unknown name, option or mode, a value of the wrong type, or a missing package.
     """
     found: dict[str, dict[str, Any]] = {}
     for name, options in chosen_loggers(node).items():

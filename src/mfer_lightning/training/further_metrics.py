@@ -135,7 +135,7 @@ def mode_of(option: str, monitor: str, modes: Mapping[str, str]) -> str:
 
 
 def check_direction(monitor: str, mode: str) -> None:
-    """Reject a search in the wrong direction of the selection metric.
+    """Reject a search in the wrong direction for the selection metric.
 
     Raises:
         UserError: if the direction is wrong; the message names the option of the search.

@@ -60,7 +60,8 @@ REFUSED: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: Callbacks of which a run can have only one -> the option that also adds it.
+#: Callbacks of which a run can have only one -> the option that also adds it. As an exception, ``callbacks`` may name
+#: several ``EarlyStopping``.
 _ONE_OF_A_KIND: Mapping[type[Callback], str] = MappingProxyType(
     {
         WeightAveraging: "ema",
@@ -82,7 +83,8 @@ def build_user_callbacks(config: Config, run_dir: Path) -> list[Callback]:
         run_dir: the run's folder. Checkpoints go to its subfolder ``checkpoints/<name>/``, unless ``dirpath`` is given.
 
     Raises:
-        UserError: for callbacks that cannot be built, are part of every run, need a logger, or occur twice.
+        UserError: for callbacks that cannot be built, are part of every run, occur twice, or need a logger or
+            pre-trained weights that the run does not have.
     """
     built: dict[str, Callback] = {}
     for name, node in (config.get("callbacks") or {}).items():
@@ -97,7 +99,7 @@ def _build(name: str, node: Any, run_dir: Path) -> Callback:
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise UserError(
             f"{where}: the value must be a mapping with `_target_`, the name of a class, e.g. "
-            f"+{where}._target_=lightning.pytorch.callbacks.Timer; callbacks={name} selects a file of conf/callbacks."
+            f"+{where}._target_=lightning.pytorch.callbacks.Timer; callbacks={name} selects a file in conf/callbacks."
         )
     libraries = LIBRARIES["callbacks"]
     kind = locate(str(node["_target_"]), where, libraries)
@@ -118,7 +120,7 @@ def _check(built: Mapping[str, Callback], config: Config) -> None:
         named = [f"callbacks.{name}" for name, callback in built.items() if isinstance(callback, kind)]
         if named and _is_on(config, option):
             raise UserError(
-                f"{named[0]} and {option} both add {kind.__name__}, but a run can have only one. Keep one of them."
+                f"{named[0]} and {option} both add {kind.__name__}, and cannot be combined. Keep one of them."
             )
         if len(named) > 1 and kind is not EarlyStopping:
             raise UserError(

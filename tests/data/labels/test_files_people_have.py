@@ -54,7 +54,7 @@ class TestTableWithFolders:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/2.jpg")
         index = read_folder(root)
         assert labels(index) == {"part1/1.jpg": "happiness", "part2/2.jpg": "sadness"}
-        assert index.notes == ("2 images of labels.csv were found in folders that it does not state",)
+        assert index.notes == ("2 images in labels.csv were found in folders that it does not name",)
 
     def test_ambiguous_names_are_rejected(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"filename,emotion\n{TWO}", "part1/1.jpg", "part2/1.jpg", "part2/2.jpg")
@@ -226,7 +226,7 @@ class TestImageLocations:
         index = read_folder(root)
         assert index.path.tolist() == ["1.jpg", "2.jpg"]
         assert len(index.notes) == 1
-        assert "2 images in labels.csv are spelled differently from their files" in index.notes[0]
+        assert "2 image names in labels.csv are spelled differently from their files" in index.notes[0]
 
     def test_ambiguous_extension_case_is_rejected(self, tmp_path: Path) -> None:
         refused(

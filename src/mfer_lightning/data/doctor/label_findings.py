@@ -65,7 +65,7 @@ def _classes(datamodule: FaceDataModule) -> list[Finding]:
         empty = [names[k] for k in np.flatnonzero(counts == 0)] if counts.sum() else []
         if empty:
             message = f"{split} has no faces of {', '.join(empty)}."
-            advice = "Such a class cannot be learned." if split == "train" else "Its recall cannot be measured."
+            advice = "Such a class cannot be learned." if split == "train" else "Such a class cannot be evaluated."
             findings.append(Finding(f"empty-class-{split}", "warning", message, advice))
         elif split == "train" and counts.sum() and counts.max() >= IMBALANCE * counts.min():
             most, least = int(counts.argmax()), int(counts.argmin())

@@ -9,7 +9,7 @@ from pathlib import Path
 from mfer_lightning.data.labels.image_files import contents, is_image, listing, missing_images, some
 from mfer_lightning.errors import UserError
 
-#: Maximum number of missing images for which similar names are searched.
+#: Maximum number of missing images for which to look for similar names.
 _TRIED = 20
 
 
@@ -42,8 +42,8 @@ def locate_images(
     if found:
         first = next(iter(found))
         notes.append(
-            f"{len(found):,} images in {listed_in.name} are spelled differently from their files or lack the suffix "
-            f"({first} is {found[first]}): these files are used"
+            f"{len(found):,} image names in {listed_in.name} are spelled differently from their files or lack the "
+            f"suffix ({first} is {found[first]}): these files are used"
         )
     rest = [path for path in absent if path not in found]
     if search and rest and not any("/" in path for path in rest):
@@ -57,7 +57,7 @@ def locate_images(
             )
         if len(elsewhere) == len(rest):
             found |= elsewhere
-            notes.append(f"{len(rest):,} images of {listed_in.name} were found in folders that it does not state")
+            notes.append(f"{len(rest):,} images in {listed_in.name} were found in folders that it does not name")
             rest = []
     if rest:
         raise _missing(root, rest, len(paths), listed_in)
@@ -105,7 +105,7 @@ def _below(root: Path, names: Iterable[str]) -> dict[str, list[str]]:
 
 def _missing(root: Path, absent: Sequence[str], count: int, listed_in: Path) -> UserError:
     near = next(((path, there) for path in absent[:_TRIED] if (there := _near(root, path))), None)
-    way_out = "Unpack the images again, or remove their rows from the list."
+    way_out = "Unpack the images again, or remove their labels."
     if near:
         way_out = f"{near[0]} resembles {near[1]}: correct the names in the list, or move or rename the images."
     return UserError(

@@ -90,7 +90,7 @@ class TokenMap(nn.Module):
         return x.reshape(x.shape[0], side, side, x.shape[2])
 
     def put_back(self, x: Tensor, changed: Tensor) -> Tensor:
-        """Return tokens (B,prefix+H*W,C) with the prefix of ``x`` and the positions of a map (B,H,W,C)."""
+        """Return tokens (B,prefix+H*W,C): the prefix tokens of ``x``, followed by those of a modified map (B,H,W,C)."""
         tokens = changed.flatten(1, 2)
         if self.back is not None:
             tokens = tokens[:, self.back]

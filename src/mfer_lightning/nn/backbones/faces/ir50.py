@@ -4,9 +4,10 @@ Papers: Deng et al.: ArcFace, CVPR 2019, arXiv 1801.07698 (the residual units); 
 2107.08621; Kim, Jain, Liu: AdaFace, CVPR 2022, arXiv 2204.00964. Weights: https://github.com/ZhaoJ9014/face.evoLVe
 (MIT; RGB in [-1, 1]), which POSTER (Zheng et al., ICCVW 2023) and others start from, and
 https://github.com/mk-minchul/AdaFace (MIT; BGR in [-1, 1]). Both differ from iResNet in the shortcut of the first
-stage, which takes every second pixel without a convolution; that of face.evoLVe has no batch norm between the first
-convolution and PReLU. Reimplemented; names and shapes of the tensors are those of these projects' files. The identity
-embedding (``output_layer.3``, ``output_layer.4``) is not part of a backbone. Ours: drop-path, initialisation.
+stage, which takes every second pixel without a convolution. In addition, the residual units of face.evoLVe have no
+batch norm between the first convolution and PReLU. Reimplemented; names and shapes of the tensors are those of these
+projects' files. The identity embedding (``output_layer.3``, ``output_layer.4``) is not part of a backbone. Ours:
+drop-path, initialisation.
 """
 
 from __future__ import annotations

@@ -119,7 +119,8 @@ class MixedFeatureNet(MobileNetwork):
 
 def _kernels(w: int) -> tuple[Sequence[Groups], Sequence[Groups]]:
     """Return the kernels and their channels in the strided and plain units of the three stages."""
-    thirds = 8 * w // 6 * 2  # an even third of the last stage's inner width; the smallest kernel takes the rest
+    # a third of the last stage's inner width, rounded down to an even number; the smallest kernel takes the rest
+    thirds = 8 * w // 6 * 2
     strided = {3: w, 5: w // 2, 7: w // 2}, {3: 2 * w, 5: w, 7: w}, dict.fromkeys((3, 5, 7, 9), 4 * w)
     plain = {3: 3 * w // 2, 5: w // 2}, {3: 3 * w, 5: w}, {3: 8 * w - 2 * thirds, 5: thirds, 7: thirds}
     return strided, plain
