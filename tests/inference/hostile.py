@@ -240,7 +240,7 @@ def without_softmax(proto: Any) -> None:
 
 
 def memory_bomb(proto: Any) -> None:
-    """A graph that needs forty gigabytes."""
+    """A graph that needs forty gigabytes for each face, which is known only when it runs."""
     from onnx import helper, numpy_helper
 
     last = next(n for n in proto.graph.node if "probabilities" in n.output)
@@ -249,7 +249,9 @@ def memory_bomb(proto: Any) -> None:
     one = numpy_helper.from_array(np.ones(1, np.float32))
     proto.graph.node.extend(
         [
-            helper.make_node("ConstantOfShape", ["evil_n"], ["evil_huge"], value=one),
+            helper.make_node("Shape", [proto.graph.input[0].name], ["evil_faces"], start=0, end=1),
+            helper.make_node("Mul", ["evil_n", "evil_faces"], ["evil_numbers"]),
+            helper.make_node("ConstantOfShape", ["evil_numbers"], ["evil_huge"], value=one),
             helper.make_node("ReduceMean", ["evil_huge"], ["evil_mean"], keepdims=0),
             helper.make_node("Mul", ["honest", "evil_mean"], ["probabilities"]),
         ]
