@@ -97,7 +97,7 @@ def test_contradictions_are_rejected(few_run: Path, here: Path, parts: tuple[FER
     module, datamodule = parts
     with pytest.raises(UserError, match="does not say which dataset"):
         evaluate(module)
-    with pytest.raises(UserError, match="either a datamodule or the options of a dataset by name"):
+    with pytest.raises(UserError, match="either a datamodule or the arguments that open a dataset by name"):
         evaluate(module, datamodule, dataset_name="facs")
     with pytest.raises(UserError, match="suite=robustness draws figures"):
         evaluate(module, datamodule, suite="robustness")

@@ -40,8 +40,8 @@ def options_of(datamodule: FaceDataModule, stored: Mapping[str, Any] | None) -> 
         stored: configuration that the model was trained with, or None.
 
     Returns:
-        The arguments that differ from those of the model's own dataset, or from the defaults of another dataset; the
-        same form as from :func:`options_in_words`.
+        The arguments that differ from those of the dataset that the model was trained on, or from the defaults if the
+        datamodule has another dataset; in the format of :func:`options_in_words`.
     """
     trained = (stored or {}).get("dataset")
     if not isinstance(trained, Mapping) or trained.get("name") != datamodule.dataset:

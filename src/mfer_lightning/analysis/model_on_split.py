@@ -41,8 +41,9 @@ class ModelOnSplit:
         positions: (N,) positions of the faces within the split, sorted by row of the index.
         views: views averaged for each face.
         dataset: the dataset's configuration.
-        options: the options of the dataset that change its faces, as text: those that were set explicitly, or of a
-            datamodule, those that differ from the model's own dataset or from the defaults of another one.
+        options: the options of the dataset that change its faces, as text. For a dataset opened by name, these are the
+            options that were given; for a datamodule, the arguments that differ from those of the dataset that the
+            model was trained on, or from the defaults if the datamodule has another dataset.
     """
 
     model: FERModel
@@ -187,7 +188,8 @@ def open_model_on_split(
     """
     if datamodule is not None and (dataset_name or dataset_options or data or cache):
         raise UserError(
-            "Give either a datamodule or the options of a dataset by name (dataset_name, dataset_options, data, cache)."
+            "Give either a datamodule or the arguments that open a dataset by name (dataset_name, dataset_options, "
+            "data, cache)."
         )
     check_compile(compile)
     check_precision("32-true" if precision is None else precision)

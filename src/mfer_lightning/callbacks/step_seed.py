@@ -31,4 +31,4 @@ class StepSeed(Callback):
         """Seed the generators of the CPU and of every GPU."""
         place = batch_idx * trainer.world_size + trainer.global_rank
         drawn = hashes(self.seed, trainer.current_epoch, place, STREAM_LAYERS)
-        torch.manual_seed(int(drawn[0]) >> 1)  # 63 bits, the maximum
+        torch.manual_seed(int(drawn[0]) >> 1)  # 63 bits fit into a signed integer

@@ -1,7 +1,7 @@
-"""Refer to the parts of a run by the given choice, e.g. ``backbone=convnext_64px``, instead of the name in its file.
+"""Refer to a part of a run by its configuration file (``backbone=convnext_64px``), not by the ``name`` in that file.
 
-The ``name`` in a file determines what is built: ``convnext_64px`` builds timm's ``convnext_tiny`` with other options.
-If the two differ, the choice is stored in the configuration under ``choices``. This has no effect on the run.
+The ``name`` determines what is built: ``convnext_64px`` builds timm's ``convnext_tiny`` with other options. If the two
+names differ, the choice of file is stored in the configuration under ``choices``. This has no effect on the run.
 """
 
 from __future__ import annotations

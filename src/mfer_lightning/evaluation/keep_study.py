@@ -49,8 +49,8 @@ def keep_study(places: Sequence[str | Path], into: str | Path) -> Kept:
         The outcome; unfinished, failed and inconsistent runs are left out and listed.
 
     Raises:
-        UserError: if nothing can be archived, two runs would get the same name, a run contains a personal folder, an
-            existing archive cannot be read, or the folder and the runs contain each other.
+        UserError: if nothing can be archived, two runs would get the same name, a file of a run contains the path of a
+            personal folder, an existing archive cannot be read, or the archive folder is inside the runs or vice versa.
     """
     check_place(places, into)
     archive = Path(into).expanduser() / ARCHIVE
@@ -112,7 +112,7 @@ def _kept(stored: StoredResult, name: str) -> ArchivedRun:
 
     Raises:
         ValueError: the reason it cannot be archived, phrased to follow the folder's name.
-        UserError: if it contains a personal folder.
+        UserError: if it contains the path of a personal folder.
     """
     paths = PathRemover(stored.config)
     table = _table(stored, paths)
@@ -167,6 +167,6 @@ def _relative(path: str, paths: PathRemover, folder: Path) -> str:
         return path[len(root) + 1 :]
     raise UserError(
         f"Nothing was kept: a table of {folder} contains the face {path}, which is not in the dataset's folder "
-        f"({paths.root or 'not recorded'}), but archives are meant to be published. Make the column path "
-        "relative to it."
+        f"({paths.root or 'not recorded'}), but archives are meant to be published. Make the paths in the "
+        "column `path` relative to it."
     )

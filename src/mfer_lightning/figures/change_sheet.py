@@ -20,11 +20,11 @@ def plot_changes(
     path: str | Path,
     title: str = "One face under every change",
 ) -> None:
-    """Draw a face and its changed copies, one row per change by increasing severity, in two blocks side by side.
+    """Draw a face and its changed copies, one row per change, in two blocks side by side.
 
     Args:
         face: (H,W,3) uint8 RGB.
-        changed: name of a change -> its faces, all of the same size.
+        changed: name of a change -> its faces, all of the same size, in order of increasing severity.
         path: PNG to write.
         title: heading.
 

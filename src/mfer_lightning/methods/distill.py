@@ -40,7 +40,7 @@ class Distill(Method):
         ValueError: for arguments outside their range.
     """
 
-    takes_mixup: ClassVar[bool] = False  # teachers receive the original faces and not the mixed ones
+    takes_mixup: ClassVar[bool] = False  # teachers receive the faces before mixing
 
     def __init__(self, teachers: Sequence[nn.Module] = (), temperature: float = 2.0, alpha: float = 0.5) -> None:
         super().__init__()

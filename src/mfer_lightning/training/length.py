@@ -1,4 +1,4 @@
-"""Compute the length of a training run in epochs, given in epochs or in steps."""
+"""Compute the number of epochs of a training run from its limits in epochs and steps; check validation intervals."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def planned_epochs(config: Mapping[str, Any], faces: int) -> int:
 
 
 def check_length(config: Mapping[str, Any], faces: int) -> str | None:
-    """Reject validation intervals that are too long for the training set.
+    """Reject validation intervals that are longer than an epoch or the run, or shorter than one batch.
 
     Args:
         config: plain resolved configuration.
@@ -51,7 +51,7 @@ def check_length(config: Mapping[str, Any], faces: int) -> str | None:
         A note if the run is shorter than ``max_steps``, otherwise None.
 
     Raises:
-        UserError: if no validation would take place.
+        UserError: if an interval is too long or too short.
     """
     options, batches = config["trainer"], _batches(config, faces)
     interval, every = options["val_check_interval"], options["check_val_every_n_epoch"]

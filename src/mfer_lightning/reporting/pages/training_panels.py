@@ -59,7 +59,7 @@ def curve_panels(panels: SectionPanels) -> tuple[Group | None, list[str]]:
 def begin_planes(
     panels: SectionPanels, space: FeatureSpace, how: str, progress: Callable[[str], None] = lambda _: None
 ) -> Callable[[], dict[str, NDArray[np.floating]]]:
-    """Start to compute the embeddings, in parallel to drawing other figures.
+    """Start computing the embeddings, in parallel with the drawing of other figures.
 
     Embeddings stored by runs are reused.
 

@@ -1,4 +1,4 @@
-"""Make the ablation tables, one per pair of axes, and the table of recalls by class."""
+"""Make the ablation tables for each pair of axes, and the table of recalls by class."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _DEPENDENT = (
 
 @dataclass(frozen=True, eq=False)
 class JoinedRun(Run):
-    """All folds of a cross-validation as one run: each face is predicted by the network not trained on its subject.
+    """All folds of a cross-validation as one run: each face is predicted by a network not trained on its subject.
 
     Args:
         folds: the runs of the folds, in order.
