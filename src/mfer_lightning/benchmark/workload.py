@@ -1,4 +1,4 @@
-"""The workload for timing networks: both networks, faces, and a training step."""
+"""The workload for timing networks: our network, the plain baseline, faces, and a training step."""
 
 from __future__ import annotations
 

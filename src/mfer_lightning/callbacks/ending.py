@@ -11,9 +11,9 @@ class EndOfTraining(Callback):
 
     This callback corrects three behaviours of Lightning 2.6. Lightning stops at ``max_steps`` in the middle of an epoch
     without validation, so the final weights are never evaluated. If a run that ended by early stopping is resumed,
-    Lightning trains one more epoch (but not after a :class:`~lightning.pytorch.callbacks.Timer`). With ``max_steps``,
-    Lightning treats a checkpoint from the end of an epoch as if it were from the middle of the epoch, and ends that
-    epoch a second time.
+    Lightning trains one more epoch (a run ended by a :class:`~lightning.pytorch.callbacks.Timer` is not affected). With
+    ``max_steps``, Lightning treats a checkpoint from the end of an epoch as if it were from the middle of the epoch,
+    and ends that epoch a second time.
     """
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

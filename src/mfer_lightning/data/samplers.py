@@ -69,9 +69,10 @@ def class_weights(label: NDArray[np.int64], mode: str) -> NDArray[np.float64]:
 class TrainSampler(DistributedSampler[Key]):
     """Yield the training faces in a different order in each epoch.
 
-    ``shuffle`` yields every face once. ``balanced`` and ``sqrt`` draw as many faces as there are, with replacement, so
-    that classes have equal frequency, or a frequency proportional to the square root of their counts. Faces are drawn
-    by systematic resampling, so frequencies vary less than with independent draws.
+    ``shuffle`` yields every face once, except for a remainder that cannot be divided among the ranks. ``balanced`` and
+    ``sqrt`` draw as many faces as there are, with replacement, so that classes have equal frequency, or a frequency
+    proportional to the square root of their counts. Faces are drawn by systematic resampling, so frequencies vary less
+    than with independent draws.
 
     Args:
         label: (N,) classes of the faces.

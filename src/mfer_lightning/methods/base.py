@@ -40,9 +40,9 @@ class Method(nn.Module):
     the same on all ranks, so gather the results of all ranks before changing it
     (:func:`mfer_lightning.methods.gather.gather_from_ranks`).
 
-    The batch is a mapping with ``image`` float (B,3,S,S), normalised and possibly mixed, ``pixels`` uint8 (B,3,H,W),
-    the augmented face before preprocessing, ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,), the
-    row in the dataset's table, and any other entries of the dataset.
+    The batch is a mapping with ``image`` float (B,3,S,S), normalised and possibly mixed; ``pixels`` uint8 (B,3,H,W),
+    the augmented face before preprocessing; ``label`` int64 (B,); ``target`` float32 (B,K); ``index`` int64 (B,), the
+    row in the dataset's table; and any other entries of the dataset.
     """
 
     #: Network outputs that the method needs in addition to ``feature``, ``logits`` and ``head_logits``.
@@ -107,4 +107,4 @@ class Method(nn.Module):
         if isinstance(config, Mapping) and config.get("name", "mfer") != "mfer":
             return f"network={config['name']}"
         backbone = config.get("backbone") if isinstance(config, Mapping) else None
-        return f"'{backbone['name']}'" if isinstance(backbone, Mapping) and "name" in backbone else "this one"
+        return f"'{backbone['name']}'" if isinstance(backbone, Mapping) and "name" in backbone else "this network"

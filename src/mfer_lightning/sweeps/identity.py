@@ -1,8 +1,8 @@
 """Name runs and sweeps, and select their folders.
 
-The name of a run consists of dataset, backbone, loss, seed and a short hash of its resolved configuration, without
-options that do not affect its result (file locations, loggers, hardware). The same command therefore finds its run
-again.
+The name of a run consists of dataset, backbone, attention, loss, seed and a short hash of its resolved configuration,
+without options that do not affect its result (file locations, loggers, hardware). The same command therefore finds its
+run again.
 """
 
 from __future__ import annotations
@@ -168,7 +168,8 @@ def sweep_name(arguments: Sequence[str]) -> str:
     """Name a sweep by its command line, so that the same command finds its sweep again.
 
     Args:
-        arguments: the command-line arguments after the command; order, file locations and launchers are ignored.
+        arguments: the command-line arguments after the command; their order, flags, file locations, loggers, launchers
+            and options of Hydra are ignored.
 
     Example:
         >>> sweep_name(["-m", "loss=ce,dsf", "seed=0"]) == sweep_name(["seed=0", "loss=ce,dsf", "--multirun"])
@@ -223,7 +224,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def next_run_dir(parent: Path, name: str, *, fresh: bool = False) -> Path:
-    """Return the folder of the unfinished run with this name, or else, and always with ``fresh``, of a new run."""
+    """Return the folder of the unfinished run with this name, or of a new run if there is none or ``fresh`` is set."""
     folder, n = parent / name, 1
     while folder.exists() and (is_finished(folder) or fresh):
         n += 1

@@ -42,7 +42,8 @@ def launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, S
         Exit code (0, or 1 if a job of a sweep failed) and the sweep (None for a single run).
 
     Raises:
-        UserError: for errors that the user can correct. Other exceptions are bugs and are not caught.
+        UserError: for errors that the user can correct. Other exceptions are bugs; they are not caught, except in a
+            sweep that has already started jobs, where they are printed.
     """
     with one_line_on_sigterm():
         return _launch(config_name, job, arguments)
@@ -82,7 +83,7 @@ def _launch_sweep(
     register(f"{config_name}_schema", Train)
     sweep = plan_sweep(primary, overrides, config_dirs(flags))
     kept = [f for f in flags if f not in ("-m", "--multirun")]
-    more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # even when it is composed again
+    more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # the same when the configuration is composed again
     made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
     make_writable(sweep.folder, "sweep's folder")
     if sweep.study is not None and continue_study(sweep.study).done >= sweep.study.wanted:

@@ -53,7 +53,8 @@ def check_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if name in ("csv", "none"):
             for key, value in options.items():
                 raise UserError(
-                    f"logger.{key}={value}: logger={name} has no options, because every run writes metrics.csv."
+                    f"logger.{key}={value}: logger={name} has no options: it adds nothing to metrics.csv, which every "
+                    "run writes."
                 )
             continue
         module, title = _EXTRAS.get(name, ("wandb", ""))
@@ -110,7 +111,7 @@ def _build(name: str, options: dict[str, Any], config: Mapping[str, Any], run_di
 
 
 def _of_a_library(name: str, options: Mapping[str, Any], run_dir: Path) -> Logger:
-    """Build a logger by ``_target_``, with its class wrapped by :class:`RunLogger` like ours."""
+    """Build a logger from its ``_target_``, and mix :class:`RunLogger` into its class, as in our loggers."""
     folder: dict[str, Any] = {
         "save_dir": str(run_dir),
         "root_dir": str(run_dir),

@@ -44,7 +44,7 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def start(self, facts: Mapping[str, Any]) -> None:
-        """Start with the run.
+        """Start logging when the run starts; by default, there is nothing to do.
 
         Args:
             facts: properties of the run that are not in its configuration
@@ -86,7 +86,7 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def finish(self, code: int, *, preempted: bool = False) -> None:
-        """End with the run.
+        """End logging when the run ends; by default, save what has been logged.
 
         Args:
             code: an exit code of :mod:`mfer_lightning.tracking.open_loggers`: 0 if the run finished.

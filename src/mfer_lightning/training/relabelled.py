@@ -16,7 +16,7 @@ TABLE = "relabelled.csv"
 
 
 def write_relabelled(run_dir: Path, method: Method, datamodule: FaceDataModule) -> dict[str, int]:
-    """Write ``relabelled.csv``: path, training label, new label, and with label noise the true label.
+    """Write ``relabelled.csv``: path, training label, new label and, with label noise, the true label.
 
     Args:
         run_dir: the run's folder.

@@ -32,8 +32,7 @@ class FaceGraph(nn.Module):
     """The exported module.
 
     It computes the same as :class:`~mfer_lightning.nn.preprocess.Preprocess` and the network, without branches that
-    depend on the size of the faces. They are not needed, because an antialiasing filter has no effect when an image is
-    enlarged.
+    depend on the size of the faces. Those branches only save time and do not change the result.
 
     Args:
         model: a loaded model.

@@ -48,7 +48,7 @@ def render_latex(document: Document) -> str:
 
 
 def render_csv(table: Table) -> str:
-    """Write a table as CSV: plain numbers if it has them, else the displayed text."""
+    """Write a table as CSV: unformatted values if it has them, else the displayed text."""
     if table.data:
         return _csv_of(table.data)
     return _csv([c.title for c in table.columns], [[cell.text for cell in row] for row in table.rows])

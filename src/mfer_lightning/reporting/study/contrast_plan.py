@@ -142,7 +142,7 @@ def _parsed(content: bytes, where: str) -> Any:
         line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
         words = error.problem or error.context or "it cannot be parsed"
         raise UserError(f"{where}: is not a YAML file ({printable(f'{line}{words}')}).") from error
-    # not text, an impossible date, infinitely nested lists
+    # not text, an impossible date, lists that are nested too deeply
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         words = " ".join(str(error).split())
         raise UserError(f"{where}: is not a YAML file ({printable(words)[:120]}).") from error
@@ -164,7 +164,7 @@ def _contrast(entry: Any, where: str, family: str | None) -> Contrast:
 
 
 def _check_families(entries: Sequence[Any], contrasts: Sequence[Contrast], where: str) -> None:
-    """Check that every contrast belongs to a declared family; a misspelt family would be corrected separately."""
+    """Check that every contrast belongs to a declared family; a misspelt one would be a family of its own."""
     names = [_text(entry, f"{where}: each name in `families`") for entry in entries]
     _unique(names, f"{where}: `families`", "duplicate name")
     for contrast in contrasts:
@@ -207,13 +207,13 @@ def _fields(found: Any, where: str, needed: Sequence[str], optional: Sequence[st
     """Check that something is a mapping with all the needed keys and no unknown keys."""
     legal = [*needed, *optional]
     if not isinstance(found, Mapping):
-        raise UserError(f"{where}: is not a mapping. It must have the keys {', '.join(needed)}; see docs/report.md.")
+        raise UserError(f"{where}: is not a mapping. Required keys: {', '.join(needed)}; see docs/report.md.")
     for key in found:
         if key not in legal:
             raise UserError(f"{where}: unknown key `{_said(key)}`: {nearest(_said(key), legal)}")
     for key in needed:
         if found.get(key) is None:
-            raise UserError(f"{where}: has no `{key}`. It must have the keys {', '.join(needed)}; see docs/report.md.")
+            raise UserError(f"{where}: has no `{key}`. Required keys: {', '.join(needed)}; see docs/report.md.")
     return found
 
 

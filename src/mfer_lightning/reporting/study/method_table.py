@@ -1,4 +1,4 @@
-"""Build tables with one row per method, which start with the method's values on the axes."""
+"""Build tables with one row per method; each row starts with the method's values on the axes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mfer_lightning.reporting.study.axes import as_number
 from mfer_lightning.reporting.study.sections import Method, Section
 from mfer_lightning.reporting.study.tables import Cell, Column, Number, Table
 
-#: A method's cells after its axes, and the same as plain numbers.
+#: A method's cells after those of its axes, and their unformatted values by name.
 MethodRow = tuple[Sequence[Cell], Mapping[str, Number]]
 
 

@@ -228,7 +228,7 @@ def p_in_words(p: float) -> str:
 
 
 def comparison_data(comparison: MethodComparison | None) -> dict[str, Number]:
-    """Return a comparison as plain numbers by name, as proportions, not points; all None if there is none."""
+    """Return the unformatted values of a comparison by name, as proportions, not points; all None if there is none."""
     names = ("difference", "low", "high", "p_value", "adjusted_p_value", "smallest_detectable", "verdict")
     return {name: None if comparison is None else getattr(comparison, name) for name in names}
 

@@ -60,7 +60,7 @@ class Table:
         columns: at least one.
         rows: rows with one cell per column.
         caption: explanation of the table.
-        data: the same as plain numbers, for the CSV file; empty: the file contains the displayed text.
+        data: the unformatted values of each row, for the CSV file; empty: the file contains the displayed text.
     """
 
     name: str

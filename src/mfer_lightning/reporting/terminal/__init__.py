@@ -1,1 +1,1 @@
-"""Print results in the terminal, one file per table."""
+"""Print results and summaries in the terminal, one file per kind."""

@@ -50,7 +50,7 @@ def check_hardware(config: Mapping[str, Any]) -> None:
     if trainer["num_nodes"] > 1 and not any(name in os.environ for name in LAUNCHERS):
         raise UserError(
             f"trainer.num_nodes={trainer['num_nodes']}: a launcher must start a process on each machine. Use "
-            "trainer=slurm under srun, or torchrun; for a single machine, use num_nodes=1."
+            "trainer=slurm under srun, or torchrun; for a single machine, use trainer.num_nodes=1."
         )
 
 
