@@ -76,15 +76,15 @@ class MobileNetwork(FaceNetwork):
 
     Args:
         depths: plain residual units of stages 2 to 4.
-        widths: channels of the stem with stage 2, of stage 3, of stage 4, and of the last map.
+        widths: channels of the stem and stage 2, of stage 3, of stage 4, and of the last map.
         unit: builds the residual units.
         stem_groups: groups of the stem's second convolution.
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
-        drop_path_rate: drop-path rate of the last residual, increasing linearly from 0 at the first.
+        drop_path_rate: drop-path rate of the last plain unit, increasing linearly from 0 at the first.
 
     Raises:
-        ValueError: for a number of depths other than three.
+        ValueError: if ``depths`` is not three positive integers.
     """
 
     def __init__(
