@@ -28,7 +28,7 @@ def choices_to_keep(
     Args:
         config: plain configuration of ``mfer train``.
         chosen: group -> choice, as Hydra composed them.
-        overrides: overrides of the command line; if one sets a name (``backbone.name=resnet18d``), the choice is not
+        overrides: command-line overrides; if one sets a name (``backbone.name=resnet18d``), the choice is not
             kept.
 
     Returns:

@@ -60,7 +60,7 @@ def first(target: str) -> str:
 
 
 def with_first_names(config: Any) -> Any:
-    """Copy a plain configuration with the original names of all ``_target_`` and renamed options."""
+    """Copy a plain configuration, with the original names of all ``_target_`` classes and of renamed options."""
     copy = _with_first_targets(config)
     for older, newer in OPTIONS.items():
         node, old, new = _both(copy, older, newer)
@@ -113,7 +113,7 @@ def _with_first_targets(config: Any) -> Any:
 
 
 def override_of_today(override: str) -> str:
-    """Return an override of the command line with the current option name.
+    """Return a command-line override with the current option name.
 
     ``+augment.flip=0.3`` used to add an option, but now a transform has this name, so ``++`` is needed to replace it.
     ``weights.colour`` is now an option of the preprocessing.

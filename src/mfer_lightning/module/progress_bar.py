@@ -49,7 +49,7 @@ class FERProgressBar(RichProgressBar):
         return dict(shown)
 
     def configure_columns(self, trainer: L.Trainer) -> list[Any]:
-        """Return Lightning's columns with a bar of 10 characters, without the speed on a narrow terminal."""
+        """Return Lightning's columns; on a narrow terminal, without the speed and with a bar of 10 characters."""
         columns = super().configure_columns(trainer)
         if self._console is not None and self._console.width < WIDE:
             columns = columns[:-1]

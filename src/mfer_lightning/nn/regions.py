@@ -58,7 +58,7 @@ class TensorDropPath(nn.Module):
 def repeated_blocks(network: nn.Module) -> list[nn.Module]:
     """Return the repeated blocks of a network and its attention modules.
 
-    Blocks are all instances of a class if some ``Sequential`` or ``ModuleList`` contains several of them that have
+    All instances of a class are blocks if some ``Sequential`` or ``ModuleList`` contains several of them that have
     children and equal parameter shapes. Of nested candidates, only the innermost are returned: the blocks of a stage,
     not the stages.
 
@@ -66,7 +66,7 @@ def repeated_blocks(network: nn.Module) -> list[nn.Module]:
         network: any module.
 
     Returns:
-        The blocks, in the order of the network.
+        The blocks in the order of the network, then the attention modules.
 
     Example:
         >>> block = lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU())
@@ -123,7 +123,7 @@ def compile_blocks(network: nn.Module, **options: Any) -> list[nn.Module]:
 
 
 def count_kinds(blocks: list[nn.Module]) -> int:
-    """Count the blocks that differ in class or in a parameter shape, which is about the number of compiled graphs.
+    """Count the kinds of blocks (by class and parameter shapes), which is about the number of compiled graphs.
 
     Example:
         >>> count_kinds([nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(3, 3)])

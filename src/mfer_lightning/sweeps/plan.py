@@ -91,7 +91,7 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
 
     Args:
         config_name: name of the primary configuration file.
-        overrides: overrides of the command line.
+        overrides: command-line overrides.
         config_dirs: additional configuration folders (``--config-dir``).
 
     Raises:

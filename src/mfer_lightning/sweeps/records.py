@@ -16,7 +16,7 @@ from mfer_lightning.files import write_json
 TOKEN = "MFER_SWEEP_TOKEN"  # noqa: S105 - a name, not a secret
 
 
-#: Reason why a job has no result, if the job did not report one itself.
+#: Error shown for a job that has no result and reported no error itself.
 CUT_OFF = (
     "its process ended without an error message (killed, out of memory or time), or is still running; "
     "the same command continues it"
@@ -31,7 +31,7 @@ class JobRecord:
         number: the job's number in the sweep, from 0.
         overrides: overrides of the job, e.g. ``("loss=ce", "seed=0")``.
         status: ``"running"``, ``"done"``, ``"skipped"`` (already finished), ``"pruned"`` (a trial of a search that was
-            stopped early) or ``"failed"``. A job that is still running when the sweep has ended was interrupted.
+            stopped early) or ``"failed"``. A job whose status is still ``"running"`` after the sweep was interrupted.
         run_dir: the run's folder.
         error: error message; None if it did not fail.
         token: identifies the invocation of the command that started the sweep.

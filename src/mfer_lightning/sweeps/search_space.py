@@ -16,7 +16,7 @@ def split_overrides(params: Mapping[str, Any], arguments: Sequence[str]) -> tupl
 
     Args:
         params: option -> its values in the configuration; options set in ``arguments`` are ignored.
-        arguments: overrides of the command line.
+        arguments: command-line overrides.
 
     Returns:
         Option -> Optuna's distribution, and the fixed overrides.

@@ -73,7 +73,7 @@ def build_trainer(
         modes: validation metric -> whether higher (``max``) or lower (``min``) is better.
 
     Raises:
-        UserError: if Lightning rejects the combination.
+        UserError: if Lightning rejects the settings.
     """
     options = config["trainer"]
     environment = _environment(options)
@@ -117,14 +117,14 @@ def _environment(options: Config) -> ClusterEnvironment | None:
 def build_callbacks(
     config: Config, run_dir: Path, monitor: str | None, history: History, modes: Mapping[str, str] = MODES
 ) -> list[Callback]:
-    """Build the callbacks: ours for training, then the user's, progress bar, and checkpoints, in this order.
+    """Build the callbacks: ours for training, the user's, the progress bar, and the checkpoints, in this order.
 
     Lightning treats the first checkpoint callback as the main callback, so checkpoint callbacks of the user come last.
     """
     own = build_user_callbacks(config, run_dir)
     callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1]), EndOfTraining()]
     callbacks.append(StepSeed(config["seed"]))
-    if config["adapter"]["name"] != "none":  # also keeps batch-norm statistics
+    if config["adapter"]["name"] != "none":  # also keeps the batch-norm statistics unchanged
         callbacks.append(FreezeBackbone())
     elif config["freeze"]["name"] == "backbone":
         callbacks.append(FreezeBackbone(config["freeze"]["epochs"]))
@@ -159,7 +159,9 @@ def interactive() -> bool:
 
 
 def precision(options: Config) -> Any:
-    """Choose the precision: bfloat16 if the hardware supports it natively, otherwise float32.
+    """Return the configured precision; ``auto`` is resolved for the hardware.
+
+    ``auto`` is bfloat16 if the hardware supports it natively, else float16 on a CUDA GPU, and float32 elsewhere.
 
     Args:
         options: the ``trainer`` node, with ``precision`` and ``accelerator``.

@@ -21,9 +21,10 @@ SLOTS = {"adamw": 2, "sgd": 1, "lion": 1, "muon": 1, "adan": 4}
 
 
 def run_bytes(config: Mapping[str, Any], module: FERModule, datamodule: FaceDataModule) -> int:
-    """Estimate the size of a run: three checkpoints (best, last, next), predictions, features, figures.
+    """Estimate the size of a run: three checkpoints, predictions, features, figures.
 
-    A checkpoint contains the weights, their moving average, and the optimiser state.
+    The checkpoints are the best, the last, and one that is being written and will replace one of them. A checkpoint
+    contains the weights, their moving average, and the optimiser state.
 
     Args:
         config: plain resolved configuration.

@@ -94,7 +94,10 @@ def _watch(ranks: Ranks) -> None:
 
 
 def _end_without(ranks: Ranks) -> None:
-    """End this process if a rank has died and this process hangs; if it fails, ``stop_ranks`` empties the list."""
+    """End this process if a rank has died and this process hangs.
+
+    If this process fails with its own error instead, ``stop_ranks`` empties ``ranks``, and nothing is done here.
+    """
     while any(process.poll() is None for process in ranks):
         if (said := _said_of(ranks)) is not None:
             break

@@ -16,9 +16,9 @@ Any of these layouts, in this order of precedence::
 
 A line in a table of boxes is ``test/Happy/0001.png,3,278,110,363,195``: the frame, the class number and the box as
 left, top, right and bottom. This is the format of a public, manually checked table (larrylu0426/CAERS-Annotation) with
-47,966 and 20,868 faces. ``aligned/`` may also be the dataset's folder itself.
+47,966 training and 20,868 test faces. ``aligned/`` may also be the dataset's folder itself.
 
-The class folders and the format and counts by class of the table were verified against public dataset readers, not
+The class folders and the table (its format and counts by class) were verified against public dataset readers, not
 against the data. No list says which frames come from the same video clip, so the holdout, and possibly the official
 test part, may share clips with the training part.
 """

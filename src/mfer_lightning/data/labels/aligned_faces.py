@@ -30,5 +30,5 @@ def whole_photos(title: str, root: Path, or_else: str = "") -> UserError:
     source, output = shlex.quote(f"source={root}"), shlex.quote(f"output={root / FOLDER}")
     return UserError(
         f"{title} under {root} contains whole photos. Detect the faces first: "
-        f"mfer align {source} {output}{other}. Then repeat the same command."
+        f"mfer align {source} {output}{other}. Then repeat your command."
     )

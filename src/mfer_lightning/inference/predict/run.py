@@ -1,4 +1,4 @@
-"""``mfer predict``: write predictions of photos, a video or a camera stream to a folder."""
+"""``mfer predict``: write predictions for photos, a video or a camera stream to a folder."""
 
 from __future__ import annotations
 

@@ -90,10 +90,10 @@ class MixedFeatureNet(MobileNetwork):
         width: channels w of the first stages; the others have 2w and 4w, the last feature map 8w. A multiple of 8.
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
-        drop_path_rate: drop-path rate of the last residual, increasing linearly from 0 at the first.
+        drop_path_rate: drop-path rate of the last plain unit, increasing linearly from 0 at the first.
 
     Raises:
-        ValueError: for a number of depths other than three, or a width that is not a positive multiple of 8.
+        ValueError: if ``depths`` is not three positive integers, or ``width`` is not a positive multiple of 8.
     """
 
     def __init__(

@@ -81,10 +81,10 @@ class MobileNetwork(FaceNetwork):
         stem_groups: groups of the stem's second convolution.
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
-        drop_path_rate: drop-path rate of the last residual, increasing linearly from 0 at the first.
+        drop_path_rate: drop-path rate of the last plain unit, increasing linearly from 0 at the first.
 
     Raises:
-        ValueError: for a number of depths other than three.
+        ValueError: if ``depths`` is not three positive integers.
     """
 
     def __init__(

@@ -62,10 +62,10 @@ class MobileFaceNet(MobileNetwork):
         scale: factor for the widths between the units: 1 (the paper's 64 and 128) or 2 (InsightFace's).
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
-        drop_path_rate: drop-path rate of the last residual, increasing linearly from 0 at the first.
+        drop_path_rate: drop-path rate of the last plain unit, increasing linearly from 0 at the first.
 
     Raises:
-        ValueError: for a number of depths other than three, or a scale that is not a positive integer.
+        ValueError: if ``depths`` is not three positive integers, or ``scale`` is not a positive integer.
     """
 
     def __init__(
