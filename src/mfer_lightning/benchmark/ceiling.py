@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from mfer_lightning.benchmark.device import Device
 from mfer_lightning.benchmark.timing import Sample, interleaved
 
-#: (rows, in, out) of the matrix products that dominate MFER-Base at 224 pixels with batch size 8, for the CPU.
+#: (rows, in, out) of the matrix products for the CPU: three that dominate MFER-Base at 224 pixels with batch size 8,
+#: and a square one.
 SHAPES = ((1568, 512, 2048), (1568, 2048, 512), (6272, 256, 1024), (2048, 2048, 2048))
 #: Side of the square matrix product for GPUs.
 GPU_SIDE = 8192

@@ -39,5 +39,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     parts = checkpoint if isinstance(checkpoint, dict) else {}
     if not all(isinstance(parts.get(key), dict) for key in ("mfer", "state_dict")):
-        raise UserError(f"{path} is not a checkpoint of mfer_lightning: it has no `mfer` entry.")
+        raise UserError(
+            f"{path} is not a checkpoint of mfer_lightning: it does not have the entries `mfer` and `state_dict`."
+        )
     return checkpoint

@@ -46,7 +46,7 @@ def _dashboard(config: dict[str, Any]) -> int:
     output = Path(config["output"] or folder_of(folders[0]) / "dashboard.json").expanduser()
     if config["publish"]:
         if not entity:
-            raise UserError("publish=true needs entity=<your user or team at W&B>.")
+            raise UserError("publish=true needs entity=<your W&B user or team>.")
         if not has_key():
             raise UserError("publish=true needs an API key: run `wandb login` or set WANDB_API_KEY.")
     verdicts = None if config["contrasts"] is None else judge_plan(folders, read_plan(config["contrasts"]))

@@ -71,8 +71,8 @@ def explain(error: BaseException, schema: type = Train, overrides: Sequence[str]
     several = re.match(r"Ambiguous value for argument '([^']*)'", str(error).strip())
     if several:
         return (
-            f"{several[1]}: several values need a sweep: mfer -m {several[1]} (in Python: sweep). Put a single value "
-            "that contains commas in quotes, and a list in brackets."
+            f"{several[1]}: several values need a sweep: mfer -m {several[1]} (in Python: sweep). Quote a single "
+            "value that contains commas, and put a list in brackets."
         )
     twice = re.match(r"Multiple values for (\S+)\. To override", str(error).strip())
     if twice:

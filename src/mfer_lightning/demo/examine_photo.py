@@ -17,7 +17,8 @@ from mfer_lightning.inference.results import Face, Prediction
 
 Pixels = NDArray[np.uint8]
 
-#: Function from aligned faces (B,H,W,3) and their classes to maps (B,H,W), within [0, 1], of regions that support them.
+#: Function from aligned faces (B,H,W,3) and their classes to maps (B,H,W) within [0, 1], which are large in the regions
+#: that support these classes.
 Explain = Callable[[Pixels, Sequence[int]], NDArray[np.float32]]
 
 #: Maximum number of faces to show; further faces are only counted.
@@ -29,7 +30,7 @@ SMALL = 40
 #: Residual of the alignment (a fraction of the crop's height) above which the head counts as turned.
 TURNED = 0.08
 
-#: A prediction is doubtful if its probability is below the first value, or exceeds the second one by less than CLOSE.
+#: A prediction is doubtful if its probability is below UNSURE, or exceeds the second highest by less than CLOSE.
 UNSURE, CLOSE = 0.5, 0.15
 
 

@@ -1,4 +1,4 @@
-"""Round the logits of a prediction table to make it small, without changing its metrics."""
+"""Round the logits of a prediction table to make it small, with its metrics unchanged within a tolerance."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mfer_lightning.evaluation.face_metrics import annotators
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 
-#: Logits are rounded to multiples of the first of these steps that leaves all metrics unchanged. If there is no such
-#: step, they are not rounded.
+#: Logits are rounded to multiples of the first of these steps that leaves all metrics unchanged within their
+#: tolerances. If there is no such step, they are not rounded.
 STEPS = (0.05, 0.01, 0.001)
 #: Maximum change of a metric that depends on all logits.
 TOLERANCE = 1e-3

@@ -104,7 +104,7 @@ def bare(axes: Axes, *, frame: bool = True) -> None:
 
 
 def share_axis(axes: Axes, label: str) -> None:
-    """Format the x axis for proportions in per cent, from 0 to 1, and the y axis for names."""
+    """Format the x axis for proportions from 0 to 1, labelled in per cent, and the y axis for names."""
     axes.set_xlim(0, 1)
     axes.set_xticks(np.linspace(0, 1, 6), [f"{value:.0f}" for value in np.linspace(0, 100, 6)])
     axes.grid(visible=False, axis="y")

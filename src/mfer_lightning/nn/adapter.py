@@ -90,7 +90,7 @@ def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         The state dict of the same network without an adapter, which gives the same outputs.
 
     Raises:
-        UserError: if the matrices have incompatible shapes.
+        UserError: if the adapter is incomplete or does not fit the weights.
     """
     scale = next((value for name, value in state.items() if name.endswith(SCALE)), None)
     if scale is None:
@@ -107,7 +107,9 @@ def merge_adapter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if found and leaf == "weight":
             down, up = state.get(layer + _DOWN), state.get(layer + _UP)
             if down is None or up is None or up.dim() != 2 or (*up.shape[:1], *down.shape[1:]) != tuple(value.shape):
-                raise UserError(f"The weights are damaged: the shape of the adapter does not fit its layer {layer}.")
+                raise UserError(
+                    f"The weights are damaged: the adapter is incomplete or does not fit its layer {layer}."
+                )
             try:
                 value = value + float(scale) * (up.float() @ down.float()).to(value.dtype)
             except RuntimeError as error:

@@ -66,7 +66,7 @@ def check_loggers(node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             if options.get("mode", "auto") not in MODES:
                 raise UserError(f"logger.mode={options['mode']}: {nearest(str(options['mode']), MODES)}")
             if not options.get("project", True):
-                raise UserError("logger.project is empty. Name the project at W&B, e.g. logger.project=mfer_lightning.")
+                raise UserError("logger.project is empty. Name the W&B project, e.g. logger.project=mfer_lightning.")
         found[name] = checked_arguments(name, options)
     return found
 

@@ -52,7 +52,7 @@ EMBEDDING = "embedding"  # absent with evaluation.embedding_points=0
 #: Metrics in the table that :func:`figure_table` names.
 TABLE_METRICS = ("accuracy", "mean_class_accuracy", "macro_f1", "nll", "ece")
 
-#: Entries of a run's configuration at W&B besides the composed configuration.
+#: Entries of a run's configuration in W&B besides the composed configuration.
 PROTOCOL = "protocol"
 SPLIT = "split"  # split of the reported results, known when the run has ended
 SETTING = "setting"  # short name of the configuration without the seed, equal for runs that differ only in it

@@ -13,7 +13,7 @@ from mfer_lightning.tracking.run_logger import RunLogger
 
 #: Exit codes reported by the loggers: finished, failed, and killed by the user.
 FINISHED, FAILED, KILLED = 0, 1, 255
-#: Exit code of a process ended by SIGTERM: a cluster preempts the machine, and the run will be resumed.
+#: Exit code of a process ended by SIGTERM, which clusters send to preempt a job; the run is expected to be resumed.
 TERMINATED = 143
 
 

@@ -25,9 +25,9 @@ class Verdicts:
     """The outcomes of a study's planned contrasts.
 
     Args:
-        rows: one per contrast, all with the same columns.
+        rows: one per contrast, protocol and split, all with the same columns.
         sha256: SHA-256 of the plan's file.
-        text: the same as a Markdown table, by protocol and split.
+        text: (protocol, split) -> the rows in Markdown, as tables with captions.
     """
 
     rows: tuple[Mapping[str, Value], ...]
@@ -56,8 +56,8 @@ def log_verdicts(
     Args:
         verdicts: the verdicts.
         folder: folder for ``verdicts.csv`` and W&B's files.
-        project: project at W&B.
-        entity: user or team at W&B; None: the user's default.
+        project: W&B project.
+        entity: W&B user or team; None: the user's default.
         title: title of the dashboard.
         online: upload the run; otherwise write it for ``wandb sync``.
 

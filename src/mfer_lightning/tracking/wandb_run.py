@@ -49,8 +49,8 @@ class RunWandbLogger(RunLogger, WandbLogger):
     Args:
         run_dir: the run's folder.
         config: plain resolved configuration.
-        project: project at W&B.
-        entity: user or team at W&B; None: the user's default.
+        project: W&B project.
+        entity: W&B user or team; None: the user's default.
         group: the sweep's name, or None.
         tags: tags of at most 64 characters.
         mode: ``online``, ``offline`` or ``disabled``.

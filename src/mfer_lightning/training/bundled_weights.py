@@ -13,7 +13,7 @@ from mfer_lightning.bundled.registry import BundledModel, find_bundled
 from mfer_lightning.config.chosen import PARTS, is_peer, name_of
 from mfer_lightning.config.options import group_options
 
-#: Options that do not affect the compatibility of weights.
+#: Options left out: ``name``, which is the choice itself, and those that do not affect the compatibility of weights.
 _OTHER = ("name", "drop_path_rate", "colour")
 
 

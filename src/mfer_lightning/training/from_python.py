@@ -82,7 +82,7 @@ def sweep(overrides: Sequence[str]) -> SweepRuns:
         The finished runs in job order; ``.rows`` is the table of all jobs.
 
     Raises:
-        UserError: for errors that the caller can correct before the first job starts.
+        UserError: before the first job starts, for errors that the caller can correct.
     """
     with _called(overrides) as arguments:
         _, planned = launch("train", train_once, ["-m", *arguments])

@@ -87,7 +87,7 @@ INFO = DatasetInfo(
 class CAERSDataModule(FaceDataModule):
     """CAER-S for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.caers`.
 
-    Protocol: ``holdout``: the official parts, with a tenth of train held out for selection.
+    Protocol: ``holdout``: the official splits, with a tenth of train held out for selection.
 
     Args:
         root: the dataset's folder.

@@ -183,7 +183,7 @@ def _refuse_known(root: Path) -> None:
         known = looks_like(folder)
         if known is not None:
             raise UserError(
-                f"{folder} looks like {known.title}, which has a separate reader for its labels and official parts: "
+                f"{folder} looks like {known.title}, which has a separate reader for its labels and official splits: "
                 f"use dataset={known.name} dataset.root={folder}. If the labels are nevertheless your own, use "
                 "dataset.trust_labels=true."
             )
@@ -261,7 +261,7 @@ def _index(
     if len(class_names) < 2:
         raise UserError(
             f"{source} ({layout.name}) has only one class, {class_names[0]}. Set "
-            "dataset.root=<folder> to the folder that contains train/ or the class folders."
+            "dataset.root to the folder that contains train/ or the class folders."
         )
     trained = {label for _, partition, label in rows if partition == "train"}
     untrained = {label for _, _, label in rows} - trained

@@ -131,7 +131,7 @@ def _too_deep(folder: Path, deeper: Sequence[str], in_part: bool) -> UserError:
             f"{folder.name}/, or write a csv with the columns path,label."
         )
     return UserError(
-        f"{start}Class folders must contain images. Set dataset.root=<folder> to the folder that contains train/ or "
+        f"{start}Class folders must contain images. Set dataset.root to the folder that contains train/ or "
         "the class folders."
     )
 

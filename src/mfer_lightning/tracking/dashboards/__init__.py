@@ -1,1 +1,1 @@
-"""Build the ablation dashboard at W&B from finished runs."""
+"""Build the ablation dashboard in W&B from finished runs."""

@@ -1,7 +1,7 @@
 """Define charts that W&B does not have: Vega-Lite specifications over the tables that runs log.
 
 W&B joins the rows of a table over all displayed runs, and replaces ``${field:...}`` by a column's name. The charts are
-stored at W&B under the user's entity when the dashboard is published.
+stored in W&B under the user's entity when the dashboard is published.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ class Dashboard:
     """A dashboard, built but not yet published.
 
     Args:
-        entity: user or team at W&B; empty if it is not known.
-        project: project at W&B.
+        entity: W&B user or team; empty if it is not known.
+        project: W&B project.
         workspaces: one per protocol, and one per proportion of flipped labels if a protocol's runs have several.
         report: the report over all protocols.
     """
@@ -89,8 +89,8 @@ def build_dashboard(
 
     Args:
         runs: at least one.
-        entity: user or team at W&B; may be empty if ``online`` is not set.
-        project: project at W&B.
+        entity: W&B user or team; may be empty if ``online`` is not set.
+        project: W&B project.
         title: title of the report; the workspaces are named after it and their protocol.
         online: name entity and project in every set of runs, which W&B then validates; otherwise those of the report
             are used.

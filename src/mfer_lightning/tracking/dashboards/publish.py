@@ -14,7 +14,7 @@ from mfer_lightning.tracking.dashboards.definition import Dashboard
 
 
 def publish_dashboard(dashboard: Dashboard) -> list[str]:
-    """Save charts, workspaces and report at W&B.
+    """Save charts, workspaces and report in W&B.
 
     Args:
         dashboard: a dashboard built with ``online=True``.

@@ -72,7 +72,8 @@ def _check_target(config: Config) -> None:
         able = ", ".join(n for n in known_datasets() if "multi" in dataset_info(n).targets)
         raise UserError(
             f"loss={name} needs sets of classes, but dataset.target={rule} gives none. Add "
-            f"dataset.target=multi{'' if legal is None or 'multi' in legal else f' ({able})'}, or use loss=ce."
+            f"dataset.target=multi{'' if legal is None or 'multi' in legal else f' (available for {able})'}, or use "
+            "loss=ce."
         )
     mixed = config["mixup"]["name"] != "none"
     if feature == "one-hot" and (mixed or kind != "one-hot"):
@@ -197,8 +198,8 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
     frozen = is_peer(config) and config["network"].get("freeze_landmarks") is True
     yield (
         bool(frozen) and config["weights"] in ("none", "imagenet"),
-        f"network.freeze_landmarks=true would keep a landmark network with random weights with weights="
-        f"{config['weights']}. Use a file with its weights (docs/networks.md), or network.freeze_landmarks=false.",
+        f"network.freeze_landmarks=true with weights={config['weights']} would keep a landmark network with random "
+        "weights. Use a file with its weights (docs/networks.md), or network.freeze_landmarks=false.",
     )
     yield (
         config["adapter"]["name"] != "none" and freeze["name"] != "none",

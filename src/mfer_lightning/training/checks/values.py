@@ -1,4 +1,4 @@
-"""Reject out-of-range values and unknown names of options that no class checks.
+"""Reject values that are out of range or unknown, for options that no class checks.
 
 Arguments of a class are checked only by that class (:mod:`mfer_lightning.training.checks.trial_build`).
 """
@@ -94,7 +94,7 @@ def check_values(config: Mapping[str, Any]) -> None:
         value = look_up(config, option)
         if value is not None and value not in names:
             reason = _REASONS.get(f"{option}={value}") or _REASONS.get(option) or _strategy_reason(option, str(value))
-            raise UserError(f"{option}={value}: {reason or f'there is no such value, {nearest(str(value), names)}'}")
+            raise UserError(f"{option}={value}: {reason or f'there is no such value; {nearest(str(value), names)}'}")
     _check_limits(config["trainer"])
     _check_numbers_or_words(config["trainer"])
     _check_devices(config["trainer"]["devices"])
