@@ -15,7 +15,7 @@ from typing import Any
 
 from mfer_lightning.errors import UserError
 
-#: Temporary names of :func:`atomic_path`: a dot, the stem, a dash, eight letters from ``tempfile``, the suffix.
+#: Temporary names of :func:`atomic_path`: a dot, the stem, a dash, eight characters from ``tempfile``, the suffix.
 _TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
 
 

@@ -142,10 +142,10 @@ def test_damaged_file_raises_one_clear_error(file: str, harm: str, bundled: Path
     if harm == "changed":
         content[-1] ^= 1
         path.write_bytes(content)
-    said = "damaged" if harm == "changed" else "missing"
+    said = "changed" if harm == "changed" else "missing"
     with pytest.raises(
         UserError,
-        match=rf"^The bundled model small-v1 is {said}: .*{file} is not .* Reinstall "
+        match=rf"^The bundled model small-v1 is damaged: {said} file .*{file}\. Reinstall "
         rf"mfer_lightning\.$",
     ):
         load_model("small")

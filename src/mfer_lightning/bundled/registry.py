@@ -56,10 +56,9 @@ class BundledModel:
         for file, expected in self.sha256.items():
             path = self.folder / file
             if not path.is_file() or sha256_of(path) != expected:
-                state = "damaged" if path.is_file() else "missing"
+                state = "changed" if path.is_file() else "missing"
                 raise UserError(
-                    f"The bundled model {self.full_name} is {state}: {path} is not the file that was released. "
-                    "Reinstall mfer_lightning."
+                    f"The bundled model {self.full_name} is damaged: {state} file {path}. Reinstall mfer_lightning."
                 )
         return self.folder
 

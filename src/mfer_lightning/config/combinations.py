@@ -32,7 +32,7 @@ def run_each(
         options: ``<option>=<value>``; with ``-m``, values may be comma-separated lists.
 
     Returns:
-        Exit code: that of the job, or 1 if one of several failed.
+        Exit code: that of :func:`run_verb` for a single combination, or 1 if any of several failed.
 
     Raises:
         UserError: for errors that the user can correct, if there is only one combination.

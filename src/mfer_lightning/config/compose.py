@@ -47,7 +47,8 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
         arguments: the command-line arguments after the command.
 
     Returns:
-        Exit code: that of the job, or 1 if one of several failed.
+        Exit code: that of the job, or 1 if any of several failed; 2 if a sweep has a single job and that job ends with
+        a user error.
 
     Raises:
         UserError: for errors that the user can correct, except within a sweep.

@@ -113,7 +113,7 @@ class Jobs(Launcher):
 
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=0)
         if not done:
-            time.sleep(_LOOK)  # in Python, because a signal during Ray's wait loses its exit code
+            time.sleep(_LOOK)  # sleep in Python: if a signal arrives during Ray's wait, the signal's exit code is lost
         returns: dict[int, JobReturn] = {}
         for reference in done:
             record = self._running.pop(reference)
@@ -259,7 +259,7 @@ def _run_job(
         )
     os.chdir(folder)
     os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # for ray.cancel; under nohup it would be ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # for ray.cancel; a background process may ignore SIGINT
     setup_globals()
     Singleton.set_state(state)
     HydraConfig.instance().set_config(config)

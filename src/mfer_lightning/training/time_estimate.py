@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Timer
 #: Minimum number of hours for a warning.
 LONG = 3.0
 
-#: Billions of operations per second and core in training: about what our networks reached on each of two cores of an
+#: Billions of operations per second per core in training: about what our networks reached on each of two cores of an
 #: AMD EPYC, with AVX2 in float32 and with AVX-512 BF16 in bfloat16.
 RATE = {"32-true": 70.0, "bf16-mixed": 140.0}
 

@@ -62,7 +62,7 @@ def compare(
         i = other[0]
         raise UserError(
             f"{root}: {names} and the folders disagree on {len(other):,} of {len(paths):,} images: "
-            f"{paths[i]} is {labels[i]} in the table, but in a folder of {says[parents[i]]}. {decide}"
+            f"{paths[i]} is {labels[i]} in the table, but in a folder for {says[parents[i]]}. {decide}"
         )
     listed = {path.casefold() for path in paths}
     images = [f"{folder}/{image}" for folder in emotions for image in listing(root / folder)[1]]

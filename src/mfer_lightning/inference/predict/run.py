@@ -97,7 +97,7 @@ def predict(
             the model's threshold, which is then required; False: no prediction is uncertain. A loaded model keeps its
             own threshold.
         fps: frames per second of a video; None: all.
-        smooth: seconds over which a person's emotions are averaged in a video; 0: not at all.
+        smooth: time constant of the exponential smoothing of a person's emotions in a video, in seconds; 0: none.
         seconds: stop a video after this time; None: at its end.
         timelines: maximum number of people in a video to draw timelines for, those visible longest.
         plugins: your own packages that define parts of the model; importing them executes their code.

@@ -57,7 +57,7 @@ def predict_video(
         settings: everything that the predictions depend on.
         look: how to look for faces.
         annotate: draw boxes and emotions on a copy of the video.
-        smooth: seconds over which a person's emotions are averaged.
+        smooth: time constant of the exponential smoothing of a person's emotions, in seconds; 0: no smoothing.
         timelines: maximum number of people to draw timelines for, those visible longest.
 
     Returns:

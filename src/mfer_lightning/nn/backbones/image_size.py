@@ -1,6 +1,6 @@
 """Build a timm model for an image size, or list the sizes that it accepts.
 
-Whether a model has an ``img_size`` is read from ``fixed_input_size`` in timm's data configuration.
+Whether a model has an ``img_size`` is read from ``fixed_input_size`` in timm's ``pretrained_cfg``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import nn
 
 from mfer_lightning.errors import UserError
 
-_STEP = 32  # pixels: total stride of the common families, a multiple of most windows and mask units
+_STEP = 32  # pixels: total stride of the common families; multiples of it suit most window and mask-unit sizes
 
 
 def build_for_size(create: Callable[..., nn.Module], name: str, options: Mapping[str, Any], size: int | None) -> Any:

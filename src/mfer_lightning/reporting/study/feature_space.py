@@ -24,7 +24,7 @@ LEAST_FACES = 50
 #: Measure -> heading and meaning.
 _MEASURES = {
     "spread": ("spread within classes", "mean squared distance to the class mean, per dimension"),
-    "distance": ("distance between classes", "mean squared distance of two class means, per dimension"),
+    "distance": ("distance between classes", "mean squared distance between two class means, per dimension"),
     "ratio": ("spread / distance", "lower: more compact for the same separation; independent of scale"),
 }
 

@@ -86,7 +86,7 @@ def read_runs(places: Sequence[str], setting: Callable[[Mapping[str, Any]], str]
                 method = setting({**run.config, "dataset": clean})
             except (KeyError, TypeError) as error:
                 raise UserError(
-                    f"{run.folder / RESULT} cannot be read: its configuration has no node {error}."
+                    f"{run.folder / RESULT} cannot be read: its configuration is malformed or lacks a node ({error})."
                 ) from error
             runs.setdefault(run.folder.resolve(), FinishedRun(run.folder, run.result, True, run.archived, name, method))
     return list(runs.values())
