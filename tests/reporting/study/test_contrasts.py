@@ -246,7 +246,7 @@ class TestSections:
         place_contrasts(plan_of(contrast), two)
         for section in two:
             (note,) = [note for note in section.notes if "does not name a `protocol`" in note]
-            assert "compared in 2 sections, each corrected separately (rafdb@holdout, test; rafdb@paper, test)" in note
+            assert "evaluated in 2 sections, each corrected separately (rafdb@holdout, test; rafdb@paper, test)" in note
 
     def test_plan_with_protocol_applies_only_to_its_test_faces(self, tmp_path: Path) -> None:
         for loss in ("ce", "dsf"):
