@@ -51,8 +51,8 @@ def align_photos(
 
     Args:
         photos: photos to align.
-        settings: settings for :func:`build_aligner`, plus ``faces``, ``no_face``, ``second_look``, ``format``,
-            ``quality``.
+        settings: settings for :func:`build_aligner`, plus ``no_face``, ``second_look``, ``format`` and ``quality``.
+            ``faces`` may also be ``"skip"``.
         output: folder for the faces.
         workers: number of worker processes; 0 or 1: run in the main process.
 
@@ -79,7 +79,7 @@ def align_photo(photo: Photo, aligner: Aligner, settings: Mapping[str, Any], out
         output: folder for the faces.
 
     Returns:
-        The rows of the report: one per face, or a single one with the reason if there is no face.
+        The rows of the report: one per face, or a single one with the reason if no face was aligned.
 
     Raises:
         UserError: if a crop cannot be written.

@@ -14,7 +14,7 @@ from mfer_lightning.analysis.forward_passes import Passes
 from mfer_lightning.analysis.severities import CORRUPTIONS, MISALIGNMENTS, RESOLUTIONS, SEVERITIES, TABLES, VERSION
 from mfer_lightning.data.labels.face_lists import FaceList
 
-#: Name of the change, and of its group, that reduces the resolution.
+#: Name of the change that reduces the resolution, and of its group.
 RESOLUTION = "resolution"
 
 #: All changes of the suite, by name.
@@ -50,7 +50,7 @@ def conditions(side: int, kinds: Sequence[str] | None = None) -> list[Condition]
 
     Args:
         side: side of the stored faces in pixels. Resolutions that are not lower than this are left out.
-        kinds: names of changes, and ``"resolution"``; None: all.
+        kinds: names in :data:`KINDS`; None: all.
 
     Raises:
         ValueError: for unknown kinds.

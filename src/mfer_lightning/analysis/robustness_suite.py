@@ -65,7 +65,7 @@ def evaluate_robustness(
     Args:
         subject: the model and the faces.
         folder: folder of the results: ``robustness.csv``, ``figures/``, and ``robustness.json``, written last.
-        lists: file names of subsets to measure, see :mod:`mfer_lightning.analysis.face_lists`.
+        lists: name of a subset -> file names of its faces, see :mod:`mfer_lightning.analysis.face_lists`.
         limit: use a stratified sample of about this many faces; None: all.
         kinds: names of the changes to measure; None: all.
         batch: check that predictions do not depend on the rest of the batch.

@@ -91,7 +91,7 @@ def targets_from_votes(
         raise ValueError(f"Expected argument `votes` to contain no negative count, but got {votes.min()}.")
     absent = [name for name in class_names if name not in vote_names]
     if absent:
-        raise ValueError(f"Expected argument `vote_names` to include every class, but {absent} are missing.")
+        raise ValueError(f"Expected argument `vote_names` to include every class, but it lacks {absent}.")
     order = [list(vote_names).index(name) for name in class_names]
     order += [column for column in range(len(vote_names)) if column not in order]
     return _from_counts(votes[:, order].astype(np.float64), len(class_names), rule)

@@ -185,7 +185,10 @@ def _refuse_external_ranks() -> None:
 
 
 def _check_search(config_name: str, config: DictConfig, fixed: list[str], swept: list[Override]) -> None:
-    """Compose the configuration with both ends of each range, to find mistakes before the first trial."""
+    """Compose the configuration with some values of each option, to find mistakes before the first trial.
+
+    These are all values of a choice, both ends of an interval, and the start of a range.
+    """
     taken = {o.partition("=")[0] for o in fixed}
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items() if key not in taken]
     axes = [*OverridesParser.create().parse_overrides(params), *swept]

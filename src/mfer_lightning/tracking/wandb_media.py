@@ -20,8 +20,8 @@ def media(publication: Publication) -> dict[str, Any]:
         publication: the finished run.
 
     Returns:
-        Name -> W&B object: the table of classes, the confusion matrix as an interactive chart, the figures in the run's
-        folder, test metrics by epoch if they were recorded, and examples if they may be uploaded.
+        Name -> W&B object: the tables of metrics and classes, the confusion matrix as an interactive chart, the figures
+        in the run's folder, test metrics by epoch if they were recorded, and examples if they may be uploaded.
     """
     import wandb
 
@@ -65,7 +65,7 @@ def _example_table(publication: Publication, examples: Examples) -> Any:
 def checkpoint_artifact(publication: Publication, name: str) -> Any:
     """Create the artifact of the selected checkpoint.
 
-    The file is uploaded in place, without a local copy by W&B.
+    The file is uploaded directly from the run's folder: W&B makes no local copy.
 
     Args:
         publication: the finished run, with a checkpoint.

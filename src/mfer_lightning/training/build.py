@@ -142,7 +142,7 @@ def assemble(
         config: plain resolved configuration.
         network: the result of :func:`build_network`.
         class_names: the K emotions in order.
-        class_counts: K training faces by class.
+        class_counts: K numbers of training faces, one per class.
         metadata: plain values for the checkpoints, including ``alignment``.
         grey: whether the faces are greyscale.
         monitor: the selection metric, which the schedule uses if it names no other.

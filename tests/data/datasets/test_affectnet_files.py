@@ -101,7 +101,7 @@ class TestCsvRelease:
             (
                 "face_width",
                 "width",
-                r"training\.csv, line 1: expected AffectNet's columns, but face_width are missing",
+                r"training\.csv, line 1: expected AffectNet's columns \(missing: face_width\), but got",
             ),
             (f"{LANDMARKS},2,0.02,-0.5", f"{LANDMARKS},2", "expected 9 fields, but got '7 fields'"),
             (

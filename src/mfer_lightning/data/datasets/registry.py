@@ -118,7 +118,7 @@ def get_protocol(dataset: str, name: str | None = None) -> Protocol:
 
 
 def looks_like(folder: Path) -> DatasetInfo | None:
-    """Return the dataset that a folder seems to contain, judged by marks at its root and image names, or None."""
+    """Return the dataset that a folder seems to contain, judged by datasets' ``marks`` and by image names, or None."""
     try:
         return _marked(folder) or named_like(_image_names(folder))
     except (OSError, UserError):

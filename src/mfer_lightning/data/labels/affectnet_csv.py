@@ -122,9 +122,7 @@ def _columns(head: Head) -> tuple[dict[str, int], bool]:
         return {name: i for i, name in enumerate(COLUMNS)}, False
     absent = [name for name in _NEEDED if name not in names]
     if absent:
-        raise malformed(
-            head.path, line, f"AffectNet's columns, but {', '.join(absent)} are missing", ",".join(names)[:120]
-        )
+        raise malformed(head.path, line, f"AffectNet's columns (missing: {', '.join(absent)})", ",".join(names)[:120])
     return {name: i for i, name in enumerate(names)}, True
 
 

@@ -30,7 +30,7 @@ class Tracker:
     """Numbers the people of a video and smooths the probabilities of each.
 
     A face is assigned to the person whose last box it overlaps most; if no box overlaps, to the nearest person within
-    one box width. All pairs are assigned jointly, so that two people who cross are not both assigned to the nearer box.
+    one box width. All faces of a frame are assigned jointly, each to a different person, even if paths cross.
 
     Args:
         smooth: time constant of the exponential mean over a person's probabilities, in seconds; 0: no smoothing. The
@@ -62,7 +62,8 @@ class Tracker:
         """Process the faces of the next frame.
 
         Args:
-            faces: faces of one frame; those without a box (aligned pictures) all belong to one person.
+            faces: faces of one frame; those without a box (aligned pictures) are taken to be the same person in all
+                frames.
             time: time of the frame in seconds, not before that of the previous frame.
 
         Returns:
@@ -100,7 +101,7 @@ class Tracker:
 
 
 def _cost(a: Box, b: Box) -> float:
-    """Return a cost below 1 if the boxes overlap by a tenth, below 2 if they are similar and within one width."""
+    """Return a cost: below 1 if the IoU exceeds 0.1, else below 2 for similar widths and centres within one width."""
     overlap = iou(a, b)
     if overlap > 0.1:
         return 1 - overlap

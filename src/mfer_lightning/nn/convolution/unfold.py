@@ -2,7 +2,7 @@
 
 Ours; the idea is ``im2col``. A row of the unfolded matrix contains what one output position reads: kh*kw*C values.
 Maps are padded once in channels-last memory, where the rows are a strided view of the padded map and kw*C adjacent
-values are copied as one block. Products of float16 and bfloat16 accumulate in float32, as always in torch.
+values are copied as one block. Products of float16 and bfloat16 accumulate in float32, as torch does by default.
 
 The unfolded matrix is kh*kw times as large as the map: 2.5 GB for 256 maps of 512x14x14 and a 7x7 kernel in bfloat16.
 It is built for parts of the batch, in one buffer of at most :data:`LARGEST_BYTES`, and is not kept for the backward
@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Size of the buffer for unfolded maps, in bytes (a single map may need more). 1 GiB leaves products of more than 6000
-#: rows on the maps of MFER-Base, enough to keep a large GPU busy.
+#: Size of the buffer for unfolded maps, in bytes (a single map may need more). With 1 GiB, products for 256 maps of
+#: MFER-Base in bfloat16 have more than 6000 rows, enough to keep a large GPU busy.
 LARGEST_BYTES = 2**30
 
 
@@ -94,7 +94,7 @@ def _unfolded(x: Tensor, rows: int, columns: int) -> Iterator[tuple[slice, Tenso
     if batch * length * positions == 0:
         return
     step = max(1, LARGEST_BYTES // (positions * length * x.element_size()))
-    step = -(-batch // -(-batch // step))  # same number of parts, of equal size
+    step = -(-batch // -(-batch // step))  # same number of parts, of about equal size
     padded = x.new_zeros(batch, height + rows - 1, width + columns - 1, channels)
     padded[:, rows // 2 : rows // 2 + height, columns // 2 : columns // 2 + width] = x.permute(0, 2, 3, 1)
     buffer = _allocate(x, step * positions, length)

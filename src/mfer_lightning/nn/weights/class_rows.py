@@ -36,8 +36,8 @@ def take_class_rows(model: Network, state: Mapping[str, Tensor], rows: Sequence[
         rows: for each class of the network, its row in the file.
 
     Returns:
-        The state dict. Only tensors of :func:`output_layers` change, unless they have too few rows, which loading
-        rejects.
+        The state dict. Only tensors of :func:`output_layers` change; those with too few rows are left unchanged, and
+        loading rejects them.
     """
     names = {f"{layer}.{part}" for layer in output_layers(model) for part in ("weight", "bias")}
 

@@ -38,7 +38,8 @@ _OVER_SEEDS: dict[str, Any] = {
 }
 
 _HOW_TO_READ = (
-    "Checkpoints are chosen on val, never by test results, and the best runs are the best on val. Bars "
+    "Checkpoints and the best runs are chosen on val, unless the protocol selects on the test set (such as "
+    "rafdb@paper, which makes its results optimistic) or reports the last epoch (such as ferplus@ran). Bars "
     "are means over the runs of one setting, which differ only in their seed; whiskers and bands are their standard "
     "deviation. A difference of this size between two settings may be due to chance. Results of different protocols "
     "are never combined."
@@ -232,7 +233,7 @@ def _panels(runs: Sequence[FinishedRun], split: str, entity: str) -> dict[str, l
     classes = dict.fromkeys(name for run in runs for name in run.result["class_names"])
     accuracy = names.figure(split, "accuracy")
     cells = {(run.loss, run.backbone) for run in runs}
-    # if settings differ in more than loss and backbone, bars over these two would mix the differences with seeds
+    # if settings differ in more than loss and backbone, bars by these two would average over settings as well as seeds
     apart = {} if len(cells) == len({run.setting for run in runs}) else {"loss": names.SETTING}
     return {
         "Loss by backbone": [
