@@ -82,7 +82,7 @@ def test_page_has_one_placeholder_per_table_and_keeps_its_prose() -> None:
         (["repeats=0"], "repeats=0: the value must be at least 1"),
         (["threads=-1"], "threads=-1: the value must be at least 1"),
         (["batch=some"], "batch=some"),
-        (["batch=[8,0]"], "batch=[8, 0]: choose auto, a number of at least 1, or a list"),
+        (["batch=[8,0]"], "batch=[8, 0]: choose auto, an integer of at least 1, or a list"),
         (["batch=[]"], "name at least one number of faces per step"),
         (["device=gpu"], "device=gpu: choose auto, cpu or cuda"),
         (["device=cpu", "baselines=tf32"], "TF32 exists only on NVIDIA GPUs"),

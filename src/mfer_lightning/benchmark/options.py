@@ -90,7 +90,7 @@ def chosen_batches(given: Any, device: Device) -> Sequence[int]:
     batches: Sequence[Any] = device.batches if given == "auto" else _listed(given)
     for batch in batches:
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-            raise UserError(f"batch={given}: choose auto, a number of at least 1, or a list of such numbers.")
+            raise UserError(f"batch={given}: choose auto, an integer of at least 1, or a list of such integers.")
     if not batches:
         raise UserError("batch=[]: name at least one number of faces per step, or batch=auto.")
     return batches

@@ -75,7 +75,7 @@ def shell_completion(arguments: Sequence[str], verbs: Sequence[str]) -> str:
                 return "\n".join(_quoted(word) for word in found) if asked[what] == "bash" else "\n".join(found)
             return SHELLS[asked[what]][what == "uninstall"]
     raise UserError(
-        'To install completion, run eval "$(mfer -sc install=bash)" (or install=zsh), and in fish '
+        'To install completion, run eval "$(mfer -sc install=bash)" (or install=zsh), or in fish '
         "mfer -sc install=fish | source. Add the line to the startup file of the shell to make it permanent."
     )
 

@@ -46,7 +46,9 @@ def annotators(table: Predictions, notes: list[str]) -> tuple[NDArray[np.float64
     if not has.any():
         return None
     if not has.all():
-        notes.append(f"{int((~has).sum())} rows without votes for a class are left out of the comparison with votes.")
+        notes.append(
+            f"{int((~has).sum())} rows without a vote for any class are left out of the comparison with votes."
+        )
     return weights[has] / total[has, None], has
 
 
@@ -66,8 +68,8 @@ def face_values(table: Predictions) -> dict[str, tuple[NDArray[np.float64], NDAr
         table: predictions, all with a label.
 
     Returns:
-        ``top2_accuracy``, ``nll``, ``brier``, and with votes ``kl_to_votes`` and ``cross_entropy_to_votes``; values are
-        0 if a face is not counted.
+        ``top2_accuracy``, ``nll``, ``brier``, and with votes or soft targets ``kl_to_votes`` and
+        ``cross_entropy_to_votes``; values are 0 if a face is not counted.
     """
     n, everywhere = len(table), np.ones(len(table), dtype=bool)
     log_p = log_softmax(table.logits.astype(np.float64), axis=1)

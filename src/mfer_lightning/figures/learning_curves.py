@@ -16,7 +16,7 @@ from mfer_lightning.evaluation.metrics_csv import Curve, Metrics, read_curves
 from mfer_lightning.figures.panel import draw_panel
 from mfer_lightning.figures.style import BLUE, GREEN, INK, ORANGE, PAPER, new_figure
 
-#: Proportions, drawn in per cent; all other metrics of ``train`` and ``val`` are losses or terms of a loss.
+#: Proportions, drawn in per cent; all other metrics of ``train`` and ``val`` are drawn with the losses.
 _SHARES = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "acc", "f1")
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#7A7A7A", "#1A1A1A")
 _DASHES = ("-", "--", "-.", ":")
@@ -32,8 +32,8 @@ def plot_learning_curves(
 ) -> None:
     """Draw the losses, accuracies and learning rate of a run, and mark the selected epoch.
 
-    Epochs are counted from 1, as during training. Test metrics are not drawn, even if they were recorded, because they
-    must not be used to choose an epoch.
+    Epochs are counted from 1, as in the progress display. Test metrics are not drawn, even if they were recorded,
+    because they must not be used to choose an epoch.
 
     Args:
         metrics: ``metrics.csv`` of a run, or its rows, with names such as ``train/loss``, ``val/accuracy``,

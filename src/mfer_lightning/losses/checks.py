@@ -102,7 +102,7 @@ def check_target_kind(target: Tensor, kind: TargetKind, loss: str, tolerance: fl
         if not (legal and bool((target > 0).any(dim=1).all())):
             raise UserError(
                 f"{loss} takes targets with at least one class per face (entries >= 0, one or more > 0), "
-                "but one row is different. Use dataset.target=multi, or another loss."
+                "but at least one row has no class or an invalid entry. Use dataset.target=multi, or another loss."
             )
         return
     if not (legal and bool(((target.sum(dim=1) - 1).abs() <= tolerance).all())):
@@ -113,8 +113,8 @@ def check_target_kind(target: Tensor, kind: TargetKind, loss: str, tolerance: fl
     if kind == "one-hot" and not bool((target.amax(dim=1) >= 1 - tolerance).all()):
         raise UserError(
             f"{loss} takes hard labels only, but got a soft target. Train on hard labels (for example "
-            "dataset.target=majority, without mixup and cutmix), or choose a loss that takes soft targets: "
-            "ce, focal, center, lgm, dsf."
+            "dataset.target=majority, without mixup and cutmix), or choose a loss that takes soft targets, "
+            "for example ce, focal, center, lgm or dsf."
         )
 
 

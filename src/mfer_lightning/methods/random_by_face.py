@@ -1,4 +1,4 @@
-"""Random numbers that depend on face and epoch only, not on batch or rank."""
+"""Random numbers that depend on seed, face and epoch only, not on batch or rank."""
 
 from __future__ import annotations
 

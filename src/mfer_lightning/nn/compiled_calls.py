@@ -1,7 +1,7 @@
 """Call compiled modules only when this is worthwhile, and fall back to eager modules if compilation fails.
 
-``module.compile()`` replaces the call of a module. This module wraps that call: it chooses between the compiled and the
-eager version, and falls back to the eager version permanently if torch cannot compile the module.
+``module.compile()`` replaces the call of a module. The functions here wrap that call: they choose between the compiled
+and the eager version, and fall back to the eager version permanently if torch cannot compile the module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from mfer_lightning.termination import received
 #: rate with MFER-Base, uncompiled.
 GPU_RATE = 1e5
 
-#: Seconds to compile one kind of block, for the message. Measured on two CPU cores; GPUs compile in parallel.
+#: Seconds to compile one kind of block, for the message. Measured on two CPU cores; compilation for GPUs
+#: runs in parallel.
 SECONDS_A_KIND = 5
 
 #: Message if nothing can be compiled.
@@ -26,7 +27,7 @@ NO_COMPILER = "torch.compile does not work here; continuing without it"
 
 
 def try_compiler(device: torch.device, *, backward: bool = True) -> None:
-    """Compile a two-parameter layer, which fails immediately if no compiler is available.
+    """Compile a tiny layer, which fails immediately if no compiler is available.
 
     Args:
         device: target device.

@@ -124,7 +124,7 @@ class TestTableWithFolders:
 
     def test_partition_folders_without_split_column_are_noted(self, tmp_path: Path) -> None:
         root = table(tmp_path, "image,label\ntrain/1.jpg,happy\ntest/2.jpg,sad\n", "train/1.jpg", "test/2.jpg")
-        assert "no column of splits, so all faces in test, train are used for training" in read_folder(root).notes[0]
+        assert "no split column, so all faces in test, train are used for training" in read_folder(root).notes[0]
 
 
 class TestColumns:

@@ -76,8 +76,8 @@ INFO = DatasetInfo(
     licence="SFEW 2.0 is for non-commercial research only, on request from its authors; images must not be passed on.",
     access=(
         "SFEW 2.0 is available to researchers on request, through the form on the page of its authors "
-        "(Australian National University, AFEW and SFEW). Unpack the aligned faces of Train and Val, or the frames, "
-        "for use with mfer align."
+        "(Australian National University, AFEW and SFEW). Unpack the aligned faces of Train and Val, or unpack "
+        "the frames and run mfer align."
     ),
     class_names=CLASSES,
     first_number=None,

@@ -19,7 +19,8 @@ from mfer_lightning.data.labels.table_head import Head, read_head
 from mfer_lightning.data.labels.tables import check_name, check_unique, read_table
 from mfer_lightning.errors import UserError
 
-#: Suffixes of files that may be tables. A file that is not a table is reported only if it is a csv file.
+#: Suffixes of files that may be tables. A file that is not a table is reported only if it is a csv file or lists
+#: images.
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".lst", ".list")
 
 #: Maximum length of the values of an attribute in characters; columns with longer values (landmarks, URLs) are ignored.
@@ -180,7 +181,7 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
     apart = {folder for name in paths if (folder := name.partition("/")[0].lower()) in SPLITS}
     if "split" not in at and partition is None and len({SPLITS[folder] for folder in apart}) > 1:
         where = ", ".join(sorted(apart))
-        notes = (*notes, f"{path.name} has no column of splits, so all faces in {where} are used for training")
+        notes = (*notes, f"{path.name} has no split column, so all faces in {where} are used for training")
     faces.paths += paths
     faces.labels += labels
     faces.partitions += [SPLITS[split] for split in splits]

@@ -63,7 +63,7 @@ def same_images(tables: Sequence[Predictions]) -> list[Predictions]:
 
 
 def correct_matrix(tables: Sequence[Predictions]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Return the correctness of several runs per face, as compared by :func:`.methods.compare_methods`.
+    """Return which faces each run predicted correctly, the input of :func:`.methods.compare_methods`.
 
     Args:
         tables: one prediction table per seed, for the same images (see :func:`same_images`).

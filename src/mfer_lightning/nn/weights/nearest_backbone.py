@@ -117,5 +117,9 @@ def _shapes(name: str, options: Mapping[str, Any]) -> Mapping[str, tuple[int, ..
 
 
 def differ_in_ones(theirs: Size, ours: Size) -> bool:
-    """Whether two shapes differ only by ones, because some of Meta's linear layers are 1x1 convolutions in timm."""
+    """Whether two shapes differ only in dimensions of size 1.
+
+    timm implements some of Meta's linear layers as 1x1 convolutions, and Meta's GRN parameters have three leading
+    dimensions of size 1.
+    """
     return (*theirs, 1, 1) == tuple(ours) or tuple(theirs) == (1, 1, 1, *ours)

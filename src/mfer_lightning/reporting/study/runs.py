@@ -58,7 +58,7 @@ class Run(StoredResult):
     table: Predictions | None = None
 
     def features(self) -> Features | None:
-        """Read ``features_<split>.npz``; None if it is missing, damaged or for other faces."""
+        """Read ``features_<split>.npz``; None if it is missing or damaged, or its labels do not fit the classes."""
         try:
             with np.load(_features_file(self), allow_pickle=False) as file:
                 stored = {name: np.asarray(file[name]) for name in file.files}  # bytes for members that are not arrays
@@ -138,7 +138,7 @@ def _checkpoint_owner(stored: StoredResult) -> Path | None:
     path = Path(str(checkpoint)).expanduser()
     if path.parent.name == "checkpoints" and path.is_file():
         return path.parent.parent.resolve()
-    # the run was moved since; its evaluations are in <run>/evaluations/<name>
+    # the run has been moved since; its evaluations are in <run>/evaluations/<name>
     return stored.folder.resolve().parent.parent if stored.folder.parent.name == "evaluations" else None
 
 

@@ -193,7 +193,7 @@ def _share(value: float | None) -> str:
 def _selection(selection: Mapping[str, Any]) -> str:
     words = f"Checkpoint: {selection['rule']}"
     if selection["epoch"] is not None:
-        words += f", epoch {selection['epoch'] + 1}"  # counted from 1, as during training
+        words += f", epoch {selection['epoch'] + 1}"  # counted from 1, as in the progress display
     if selection["monitor"] is not None and selection["value"] is not None:
         words += f", {selection['monitor']} {selection['value']:.4f}"
     return f"{words}."

@@ -81,7 +81,7 @@ def _check_target(config: Config) -> None:
         raise UserError(
             f"loss={name} takes only hard labels, but {what} creates soft labels. Use "
             f"{'mixup=none' if mixed else 'dataset.target=majority'}, or a loss that takes soft targets "
-            "(ce, focal, center, lgm, dsf)."
+            "(for example ce, focal, center, lgm or dsf)."
         )
 
 
