@@ -2,9 +2,9 @@
 
 Paper: Wen, Zhang, Li, Qiao, "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV 2016 (original
 code: github.com/ydwen/caffe-face). What differs: the paper updates the centres with a separate rule, ``delta c_k =
-sum_{y=k} (c_k - f) / (1 + n_k)`` with rate alpha; here the centres are trained by gradient with their own learning
-rate, so that distributed training averages them. The loss is divided by the feature width D. Targets may be soft (each
-centre is weighted by the target).
+sum_{y=k} (c_k - f) / (1 + n_k)`` with rate alpha; here the centres are trained by gradient descent with their own
+learning rate, so that distributed training averages their gradients. The loss is divided by the feature width D.
+Targets may be soft (each centre is weighted by the target).
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ def squared_distances(feature: Tensor, centers: Tensor, precision: Tensor | None
 class CenterLossBase(Loss):
     """Base class of feature losses with one learnable centre per class, ``centers`` (K,D).
 
-    The centres are trained by gradient like any parameter (so that DistributedDataParallel averages them), in a
-    separate parameter group without weight decay (:func:`mfer_lightning.optim.parameter_groups`). They are initialised
-    from a normal distribution, or from data with :meth:`init_centers`.
+    The centres are trained by gradient descent like any parameter (so that DistributedDataParallel averages their
+    gradients), in a separate parameter group without weight decay (:func:`mfer_lightning.optim.parameter_groups`). They
+    are initialised from a normal distribution, or from data with :meth:`init_centers`.
 
     Args:
         num_classes: K >= 2.

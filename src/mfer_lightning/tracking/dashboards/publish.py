@@ -1,4 +1,4 @@
-"""Upload a dashboard to W&B: charts first, because workspaces and report refer to them."""
+"""Upload a dashboard to W&B: charts first, because the workspaces and the report refer to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfer_lightning.tracking.dashboards.definition import Dashboard
 
 
 def publish_dashboard(dashboard: Dashboard) -> list[str]:
-    """Save charts, workspaces and report at W&B.
+    """Save the charts, the workspaces and the report to W&B.
 
     Args:
         dashboard: a dashboard built with ``online=True``.
