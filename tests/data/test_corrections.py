@@ -43,7 +43,7 @@ def test_listed_training_faces_are_excluded_and_others_counted(tmp_path: Path) -
     np.testing.assert_array_equal(kept.target, TRAIN.target[kept.rows])
     assert notes == [
         "dataset.exclude: 1 training faces of list.csv are left out "
-        "(1 of its names are not training faces; 1 are not faces of mine)"
+        "(1 of its names are not training faces; 1 of its names are not faces of mine)"
     ]
 
 
@@ -80,7 +80,7 @@ def test_correction_table_replaces_label_and_target(tmp_path: Path) -> None:
     np.testing.assert_array_equal(changed.target[[0, 4]], np.eye(3, dtype=np.float32)[[1, 1]])
     np.testing.assert_array_equal(changed.target[[1, 2, 3, 5]], TRAIN.target[[1, 2, 3, 5]])
     assert TRAIN.label[0] == 0
-    assert notes == ["dataset.relabel: 2 training faces have the labels of list.csv, 1 of them new"]
+    assert notes == ["dataset.relabel: 2 training faces have the labels of list.csv (labels changed: 1)"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from mfer_lightning.data.splits import Split
 from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError, nearest
 
-#: Purpose of a list, for messages.
+#: Kind of face that a list must contain, for messages.
 _TRAINED = "training face"
 
 
@@ -71,7 +71,7 @@ def relabel_faces(train: Split, index: FaceIndex, file: str | Path) -> tuple[Spl
             (:mod:`mfer_lightning.data.labels.columns`). Labels are class names in any of the usual spellings.
 
     Returns:
-        The training faces, with labels and one-hot targets from the table, and notes, as sentences.
+        The training faces, with labels and one-hot targets from the table, and a list with one note.
 
     Raises:
         UserError: if the table cannot be read, a label is not a class, a face has two labels, or the table contains no
@@ -109,8 +109,8 @@ def relabel_faces(train: Split, index: FaceIndex, file: str | Path) -> tuple[Spl
     target[changed] = np.eye(len(index.class_names), dtype=np.float32)[given[changed]]
     differs = int((label != train.label).sum())
     words = (
-        f"dataset.relabel: {int(changed.sum()):,} training faces have the labels of {file.name}, "
-        f"{differs:,} of them new"
+        f"dataset.relabel: {int(changed.sum()):,} training faces have the labels of {file.name} "
+        f"(labels changed: {differs:,})"
     )
     return Split(train.rows, label, target), [words]
 
@@ -147,5 +147,5 @@ def _rest(found: FaceList) -> str:
     if found.elsewhere:
         parts.append(f"{len(found.elsewhere):,} of its names are not training faces")
     if found.unknown:
-        parts.append(f"{len(found.unknown):,} are not faces of {found.among}")
+        parts.append(f"{len(found.unknown):,} of its names are not faces of {found.among}")
     return f" ({'; '.join(parts)})" if parts else ""

@@ -37,7 +37,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
         raise ValueError(f"Expected argument `successes` within [0, {n}], but got {successes}.")
     if not 0 < confidence < 1:
         raise ValueError(f"Expected argument `confidence` between 0 and 1, but got {confidence}.")
-    from scipy.stats import binomtest  # takes most of a second, which showing stored intervals does not need
+    from scipy.stats import binomtest  # takes most of a second, and is not needed to show stored intervals
 
     interval = binomtest(int(successes), int(n)).proportion_ci(confidence_level=confidence, method="wilson")
     return float(interval.low), float(interval.high)
@@ -46,8 +46,8 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
 def wilson_of_repeated(successes: ArrayLike, n: ArrayLike, times: int = 1) -> NDArray[np.float64]:
     """Compute Wilson's intervals of proportions over samples that contain each face several times, once per seed.
 
-    Networks of several seeds make errors on similar faces, so their predictions are not independent. The interval is
-    therefore that of the same proportion over distinct faces.
+    Networks trained with different seeds make errors on much the same faces, so their predictions are not independent.
+    The interval is therefore that of the same proportion over distinct faces.
 
     Args:
         successes: (M,) numbers of successes.
@@ -74,7 +74,7 @@ def mean_of_wilson(successes: Sequence[int], n: Sequence[int], confidence: float
 
     (Zou and Donner, Construction of confidence limits about effect measures, Statistics in Medicine 2008). For
     mean-class accuracy, it keeps its coverage for small classes. Unlike the bootstrap, it does not shrink to a point if
-    every face of a class is correct.
+    every prediction is correct.
 
     Args:
         successes: number of correct predictions per class.

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from mfer_lightning.figures.style import INK, PANEL_STYLE, PAPER, STYLE, lay_out, write_png
 
-#: Inches; 346 pixels on a page, which fits the narrowest phones.
+#: Inches; 346 pixels on a page, which scales it to the width of its column.
 WIDTH = 3.6
 
 QUIET = "#6b6b6b"

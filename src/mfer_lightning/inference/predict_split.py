@@ -137,7 +137,7 @@ def tabulate(
     Args:
         datamodule: the dataset of the faces.
         split: the split.
-        outputs: the outputs for all its faces.
+        outputs: the outputs for the predicted faces.
         match: mapping of the model's logits and the dataset's labels to the common classes.
         positions: positions within the split of the predicted faces; None: all.
 

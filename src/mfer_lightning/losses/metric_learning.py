@@ -38,11 +38,12 @@ class MetricLearningLoss(nn.Module):
     Hard labels only: soft targets are rejected. Nearly all of these losses normalise features to length 1, so they do
     not grow with the feature width and, unlike the other feature losses of this package, are *not* divided by D.
 
-    **Several ranks.** Losses with one proxy per class (ArcFace, CosFace, ...) are means over samples, so
+    **Several ranks.** Some losses (ArcFace, CosFace, SphereFace, ...) are means over samples, so
     DistributedDataParallel averages them like cross-entropy. Losses over pairs (SupCon, triplet, contrastive, ...) use
     only the pairs within the batch of each rank. With W ranks, these are 1/W of the pairs of the combined batch, so the
-    loss is different and weaker for the same total batch size. ``gather=True`` gathers features and labels from all
-    ranks. Gradients then equal those of one process with the combined batch, but every rank computes the full loss.
+    loss is different and weaker for the same total batch size. Proxy Anchor likewise compares each proxy only with the
+    batch of each rank. ``gather=True`` gathers features and labels from all ranks. Gradients then equal those of one
+    process with the combined batch, but every rank computes the full loss.
 
     Args:
         num_classes: K >= 2.

@@ -1,7 +1,7 @@
 """Coordinate attention: weight each position of a feature map by its row and its column.
 
 Paper: Hou, Zhou, Feng: Coordinate Attention for Efficient Mobile Network Design, CVPR 2021, arXiv 2103.02907. Tensor
-names and shapes match the public files that contain it (DDAMFN's). Reimplemented from scratch.
+names and shapes match the public weight files that contain this module (DDAMFN's). Reimplemented from scratch.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def find_partitions(root: Path, names: Mapping[str, Sequence[str]], why_one: str
         if len(mine) > 1:
             raise UserError(
                 f"{root} contains {' and '.join(mine)}, and either could be the {partition} images. {why_one}"
-                "Keep one of them, or read the folders unchanged with dataset=folder."
+                "Keep one of them, or list all images in a csv with the columns path,label,split and read it with "
+                "dataset=folder dataset.table=<csv>."
             )
         if mine:
             found[partition] = mine[0]
@@ -148,7 +149,7 @@ def left_out(folders: Sequence[ClassFolder]) -> tuple[str, ...]:
 
 
 def class_of(path: str, root: Path, names: Sequence[str], first: int, title: str) -> str:
-    """Return the class for a folder name: a number of the dataset, or an emotion in any spelling.
+    """Return the class for a folder name: a class number of the dataset, or an emotion in any spelling.
 
     Args:
         path: the folder, relative to the dataset's root.

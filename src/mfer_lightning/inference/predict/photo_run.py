@@ -57,7 +57,8 @@ def predict_photos(
         The predictions in the folder.
 
     Raises:
-        UserError: if the folder contains predictions of something else, or cannot be written to.
+        UserError: if the folder contains predictions of another source or model or with other settings, or cannot be
+            written to.
     """
     make_folder(output)
     with run_lock(output):

@@ -64,7 +64,8 @@ def predict_video(
         The predictions in the folder.
 
     Raises:
-        UserError: if the source cannot be read, or the folder contains predictions of something else.
+        UserError: if the source cannot be read, or the folder contains predictions of another source or model or with
+            other settings.
     """
     stamp = None if frames.live else _stamp(Path(str(frames.source)).expanduser())
     if frames.live and (output / LINES).exists():

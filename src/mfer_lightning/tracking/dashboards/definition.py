@@ -86,7 +86,7 @@ def build_dashboard(
     online: bool = False,
     verdicts: Mapping[tuple[str, str], str] | None = None,
 ) -> Dashboard:
-    """Build workspaces and report for finished runs.
+    """Build the workspaces and the report for finished runs.
 
     Args:
         runs: at least one.

@@ -1,4 +1,4 @@
-"""Upload a dashboard to W&B: charts first, because workspaces and report refer to them."""
+"""Upload a dashboard to W&B: charts first, because the workspaces and the report refer to them."""
 
 from __future__ import annotations
 
