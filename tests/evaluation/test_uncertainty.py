@@ -108,7 +108,7 @@ class TestMeanOfWilson:
         assert 0.9 < np.mean(held) < 0.99
 
     def test_invalid_arguments_raise_value_error(self) -> None:
-        with pytest.raises(ValueError, match="one length"):
+        with pytest.raises(ValueError, match="of the same length, at least 1, but got 1 and 2"):
             mean_of_wilson([1], [1, 2])
         with pytest.raises(ValueError, match="successes"):
             mean_of_wilson([3], [2])

@@ -94,6 +94,6 @@ def test_invalid_arguments_raise_value_error(tmp_path: Path) -> None:
     p, label = table()
     with pytest.raises(ValueError, match="`label` to be of shape"):
         surest(p, label[:-1], 3, right=True)
-    with pytest.raises(ValueError, match="of one length, at least 1, but got 0, 0 and 0"):
+    with pytest.raises(ValueError, match="of the same length, at least 1, but got 0, 0 and 0"):
         plot_example_grid([], label[:0], p[:0], ("a", "b", "c", "d"), tmp_path / "g.png")
     assert not list(tmp_path.iterdir())

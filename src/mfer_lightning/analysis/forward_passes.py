@@ -18,7 +18,7 @@ from mfer_lightning.views import Views
 
 
 class Passes:
-    """Predictions of the same faces under a series of changes.
+    """Predictions for the same faces under a series of changes.
 
     Args:
         subject: the model and the faces.

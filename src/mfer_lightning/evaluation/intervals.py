@@ -94,7 +94,8 @@ def mean_of_wilson(successes: Sequence[int], n: Sequence[int], confidence: float
     """
     if len(successes) != len(n) or not len(n):
         raise ValueError(
-            f"Expected arguments `successes` and `n` of one length above 0, but got {len(successes)} and {len(n)}."
+            f"Expected arguments `successes` and `n` to be of the same length, at least 1, but got "
+            f"{len(successes)} and {len(n)}."
         )
     share = np.array([hits / max(faces, 1) for hits, faces in zip(successes, n, strict=True)])
     low, high = np.array([wilson(hits, faces, confidence) for hits, faces in zip(successes, n, strict=True)]).T

@@ -84,7 +84,7 @@ def plot_example_grid(
     said = probabilities.argmax(axis=1)
     if not len(faces) == len(label) == len(said) or len(faces) == 0:
         raise ValueError(
-            f"Expected arguments `faces`, `label` and `probabilities` to be of one length, at least 1, "
+            f"Expected arguments `faces`, `label` and `probabilities` to be of the same length, at least 1, "
             f"but got {len(faces)}, {len(label)} and {len(said)}."
         )
     blocks = [

@@ -147,7 +147,7 @@ class Predictor:
             **options: as for :meth:`stream`.
 
         Returns:
-            (N,D) vectors, one per face, and the predictions of the same faces.
+            (N,D) vectors, one per face, and the predictions for the same faces.
         """
         items, vectors = [], []
         for _, prediction, rows in self.stream(pictures(source, colour, max_pixels), **options):

@@ -125,7 +125,7 @@ class Prediction:
 
 
 class Predictions(Sequence[Prediction]):
-    """Predictions of several photos, in the given order.
+    """Predictions for several photos, in the given order.
 
     Args:
         items: one per photo or frame.
@@ -187,7 +187,7 @@ class Embeddings:
 
     Args:
         vectors: (N,D) float32, one row per face.
-        predictions: predictions of the same photos; row ``i`` of ``vectors`` belongs to ``predictions.faces[i]``.
+        predictions: predictions for the same photos; row ``i`` of ``vectors`` belongs to ``predictions.faces[i]``.
     """
 
     vectors: NDArray[np.float32] = field(repr=False)

@@ -94,7 +94,8 @@ def interval_over_seeds_and_faces(
     """
     if len(values) < 2 or len(values) != len(faces):
         raise ValueError(
-            f"Expected arguments `values` and `faces` of one length above 1, but got {len(values)} and {len(faces)}."
+            f"Expected arguments `values` and `faces` to be of the same length, at least 2, but got "
+            f"{len(values)} and {len(faces)}."
         )
     found = summarise_seeds(values, confidence)
     assert found.high is not None

@@ -1,1 +1,1 @@
-"""``mfer predict``: write predictions of photos or a video to a folder; a repeated command resumes."""
+"""``mfer predict``: write predictions for photos or a video to a folder; a repeated command skips what is done."""

@@ -1,4 +1,4 @@
-"""Write predictions of photos to a folder, except those already done by an earlier command."""
+"""Write predictions for photos to a folder, except those already done by an earlier command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write predictions of a video or a camera stream to a folder: track people, smooth emotions, draw timelines."""
+"""Write predictions for a video or a camera stream to a folder: track people, smooth emotions, draw timelines."""
 
 from __future__ import annotations
 
