@@ -94,7 +94,7 @@ def measure(name: str, arguments: dict, size: int, options: argparse.Namespace) 
 
 
 def faces_a_second(way: Callable[[], object], batch: int, seconds: float, clock: Callable[[], float]) -> float:
-    """Repeat a prediction of a batch for at least ``seconds``; return faces per second."""
+    """Repeat a prediction for a batch for at least ``seconds``; return faces per second."""
     count, started = 0, clock()
     while (passed := clock() - started) < seconds:
         way()

@@ -1,4 +1,4 @@
-"""Plugins: packages of the user whose classes a configuration may name (``plugins=[my_lab]``).
+"""Plugins: user packages whose classes a configuration may name (``plugins=[my_lab]``).
 
 A configuration can use the datasets, losses and augmentations of a plugin through ``_target_``. A plugin adds backbones
 by registering them with timm (``timm.models.register_model``), so that ``backbone.name=my_net`` finds them.

@@ -42,7 +42,10 @@ class Evaluation(TypedDict):
 
 
 class AgreementFigures(TypedDict):
-    """Accuracy on the faces whose most frequent answer has a share of the votes from ``low`` to below ``high``."""
+    """Accuracy on the faces whose most frequent answer has a share of the votes from ``low`` to below ``high``.
+
+    The last bin also includes ``high``.
+    """
 
     low: float
     high: float
@@ -125,7 +128,7 @@ def validate_result(result: Mapping[str, Any]) -> Result:
         The same object, typed.
 
     Raises:
-        ValueError: naming everything that is missing or wrong at once.
+        ValueError: with a list of what is missing or wrong.
 
     Example:
         >>> validate_result({"schema_version": 99})

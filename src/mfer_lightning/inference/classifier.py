@@ -77,7 +77,7 @@ class TorchClassifier:
         return str(self.model.device)
 
     def identity(self) -> str:
-        """Return a hash of class names, preprocessing, views, temperature and every weight."""
+        """Return a hash of class names, preprocessing, views, alignment, temperature and every weight."""
         # without a shift, the hash is the same as in older versions, so that their prediction folders can be resumed
         views = self.views.to_config() if self.views.shift else self.views.flip
         described = [self.class_names, self.model.preprocess.to_config(), views, self.metadata.get("alignment")]

@@ -83,7 +83,7 @@ class Description:
         Args:
             notes: key -> text.
             source: the file, for messages.
-            graph: SHA-256 of the file's graph, to compare with the stored one; None: not compared.
+            graph: SHA-256 of the file's graph, to verify the stored checksum; None: not verified.
 
         Raises:
             UserError: if the metadata is missing, in a newer format or invalid, or the file has changed since it was
@@ -130,7 +130,7 @@ def _sha256(graph: str, notes: str) -> str:
 def _names(value: Any) -> tuple[str, ...]:
     whole = isinstance(value, list) and all(isinstance(n, str) for n in value)
     if not whole or not 2 <= len(value) <= MOST_CLASSES or len(set(value)) != len(value):
-        raise ValueError("class_names is not a list of distinct names")
+        raise ValueError("class_names is not a list of distinct names, or is too short or too long")
     if not all(0 < len(n) <= _LONGEST_NAME and n.isprintable() and not n.startswith(FORMULA) for n in value):
         raise ValueError("a class name is empty, too long or not printable, or starts like a spreadsheet formula")
     return tuple(value)

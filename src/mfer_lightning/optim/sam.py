@@ -48,7 +48,7 @@ class SAM(Optimizer):
         ...     loss = (w**2).sum()
         ...     loss.backward()
         ...     return loss
-        >>> _ = optimizer.step(closure)  # gradient 2 at 1, so the step's is 2 * 1.5 = 3
+        >>> _ = optimizer.step(closure)  # the step uses the gradient at 1 + rho, 2 * 1.5 = 3
         >>> w.data
         tensor([0.7000])
     """

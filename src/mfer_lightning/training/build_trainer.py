@@ -119,7 +119,7 @@ def build_callbacks(
 ) -> list[Callback]:
     """Build the callbacks: ours for training, the user's, the progress bar, and the checkpoints, in this order.
 
-    Lightning treats the first checkpoint callback as the main callback, so checkpoint callbacks of the user come last.
+    Lightning treats the first checkpoint callback as the main callback, so the user's checkpoint callbacks come last.
     """
     own = build_user_callbacks(config, run_dir)
     callbacks: list[Callback] = [FiniteLossGuard(), history, EpochCurves(lambda: history.rows[-1]), EndOfTraining()]

@@ -220,8 +220,9 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
     except torch.OutOfMemoryError as error:
         stop_ranks(trainer)
         raise UserError(
-            f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use a smaller batch with "
-            "trainer.accumulate_grad_batches=2 for the same steps, a smaller preprocess.size, or a smaller backbone."
+            f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use half the batch size "
+            "and trainer.accumulate_grad_batches=2 (as many faces per step), a smaller preprocess.size, or a smaller "
+            "backbone."
         ) from error
     except MisconfigurationException as error:
         stop_ranks(trainer)
@@ -243,7 +244,7 @@ def _check_same_run(names: tuple[str, str], run_dir: Path) -> None:
 
 
 def _refuse_a_second_job(sweep_dir: Path, run_dir: Path) -> None:
-    """Reject a second job of a run if it differs in other options. An identical job is skipped."""
+    """Reject a job with the same run as an earlier job but other overrides. An identical job is skipped."""
     mine = tuple(HydraConfig.get().overrides.task)
     for record in read_records(sweep_dir):
         if record.run_dir == str(run_dir) and record.has_result and record.overrides != mine:

@@ -194,14 +194,14 @@ class TestNumbers:
         ("values", "given", "message"),
         [
             (("1", "2"), ["a", "b", "c"], "unclear whether dataset.class_names counts from 0 or 1"),
-            (("0", "5"), ["a", "b", "c"], "no name for the label 5"),
+            (("0", "5"), ["a", "b", "c"], "no name for 5"),
             (("1", "happy"), None, "some labels are numbers (1), others are names (happy)"),
             (("0.5", "1"), ["a", "b"], "the label 0.5 is not a whole number"),
             (('"0,5"', "1"), ["a", "b"], "the label 0,5 is not a whole number"),
             (("nan", "sad"), None, "line 2: expected a path and a label"),
             (("0", "1"), "afectnet8", "did you mean 'affectnet8'"),
             (("0", "1"), ["a", "A"], "two or more different classes"),
-            (("joy", "awe"), ["joy", "sad"], "awe is not among dataset.class_names"),
+            (("joy", "awe"), ["joy", "sad"], "no entry for awe in dataset.class_names"),
         ],
     )
     def test_ambiguous_numbers_are_rejected(

@@ -63,7 +63,7 @@ def describe_augment(augment: Change | None) -> dict[str, Any] | None:
 
     Returns:
         The result of ``albumentations.to_dict`` for its transforms; None without augmentation, or if the augmentation
-        is a function of the user.
+        is a user-defined function.
     """
     describe = getattr(augment, "to_dict", None)
     described: dict[str, Any] | None = None if describe is None else describe()

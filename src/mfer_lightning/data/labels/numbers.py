@@ -92,7 +92,7 @@ def read_labels(
         unknown = sorted(label for label, name in meaning.items() if order and name not in order.values())
         if order and unknown:
             raise UserError(
-                f"{where}: {some(unknown)} is not among dataset.class_names ({', '.join(order.values())}). "
+                f"{where}: no entry for {some(unknown)} in dataset.class_names ({', '.join(order.values())}). "
                 "Add every class to this option, or remove the other faces."
             )
     else:
@@ -150,7 +150,7 @@ def _numbered(numbers: Sequence[str], given: Given, order: dict[int, str], where
     unknown = sorted(whole - set(order))
     if unknown:
         raise UserError(
-            f"{where}: dataset.class_names has no name for the label {some([str(number) for number in unknown])}; it "
+            f"{where}: dataset.class_names has no name for {some([str(number) for number in unknown])}; it "
             f"contains {', '.join(f'{number} {name}' for number, name in order.items())}."
         )
     return order

@@ -1,4 +1,4 @@
-"""Lists of images whose names contain their part: ``train_00001.jpg 5``, as in RAF-DB."""
+"""Lists of images whose names start with their part, train or test: ``train_00001.jpg 5``, as in RAF-DB."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The files of an output folder of ``mfer predict``: ``predict.json``, ``predictions.jsonl``, ``predictions.csv``.
 
-``predictions.jsonl`` gets one line per photo or frame as soon as it is done, so that a repeated command can resume.
+``predictions.jsonl`` gets one line per photo or frame as soon as it is done. A repeated command skips these photos.
 """
 
 from __future__ import annotations

@@ -67,7 +67,8 @@ def predict(
 ) -> Predictions:
     """Predict the emotions of every face in photos, a video or a camera stream.
 
-    For files, the results are written to a folder and summarised; a repeated command resumes an interrupted one.
+    Unless the source is in memory, the results are written to a folder and summarised. A repeated command skips photos
+    and videos that are done; an interrupted video is restarted.
 
     Args:
         source: a photo, a folder (read recursively), a pattern, a video, or a camera's number; or pictures in memory,
@@ -103,7 +104,7 @@ def predict(
         plugins: your own packages that define parts of the model; importing them executes their code.
 
     Returns:
-        One prediction per photo or frame; for files, ``.folder`` is where they were written.
+        One prediction per photo or frame; unless the source is in memory, ``.folder`` is where they were written.
 
     Raises:
         UserError: for illegal options, a missing source, or an output folder that contains something else.

@@ -5,8 +5,8 @@ Pattern Recognition 2024, arXiv 2301.12149. Structure from the paper; widths, in
 the authors' public code (https://github.com/Talented-Q/POSTER_V2, MIT), whose weight files can be loaded. These files
 also contain modules that the authors' network never calls, which are left out. For both networks, the face is resized
 to 112 pixels; the authors use images of 224 pixels and take every second pixel. The weights of the landmark network are
-frozen, but its batch norms follow the training mode of the whole network, as in the authors' code. Ours: other depths,
-widths and sizes.
+frozen, but its batch norms follow the training mode of the whole network, as in the authors' code. Ours: depths, widths
+and sizes as options.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mfer_lightning.nn.options import Spec
 from mfer_lightning.nn.peers.last_map import backbone_with_map
 from mfer_lightning.nn.peers.window_attention import CrossFusion
 
-#: Side of each level's square of tokens at 112 pixels, relative to that of the last level.
+#: Side of each level's fused map, relative to that of the last level.
 _STEPS = (4, 2, 1)
 _NORM = partial(nn.LayerNorm, eps=1e-6)
 _VIT_UNUSED = ("patch_embed", "eca_block", "CON1", "IRLinear1", "IRLinear2")
