@@ -21,7 +21,7 @@ from mfer_lightning.files import sha256_of
 RESULT = "result.json"
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
-#: Maximum size of a ``result.json``. Typical results have a few dozen kilobytes.
+#: Maximum size of a ``result.json``. Typical results are a few dozen kilobytes in size.
 MAX_BYTES = 20_000_000
 UNFINISHED = "is not finished: there is no result"
 
@@ -109,7 +109,7 @@ class Found:
     """The results found in folders, and the folders without a usable result.
 
     Args:
-        results: results in the order of their folders' names, without duplicates.
+        results: results in the order of the places, sorted by path within each, without duplicates.
         left_out: folders that were left out, without duplicates.
     """
 

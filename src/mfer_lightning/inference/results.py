@@ -38,7 +38,7 @@ class Prediction:
         frame: number of the frame in a video, from 0; None for photos.
         time: time of the frame, in seconds from the video's start.
         rotated: degrees clockwise by which the photo was rotated to find faces; None: not rotated. Boxes and
-            landmarks refer to the stored photo.
+            landmarks refer to the photo before this rotation.
     """
 
     path: str | None = None

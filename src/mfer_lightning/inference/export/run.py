@@ -76,7 +76,7 @@ def export(
             of a bundled model.
         format: ``"safetensors"`` (Hugging Face layout) or ``"onnx"`` (runs without torch).
         output: folder to create; None: ``exports/<format>`` in the run's folder, ``exports/<name>-<format>`` for a
-            bundled model.
+            bundled model, otherwise ``<name>-<format>`` next to the checkpoint.
         replace: replace an earlier export in that folder.
         half: for ``format="safetensors"``: write the weights in half precision and measure the effect.
         quantize: for ``format="onnx"``: ``"none"`` or ``"int8"``.

@@ -1,4 +1,4 @@
-"""Find faces in photos that are stored sideways or upside down, with positions in the stored photo."""
+"""Find faces in photos that are stored sideways or upside down, with positions in the photo before rotation."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import IO
 
 from mfer_lightning.errors import UserError
 
-#: Pickles of real checkpoints have a few hundred kilobytes: names, shapes and the configuration.
+#: Pickles of real checkpoints are a few hundred kilobytes in size: names, shapes and the configuration.
 MOST_PICKLE_BYTES = 64 << 20
 
 _STORAGES = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
