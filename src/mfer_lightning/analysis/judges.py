@@ -184,7 +184,7 @@ def _refuse_unjudged(whole: FaceDataModule, judges: NDArray[np.int64], files: Se
     if len(seen) == 0:
         return
     face = whole.index.path[whole.splits.train.rows[seen[0]]]
-    by = f"{files[0]} was" if len(files) == 1 else f"all {len(files)} networks were"
+    by = f"{files[0]} was" if len(files) == 1 else f"All {len(files)} networks were"
     raise UserError(
         f"{by} trained on {len(seen):,} of the {len(judges):,} faces to judge, such as {face}, and would repeat "
         f"their labels. {_HOW.partition('. ')[2]}"

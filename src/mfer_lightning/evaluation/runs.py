@@ -109,7 +109,7 @@ class Found:
     """The results found in folders, and the folders without a usable result.
 
     Args:
-        results: results in the order of their folders' names, without duplicates.
+        results: results in the order of the places, sorted by path within each, without duplicates.
         left_out: folders that were left out, without duplicates.
     """
 

@@ -1,4 +1,4 @@
-"""Draw the emotions of one person over the time of a video."""
+"""Draw the emotions of one person over the course of a video."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plot_timeline(
         class_names: the K emotions.
         path: PNG to write.
         title: heading.
-        gap: the layers are interrupted where the person is not visible for longer than this, in seconds.
+        gap: the layers are interrupted where the person is out of view for longer than this, in seconds.
 
     Raises:
         ValueError: if ``times`` is empty, or the shapes disagree.

@@ -93,7 +93,11 @@ class FERModel(nn.Module):
         return Confidence.of_metadata(self.metadata).temperature
 
     def train(self, mode: bool = True) -> FERModel:
-        """Stay in evaluation mode, because predictions must not depend on the rest of the batch."""
+        """Reject training mode, because predictions must not depend on the rest of the batch.
+
+        Raises:
+            UserError: if ``mode`` is True.
+        """
         if mode:
             raise UserError(
                 "A loaded model is for prediction only. To train from its weights: mfer weights=<checkpoint>."
@@ -109,8 +113,8 @@ class FERModel(nn.Module):
             views: views over which logits and features are averaged; by default only the original faces.
 
         Returns:
-            ``logits`` (B,K), divided by :attr:`temperature`, and ``feature`` (B,D), float32, on the model's device, and
-            if the model predicts them, ``valence_arousal`` (B,2).
+            ``logits`` (B,K), divided by :attr:`temperature`, ``feature`` (B,D) and, if the model predicts them,
+            ``valence_arousal`` (B,2); all float32, on the model's device.
         """
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             return views.average(self._run, faces.to(self.device, non_blocking=self.device.type == "cuda"))

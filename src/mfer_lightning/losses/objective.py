@@ -99,8 +99,8 @@ class Objective(nn.Module):
         heads = output.get("head_logits")
         if not _is_tensors(heads) or len(heads) == 0:
             raise ValueError(
-                "Expected argument `output` to contain `head_logits`, one or more tensors (B, K), "
-                f"but got {type(heads).__name__} {'of length 0' if heads is not None else ''}".rstrip()
+                "Expected argument `output` to contain `head_logits`, a non-empty sequence of tensors (B, K), "
+                f"but got {type(heads).__name__} {'instead' if heads is not None else ''}".rstrip()
                 + ". The classification loss needs at least one head."
             )
         if target.ndim == 1:

@@ -1,7 +1,7 @@
 """Start Ray on this machine, or connect to a running cluster, within a block. Imports Ray lazily.
 
-A local Ray is reachable only from this machine, has no dashboard unless requested, writes its messages to a file, and
-is removed at the end together with its temporary folder.
+A local Ray instance is reachable only from this machine, has no dashboard unless requested, and writes its messages to
+a file. At the end, its processes are stopped and its temporary folder is removed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
 
     Args:
         options: arguments of ``ray.init``; None values are ignored. ``address`` is ``"local"``, or names a cluster.
-        log: file for Ray's messages while it starts.
+        log: file for Ray's messages; with ``log_to_driver``, only for those while it starts.
 
     Raises:
         UserError: if Ray cannot be started or reached.
@@ -144,7 +144,7 @@ def _scratch() -> str:
     for left in Path(place).glob(f"{prefix}*-*"):
         process = left.name.removeprefix(prefix).partition("-")[0]
         if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(left, ignore_errors=True)  # not the folders of other users
+            shutil.rmtree(left, ignore_errors=True)  # fails for the folders of other users, which stay
     return tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=place)
 
 
@@ -166,7 +166,7 @@ def _end(scratch: str | None, token: str) -> None:
 
 
 def _processes_of(token: str) -> list[int]:
-    """Return the remaining processes of a Ray started here, by the token that they all inherit (Linux)."""
+    """Return the remaining processes of a Ray instance started here, by the token that they all inherit (Linux)."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -64,8 +64,8 @@ def continue_study(study: Study) -> Progress:
     """Open the study of a search, and report its progress."""
     progress = take_up_study(study)
     if progress.started:
-        cut = f"; {progress.cut} interrupted trials are repeated first" if progress.cut else ""
-        elsewhere = f"; {progress.running} are running elsewhere" if progress.running else ""
+        cut = f"; {progress.cut} interrupted, to be repeated first" if progress.cut else ""
+        elsewhere = f"; {progress.running} running elsewhere" if progress.running else ""
         print(f"The study has {progress.done} of {study.wanted} results{cut}{elsewhere}.", flush=True)
     return progress
 

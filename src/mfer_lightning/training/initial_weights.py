@@ -98,8 +98,8 @@ def _colour(config: Config, report: LoadReport, ours: Config) -> str:
     if wanted is None:
         if trained is None:
             raise UserError(
-                f"weights={config['weights']}: files of the {report.layout} layout were trained on RGB or on BGR, but "
-                "the file does not record which. Set weights.colour=rgb or weights.colour=bgr."
+                f"weights={config['weights']}: weights of the {report.layout} layout were trained on RGB or on BGR, "
+                "but the file does not record which. Set weights.colour=rgb or weights.colour=bgr."
             )
         return trained
     if trained not in (None, wanted):

@@ -72,7 +72,7 @@ def compare_checkpoints(
     Args:
         a: predictions of the first checkpoint.
         b: predictions of the second checkpoint; the same images with the same labels, in any order.
-        confidence: coverage of the interval; the verdict tests at 1 - confidence.
+        confidence: coverage of the interval; the verdict tests at level 1 - confidence.
         resamples: bootstrap resamples, at least 1.
         seed: random seed of the bootstrap.
 

@@ -77,7 +77,7 @@ def compare_methods(
         correct_b: (seeds, images) bool, the same for method b; images in the same order.
         labels: (images,) true classes; required for ``mean_class_accuracy``.
         metric: ``"accuracy"`` or ``"mean_class_accuracy"``.
-        confidence: coverage of the interval; the verdict tests at 1 - confidence.
+        confidence: coverage of the interval; the verdict tests at level 1 - confidence.
 
     Returns:
         The comparison, a against b.
@@ -128,7 +128,7 @@ def detectable_among(comparison: MethodComparison, family: int, confidence: floa
         confidence: confidence of the whole family.
 
     Returns:
-        The difference; None if the comparison is undecided.
+        The difference; None if the comparison has no interval.
     """
     freedom = comparison.degrees_of_freedom
     if freedom is None or comparison.low is None or comparison.high is None:
@@ -143,7 +143,7 @@ def noncentrality(freedom: float, confidence: float) -> float:
 
     Args:
         freedom: degrees of freedom of the t distribution.
-        confidence: the test is at 1 - confidence.
+        confidence: 1 minus the level of the test.
     """
     critical = stats.t.isf((1 - confidence) / 2, freedom)
 

@@ -35,7 +35,7 @@ class Tracker:
     Args:
         smooth: time constant of the exponential mean over a person's probabilities, in seconds; 0: no smoothing. The
             weight of a prediction falls to 1/e after ``smooth`` seconds, at any frame rate.
-        patience: a person who is not visible for longer than this, in seconds, is forgotten.
+        patience: a person who is out of view for longer than this, in seconds, is forgotten.
 
     Raises:
         ValueError: if an argument is negative.

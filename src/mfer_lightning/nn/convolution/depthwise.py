@@ -85,10 +85,10 @@ def convolve_depthwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
 def depthwise_weight_gradient(x: Tensor, gradient: Tensor, kernel_size: tuple[int, int]) -> Tensor:
     r"""Compute the weight gradient of a depthwise convolution with stride 1 that keeps the size of the feature map.
 
-    The result is ``sum over b, y, x of gradient[b,c,y,x] * input[b,c,y+i-p,x+j-q]`` for each channel c and tap (i,j).
-    For each channel and kernel row i, the matrix product of the gradient's columns with the shifted input's columns,
-    over all rows (b,y), contains the sums over b and y for every pair of columns; tap j is the sum along one of its
-    diagonals.
+    The result is ``sum over b, y, x of gradient[b,c,y,x] * input[b,c,y+i-p,x+j-q]`` for each channel c and tap (i,j),
+    where (p,q) is the padding. For each channel and kernel row i, the matrix product of the gradient's columns with the
+    shifted input's columns, over all rows (b,y), contains the sums over b and y for every pair of columns; tap j is the
+    sum along one of its diagonals.
 
     Args:
         x: (B,C,H,W), the input.

@@ -36,8 +36,8 @@ class DDAMFN(Network):
         in_chans: channels of the images.
         image_size: side of the images in pixels, which determines the kernels over the whole map.
 
-    Output in addition to ``feature``, ``logits`` and ``head_logits``: ``attention_maps`` (B,H,D,h,w), the weights by
-    which each head multiplies the map, used by the attention loss.
+    Output in addition to ``feature``, ``logits`` and ``head_logits``: ``attention_maps`` (B,H,D,h,w), the weights that
+    each head computes for the map, used by the attention loss. The map is multiplied by their maximum over the heads.
 
     Raises:
         UserError: for unknown names and options, or a backbone without a last map.

@@ -21,8 +21,8 @@ class MethodInterval:
     Args:
         low: lower limit, a proportion.
         high: upper limit.
-        covers: with fewer than three seeds, their spread is unknown, and the interval is only over faces, or over the
-            folds of a joined cross-validation.
+        covers: sources of variation in the interval. With fewer than three seeds, their spread is unknown, and
+            the interval is only over faces, or over the folds of a joined cross-validation.
     """
 
     low: float

@@ -152,7 +152,8 @@ def parse_baseline(text: str) -> dict[str, str]:
     found = dict(part.strip().split("=", 1) for part in text.split(",") if part.count("=") >= 1)
     if not found or len(found) != len([part for part in text.split(",") if part.strip()]):
         raise UserError(
-            f"baseline={text} is not a list of axis=value. Write baseline=loss=ce or 'baseline=loss=ce,attention=none'."
+            f"baseline={text} is not a list of axis=value pairs. "
+            "Write baseline=loss=ce or 'baseline=loss=ce,attention=none'."
         )
     return {key.strip(): value.strip() for key, value in found.items()}
 
@@ -170,7 +171,7 @@ def _measured_on(run: Run) -> tuple[Any, ...]:
 
 
 def _rank(group: tuple[tuple[Any, ...], list[Run]]) -> tuple[Any, ...]:
-    """Sort sections: training runs before evaluations only, then by decreasing number of runs, then by name."""
+    """Sort sections: those with training runs first, then by decreasing number of runs, then by name."""
     key, members = group
     evaluated = not any(run.trained for run in members)
     return evaluated, -len(members), *key[:2], [simplicity(value) for _, value in key[5]]
