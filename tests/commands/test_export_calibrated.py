@@ -57,7 +57,7 @@ def test_temperature_and_threshold_are_fitted_on_val_and_exported(run: Path, tmp
     card = (exported / "README.md").read_text()
     assert f"Logits are divided by a temperature of {temperature:.3f}, fitted on val of facs@native" in card
     assert "is uncertain; the threshold was chosen on val of facs@native" in card
-    assert f"of them wrongly (95%: {100 * stored['uncertain']['error_interval'][0]:.2f}% to " in card
+    assert f"of these predictions are wrong (95%: {100 * stored['uncertain']['error_interval'][0]:.2f}% to " in card
     again = export(exported, output=tmp_path / "again").folder
     assert json.loads((again / "config.json").read_text())["calibration"] == stored
 
