@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands.test_studies import ROOT, started
 from config.test_compose import composed
@@ -102,5 +104,22 @@ def test_contrasts_of_part_one_compare_each_method_with_the_baseline(tmp_path: P
 
 
 def test_page_states_that_the_complete_study_was_not_run() -> None:
-    assert "nothing of the complete study has been run" in REGISTERED
+    assert "Nothing of the complete study has been run" in REGISTERED
     assert not list((ROOT / "studies" / STUDY).glob("*.npz")), "the page must say what was found"
+
+
+def test_stored_predictions_give_the_results_on_the_page() -> None:
+    plan = read_plan(ROOT / "studies" / STUDY / "contrasts_part1.yaml")
+    runs = open_runs(find_results([ROOT / "studies" / STUDY / "part1"]).results)[0]
+    assert len(runs) == 20
+    (section,), _ = make_sections(runs)
+    (placed,) = place_contrasts(plan, [section])
+    said = dict(re.findall(r"^\| `(\w+)` - `baseline` \| (\S+) \(", REGISTERED, re.MULTILINE))
+    assert set(said) == {"scn", "rul", "eac"}
+    for planned, name in zip(placed, ("scn", "rul", "eac"), strict=True):
+        ours, baseline = (
+            [run.result["metrics"]["accuracy"] for run in m.runs] for m in (planned.method, planned.against)
+        )
+        assert len(ours) == len(baseline) == 5
+        assert f"{100 * (np.mean(ours) - np.mean(baseline)):+.2f}".replace("-", "−") == said[name]
+        assert f"| `{name}` | {100 * np.mean(ours):.2f} ± {100 * np.std(ours, ddof=1):.2f} |" in REGISTERED
