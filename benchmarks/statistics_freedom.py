@@ -2,9 +2,9 @@
 
     python benchmarks/statistics_freedom.py        # a minute
 
-Computes, by numerical integration for normal data, the smallest and largest probability of rejecting two equal methods.
-The ratio of their true standard deviations over seeds varies up to ``--ratio`` in either direction, and the proportion
-of the variance due to images from 0 to 70%.
+Computes, by numerical integration for normal data, the smallest and largest probability of finding a significant
+difference between two equal methods. The ratio of their true standard deviations over seeds varies up to ``--ratio`` in
+either direction, and the proportion of the variance due to images from 0 to 70%.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ def class_weights_from_counts(
 
     Args:
         class_counts: number of training faces of each of the K classes, >= 1.
-        scheme: ``inverse`` (1 / n), ``sqrt`` (1 / sqrt n), or ``effective`` (the effective number of samples of
-            Cui et al., CVPR 2019, arXiv 1901.05555: (1 - beta) / (1 - beta^n)).
+        scheme: ``inverse`` (1 / n), ``sqrt`` (1 / sqrt n), or ``effective`` (the inverse of the effective number
+            of samples of Cui et al., CVPR 2019, arXiv 1901.05555: (1 - beta) / (1 - beta^n)).
         beta: parameter of ``effective``, within [0, 1).
 
     Returns:
