@@ -169,7 +169,7 @@ def test_out_of_range_margin_is_rejected_before_reading(margin: float) -> None:
 
 
 def knowing(datamodule: FaceDataModule, share: float = 0.9) -> Judged:
-    """Probabilities with the true label for most faces."""
+    """A judged training set: the most likely class is the true label for most faces."""
     rows = np.sort(datamodule.splits.train.rows)
     true = datamodule.index.label[rows]
     sure = np.random.default_rng(0).random(len(rows)) < share

@@ -42,7 +42,7 @@ def calibration(fitted_on: Predictions, table: Predictions) -> dict[str, Any]:
 
 
 def val_beside(path: Path, class_names: tuple[str, ...]) -> Predictions:
-    """Read the predictions on val of the run that a table of predictions on another split belongs to.
+    """Read a run's predictions on val, given the path of its predictions on another split.
 
     Raises:
         UserError: if there are none, or they have different classes or no labels.

@@ -54,8 +54,8 @@ def dsf_loss(
         feature: (B,D).
         target: (B,K) distributions.
         centers: (K,D).
-        temperature: tau > 0, in units of d (about 1 for a LayerNormed feature, for any D).
-        label_smoothing: eps within [0, 1]; with 0 the gap grows without bound, with 1 the labels have no effect.
+        temperature: tau > 0, in units of d (for a LayerNormed feature, d is of order 1, whatever D is).
+        label_smoothing: eps within [0, 1]; with 0 the gap grows without bound, with 1 q is uniform for every label.
         pull: lambda >= 0, weight of the distance to the centre of the true class.
         margin: >= 0, added to the distance of the target class in p: features must be closer by this amount.
         detach: ``none``; ``balance`` (the balance term has no gradient for the centres, so that they become class
@@ -147,7 +147,7 @@ class DSFLoss(CenterLossBase):
         super().__init__(num_classes, feature_dim, 0.0 if init_std is None else init_std)
         self.temperature = check_number("temperature", temperature, 0.0, excluded="low")
         self.label_smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
-        if label_smoothing == 1:  # the label would have no effect, and no centre would belong to a class
+        if label_smoothing == 1:  # the smoothed labels would be uniform, whatever the class
             raise ValueError("Expected argument `label_smoothing` to be a number within [0, 1), but got 1.")
         self.pull = check_number("pull", pull, 0.0)
         self.margin = check_number("margin", margin, 0.0)
