@@ -77,9 +77,9 @@ def main() -> None:
     for steps in args.steps:
         figures, seconds, template = measure(steps, photo)
         print(
-            f"refine={steps}: largest deviation between two {figures['largest']:.2f}%, mean from the original "
-            f"{figures['mean']:.2f}%, not found {figures['missed']:.0f}, {seconds * 1e3:.0f} ms a photo; "
-            f"distance from the template {', '.join(f'{v:.1f}' for v in template)}%"
+            f"refine={steps}: largest deviation between any two: {figures['largest']:.2f}%, mean deviation from the "
+            f"original: {figures['mean']:.2f}%, not found: {figures['missed']:.0f}, {seconds * 1e3:.0f} ms a photo; "
+            f"distance from the template: {', '.join(f'{v:.1f}' for v in template)}%"
         )
 
 

@@ -3,7 +3,7 @@
     python benchmarks/step_profile.py         # MFER-Base on the CPU, 224 px, batch 4, bfloat16, one thread
     python benchmarks/step_profile.py --device cuda --batch 256 --output profile.json
 
-Times exclude nested operators. They are processor time on the CPU, and kernel time on a GPU.
+Times exclude nested operators. They are elapsed time on the CPU, and kernel time on a GPU.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mfer_lightning.benchmark.workload import Work, bare_step
 KINDS = (
     ("dense 7x7 convolutions, as an operator", r"mfer|unfold|im2col"),
     ("matrix products (linear layers, convolutions tap by tap)", r"mm\b|addmm|bmm|linear|matmul|mkldnn_linear"),
-    ("further convolutions (depthwise, stem, downsampling)", r"conv"),
+    ("other convolutions (some dense 7x7, depthwise, stem, downsampling)", r"conv"),
     ("optimiser and clipping", r"adam|foreach|lerp|addcdiv|addcmul|norm\.Scalar|linalg_vector_norm|_fused"),
     ("norms", r"norm"),
     ("GELU", r"gelu"),
@@ -86,7 +86,7 @@ def main() -> None:
     print(f"| {options.device}, batch {batch}, {options.precision} | ms a step | share |\n|---|---:|---:|")
     for row in rows:
         print(f"| {row['kind']} | {row['ms']:,.2f} | {100 * row['share']:.1f}% |")
-    print(f"| together | {sum(row['ms'] for row in rows):,.2f} | |")
+    print(f"| total | {sum(row['ms'] for row in rows):,.2f} | |")
     if options.output:
         told = {"device": options.device, "batch": batch, "precision": options.precision, "rows": rows}
         options.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

@@ -53,6 +53,7 @@ def test_converted_weights_match_autocast(forms: Forms, faces: np.ndarray, devic
 
 def test_gpu_uses_larger_batches(forms: Forms) -> None:
     assert load_model(forms.checkpoint, "cpu").batch_size == usual_batch(torch.device("cpu")) == 64
+    assert usual_batch(torch.device("cuda")) == 256
     assert load_model(forms.checkpoint, "cpu", batch_size=7).batch_size == 7
 
 
@@ -61,4 +62,3 @@ def test_gpu_uses_larger_batches(forms: Forms) -> None:
 def test_invalid_batch_size_raises_value_error(forms: Forms, form: str, batch_size: int) -> None:
     with pytest.raises(ValueError, match=rf"`batch_size` to be an integer >= 1, but got {batch_size}"):
         load_model(getattr(forms, form), "cpu", batch_size=batch_size)
-    assert usual_batch(torch.device("cuda")) == 256

@@ -23,7 +23,7 @@ def model_path(where: str | PathLike[str]) -> Path:
     if not isinstance(where, (str, PathLike)):
         raise ValueError(
             "Expected the model to be a run, or the path of a run's folder, a checkpoint or an export, but got "
-            f"{type(where).__name__}. Save a module in memory first: trainer.save_checkpoint(path)."
+            f"{type(where).__name__}. If it is a module, save it first with trainer.save_checkpoint(path)."
         )
     path = Path(where).expanduser()
     bundled = find_bundled(str(where))

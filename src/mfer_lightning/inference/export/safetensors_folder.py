@@ -25,8 +25,8 @@ from mfer_lightning.inference.export.atomic_folder import atomic_folder
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 _MOST_CONFIG_BYTES = 4 << 20
-#: Maximum bytes of the header of a safetensors file, which lists names and shapes. Real headers take a few hundred
-#: kilobytes.
+#: Maximum bytes of the header of a safetensors file, which lists names and shapes. Real headers take at most a few
+#: hundred kilobytes.
 _MOST_HEADER_BYTES = 16 << 20
 _DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 

@@ -33,7 +33,7 @@ class Tracker:
     one box width. All faces of a frame are assigned jointly, each to a different person, even if paths cross.
 
     Args:
-        smooth: time constant of the exponential mean over a person's probabilities, in seconds; 0: no smoothing. The
+        smooth: time constant of the exponential smoothing of a person's probabilities, in seconds; 0: no smoothing. The
             weight of a prediction falls to 1/e after ``smooth`` seconds, at any frame rate.
         patience: a person who is out of view for longer than this, in seconds, is forgotten.
 
