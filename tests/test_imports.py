@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -62,6 +63,28 @@ def test_top_level_import_is_light():
     assert "mfer_lightning" in loaded
     heavy = {"torch", "torchvision", "lightning", "hydra", "omegaconf", "numpy", "timm", "albumentations", "wandb"}
     assert not loaded & heavy
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("mfer_lightning", "errors"),
+        ("mfer_lightning.nn", "weights"),
+        ("mfer_lightning.data", "index"),
+        ("mfer_lightning.data.augment", "build"),
+    ],
+)
+def test_lazy_packages_list_and_load_their_names_and_modules(name, module, monkeypatch):
+    package = importlib.import_module(name)
+    own = {"__version__"} if name == "mfer_lightning" else set()
+    assert sorted(package.__all__) == sorted({*package._HOMES, *own})
+    assert dir(package) == sorted({*vars(package), *package.__all__})
+    loaded = importlib.import_module(f"{name}.{module}")
+    monkeypatch.delattr(package, module)  # as if nothing had imported it before
+    assert getattr(package, module) is loaded
+    for wrong in ("absent", "__main__", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"module '{name}' has no attribute '{wrong}'"):
+            getattr(package, wrong)
 
 
 def test_every_folder_of_modules_is_a_package():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mfer_lightning.lazy_names import lazy_name
 from mfer_lightning.version import __version__
 
 if TYPE_CHECKING:
@@ -27,26 +28,22 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "FERModule": "mfer_lightning.module",
-    "MFER": "mfer_lightning.nn.network",
-    "Run": "mfer_lightning.inference.trained_run",
-    "evaluate": "mfer_lightning.analysis.run",
-    "export": "mfer_lightning.inference.export.run",
-    "load_model": "mfer_lightning.inference.load",
-    "models": "mfer_lightning.reporting.model_list",
-    "predict": "mfer_lightning.inference.predict.run",
-    "report": "mfer_lightning.reporting.run",
-    "sweep": "mfer_lightning.training.from_python",
-    "train": "mfer_lightning.training.from_python",
+    "FERModule": "module",
+    "MFER": "nn.network",
+    "Run": "inference.trained_run",
+    "evaluate": "analysis.run",
+    "export": "inference.export.run",
+    "load_model": "inference.load",
+    "models": "reporting.model_list",
+    "predict": "inference.predict.run",
+    "report": "reporting.run",
+    "sweep": "training.from_python",
+    "train": "training.from_python",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        import importlib
-
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'mfer_lightning' has no attribute '{name}'")
+    return lazy_name(__name__, name, _HOMES)
 
 
 def __dir__() -> list[str]:

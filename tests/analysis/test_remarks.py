@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +71,7 @@ def test_training_faces_shared_by_two_datasets_are_reported(trained: int, evalua
     assert not [note for note in notes if "the model was trained" in note]
 
 
-def listed(root: Path, train: str, test: str) -> FolderDataModule:
+def listed(root: Path, train: str, test: str, **options: Any) -> FolderDataModule:
     """Faces with a list, whose labels are digits: one per face."""
     labels = [*(("train", i, label) for i, label in enumerate(train)), ("val", 0, "0"), ("val", 1, "1")]
     labels += [("test", i, label) for i, label in enumerate(test)]
@@ -78,26 +80,35 @@ def listed(root: Path, train: str, test: str) -> FolderDataModule:
         Image.fromarray(np.full((32, 32, 3), 8 * i, np.uint8)).save(root / part / f"{i}.png")
     rows = [f"{part}/{i}.png,{CLASSES[int(label)]},{part}" for part, i, label in labels]
     (root / "labels.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
-    datamodule = FolderDataModule(root, cache="none", size=32)
+    datamodule = FolderDataModule(root, cache="none", size=32, **options)
     datamodule.prepare_data()
     datamodule.setup("predict")
     return datamodule
 
 
-UNSEEN = (
-    "of dataset=folder have changed since the model was trained; the test faces are the same, and the model was not "
-    "trained on them"
+DIFFER = "of dataset=folder differ from those of the training run (files or dataset options); "
+MAYBE_SEEN = (
+    f"{DIFFER}the test faces have the same file names as in the training run, but their contents were not compared, so "
+    "the model may have been trained on them"
+)
+MAYBE_SELECTED = (
+    f"{DIFFER}the val faces have the same file names as those that its epoch was selected on, but their contents were "
+    "not compared, so the model may have been trained or selected on them"
+)
+SAME_NAMES = (
+    "the model was trained on faces with the same file names, so the results probably do not measure generalisation"
 )
 
 
 @pytest.mark.parametrize(
     ("train", "test", "split", "expected"),
     [
-        ("0110", "01", "test", f"the training labels {UNSEEN}"),
-        ("0101", "11", "test", f"the test labels {UNSEEN}"),
-        ("01010", "11", "test", f"the training faces and the test labels {UNSEEN}"),
-        ("0110", "01", "train", TRAINED_ON_THESE.replace("these faces", "these faces with other labels")),
-        ("0101", "010", "train", TRAINED_ON_THESE),
+        ("0110", "01", "test", f"the training labels {MAYBE_SEEN}"),
+        ("0101", "11", "test", f"the test labels {MAYBE_SEEN}"),
+        ("01010", "11", "test", f"the training faces and the test labels {MAYBE_SEEN}"),
+        ("0110", "01", "val", f"the training labels {MAYBE_SELECTED}"),
+        ("0110", "01", "train", SAME_NAMES.replace("names,", "names but other labels,")),
+        ("0101", "010", "train", SAME_NAMES),
         ("0101", "010", "test", NOT_KNOWN),
         ("01010", "01", "train", NOT_KNOWN),
     ],
@@ -113,3 +124,28 @@ def test_changes_of_a_folder_since_training_are_named(
     del metadata["split_hashes"]  # a checkpoint of an earlier version
     subject = open_model_on_split(model_of(CLASSES, metadata), split, datamodule=now, device="cpu")
     assert NOT_KNOWN in subject.remarks()
+
+
+def notes_on_training(trained: FolderDataModule, now: FolderDataModule, split: SplitName) -> list[str]:
+    hashes = {"data_hash": trained.data_hash, "split_hashes": trained.split_hashes()}
+    metadata = {"protocol": trained.protocol.name, **hashes}
+    notes = open_model_on_split(model_of(CLASSES, metadata), split, datamodule=now, device="cpu").remarks()
+    return [note for note in notes if "training run" in note or "was trained" in note]
+
+
+def test_training_pictures_under_the_names_of_test_pictures_are_not_called_unseen(tmp_path: Path) -> None:
+    first, second = listed(tmp_path / "first", "0101", "01"), listed(tmp_path / "second", "010101", "01")
+    for name in ("0.png", "1.png"):
+        shutil.copy(tmp_path / "first" / "train" / name, tmp_path / "second" / "test" / name)
+    assert notes_on_training(first, second, "test") == [f"the training faces {MAYBE_SEEN}"]
+
+
+@pytest.mark.parametrize("options", [{"label_noise": 0.5}, {"train_faces": 2}, {"hold_out": "1/2"}], ids=str)
+def test_changes_of_the_training_set_by_options_are_not_called_changes_of_the_files(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    now = listed(tmp_path, "01010101", "01")
+    trained = listed(tmp_path, "01010101", "01", **options)
+    assert trained.data_hash != now.data_hash
+    assert notes_on_training(trained, now, "test") == notes_on_training(trained, now, "val") == []
+    assert notes_on_training(trained, now, "train") == [SAME_NAMES]

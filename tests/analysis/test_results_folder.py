@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,6 +64,36 @@ def test_names_of_dropped_classes_cannot_leave_the_folder(dropped: str) -> None:
     found = results_folder(subject)  # type: ignore[arg-type]
     assert found.parent == Path("runs/evaluate-model/evaluations")
     assert len(found.name) < 100
+
+
+def test_names_are_limited_in_bytes_and_cut_at_a_character() -> None:
+    names = [folder(f"rafdb@holdout-without-{'情' * 50}{end}", "0" * 64).name for end in ("a", "b")]
+    assert max(len(name.encode()) for name in names) <= 80
+    assert names[0].startswith("rafdb@holdout-without-情情")
+    assert "\ufffd" not in names[0]
+    assert names[0] != names[1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("a b", "a+b"), ("a b", "a-b"), ("a/b", "a-b"), ("a" * 300, "a" * 299)],
+    ids=["space", "dash", "slash", "long"],
+)
+def test_different_classes_have_different_folders(first: str, second: str) -> None:
+    assert folder(f"rafdb@holdout-without-{first}", "0" * 64) != folder(f"rafdb@holdout-without-{second}", "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("occlusion=0.5 difficulty=1", "-occlusion=0.5-difficulty=1"),
+        ("relabel=my list.csv size=48", "-relabel=my-list.csv-size=48-[0-9a-f]{8}"),
+        ("exclude=['a', 'b']", "-exclude=-a-b--[0-9a-f]{8}"),
+    ],
+)
+def test_spaces_between_options_are_not_unusual(options: str, expected: str) -> None:
+    name = results_folder(Subject("facs@native", "0" * 64, options=options)).name  # type: ignore[arg-type]
+    assert re.fullmatch(f"facs@native-test{expected}", name)
 
 
 def name_of(faces: FaceDataModule, split: Any = "test", **metadata: Any) -> tuple[str, str]:

@@ -83,6 +83,18 @@ def test_loaded_model_cannot_be_set_to_training_mode(save: Callable[..., Path]) 
         read_model(save(MFER(TINY, 3)), device="cpu").train()
 
 
+@pytest.mark.parametrize("exported", [False, True], ids=["checkpoint", "export"])
+def test_model_is_built_on_its_device_in_any_context(exported: bool, save: Callable[..., Path], tmp_path: Path) -> None:
+    path = save(MFER(TINY, 3))
+    expected = read_model(path, "cpu")
+    where = expected.save_pretrained(tmp_path / "export") if exported else path
+    with torch.device("meta"):
+        model = read_model(where, "cpu")
+    assert {part.device.type for part in (*model.parameters(), *model.buffers())} == {"cpu"}
+    face = torch.full((1, 3, 64, 64), 90, dtype=torch.uint8)
+    assert torch.equal(model(face)["logits"], expected(face)["logits"])
+
+
 def test_run_folder_resolves_to_its_selected_checkpoint(save: Callable[..., Path]) -> None:
     network = MFER(TINY, 3)
     best, last = save(network), save(network, name="last.ckpt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -126,7 +127,27 @@ def test_model_card_is_readable_by_hubs(forms: Forms) -> None:
         {"shift": "far"},
         {"notes": 5},
         {"split": None},
+        {"n": -1},
+        {"n": 10**400},
+        {"n": True},
+        {"metrics": {"accuracy": math.inf}},
+        {"metrics": {"accuracy": math.nan}},
+        {"metrics": {"accuracy": 10**400}},
+        {"metrics": {"accuracy": 7}},
+        {"metrics": {"nll": -math.inf}},
+        {"per_class": {"anger": {"n": 3}}},
+        {"per_class": {"anger": {"n": 3, "precision": 0.5, "recall": 0.5}}},
+        {"per_class": {"anger": {"n": -3, "precision": 0.5, "recall": 0.5, "f1": 0.5}}},
+        {"per_class": {"anger": {"n": 3, "precision": math.nan, "recall": 0.5, "f1": 0.5}}},
+        {"per_class": {"anger": {"n": 3, "precision": 10**400, "recall": 0.5, "f1": 0.5}}},
+        {"intervals": {"accuracy": "high"}},
+        {"intervals": {"accuracy": [0.5, 10**400]}},
+        {"intervals": {"accuracy": {"low": math.nan, "high": 1}}},
+        {"metrics": {"mean_class_accuracy": 0.5}, "confusion": "x"},
+        {"metrics": {"mean_class_accuracy": 0.5}, "confusion": [[0, 0], [0, 0]]},
+        {"metrics": {"mean_class_accuracy": 0.5}, "confusion": [[1, -1], [0, 0]]},
     ],
+    ids=lambda change: str(change)[:60],
 )
 def test_malformed_results_of_an_export_are_left_out(change: dict[str, Any], forms: Forms) -> None:
     malformed = [{**RESULT, **change}, {}, "x", None]
@@ -134,6 +155,11 @@ def test_malformed_results_of_an_export_are_left_out(change: dict[str, Any], for
         described = {**forms.model.describe(), "results": results}
         assert find_results(None, described) == export_results(described) == [r for r in results if r == RESULT]
         assert ("On **test** of `rafdb@holdout`" in model_card(described, "safetensors")) == (RESULT in list(results))
+
+
+@pytest.mark.parametrize("description", [[], None, "x", 3])
+def test_a_description_that_is_not_a_mapping_has_no_results(description: object) -> None:
+    assert export_results(description) == []
 
 
 def test_model_card_lists_the_training_augmentation(forms: Forms) -> None:

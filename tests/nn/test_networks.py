@@ -94,11 +94,14 @@ class TestEveryNetwork:
     [
         ({"name": "dun"}, "network=dun: did you mean 'dan'"),
         ({"name": "os.system"}, "network=os.system: "),
+        ({"name": ["mfer"]}, r"network=\['mfer'\]: did you mean 'mfer'"),
+        ({"name": None}, "network=None: legal: "),
+        (["mfer"], r"The network must be a mapping with `name` and options, not \['mfer'\]"),
         ({"name": "dan", "head": 4}, "The network 'dan' has no option 'head': did you mean 'heads'"),
         ({"name": "dan", "backbone": "vit_tiny_patch16_224", "image_size": 32}, None),
     ],
 )
-def test_invalid_descriptions_are_rejected(config: dict[str, Any], message: str | None) -> None:
+def test_invalid_descriptions_are_rejected(config: Any, message: str | None) -> None:
     if message is None:
         assert build_network(config).outputs
         return

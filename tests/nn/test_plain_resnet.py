@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.nn import MFER
+from mfer_lightning.nn import MFER, build_network
 from mfer_lightning.nn.backbones.plain_resnet import PlainResNet, prediction_only
 from mfer_lightning.nn.regions import repeated_blocks
+from mfer_lightning.optim import parameter_groups
 
 #: The first stage is as wide as the stem, so its first shortcut has no convolution.
 WIDE_FIRST = {"options": {"channels": [64, 8, 8, 8]}}
@@ -91,3 +93,45 @@ def test_other_networks_are_built_by_timm(backbone: dict[str, Any]) -> None:
 def test_illegal_options_are_rejected_as_by_timm(options: dict[str, Any], message: str) -> None:
     with prediction_only(), pytest.raises(UserError, match=message):
         MFER({"name": "resnet18", **options}, **LINEAR)
+
+
+@pytest.fixture
+def plain() -> MFER:
+    with prediction_only():
+        return MFER({"name": "resnet18", **SMALL}, 3, **LINEAR).eval()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda network: network.train(),
+        lambda network: network.backbone.model.train(True),
+        lambda network: network.backbone.set_checkpointing(),
+        lambda network: parameter_groups(network, lr=0.1, weight_decay=0.0, layer_decay=0.7),
+    ],
+    ids=["train", "model", "checkpointing", "layer_decay"],
+)
+def test_training_is_rejected_with_what_to_do(plain: MFER, use: Callable[[MFER], object]) -> None:
+    with pytest.raises(UserError, match=r"for prediction only.*build_network\(network.config\).*weights=<checkpoint>"):
+        use(plain)
+    assert not plain.eval().backbone.model.training
+    plain.backbone.set_checkpointing(False)
+
+
+def test_the_same_network_can_be_built_for_training(plain: MFER) -> None:
+    again = build_network(plain.config)
+    again.load_state_dict(plain.state_dict())
+    assert again.train().backbone.model.training
+    image = torch.randn(2, 3, 40, 40)
+    with torch.inference_mode():
+        assert torch.equal(again.eval()(image)["logits"], plain(image)["logits"])
+
+
+def test_the_model_alone_equals_that_of_timm(plain: MFER) -> None:
+    model, theirs = plain.backbone.model, build_network(plain.config).eval().backbone.model
+    theirs.load_state_dict(model.state_dict())
+    image = torch.randn(2, 3, 40, 40)
+    with torch.inference_mode():
+        expected = theirs(image)
+        assert torch.equal(model(image), expected)
+        assert torch.equal(torch.fx.symbolic_trace(model)(image), expected)

@@ -10,6 +10,9 @@ from mfer_lightning.analysis.model_on_split import ModelOnSplit
 from mfer_lightning.data.datasets.registry import dataset_info
 from mfer_lightning.inference.checkpoint import run_folder
 
+#: Maximum bytes of a text in a folder's name. The whole name has several parts, and file systems allow 255 bytes.
+_LONGEST = 80
+
 
 def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str = "") -> Path:
     """Return the default folder of an evaluation's results, the same for equal evaluations.
@@ -30,12 +33,19 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
         parent = Path(runs).expanduser() / f"evaluate-{source.stem}"
     else:
         parent, name = run, name if source.stem == "best" else f"{source.stem}-{name}"
-    mark = f"-{_as_file_name(subject.options)}" if subject.options else ""
+    options = re.sub(r" (?=\w+=)", "-", subject.options)  # a space separates options; others are part of a value
+    mark = f"-{_as_file_name(options)}" if options else ""
     rounded = "" if subject.model.precision == "32-true" else f"-{subject.model.precision}"
     return parent / "evaluations" / f"{name}{mark}{subject.views.mark}{rounded}{suffix}"
 
 
 def _as_file_name(text: str) -> str:
-    """Replace characters that are unusual in file names, and a long text by its hash."""
+    """Replace characters that are unusual in file names, and shorten a long text.
+
+    A text that is changed gets a hash at its end, so that different texts have different names.
+    """
     plain = re.sub(r"[^\w.=@-]+", "-", text)
-    return plain if len(plain) <= 80 else hashlib.sha256(text.encode()).hexdigest()[:8]
+    if plain == text and len(plain.encode()) <= _LONGEST:
+        return plain
+    mark = f"-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"
+    return plain.encode()[: _LONGEST - len(mark)].decode(errors="ignore") + mark  # cut between two characters

@@ -9,6 +9,7 @@ import numpy as np
 
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.datasets.registry import dataset_info, find_protocol
+from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.inference.dataset import stored_config
 from mfer_lightning.inference.predict_split import SplitName
 
@@ -33,7 +34,7 @@ def seen_faces(metadata: Mapping[str, Any], datamodule: FaceDataModule, split: S
         if origin.dataset not in info.shares_faces_with:
             return []
     elif info.user_defined and metadata.get("data_hash") != datamodule.data_hash:
-        return _of_changed_files(metadata.get("split_hashes"), datamodule, split)
+        return _of_changed_files(metadata.get("split_hashes"), origin, datamodule, split)
     elif split == "train":
         return ["the model was trained on these faces, so the results do not measure generalisation"]
     elif protocol.name == trained_on and split == "val" and not protocol.cuts_partition:
@@ -52,8 +53,11 @@ def seen_faces(metadata: Mapping[str, Any], datamodule: FaceDataModule, split: S
     return notes
 
 
-def _of_changed_files(stored: Any, datamodule: FaceDataModule, split: SplitName) -> list[str]:
-    """Describe what changed in the user's files, if the checkpoint records the faces and labels of each split."""
+def _of_changed_files(stored: Any, origin: Protocol, datamodule: FaceDataModule, split: SplitName) -> list[str]:
+    """Describe how the user's faces differ from those of the training run, if the checkpoint has hashes of its splits.
+
+    The hashes cover file names and labels, so equal hashes do not prove that the pictures are the same.
+    """
     dataset, now = datamodule.dataset, datamodule.split_hashes()
 
     def same(name: str, what: str) -> bool:
@@ -66,8 +70,11 @@ def _of_changed_files(stored: Any, datamodule: FaceDataModule, split: SplitName)
             "faces"
         ]
     if split == "train":
-        labels = "" if same("train", "labels") else " with other labels"
-        return [f"the model was trained on these faces{labels}, so the results do not measure generalisation"]
+        labels = "" if same("train", "labels") else " but other labels"
+        return [
+            f"the model was trained on faces with the same file names{labels}, so the results probably do not measure "
+            "generalisation"
+        ]
     changed = [
         *([] if same("train", "faces") else ["training faces"]),
         *(["training labels"] if same("train", "faces") and not same("train", "labels") else []),
@@ -75,7 +82,10 @@ def _of_changed_files(stored: Any, datamodule: FaceDataModule, split: SplitName)
     ]
     if not changed:
         return []
+    selected = split == "val" and not origin.takes_last_epoch
+    then = "those that its epoch was selected on" if selected else "in the training run"
     return [
-        f"the {' and the '.join(changed)} of dataset={dataset} have changed since the model was trained; the {split} "
-        "faces are the same, and the model was not trained on them"
+        f"the {' and the '.join(changed)} of dataset={dataset} differ from those of the training run (files or dataset "
+        f"options); the {split} faces have the same file names as {then}, but their contents were not compared, so the "
+        f"model may have been trained {'or selected ' if selected else ''}on them"
     ]

@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mfer_lightning.lazy_names import lazy_name
+
 if TYPE_CHECKING:
     from mfer_lightning.data.augment.build import build_augment as build_augment
     from mfer_lightning.data.augment.pipeline import Augment as Augment
@@ -62,7 +64,34 @@ _NAMES = {
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "AffectNetDataModule",
+    "Augment",
+    "DatasetInfo",
+    "EvalSampler",
+    "Expected",
+    "FERPlusDataModule",
+    "FaceDataModule",
+    "FaceDataset",
+    "FaceIndex",
+    "FacsDataModule",
+    "FolderDataModule",
+    "ImageStore",
+    "Layout",
+    "NoiseManifest",
+    "Protocol",
+    "RAFDBDataModule",
+    "RandomLight",
+    "RandomWarp",
+    "Split",
+    "Splits",
+    "Targets",
+    "TrainSampler",
+    "build_augment",
+    "flip_labels",
+    "make_splits",
+    "targets_from_votes",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -70,10 +99,8 @@ def __getattr__(name: str) -> Any:
         datasets = import_module(f"{__name__}.datasets")
         if name in datasets.__all__:
             return getattr(datasets, name)
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return lazy_name(__name__, name, _HOMES)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*globals(), *__all__})

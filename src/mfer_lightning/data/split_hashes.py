@@ -1,4 +1,4 @@
-"""Hash the faces and the labels of each split separately, to find out which of them changed after training."""
+"""Hash the file names and the labels of each split separately, to find out which of them changed after training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mfer_lightning.data.splits import Splits
 
 
 def split_hashes(index: FaceIndex, splits: Splits) -> dict[str, dict[str, str]]:
-    """Hash the splits of an index.
+    """Hash the splits of an index. The contents of the files are not read.
 
     Args:
         index: the faces.

@@ -53,6 +53,9 @@ class FERModel(nn.Module):
         source: the file or folder that it was read from.
 
     Attributes:
+        network: as given. A network from a file is for prediction only: it has no drop-path, and some cannot be set to
+            training mode. To train it, build it again with ``mfer_lightning.nn.build_network(network.config)`` and load
+            its ``state_dict()``.
         precision: the current precision (:func:`mfer_lightning.inference.arithmetic.set_precision`), initially float32.
         full_batch: batch size that it is compiled for; 0: it is not compiled.
 
@@ -191,7 +194,9 @@ class FERModel(nn.Module):
             UserError: if it is missing, damaged, unsafe, in a newer format, or inconsistent.
         """
         folder = Path(folder).expanduser()
-        return build_model(*read_export(folder, verify=verify), folder).to(choose_device(device))
+        with torch.device("cpu"):  # the caller's context may be another device, such as meta
+            model = build_model(*read_export(folder, verify=verify), folder)
+        return model.to(choose_device(device))
 
 
 def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool = True) -> FERModel:
@@ -217,12 +222,13 @@ def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool
         if is_export(path.parent):
             return FERModel.from_pretrained(path.parent, device, verify=verify)
         raise UserError(f"{path} does not describe a model. Give the folder written by mfer export.")
-    checkpoint = read_checkpoint(path)
-    stored = network_weights(checkpoint["state_dict"])
-    if verify:
-        check_storages(path, (weight for weight in stored.values() if isinstance(weight, Tensor)))
-    description = {**checkpoint["mfer"], "epoch": checkpoint.get("epoch")}
-    return build_model(description, stored, path).to(choose_device(device))
+    with torch.device("cpu"):  # the caller's context may be another device, such as meta
+        checkpoint = read_checkpoint(path)
+        stored = network_weights(checkpoint["state_dict"])
+        if verify:
+            check_storages(path, (weight for weight in stored.values() if isinstance(weight, Tensor)))
+        model = build_model({**checkpoint["mfer"], "epoch": checkpoint.get("epoch")}, stored, path)
+    return model.to(choose_device(device))
 
 
 def build_model(description: Mapping[str, Any], weights: Mapping[str, Tensor], source: Path) -> FERModel:

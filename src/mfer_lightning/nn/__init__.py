@@ -5,8 +5,9 @@ Names are imported lazily, so that ``from mfer_lightning.nn import Preprocess`` 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from mfer_lightning.lazy_names import lazy_name
 
 if TYPE_CHECKING:
     from mfer_lightning.nn.adapter import add_adapter as add_adapter
@@ -48,14 +49,34 @@ _NAMES = {
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "ATTENTIONS",
+    "DAN",
+    "DDAMFN",
+    "HEADS",
+    "MFER",
+    "NETWORKS",
+    "NORMALISATIONS",
+    "POSTER2",
+    "Backbone",
+    "ConvControl",
+    "DSAttention",
+    "LinearHead",
+    "LoadReport",
+    "MultiscaleHead",
+    "Network",
+    "Output",
+    "Preprocess",
+    "add_adapter",
+    "build_network",
+    "load_released_weights",
+    "load_weights",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return lazy_name(__name__, name, _HOMES)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*globals(), *__all__})

@@ -10,7 +10,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
-from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.errors import UserError, excerpt, nearest
 from mfer_lightning.nn.base import Network
 from mfer_lightning.nn.options import check_options
 
@@ -53,15 +53,17 @@ def build_network(config: Mapping[str, Any]) -> Network:
         config: keyword arguments of the network's class, and its ``name`` in :data:`NETWORKS`.
 
     Raises:
-        UserError: for an unknown name or option, or a value that the network rejects.
+        UserError: if ``config`` is not a mapping; for an unknown name or option, or a value that the network rejects.
 
     Example:
         >>> type(build_network({"name": "dan", "backbone": "resnet10t", "num_classes": 8})).__name__
         'DAN'
     """
+    if not isinstance(config, Mapping):
+        raise UserError(f"The network must be a mapping with `name` and options, not {excerpt(config)}.")
     options = dict(config)
     name = options.pop("name", DEFAULT)
-    if name not in NETWORKS:
+    if not isinstance(name, str) or name not in NETWORKS:
         raise UserError(f"network={name}: {nearest(str(name), NETWORKS)}")
     kind = NETWORKS[name]
     legal = {argument: None for argument in kind.__init__.__annotations__ if argument != "return"}

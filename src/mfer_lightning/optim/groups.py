@@ -56,6 +56,7 @@ def parameter_groups(
     Raises:
         ValueError: if an argument is out of range, nothing is trainable, or the objective contains a parameter of the
             network.
+        UserError: if ``layer_decay`` is given for a network that was loaded for prediction only.
 
     Example:
         >>> network = nn.Sequential()

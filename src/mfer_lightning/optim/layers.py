@@ -24,6 +24,7 @@ def layer_scales(network: nn.Module, layer_decay: float) -> dict[str, tuple[int,
 
     Raises:
         ValueError: if no module of the network has a ``group_matcher``.
+        UserError: if the network was loaded for prediction only.
 
     Example:
         >>> import timm

@@ -6,8 +6,9 @@ Names are imported lazily, so albumentations is imported only if faces are augme
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from mfer_lightning.lazy_names import lazy_name
 
 if TYPE_CHECKING:
     from mfer_lightning.data.augment.build import build_augment as build_augment
@@ -24,10 +25,17 @@ _HOMES = {
     "build_augment": "build",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "Augment",
+    "RandomLight",
+    "RandomWarp",
+    "build_augment",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return lazy_name(__name__, name, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -202,10 +202,10 @@ class FaceDataModule(DescribedDataModule, ABC):
         if not self.trust_labels:
             refuse_lookalike(self.index)
         self.protocol = self.choose_protocol(self.index).with_classes(self.index.class_names)
-        self.splits = make_splits(self.index, self.protocol, self.target, needed)
+        self.protocol_splits = make_splits(self.index, self.protocol, self.target, needed)
         self.alignment, alignment_notes = read_alignment(self.index)
         self.splits, self.noise_manifest, changes = change_training_set(
-            self.splits,
+            self.protocol_splits,
             self.index,
             self.protocol.name,
             label_noise=self.label_noise,

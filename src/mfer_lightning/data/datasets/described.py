@@ -34,6 +34,8 @@ class DescribedDataModule(L.LightningDataModule):
     data_hash: str
     protocol: Protocol
     splits: Splits
+    #: The splits before label noise, corrections, a held-out part or ``train_faces`` change the training set.
+    protocol_splits: Splits
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -64,8 +66,8 @@ class DescribedDataModule(L.LightningDataModule):
         return {} if found is None else {"folds": found}
 
     def split_hashes(self) -> dict[str, dict[str, str]]:
-        """Return the hashes of each split, see :func:`~mfer_lightning.data.split_hashes.split_hashes`."""
-        return split_hashes(self.index, self.splits)
+        """Return the hashes of :attr:`protocol_splits`, see :func:`~mfer_lightning.data.split_hashes.split_hashes`."""
+        return split_hashes(self.index, self.protocol_splits)
 
     def keep_plain_arguments(self) -> None:
         """Keep only plain values in ``hparams``, because checkpoints with other objects are rejected."""

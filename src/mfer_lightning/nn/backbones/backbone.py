@@ -145,7 +145,7 @@ class Backbone(nn.Module):
             enable: whether to recompute them.
 
         Raises:
-            UserError: if the timm model does not support it.
+            UserError: if the model does not support it, or was loaded for prediction only.
         """
         if not enable and not getattr(self.model, "set_grad_checkpointing", None):
             return

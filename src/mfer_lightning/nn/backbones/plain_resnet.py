@@ -3,7 +3,8 @@
 Paper: He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016, arXiv 1512.03385. The names and the
 operations are those of timm's ``ResNet`` (Wightman, Apache 2.0), so a network gets the same weights and computes the
 same numbers. Importing timm takes longer than everything else that a prediction with a small model does: it imports
-torchvision and, with it, torch's compiler. Training uses timm.
+torchvision and, with it, torch's compiler. Training uses timm, because these networks have no drop-path, gradient
+checkpointing or layer-wise learning rates.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
+from mfer_lightning.errors import UserError
 from mfer_lightning.nn.backbones.backbone import Attend, Backbone
 from mfer_lightning.nn.backbones.trace import Stage, Trace
 
@@ -26,6 +29,12 @@ _CHANNELS = (64, 128, 256, 512)
 _STEM_CHANNELS = 64
 _STEM_STRIDE = 4  # of the first convolution and the pooling together
 _PRETRAINED_SIDE = 224
+
+_NO_TRAINING = (
+    "This network was loaded for prediction only. To train it in Python, build it again with "
+    "mfer_lightning.nn.build_network(network.config) and load its state_dict(). On the command line: "
+    "mfer weights=<checkpoint>."
+)
 
 _prediction_only: ContextVar[bool] = ContextVar("prediction_only", default=False)
 
@@ -118,7 +127,7 @@ class BasicBlock(nn.Module):
 
 
 class PlainResNet(nn.Module):
-    """A ResNet of basic blocks without pooling and classifier at its end.
+    """A ResNet of basic blocks without classifier, for prediction only.
 
     Args:
         blocks: number of blocks per stage.
@@ -143,6 +152,38 @@ class PlainResNet(nn.Module):
             rest = (BasicBlock(width, width, 1) for _ in range(count - 1))
             self.add_module(f"layer{stage + 1}", nn.Sequential(first, *rest))
             before = width
+
+    def train(self, mode: bool = True) -> PlainResNet:
+        """Reject training mode, because training uses timm's network.
+
+        Raises:
+            UserError: if ``mode`` is True.
+        """
+        if mode:
+            raise UserError(_NO_TRAINING)
+        super().train(False)
+        return self
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Reject gradient checkpointing, which is part of training.
+
+        Raises:
+            UserError: if ``enable`` is True.
+        """
+        if enable:
+            raise UserError(_NO_TRAINING)
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Reject the grouping of parameters by layer, which is part of training.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(_NO_TRAINING)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images (B,C,H,W) to pooled features (B,D), as timm's network without classifier does."""
+        return adaptive_avg_pool2d(self.forward_features(x), 1).flatten(1)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Map normalised images (B,C,H,W) to the last feature map (B,D,h,w)."""
