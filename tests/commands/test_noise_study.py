@@ -15,9 +15,10 @@ from reporting.fabricate import write_run
 from mfer_lightning.config.location import choices
 from mfer_lightning.evaluation.runs import find_results
 from mfer_lightning.reporting.study.contrast_plan import read_plan
-from mfer_lightning.reporting.study.contrasts import place_contrasts
+from mfer_lightning.reporting.study.contrast_tables import contrast_table
+from mfer_lightning.reporting.study.contrasts import judge, place_contrasts
 from mfer_lightning.reporting.study.runs import open_runs
-from mfer_lightning.reporting.study.sections import make_sections
+from mfer_lightning.reporting.study.sections import Section, make_sections
 from mfer_lightning.training.checks.trial_build import build_on_trial
 
 STUDY = "ferplus_noise"
@@ -108,18 +109,44 @@ def test_page_states_that_the_complete_study_was_not_run() -> None:
     assert not list((ROOT / "studies" / STUDY).glob("*.npz")), "the page must say what was found"
 
 
-def test_stored_predictions_give_the_results_on_the_page() -> None:
+def cells(text: str, name: str) -> list[list[str]]:
+    """The cells after the first one of every table row that begins with a method's name."""
+    return [row.split(" | ") for row in re.findall(rf"^\| `{name}`(?: - `baseline`)? \| (.*) \|$", text, re.MULTILINE)]
+
+
+@pytest.fixture(scope="module")
+def part1() -> Section:
+    """The archived runs of part one."""
+    (section,), _ = make_sections(open_runs(find_results([ROOT / "studies" / STUDY / "part1"]).results)[0])
+    return section
+
+
+def test_stored_predictions_give_the_verdicts_on_the_pages(part1: Section) -> None:
     plan = read_plan(ROOT / "studies" / STUDY / "contrasts_part1.yaml")
-    runs = open_runs(find_results([ROOT / "studies" / STUDY / "part1"]).results)[0]
-    assert len(runs) == 20
-    (section,), _ = make_sections(runs)
-    (placed,) = place_contrasts(plan, [section])
-    said = dict(re.findall(r"^\| `(\w+)` - `baseline` \| (\S+) \(", REGISTERED, re.MULTILINE))
-    assert set(said) == {"scn", "rul", "eac"}
-    for planned, name in zip(placed, ("scn", "rul", "eac"), strict=True):
-        ours, baseline = (
-            [run.result["metrics"]["accuracy"] for run in m.runs] for m in (planned.method, planned.against)
-        )
-        assert len(ours) == len(baseline) == 5
-        assert f"{100 * (np.mean(ours) - np.mean(baseline)):+.2f}".replace("-", "−") == said[name]
-        assert f"| `{name}` | {100 * np.mean(ours):.2f} ± {100 * np.std(ours, ddof=1):.2f} |" in REGISTERED
+    (placed,) = place_contrasts(plan, [part1])
+    table = contrast_table(plan, part1, judge(part1, placed, "accuracy"), "accuracy")
+    overview = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    points = []
+    for row, name in zip(table.rows, ("scn", "rul", "eac"), strict=True):
+        difference = f"{row[-5].text} ({row[-5].below})"
+        p_value, detectable, _, claim = (cell.text for cell in row[-4:])
+        assert [difference, p_value, detectable, claim] in cells(REGISTERED, name)
+        (copied,) = [found for found in cells(overview, name) if len(found) == 4]
+        assert copied[1:] == [difference, p_value, claim]
+        points.append(f"{-table.data[len(points)]['difference']:.1f}")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"SCN, RUL and EAC were {points[0]}, {points[1]} and {points[2]} points *less* accurate" in readme
+
+
+def test_stored_predictions_give_the_means_on_the_page(part1: Section) -> None:
+    assert len(part1.methods) == 4
+    for method_ in part1.methods:
+        results = [run.result["metrics"] for run in method_.runs]
+        assert len(results) == 5
+        name = method_.runs[0].config["method"]["name"]
+        row = [
+            f"{100 * np.mean(values):.2f} ± {100 * np.std(values, ddof=1):.2f}"
+            for values in ([r[key] for r in results] for key in ("accuracy", "mean_class_accuracy"))
+        ]
+        nll, ece, kl = (np.mean([r[key] for r in results]) for key in ("nll", "ece", "kl_to_votes"))
+        assert [*row, f"{nll:.3f}", f"{100 * ece:.2f}", f"{kl:.3f}"] in cells(REGISTERED, name)
