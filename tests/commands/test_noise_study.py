@@ -133,7 +133,7 @@ def test_stored_predictions_give_the_verdicts_on_the_pages(part1: Section) -> No
         assert [difference, p_value, detectable, claim] in cells(REGISTERED, name)
         (copied,) = [found for found in cells(overview, name) if len(found) == 4]
         assert copied[1:] == [difference, p_value, claim]
-        points.append(f"{-table.data[len(points)]['difference']:.1f}")
+        points.append(f"{-row[-5].sort:.1f}")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"SCN, RUL and EAC were {points[0]}, {points[1]} and {points[2]} points *less* accurate" in readme
 
