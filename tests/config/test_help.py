@@ -54,7 +54,7 @@ def test_commented_options_match_the_yaml_file(verb: str) -> None:
     for name, value in flat(expected).items():
         if name in options:
             assert yaml.safe_load(str(options[name].default)) == value
-        else:  # of a mapping in one line
+        else:  # a key of a mapping written on one line
             outer, _, inner = name.rpartition(".")
             assert yaml.safe_load(str(options[outer].default))[inner] == value
 

@@ -28,7 +28,7 @@ from mfer_lightning.inference.dataset import dataset_config, open_dataset, store
 from mfer_lightning.inference.model import FERModel, choose_device, read_model, usual_batch
 from mfer_lightning.inference.predict_split import SplitName
 
-#: Options of a dataset that change only its training set.
+#: Options of a dataset that change neither the faces nor the labels of its validation and test sets.
 _TRAINING = ("target", "augment", "label_noise", "label_noise_seed", "relabel", "exclude", "hold_out", "trust_labels")
 
 #: A dataset of a matrix: a choice of ``conf/dataset``, or one with options as ``{"name": "facs", "difficulty": 0.8}``.
