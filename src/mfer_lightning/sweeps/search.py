@@ -77,7 +77,7 @@ def take_up_study(study: Study) -> Progress:
     for :data:`~mfer_lightning.sweeps.study.SILENCE` seconds.
 
     Raises:
-        UserError: if the storage cannot be opened.
+        UserError: if the storage cannot be opened, or the study was started with the other direction.
     """
     if study.storage is None:
         return Progress(0, 0, 0, 0)

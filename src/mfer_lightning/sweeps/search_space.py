@@ -64,7 +64,8 @@ def suggest(trial: Any, option: str, distribution: Any) -> Any:
             return trial.suggest_categorical(option, distribution.choices)
         except ValueError as error:
             raise UserError(
-                f"{option}: earlier trials of the study had other choices. Start a new study with another name=..."
+                f"{option}: earlier trials of the study had other choices. Start a new study with another name=... "
+                "(with your own hydra.sweeper.storage: another hydra.sweeper.study_name=...)."
             ) from error
     of_kind = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
     step = {} if distribution.step is None else {"step": distribution.step}

@@ -73,7 +73,7 @@ def open_study(study: Study, **parts: Any) -> Any:
         The Optuna study.
 
     Raises:
-        UserError: if the storage cannot be opened.
+        UserError: if the storage cannot be opened, or the study was started with the other direction.
     """
     import optuna
 
@@ -96,7 +96,8 @@ def open_study(study: Study, **parts: Any) -> Any:
     if (direction := found.direction.name.lower()) != study.direction:  # Optuna would continue without a warning
         raise UserError(
             f"hydra.sweeper.direction={study.direction}: the study {study.name} in {study.storage} was started with "
-            f"{direction}. Start a new study with another name=..."
+            f"{direction}. Start a new study with another name=... (with your own hydra.sweeper.storage: another "
+            "hydra.sweeper.study_name=...)."
         )
     return found
 
