@@ -33,7 +33,8 @@ class Method(nn.Module):
     """A training method.
 
     A method is called with the batch of this rank and a :class:`Step`, and returns named scalars: ``total`` is
-    minimised, the others are logged as ``train/<name>``, averaged over the faces of an epoch and all ranks.
+    minimised and logged as ``train/loss``; the others are logged as ``train/<name>``. The logged values are averaged
+    over the faces of an epoch and all ranks.
 
     The layers of a method are submodules, and its state is in buffers. Both are moved to the device, saved in
     checkpoints and restored like the network, and the layers are trained together with the network. A buffer must be

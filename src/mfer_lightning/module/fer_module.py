@@ -50,11 +50,12 @@ class FERModule(TrainingSteps):
     If the Trainer also has a :class:`~mfer_lightning.data.FaceDataModule`, module and datamodule must have the same
     classes, and training stores the dataset, protocol and alignment of the datamodule in the checkpoints.
 
-    Logs ``train/<term>`` (means of the loss terms over an epoch) and ``val/loss``, the loss on the validation faces
-    (:meth:`mfer_lightning.losses.Objective.evaluate`). With the prefixes ``val/`` and ``test/``, it logs ``accuracy``,
-    ``mean_class_accuracy``, ``macro_f1``, ``nll`` and the metrics in ``metrics``, and, if valence and arousal are
-    predicted and known, ``ccc``, ``rmse`` and ``sagr``, for each of the two (``ccc_valence``, ...) and as their mean.
-    The ``test/`` metrics are computed in float32, like the results of the command line.
+    Logs ``train/loss`` and ``train/<term>`` (means of the total and of the other loss terms over an epoch) and
+    ``val/loss``, the loss on the validation faces (:meth:`mfer_lightning.losses.Objective.evaluate`). With the prefixes
+    ``val/`` and ``test/``, it logs ``accuracy``, ``mean_class_accuracy``, ``macro_f1``, ``nll`` and the metrics in
+    ``metrics``, and, if valence and arousal are predicted and known, ``ccc``, ``rmse`` and ``sagr``, for each of the
+    two (``ccc_valence``, ...) and as their mean. The ``test/`` metrics are computed in float32, like the results of the
+    command line.
 
     Batches are dicts of ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,)
     with -1 in the padding rows of a distributed evaluation, and optionally ``valence_arousal`` float32 (B,2), NaN where

@@ -57,7 +57,10 @@ class TrainingSteps(EvaluationSteps):
         self._sums, self._seen = {}, 0
 
     def train_means(self) -> dict[str, float]:
-        """Return the means of the loss terms over the faces of this epoch so far, on all ranks, as ``train/<term>``."""
+        """Return the means of the loss terms over the faces of this epoch so far, on all ranks.
+
+        The total is named ``train/loss``, every other term ``train/<term>``.
+        """
         means = {
             f"train/{'loss' if name == 'total' else name}": self.trainer.strategy.reduce(total / max(self._seen, 1))
             for name, total in self._sums.items()
