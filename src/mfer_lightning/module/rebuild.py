@@ -101,7 +101,8 @@ class StoredArguments:
             raise self._to_be_given("objective", f" ({str(error).rstrip('.')})") from error
 
     def _loss(self, node: Mapping[str, Any], sizes: Mapping[str, Any]) -> Any:
-        # Sizes come from the network, not from the file, so that the file cannot request more memory than it contains.
+        # Sizes come from the class names and the network, not from the stored options of the loss, which could request
+        # far more memory than the size of the file.
         own = {k: v for k, v in node.items() if k not in sizes and not (k == "class_weights" and v == "none")}
         file_checks.check_numbers(own, self.source, "objective")
         loss: nn.Module = instantiate(own, where="objective", base=nn.Module, **sizes)

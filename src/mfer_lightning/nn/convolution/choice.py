@@ -10,10 +10,11 @@ Measurements behind the rules, all in bfloat16 on one H100 (torch 2.11 for CUDA 
 - 1024 channels on 7x7 maps: cuDNN reaches 29 TFLOP/s in the forward pass, 40 in both passes together. Its kernels there
   (``implicit_convolve_sgemm``, ``wgrad_alg1_engine_NHWC``) use no tensor cores.
 
-On these shapes, the library is therefore used only for the forward pass of the first, and its own gradients are not
-used. A first version of the unfolded product, without the copy optimisations of :mod:`.unfold`, reached 179 and 235
-TFLOP/s in the forward pass on the two shapes. The current implementations have not been measured on a GPU;
-``mfer benchmark parts=[convolutions]`` measures them. For the CPU, see :mod:`.taps`.
+The library's own gradients are therefore not used on these shapes, and its forward pass is used only on the first,
+where it also computes the input gradient, with the rotated kernel. A first version of the unfolded product, without the
+copy optimisations of :mod:`.unfold`, reached 179 and 235 TFLOP/s in the forward pass on the two shapes. The current
+implementations have not been measured on a GPU; ``mfer benchmark parts=[convolutions]`` measures them. For the CPU, see
+:mod:`.taps`.
 """
 
 from __future__ import annotations
