@@ -34,7 +34,7 @@ def test_normalisation_matches_the_formula(name):
 def test_resize_matches_pil(size, interpolation):
     x = pixels()
     if interpolation == "bicubic":
-        x = x // 3 + 80  # away from black and white, where PIL cuts the overshoot after the first axis already
+        x = x // 3 + 80  # away from black and white, where PIL clips the overshoot after each axis, not only at the end
     out = Preprocess(size=size, mean="none", std="none", interpolation=interpolation)(x) * 255
     method = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
     for got, image in zip(out, x, strict=True):

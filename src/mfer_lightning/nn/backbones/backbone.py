@@ -31,7 +31,7 @@ class Backbone(nn.Module):
     ``stage_blocks``.
 
     Args:
-        model: a model without classifier and without modules that do not contribute to the feature, because
+        model: a model without a classifier and without modules that do not contribute to the feature, because
             distributed training needs a gradient for every parameter.
         layout: its stages and its final map.
         config: a complete specification, see :func:`~mfer_lightning.nn.backbones.specification.complete`.

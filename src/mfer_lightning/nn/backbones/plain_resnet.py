@@ -127,7 +127,7 @@ class BasicBlock(nn.Module):
 
 
 class PlainResNet(nn.Module):
-    """A ResNet of basic blocks without classifier, for prediction only.
+    """A ResNet of basic blocks without a classifier, for prediction only.
 
     Args:
         blocks: number of blocks per stage.
@@ -182,7 +182,7 @@ class PlainResNet(nn.Module):
         raise UserError(_NO_TRAINING)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map normalised images (B,C,H,W) to pooled features (B,D), as timm's network without classifier does."""
+        """Map normalised images (B,C,H,W) to pooled features (B,D), as timm's network without a classifier does."""
         return adaptive_avg_pool2d(self.forward_features(x), 1).flatten(1)
 
     def forward_features(self, x: Tensor) -> Tensor:
