@@ -385,7 +385,7 @@ def test_missing_file_error_lists_the_valid_values():
         load_weights(network(), "imagnet")
     with pytest.raises(
         UserError,
-        match=r"weights=x\.pth: there is no such file\. The value must be none, "
+        match=r"weights=x\.pth: there is no such file\. The option must be none, "
         r".*\.ckpt file\.$",
     ):
         load_weights(network(), "x.pth")

@@ -21,7 +21,7 @@ WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 @dataclass
 class OfflineRun:
-    """One offline folder."""
+    """The data of one offline W&B run, and its folder."""
 
     folder: Path
     id: str = ""
@@ -53,7 +53,7 @@ class OfflineRun:
 
 
 def read_offline_runs(run_dir: Path) -> list[OfflineRun]:
-    """The offline folders of a run folder, in the order in which they were started."""
+    """Read the offline W&B runs in a run folder, in the order in which their files were last written."""
     files = sorted((run_dir / "wandb").glob("offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime_ns)
     return [read_offline_run(path) for path in files]
 

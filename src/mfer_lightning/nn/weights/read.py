@@ -89,7 +89,7 @@ def check_exists(path: Path) -> None:
     """Reject a path that is not a file.
 
     Raises:
-        UserError: with the legal values.
+        UserError: if it is a folder or missing; for a missing file, the message lists the legal values.
     """
     if path.is_dir():
         raise UserError(f"weights={path} is a folder. Use a file in it, e.g. checkpoints/best.ckpt of a run.")
@@ -97,8 +97,8 @@ def check_exists(path: Path) -> None:
         hint = nearest(str(path), ("none", "imagenet"))
         meant = f"; {hint}" if hint.startswith("did you mean") else "."
         raise UserError(
-            f"weights={path}: there is no such file. The value must be none, imagenet, or a .safetensors, .pth "
-            f"or .ckpt file{meant}"
+            f"weights={path}: there is no such file. The option must be none, imagenet, the name of a "
+            f"bundled model (mfer models), or a .safetensors, .pth or .ckpt file{meant}"
         )
 
 
