@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,7 @@ def _stand_ins() -> AbstractContextManager[Any]:
     empty: list[Any] = [
         type(name.rpartition(".")[2], (), {"__module__": name.rpartition(".")[0]}) for name in STOOD_IN_FOR
     ]
-    # torch 2.4 has no such context and rejects these files
-    return torch.serialization.safe_globals(empty) if hasattr(torch.serialization, "safe_globals") else nullcontext()
+    return torch.serialization.safe_globals(empty)
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
