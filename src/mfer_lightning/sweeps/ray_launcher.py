@@ -2,7 +2,7 @@
 
 hydra-ray-launcher does the same but is not used, because it ends a sweep as soon as the process or machine of one job
 fails, waits indefinitely for unavailable resources, leaves ports open to other machines, and has a dependency
-(cloudpickle before 3) that conflicts with the joblib of scikit-learn. The option names are the same.
+(cloudpickle before 3) that conflicts with joblib 1.6 (used by scikit-learn). The option names are the same.
 """
 
 from __future__ import annotations
