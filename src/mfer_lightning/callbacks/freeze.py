@@ -24,7 +24,8 @@ class FreezeBackbone(Callback):
     after DistributedDataParallel has wrapped the network.
 
     Args:
-        epochs: number of epochs, at least 1; None: the whole run (a linear probe).
+        epochs: number of epochs, at least 1; None: the whole run (a linear probe if the network has neither
+            attention nor a multiscale head).
 
     Raises:
         ValueError: if ``epochs`` is below 1.
