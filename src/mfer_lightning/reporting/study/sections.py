@@ -99,7 +99,7 @@ class Section:
 
     @property
     def marked(self) -> bool:
-        """Whether the results are selection results, measured on the split on which the epoch was chosen."""
+        """Whether the results were measured on a split used for training or for selecting the checkpoint."""
         return self.split != "test"
 
 
