@@ -11,7 +11,7 @@ from mfer_lightning.errors import TrialPrunedError
 
 
 class PruneTrial(Callback):
-    """Ask the study after each validation whether to prune a trial.
+    """Ask the study at the end of each epoch with a validation whether to prune a trial.
 
     The first rank asks, and all ranks stop together.
 

@@ -169,7 +169,7 @@ def sweep_name(arguments: Sequence[str]) -> str:
 
     Args:
         arguments: the command-line arguments after the command; their order, flags, file locations, loggers, launchers
-            and options of Hydra are ignored.
+            and options of Hydra are ignored, except for options prefixed with ``+``.
 
     Example:
         >>> sweep_name(["-m", "loss=ce,dsf", "seed=0"]) == sweep_name(["seed=0", "loss=ce,dsf", "--multirun"])
