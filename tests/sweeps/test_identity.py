@@ -159,4 +159,6 @@ def test_invalid_resume_lists_the_valid_values(tmp_path: Path) -> None:
 def test_sweep_name_depends_only_on_its_overrides() -> None:
     name = sweep_name(["-m", "loss=ce,dsf", "seed=0,1"])
     assert sweep_name(["seed=0,1", "loss=ce,dsf", "--multirun", "paths.runs=x", "logger=wandb"]) == name
+    assert sweep_name(["loss=ce,dsf", "seed=0,1", "+hydra.launcher.ray.init.num_gpus=2"]) == name
+    assert sweep_name(["loss=ce,dsf", "seed=0,1", "+trainer.limit_val_batches=2"]) != name
     assert sweep_name(["-m", "loss=ce", "seed=0,1"]) != name

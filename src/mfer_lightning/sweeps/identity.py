@@ -169,13 +169,14 @@ def sweep_name(arguments: Sequence[str]) -> str:
 
     Args:
         arguments: the command-line arguments after the command; their order, flags, file locations, loggers, launchers
-            and options of Hydra are ignored, except for options prefixed with ``+``.
+            and options of Hydra are ignored.
 
     Example:
         >>> sweep_name(["-m", "loss=ce,dsf", "seed=0"]) == sweep_name(["seed=0", "loss=ce,dsf", "--multirun"])
         True
     """
-    relevant = sorted(a for a in arguments if not a.startswith(("-", "paths.", "logger", "hydra", "launcher=")))
+    ignored = ("-", "paths.", "logger", "hydra", "launcher=")
+    relevant = sorted(a for a in arguments if not a.lstrip("+").startswith(ignored))
     return f"sweep-{hashlib.sha256(json.dumps(relevant).encode()).hexdigest()[:8]}"
 
 
