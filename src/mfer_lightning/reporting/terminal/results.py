@@ -38,7 +38,7 @@ _OVERALL = {
     "cross_entropy_to_votes": ("cross-entropy to the votes", "nats"),
     **{name: (title, unit) for name, (title, unit, _, _) in VALENCE_AROUSAL.items()},
 }
-_NOT_A_TEST = "a selection result, not a test result: the checkpoint was chosen on this split"
+_NOT_A_TEST = "a selection result, not a test result: checkpoints are chosen on this split"
 
 
 def print_result(result: Mapping[str, Any], run_dir: str | Path, console: Console | None = None) -> None:
