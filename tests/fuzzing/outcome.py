@@ -94,7 +94,7 @@ def judge(
     changed = sorted(name for name, facts in listing(around).items() if before.get(name) != facts)
     outside = [name for name in changed if not any(place in Path(name).parents for place in may_write)]
     if isinstance(error, TookTooLongError) or took > limits.seconds:
-        return Outcome(FAILURE, f"it took {took:.1f} seconds, of at most {limits.seconds:g}", error)
+        return Outcome(FAILURE, f"it took {took:.1f} seconds; the limit is {limits.seconds:g}", error)
     if grown[0] > limits.memory or (error is not None and _wanted_memory(error)):
         return Outcome(FAILURE, f"it took {grown[0] / 1e6:,.0f} MB of memory, or asked for more than there was", error)
     if seen or outside or left:
@@ -216,7 +216,7 @@ def _space() -> Iterator[None]:
 @contextmanager
 def _memory() -> Iterator[list[int]]:
     """Measure the peak growth of resident memory in bytes; the list contains it after the block."""
-    with suppress(OSError):  # if this is not permitted, the peak of the whole process is used, which is never lower
+    with suppress(OSError):  # if not permitted, the peak since the process started is used, which is never lower
         Path("/proc/self/clear_refs").write_text("5")
     grown, start = [0], _status("VmRSS")
     try:

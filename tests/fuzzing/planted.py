@@ -20,7 +20,7 @@ _SECONDS, _BYTES = 0.2, 100 << 20
 #: Fault -> text of the reported failure.
 FAULTS = {
     "traceback": "KeyError",
-    "hang": "seconds, of at most",
+    "hang": "seconds; the limit is",
     "memory": "MB of memory",
     "outside": "outside its folder",
     "numbers": "",

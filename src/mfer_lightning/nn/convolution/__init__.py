@@ -1,8 +1,9 @@
 """Faster implementations of convolutions that are slow in cuDNN or oneDNN, with the same results.
 
-Ours. Exact up to the order of summation. Graph capture for export always uses torch's own convolution.
+Ours. Exact up to the order of summation, except that some depthwise convolutions are computed in float32 instead of
+bfloat16, which is more accurate. Graph capture for export always uses torch's own convolution.
 
-- :mod:`.depthwise`: weight gradients of depthwise convolutions on the CPU.
+- :mod:`.depthwise`: the backward pass of depthwise convolutions in bfloat16 on the CPU.
 - :mod:`.taps`: dense convolutions on small feature maps on the CPU, one matrix product per tap.
 - :mod:`.unfold`: dense convolutions as one product over an unfolded map; :mod:`.dense` wraps them as a torch operator.
 - :mod:`.choice`: selects the implementation by device, dtype and shape.
