@@ -6,8 +6,8 @@ Dietterich, ICLR 2019, arXiv 1903.12261; code under Apache 2.0, of which only th
 the nearer size apply, and lengths in pixels are scaled in proportion to the side.
 
 Ours: ``darkness`` (the opposite of brightness), ``motion_blur`` (the length of a uniform motion; the original uses
-ImageMagick), and all changes to the crop. Weather is left out because it does not affect indoor photos. Glass blur and
-elastic transforms are left out because they move facial features and may thus change the expression.
+ImageMagick), low resolution, and all changes to the crop. Weather is left out because it does not affect indoor photos.
+Glass blur and elastic transforms are left out because they move facial features and may thus change the expression.
 """
 
 from __future__ import annotations

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-#: Only training, reports and videos need them.
+#: Training, evaluation, reports and videos need them; a prediction for a photo does not.
 OF_TRAINING = ("lightning", "torchmetrics", "scipy", "matplotlib", "albumentations", "jinja2", "pandas")
 #: timm imports torchvision and W&B; torchvision imports torch's compiler, which imports SymPy. The compiler is also
 #: imported by the first operation on the meta device and by torch's FLOP counter.
 OF_TIMM = ("timm", "torchvision", "wandb", "huggingface_hub", "torch._dynamo", "torch._inductor", "sympy", "triton")
-#: Random numbers on the meta device import SymPy in torch 2.6 (not in 2.14), so there it says nothing about timm.
+#: Random numbers on the meta device import SymPy in torch 2.6 (not in 2.14), so before 2.14, an imported SymPy does
+#: not show that timm was imported.
 TORCHS_OWN = ("sympy",) if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 14) else ()
 NEEDLESS = tuple(sorted({*OF_TRAINING, *OF_TIMM} - {*TORCHS_OWN}))
 
