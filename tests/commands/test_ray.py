@@ -33,13 +33,13 @@ def records(folder: Path) -> list[dict]:
 
 
 def epochs(record: dict) -> int:
-    """The epochs that a job has finished so far."""
+    """The number of lines in a job's metrics.csv: one per finished epoch, plus the header."""
     table = Path(record["run_dir"]) / "metrics.csv"
     return len(table.read_text().splitlines()) if table.is_file() else 0
 
 
 def started(bench: Bench, *arguments: str, **more: str) -> subprocess.Popen[str]:
-    """A command line that runs in the background during the test."""
+    """Start a command in the background."""
     return subprocess.Popen(
         [sys.executable, "-m", "mfer_lightning", *SMALL, *arguments],
         cwd=bench.folder,
@@ -47,7 +47,7 @@ def started(bench: Bench, *arguments: str, **more: str) -> subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored if the tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores SIGINT
     )
 
 
@@ -175,7 +175,8 @@ def test_unavailable_resources_are_rejected_before_the_first_job(bench: Bench) -
     assert not bench.left_running()
 
 
-#: A local cluster of two nodes with one simulated GPU each. A line of input stops the second node, another line all.
+#: A local cluster of two nodes with one simulated GPU each. The first line of input stops the second node, and the next
+#: line stops the cluster.
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
@@ -209,7 +210,7 @@ def test_jobs_of_a_lost_node_are_rerun_by_the_same_command(bench: Bench) -> None
         folder = bench.folder / "runs" / "s"
 
         def both_at_work() -> bool:
-            """Return whether one job is done and two cannot finish before their nodes are stopped."""
+            """Return whether a job is done and two others are running, each less than half finished."""
             running = [r for r in records(folder) if r["status"] == "running"]
             return bool(results(folder)) and len(running) == 2 and all(epochs(r) < 30 for r in running)
 

@@ -17,7 +17,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import build_model
 from mfer_lightning.nn import MFER
 
-#: Maximum memory for loading one of these tiny files, in bytes; most of them request gigabytes.
+#: Maximum memory for loading one of these tiny files, in bytes; some of them request gigabytes.
 MOST = 150_000_000
 
 DEEP = 100_000
@@ -58,7 +58,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
         hostile.tensors(lambda w: w.update({hostile.first_weight(w): torch.zeros(3, 3)})),
         "do not fit the network",
     ),
-    "weights in whole numbers": (
+    "integer weights": (
         hostile.tensors(lambda w: w.update({hostile.first_weight(w): w[hostile.first_weight(w)].to(torch.int32)})),
         "is torch.int32, expected torch.float32",
     ),
@@ -89,7 +89,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "depths that the weights do not have": (hostile.options(depths=[900] * 4), "than the file has weights"),
     "widths that the weights do not have": (hostile.options(dims=[4_000_000] * 4), "do not fit the network"),
     "an option that is infinite": (hostile.options(ls_init_value=float("inf")), "which is out of range"),
-    "faces of a billion pixels": (
+    "faces a billion pixels wide": (
         hostile.configured(lambda c: c["preprocess"].update(size=10**9)),
         "which is out of range",
     ),
@@ -98,11 +98,11 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
         hostile.options(pretrained_cfg={"file": "/etc/passwd"}),
         "must not set pretrained_cfg",
     ),
-    "a model of a hub": (
+    "a model from a hub": (
         hostile.configured(lambda c: c["network"]["backbone"].update(name="hf-hub:somebody/model")),
         "Unknown backbone",
     ),
-    "a model of a folder": (
+    "a model from a folder": (
         hostile.configured(lambda c: c["network"]["backbone"].update(name="local-dir:../../x")),
         "Unknown backbone",
     ),
@@ -118,7 +118,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     # ONNX
     "weights in a file elsewhere": (hostile.beside("../../../../etc/passwd"), "tensors in other files"),
     "weights in a file beside it": (hostile.beside("weights.bin"), "tensors in other files"),
-    "operators of somebody": (
+    "operators of an unknown domain": (
         hostile.graph(lambda p: p.graph.node[0].__setattr__("domain", "evil.ops")),
         "operators of the domain 'evil.ops'",
     ),
@@ -134,8 +134,8 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
         "truncated",
     ),
     "no metadata": (hostile.graph(lambda p: p.ClearField("metadata_props")), "not an export of mfer_lightning"),
-    "metadata of another number of classes": (hostile.notes(class_names=["a", "b"]), "does not match the model"),
-    "metadata with a page for a class name": (
+    "metadata with a different number of classes": (hostile.notes(class_names=["a", "b"]), "does not match the model"),
+    "metadata with HTML as a class name": (
         hostile.notes(class_names=["a", "b", "<script>\n"]),
         "does not describe a model",
     ),
@@ -146,7 +146,8 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "a graph that fills the memory": (hostile.graph(hostile.memory_bomb), "failed on 1 faces"),
 }
 
-#: Runs in a separate process, since memory is measured: loads each file, and prints the outcome and peak memory.
+#: Runs in a separate process, since memory is measured: loads each file, and writes the outcome, the increase in peak
+#: memory and the time to a JSON file.
 PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
@@ -158,7 +159,7 @@ from mfer_lightning.onnx.model import limit_memory
 limit_memory(200_000_000)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 cases, honest = json.load(sys.stdin)
-read_model(honest[0], "cpu"); OnnxModel(honest[1]).predict(np.zeros((8, 48, 48, 3), np.uint8))  # what is normal
+read_model(honest[0], "cpu"); OnnxModel(honest[1]).predict(np.zeros((8, 48, 48, 3), np.uint8))  # baseline
 found = {}
 for name, path in cases.items():
     before, started = peak(), time.perf_counter()
@@ -223,7 +224,8 @@ def test_image_of_2_500_000_000_pixels_is_rejected_by_its_header(outcomes: dict[
 
 
 def test_oversized_computed_buffers_are_rejected() -> None:
-    # Swin's position indices are not weights: a window of 64 needs few numbers in the file and hundreds of megabytes.
+    # Swin's position indices are not weights: a window of 64 needs few numbers in the file, but hundreds of megabytes
+    # of memory.
     greedy = {
         "name": "swin_tiny_patch4_window7_224",
         "options": {

@@ -25,7 +25,7 @@ _LONGEST_TAG = 5000
 
 
 class RunMlflowLogger(RunLogger, MLFlowLogger):  # type: ignore[misc] # its finalize has a default
-    """Lightning's MLflow logger for one run folder, with epochs as the axis.
+    """Lightning's MLflow logger for one run folder, with the epoch as the x-axis.
 
     Args:
         run_dir: the run's folder; without a tracking URI, the database and files go into its ``mlflow/``.

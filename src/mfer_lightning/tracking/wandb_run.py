@@ -39,7 +39,7 @@ def read_id(run_dir: Path) -> str | None:
 
 
 class RunWandbLogger(RunLogger, WandbLogger):
-    """Lightning's W&B logger for one run folder, with epochs as the axis and one row per epoch.
+    """Lightning's W&B logger for one run folder, with the epoch as the x-axis and one row per epoch.
 
     Besides the changes of :class:`.RunLogger`, it differs from Lightning's class as follows:
 
