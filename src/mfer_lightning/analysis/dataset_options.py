@@ -1,4 +1,4 @@
-"""Describe in words how the options of a dataset change its faces."""
+"""Describe the options that change the faces of a dataset, as ``option=value`` pairs."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ def options_of_command(
 ) -> str:
     """Format the options with which a command opened a dataset.
 
-    ``dataset=<name>`` with the dataset that the model was trained on resets the options of training to their
-    defaults. Without them in the description, that evaluation would have the folder of one without ``dataset=``.
+    ``dataset=<name>`` with the dataset that the model was trained on resets the dataset options used in
+    training to their defaults. If the description left out these options, the results would be written to the same
+    folder as those of an evaluation without ``dataset=``.
 
     Args:
         datamodule: the dataset, with its labels read.

@@ -42,7 +42,7 @@ def measure_convolutions(
 
     Returns:
         One row per implementation: ``map`` (channels and size), ``computation``, ``way`` (the implementation),
-        ``taken`` (whether the network uses it), milliseconds (on the CPU, also of processor time), GFLOP/s and fraction
+        ``taken`` (whether the network uses it), milliseconds (on the CPU, also in processor time), GFLOP/s and fraction
         of the GEMM rate. A row ``forward and both gradients`` adds up the implementations that the network uses.
     """
     dtype = torch.bfloat16 if bfloat16 else torch.float32

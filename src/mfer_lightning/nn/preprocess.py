@@ -1,4 +1,8 @@
-"""Resize and normalise uint8 faces for the network; no other module does this."""
+"""Resize and normalise uint8 faces for the network.
+
+The ONNX export repeats these steps without branches on the image size
+(:class:`mfer_lightning.inference.export.onnx_graph.FaceGraph`).
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Reject values that are out of range or unknown, for options that no class checks.
+"""Reject option values that are out of range or unknown.
 
-Arguments of a class are checked only by that class (:mod:`mfer_lightning.training.checks.trial_build`).
+All other arguments of a class are checked only by that class (:mod:`mfer_lightning.training.checks.trial_build`).
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _check_devices(devices: Any) -> None:
     numbers = bool(parts) and all(str(part).strip().isdigit() for part in parts)
     if not numbers or isinstance(devices, bool) or devices in (0, "0"):
         raise UserError(
-            f"trainer.devices={devices}: the value must be a number of devices (1, 2, ...), a list of their numbers "
+            f"trainer.devices={devices}: the value must be a number of devices (1, 2, ...), a list of device indices "
             "([0,1]), or auto."
         )
 
