@@ -385,7 +385,7 @@ def test_clipping_by_value_and_accumulation_use_lightning(mfer: Mfer, tmp_path: 
 
 def test_fast_dev_run_with_n_batches_leaves_no_files(mfer: Mfer, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert mfer(*QUICK, "trainer.fast_dev_run=2") == 0
-    assert "Training and validation were processed. Nothing was kept." in capsys.readouterr().out
+    assert "Training and validation batches were processed. Nothing was kept." in capsys.readouterr().out
     assert not list((tmp_path / "runs").glob("*"))
 
 

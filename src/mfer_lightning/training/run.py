@@ -94,7 +94,7 @@ def train(config: dict[str, Any], parent: Path, in_sweep: bool) -> tuple[float |
                 _refuse_a_second_job(parent, folder)
             elif folder.name != name:
                 why = "resume=never" if config["resume"] == "never" else f"{parent / name} is finished"
-                print(f"Note: {why}, so this is a new run, {folder}.", flush=True)
+                print(f"Note: {why}, so the run folder is {folder}.", flush=True)
             if not (in_sweep and is_finished(folder)):
                 held.enter_context(run_lock(folder))
                 remove_leftovers(folder)
@@ -203,10 +203,14 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         with tracked(trainer.loggers, run_facts(config, datamodule, module, gflops)):
             trainer.fit(module, datamodule=datamodule, ckpt_path=resume.checkpoint, weights_only=True)
             if config["trainer"]["fast_dev_run"]:
-                if trainer.is_global_zero:  # one batch leaves no checkpoint to evaluate
+                if trainer.is_global_zero:  # these runs write no checkpoint to evaluate
                     shutil.rmtree(run_dir)
                     one = options["fast_dev_run"] in (True, 1)
-                    what = "One training batch and one validation batch were" if one else "Training and validation were"
+                    what = (
+                        "One training batch and one validation batch were"
+                        if one
+                        else "Training and validation batches were"
+                    )
                     print(f"{what} processed. Nothing was kept.", flush=True)
                 return None
             datamodule.notes = (*datamodule.notes, *filter(None, [note_on_time(trainer)]))
@@ -221,8 +225,8 @@ def _train(config: dict[str, Any], run_dir: Path) -> float | None:
         stop_ranks(trainer)
         raise UserError(
             f"Out of memory with loader.batch_size={config['loader']['batch_size']}. Use half the batch size "
-            "and trainer.accumulate_grad_batches=2 (as many faces per step), a smaller preprocess.size, or a smaller "
-            "backbone."
+            "and trainer.accumulate_grad_batches=2 (the same number of faces per step), a smaller preprocess.size, "
+            "or a smaller backbone."
         ) from error
     except MisconfigurationException as error:
         stop_ranks(trainer)

@@ -81,7 +81,10 @@ def _against_baseline(section: Section) -> list[str]:
         times = ", corrected for all comparisons," if len(comparisons) > 1 else ""
         told.append(f"No difference from the baseline could be shown: {'; '.join(named)} points.")
         if not seen:
-            told[-1] += " All of them give the same predictions, so the detectable difference is unknown."
+            told[-1] += (
+                " All their seeds and the baseline's classify the same faces correctly, so the detectable difference "
+                "is unknown."
+            )
             return told + _undecided(comparisons)
         range_ = points(max(seen)) if len(seen) == 1 else f"{points(min(seen))} to {points(max(seen))}"
         told[-1] += (

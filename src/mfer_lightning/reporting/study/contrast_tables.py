@@ -182,7 +182,7 @@ def _grounds(p: Planned) -> str:
         return f"{p.method.label} is {comparison.verdict} than {p.against.label}{figures}."
     words = f"No difference between {p.method.label} and {p.against.label} could be shown{figures}"
     if comparison.smallest_detectable is None:
-        return f"{words}: all seeds of both give the same predictions."
+        return f"{words}: all seeds of both classify the same faces correctly."
     seen = points(comparison.smallest_detectable)
     return f"{words}; a true difference of {seen} points would have been detected with 80% power."
 
@@ -190,7 +190,7 @@ def _grounds(p: Planned) -> str:
 def _briefly(p: Planned) -> str:
     comparison = p.comparison
     if comparison is None or comparison.smallest_detectable is None:
-        return f"{p.contrast.name} (nothing to compare, too few seeds, or equal predictions)"
+        return f"{p.contrast.name} (nothing to compare, too few seeds, or the same faces correct)"
     return f"{p.contrast.name} ({signed(comparison.difference)}, {points(comparison.smallest_detectable)} detectable)"
 
 
