@@ -73,7 +73,7 @@ def test_second_start_processes_only_the_rest(photos: Path, tmp_path: Path, caps
     stamp = (output / "one_aligned.jpg").stat().st_mtime_ns
     write(photos / "late.png", photo((30, 20, 80)))
     assert align(f"source={photos}", f"output={output}") == 0
-    assert "5 of 6 photos were already done" in capsys.readouterr().out
+    assert "Already done: 5 of 6 photos." in capsys.readouterr().out
     assert (output / "one_aligned.jpg").stat().st_mtime_ns == stamp
     assert len(rows(output)) == 6
 

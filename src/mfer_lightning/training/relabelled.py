@@ -10,6 +10,7 @@ from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.files import write_text
 from mfer_lightning.methods import Method
 from mfer_lightning.methods.labels_by_index import UNCHANGED, LabelsByIndex
+from mfer_lightning.plurals import counted
 
 #: Name of the table in the run folder.
 TABLE = "relabelled.csv"
@@ -70,7 +71,7 @@ def say_relabelled(counts: dict[str, int]) -> str | None:
     said = f"labels of {counts['faces']:,} of {counts['training_faces']:,} training faces were changed"
     if "flipped" in counts:
         said += (
-            f": of {counts['flipped']:,} wrong labels, {_were(counts['mended'])} corrected and "
+            f": of {counted(counts['flipped'], 'wrong label')}, {_were(counts['mended'])} corrected and "
             f"{_were(counts['still_wrong'])} changed to another wrong label; {counts['spoilt']:,} correct "
             f"{'label was' if counts['spoilt'] == 1 else 'labels were'} changed to a wrong label"
         )

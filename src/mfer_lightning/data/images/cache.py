@@ -36,6 +36,7 @@ from mfer_lightning.data.images.sources import ImageSource
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import replacing
 from mfer_lightning.parent_process import end_with_parent
+from mfer_lightning.plurals import counted
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +140,8 @@ def _build(
     shape = (len(rows), *first.shape)
     size = int(np.prod(shape)) + 4096
     announce(
-        f"Building the image cache {target}: {len(rows):,} images of {first.shape[1]} x {first.shape[0]} pixels, "
-        f"{human(size)}. This happens once."
+        f"Building the image cache {target}: {counted(len(rows), 'image')} of {first.shape[1]} x {first.shape[0]} "
+        f"pixels, {human(size)}. This happens once."
     )
     free = shutil.disk_usage(target.parent).free
     if free < size + RESERVE_BYTES:
