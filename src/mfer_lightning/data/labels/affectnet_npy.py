@@ -34,7 +34,7 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
 
     Args:
         root: the dataset's folder.
-        folder: folder of the part, with ``images`` and ``annotations`` in it.
+        folder: folder of the split, with ``images`` and ``annotations`` in it.
         codes: number of legal codes.
 
     Raises:
@@ -56,7 +56,8 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
     if unlabelled:
         raise UserError(
             f"{len(unlabelled):,} of the {counted(len(images), 'image')} in {root / folder / 'images'} "
-            f"{'has' if len(unlabelled) == 1 else 'have'} no annotation in {annotations}: {some(unlabelled)}. Unpack the annotations again, or remove these images."
+            f"{'has' if len(unlabelled) == 1 else 'have'} no annotation in {annotations}: {some(unlabelled)}. "
+            "Unpack the annotations again, or remove these images."
         )
     # There are hundreds of thousands of files with far fewer different contents, so each content is parsed only once.
     codes_of: dict[bytes, int] = {}
