@@ -1,6 +1,7 @@
 """Faster implementations of convolutions that are slow in cuDNN or oneDNN, with the same results.
 
-Ours. Exact up to the order of summation. Graph capture for export always uses torch's own convolution.
+These implementations are the project's own. They are exact up to the order of summation. Graph capture for export
+always uses torch's own convolution.
 
 - :mod:`.depthwise`: weight gradients of depthwise convolutions on the CPU.
 - :mod:`.taps`: dense convolutions on small feature maps on the CPU, one matrix product per tap.

@@ -14,7 +14,7 @@ from mfer_lightning.reporting.pages.render import render_csv, render_html, rende
 #: A folder that contains this page and nothing outside CONTENT is a report, which a new report may replace.
 PAGE = "report.html"
 CONTENT = {PAGE, "report.md", "report.tex", "tables", "figures"}
-#: Text near the start of a page that identifies it as ours.
+#: Text near the start of a page that identifies it as a report of this package.
 _MARK = b'name="generator" content="mfer_lightning'
 
 
