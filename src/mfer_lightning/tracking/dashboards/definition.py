@@ -180,7 +180,7 @@ def _chapter(
         "Loss by backbone": f"Accuracy %, mean ± standard deviation (runs):\n\n{tables.loss_by_backbone(runs)}",
         "Settings": tables.by_setting(runs),
         "Classes": f"Mean recall %:\n\n{tables.class_recalls(runs)}",
-        "Best runs": f"Ranked on val:\n\n{tables.best_runs(runs)}",
+        "Best runs": f"{tables.ranking(runs)}:\n\n{tables.best_runs(runs)}",
     }
     panels = _panels(runs, split, entity)
     for name in dict.fromkeys([*texts, *panels]):
