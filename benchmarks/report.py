@@ -27,7 +27,7 @@ from mfer_lightning.reporting.pages.write import write_report
 
 
 def write_run(folder: Path, loss: str, attention: str, seed: int, faces: int, width: int) -> None:
-    """Write one run whose accuracy is about 68%: 70% of the intended predictions are correct, the others random."""
+    """Write one run with random predictions and an accuracy of about 68%."""
     rng = np.random.default_rng([len(loss), len(attention), seed])
     k = len(EMOTIONS)
     label = np.arange(faces) % k

@@ -125,6 +125,11 @@ def test_photos_without_any_face_exit_with_code_1(tmp_path: Path) -> None:
     assert align(f"source={tmp_path / 'photos'}", f"output={tmp_path / 'out'}") == 1
 
 
+def test_centre_crops_count_as_written_images(tmp_path: Path) -> None:
+    write(tmp_path / "photos" / "none.png", photo())
+    assert align(f"source={tmp_path / 'photos'}", f"output={tmp_path / 'out'}", "no_face=centre") == 0
+
+
 def test_pattern_single_file_and_output_inside_the_source(photos: Path, tmp_path: Path) -> None:
     assert [p.name for p in list_photos(photos / "*.png", tmp_path / "o")] == ["empty.png", "none.png", "one.png"]
     assert [p.target for p in list_photos(photos / "one.png", tmp_path / "o")] == ["one_aligned"]

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command-line arguments after ``align``.
 
     Returns:
-        Exit code: 0, or 1 if no face was aligned.
+        Exit code: 0, or 1 if the output folder contains no image. Centre crops (``no_face=centre``) count.
     """
     return run_verb("align", _align, arguments)
 
