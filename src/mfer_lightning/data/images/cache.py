@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from mfer_lightning.data.images.cache_checksum import is_intact, seal
 from mfer_lightning.data.images.sources import ImageSource
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import replacing
+from mfer_lightning.files import replacing, write_error
 from mfer_lightning.parent_process import end_with_parent
 from mfer_lightning.plurals import counted
 
@@ -48,9 +48,8 @@ PARALLEL_FROM = 256
 CHUNK = 64
 
 _thread_lock = threading.Lock()
-_WAY_OUT = (
-    "Free some space, choose another folder with paths.cache=<folder> (or MFER_CACHE), or disable the cache with "
-    "+dataset.cache=none."
+_OTHERWISE = (
+    "choose another folder with paths.cache=<folder> (or MFER_CACHE), or disable the cache with +dataset.cache=none"
 )
 
 
@@ -129,7 +128,7 @@ def build_cache(
                     stale.unlink(missing_ok=True)  # this process holds the lock, so no other process is building
                 _build(source, rows, target, workers, announce)
     except OSError as error:
-        raise UserError(f"Cannot write the image cache {target}: {error.strerror or error}. {_WAY_OUT}") from error
+        raise write_error(f"write the image cache {target}", error, _OTHERWISE) from error
     return target
 
 
@@ -146,7 +145,8 @@ def _build(
     free = shutil.disk_usage(target.parent).free
     if free < size + RESERVE_BYTES:
         raise UserError(
-            f"The image cache {target} needs {human(size)}, but only {human(free)} of disk space is free. {_WAY_OUT}"
+            f"The image cache {target} needs {human(size)}, but only {human(free)} of disk space is free. Free some "
+            f"space, {_OTHERWISE}."
         )
     with replacing(target, ".part") as temporary:
         open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.files import write_error
 
 #: Files that identify a folder as an export, which ``replace`` may remove.
 MARKS = ("config.json", "model.onnx", "export.json")
@@ -46,9 +47,7 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
                     old.replace(target)
                 raise
     except OSError as error:
-        raise UserError(
-            f"Cannot write {target}: {error.strerror or error}. Free some space or name another folder (output=...)."
-        ) from error
+        raise write_error(f"write {target}", error, "choose another folder with output=<folder>") from error
 
 
 def check_free(target: str | Path, *, replace: bool) -> None:

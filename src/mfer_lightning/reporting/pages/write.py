@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import write_text
+from mfer_lightning.files import write_error, write_text
 from mfer_lightning.reporting.pages.document import Document, Options, build_document
 from mfer_lightning.reporting.pages.render import render_csv, render_html, render_latex, render_markdown, render_runs
 
@@ -50,9 +50,8 @@ def write_report(
                 target.rename(old)
             fresh.rename(target)
     except OSError as error:
-        raise UserError(
-            f"Cannot write the report {target}: {error.strerror or error}. Choose another folder with output=<folder>."
-        ) from error
+        otherwise = "choose another folder with output=<folder>"
+        raise write_error(f"write the report {target}", error, otherwise) from error
     return document
 
 

@@ -104,9 +104,7 @@ def best_runs(runs: Sequence[FinishedRun], limit: int = 10) -> str:
         figures = [run.result["selection"]["value"], *(run.metric(name) for name in METRICS)]
         shown = ["–" if figure is None else f"{100 * figure:.2f}" for figure in figures]
         rows.append([run.folder.name, run.setting, str(run.seed), *shown])
-    return markdown(
-        ["run", "setting", "seed", "selection %", *(f"{title} %" for title in METRICS.values())], rows
-    )
+    return markdown(["run", "setting", "seed", "selection %", *(f"{title} %" for title in METRICS.values())], rows)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
