@@ -32,7 +32,6 @@ from mfer_lightning.module.valence_arousal import check_outputs, check_valence_a
 from mfer_lightning.nn.adapter import SCALE, merge_adapter
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.optim import Mixup, configured
-from mfer_lightning.plurals import counted
 from mfer_lightning.views import Views
 
 if TYPE_CHECKING:
@@ -126,8 +125,8 @@ class FERModule(TrainingSteps):
         self.class_names = tuple(class_names)
         if getattr(network, "num_classes", len(self.class_names)) != len(self.class_names):
             raise ValueError(
-                f"Expected argument `class_names` to have {counted(network.num_classes, 'name')}, as many as the "
-                f"network has classes, but got {len(self.class_names)}."
+                "Expected argument `class_names` to have as many names as the network has classes, "
+                f"{network.num_classes}, but got {len(self.class_names)}."
             )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self.memory_format)

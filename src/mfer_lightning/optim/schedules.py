@@ -16,7 +16,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler
 
 from mfer_lightning.errors import Range, check_count, check_number, nearest
-from mfer_lightning.plurals import counted
 
 #: Fraction of the epochs used for warm-up if the run is too short for the requested warm-up.
 SHORT_WARMUP = 0.2
@@ -186,7 +185,7 @@ def build_schedule(
     if warmup_steps is not None:
         if check_count("warmup_steps", warmup_steps, 0) >= longest:
             raise ValueError(
-                f"Expected argument `warmup_steps` to be less than the {counted(total_steps, 'step')} of the run, but "
+                f"Expected argument `warmup_steps` to be less than the number of steps of the run, {total_steps}, but "
                 f"got {warmup_steps}."
             )
     elif not 0 <= warmup_epochs * steps_per_epoch < longest:

@@ -74,7 +74,7 @@ class Comparison:
         )
         if self.valence_arousal_difference is not None:
             line += f"; largest difference in valence or arousal {self.valence_arousal_difference:.1e}"
-        if self.right is None:
+        if self.right is None or self.lost is None:
             return line
         before, after = (100 * r / self.labelled for r in self.right)
         changes = f"{counted(self.lost, 'face')} now incorrect, {self.won:,} now correct"

@@ -46,7 +46,7 @@ def print_models(
 
 def _section(model: ListedModel) -> str:
     classes = counted(len(model.class_names), "class")
-    if model.protocol is None:
+    if model.protocol is None or model.n is None:
         return f"{model.dataset or 'unknown dataset'}, {classes}, without a result"
     return f"{model.protocol}, {model.split}, {counted(model.n, 'face')}, {classes}"
 
