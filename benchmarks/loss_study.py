@@ -1,7 +1,7 @@
 """Measure the effect of the feature losses on features, to choose the defaults listed in docs/losses.md.
 
-    python benchmarks/loss_study.py gradients          # size of each term's gradient, a second
-    python benchmarks/loss_study.py widths             # one weight for every width, synthetic, minutes
+    python benchmarks/loss_study.py gradients          # size of each term's gradient (takes a second)
+    python benchmarks/loss_study.py widths             # one weight for every width, synthetic (takes minutes)
     python benchmarks/loss_study.py ferplus data/ferplus --setting dsf:temperature=0.25,pull=0.2,weight=0.3
 
 `ferplus` trains a small convolutional network on part of the training images (24 pixels, vote distributions as

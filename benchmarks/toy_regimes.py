@@ -1,11 +1,12 @@
 """Draw the effect of feature losses on 2-D features, with three emotions and a linear head.
 
-    python benchmarks/toy_regimes.py                   # draws docs/figures/toy_regimes.png, prints the table; minutes
+    python benchmarks/toy_regimes.py       # draws docs/figures/toy_regimes.png and prints the table (takes minutes)
 
-A small convolutional network is trained on synthetic faces of three emotions with cross-entropy only, and with each
-feature loss at the weight in its conf/loss file. All results are on held-out faces of other people. The centres are
-initialised with the class means of the untrained network's features. The table lists mean and standard deviation over
-the seeds; the figure shows the first seed. See mfer_lightning/evaluation/compactness.py for spread and distance.
+A small convolutional network is trained on synthetic faces of three emotions with cross-entropy only, and with
+centre loss, LGM and DSF, each at the weight in its conf/loss file. All results are on held-out faces of other people.
+The centres are initialised with the class means of the untrained network's features. The table lists mean and standard
+deviation over the seeds; the figure shows the first seed. See mfer_lightning/evaluation/compactness.py for spread and
+distance.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Disk space is checked before anything is written, and a full disk gives one message."""
+"""Disk space is checked before anything is written, a full disk gives one message, and folders are replaced safely."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from mfer_lightning.callbacks import AtomicCheckpointIO
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import changed_settings, drop_partial_line, require_space, write_text
+from mfer_lightning.files import changed_settings, drop_partial_line, replace_folder, require_space, write_text
 
 
 def free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
@@ -120,3 +120,13 @@ def test_folder_settings_are_written_once_and_compared_afterwards(tmp_path: Path
     stored.write_text("[")
     with pytest.raises(UserError, match="is damaged"):
         changed_settings(stored, {"size": 3})
+
+
+def test_folder_that_cannot_be_replaced_is_kept(tmp_path: Path) -> None:
+    target, old = tmp_path / "report", tmp_path / "scratch"
+    target.mkdir()
+    (target / "page").write_text("earlier")
+    with pytest.raises(OSError, match="missing"):
+        replace_folder(target, tmp_path / "missing", old)
+    assert (target / "page").read_text() == "earlier"
+    assert not old.exists()

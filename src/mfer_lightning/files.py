@@ -101,6 +101,22 @@ def replacing(target: Path, suffix: str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def replace_folder(target: Path, new: Path, old: Path) -> None:
+    """Move a folder to ``target``, and the folder that was there to ``old``. If this fails, it is moved back.
+
+    Raises:
+        OSError: if a folder cannot be moved.
+    """
+    if target.exists():
+        target.replace(old)
+    try:
+        new.replace(target)
+    except OSError:
+        if old.exists():
+            old.replace(target)
+        raise
+
+
 def make_folder(folder: str | Path) -> None:
     """Create a folder and its parents, if they are missing.
 

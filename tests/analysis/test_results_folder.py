@@ -133,6 +133,23 @@ def test_datamodule_with_the_options_of_training_has_the_usual_folder() -> None:
     assert name_of(facs(), datamodule=trained)[0] == "facs@native-test-difficulty=0.45"
 
 
+def test_dataset_named_again_has_the_options_that_it_resets_in_its_folder() -> None:
+    trained = {**facs(difficulty=0.9).describe(), "name": "facs"}
+    sizes = [f"dataset.{split}_size=16" for split in ("train", "val", "test")]
+    model = model_of(facs().class_names, {"datamodule": trained}, Path("model.ckpt"))
+
+    def folder(*options: str, name: str | None = None) -> str:
+        subject = open_model_on_split(model, dataset_name=name, dataset_options=options, device="cpu")
+        return results_folder(subject).name
+
+    assert folder() == "facs@native-test"
+    again = folder("dataset.target=majority", *sizes, name="facs")
+    assert "-difficulty=0.45-" in again
+    same = folder("dataset.target=majority", "dataset.difficulty=0.9", *sizes, name="facs")
+    assert again != same
+    assert "-difficulty=0.9-" in same
+
+
 def test_folds_of_a_datamodule_have_separate_folders_and_evaluation_sets(tmp_path: Path) -> None:
     root = write_jaffe(tmp_path, takes=1)
     assert name_of(JAFFEDataModule(root), "val") == (

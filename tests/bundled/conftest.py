@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,21 @@ def no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installation with two models, one of them in two versions."""
-    folder = tmp_path / "bundled"
+@pytest.fixture(scope="session")
+def _undamaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models, one of them in two versions, written once; each test gets a copy that it may damage."""
+    folder = tmp_path_factory.mktemp("bundled")
     models = {}
     for seed, name in enumerate(("small-v1", "large-v1", "large-v2")):
         write_model(folder / name, seed)
         models[name] = digests(folder / name, ("config.json", "model.safetensors", "README.md"))
     (folder / registry.INDEX).write_text(json.dumps({"default": "large", "models": models}))
+    return folder
+
+
+@pytest.fixture
+def bundled(_undamaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation with two models, one of them in two versions."""
+    folder = shutil.copytree(_undamaged, tmp_path / "bundled")
     monkeypatch.setattr(registry, "FOLDER", folder)
     return folder

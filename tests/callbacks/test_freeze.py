@@ -1,4 +1,4 @@
-"""A frozen backbone gives the features of the pre-trained network, and learns afterwards."""
+"""A frozen backbone keeps the weights and statistics of the pre-trained network, and learns afterwards."""
 
 from __future__ import annotations
 

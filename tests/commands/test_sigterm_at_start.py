@@ -1,4 +1,4 @@
-"""SIGTERM to all processes of a run before its first step is done: one line, exit code 143, no traceback."""
+"""SIGTERM before the first step of a run is done or in its final evaluation: one line, exit code 143, no traceback."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_run_prints_one_line_and_exits_with_code_143(
     assert len(lines) == 1, lines
     assert lines[0].startswith("Stopped by SIGTERM.")
     assert not list(tmp_path.glob("runs/*/checkpoints/interrupted.ckpt"))
-    end = time.monotonic() + 20  # workers look for their trainer every 5 seconds
+    end = time.monotonic() + 20  # workers check every 5 seconds whether their trainer is still running
     while left := left_in(tmp_path):
         assert time.monotonic() < end, left
         time.sleep(0.2)

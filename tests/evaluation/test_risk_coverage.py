@@ -1,4 +1,4 @@
-"""The threshold below which a prediction is uncertain: the smallest that achieves a risk on the validation faces."""
+"""The threshold below which a prediction is uncertain: the smallest whose risk on validation faces is low enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Required content of result.json, with all problems reported at once."""
+"""Required content of result.json, with all missing keys reported at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example grid: the most confident faces, correct above wrong, each with its prediction."""
+"""The example grid: faces with the most confident predictions, correct above wrong, each with its prediction."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def commands(draw: Draw, path: Path) -> None:
 
 
 def files(draw: Draw, folder: Path) -> None:
-    """Change one of the YAML files, and write its name to a file."""
+    """Change or delete one of the YAML files, and write its name to the file ``damaged``."""
     found = sorted((folder / "my_conf").rglob("*.yaml"))
     path = found[draw(st.integers(0, len(found) - 1))]
     (folder / "damaged").write_text(path.stem)
@@ -94,7 +94,7 @@ def files(draw: Draw, folder: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stop a training run before it reads data, after all checks and a trial build of the network."""
+    """Stop a training run before it reads data, after the checks of its configuration and a trial build."""
     monkeypatch.setattr(run, "_train", lambda *_: 0.5)
 
 
@@ -130,7 +130,7 @@ def of_commands(folder: Path) -> Kind:
 
 
 def of_files(lab: Path) -> Kind:
-    """YAML files of the user and of a plugin as a kind of input; each command uses all of them."""
+    """YAML files of the user and of a plugin as a kind of input; only commands that use the damaged file are run."""
     few = ("attention.kernel_size=3", "preprocess.size=32", "dataset.size=32", "evaluation.embedding_points=0")
 
     def read(place: Path) -> str:

@@ -12,7 +12,8 @@ from mfer_lightning.nn import MFER, load_weights
 from mfer_lightning.nn.weights.class_rows import class_rows, take_class_rows
 
 TINY = {"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 8, 8, 8]}}
-THEIRS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")  # as many as channels
+#: As many classes as the network has channels.
+THEIRS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 
 
 def network(classes: int, head: str) -> MFER:

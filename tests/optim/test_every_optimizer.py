@@ -100,7 +100,7 @@ def test_every_optimizer_trains(name):
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
-@pytest.mark.skipif(torch.cuda.is_available(), reason="the libraries for GPUs may be installed there")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with CUDA, APEX and bitsandbytes may be installed")
 def test_unsupported_optimizer_is_rejected_with_a_reason(name):
     network, objective = parts()
     with pytest.raises(ValueError, match=rf"`name`.*{name}.*{REFUSED[name]}"):
@@ -120,7 +120,8 @@ def test_vectors_and_centres_are_never_decayed(name):
     for _ in range(2):
         for parameter in (*network.parameters(), *objective.parameters()):
             parameter.grad = torch.zeros_like(parameter)
-        with torch.compiler.set_stance("force_eager"):  # kron compiles itself, for 20 s: test_every_optimizer_trains
+        # kron compiles itself, which takes 20 s; test_every_optimizer_trains covers the compiled version.
+        with torch.compiler.set_stance("force_eager"):
             optimizer.step()
     for parameter, old in zip((*network.parameters(), *objective.parameters()), before, strict=True):
         if parameter.ndim == 1 or parameter is objective.centers:

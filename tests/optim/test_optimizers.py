@@ -1,4 +1,4 @@
-"""Building optimizers, and SAM against its definition by hand."""
+"""Building optimizers, and SAM compared with its definition, computed by hand."""
 
 from __future__ import annotations
 

@@ -27,9 +27,7 @@ def options_in_words(options: Sequence[str], *, faces_only: bool = True) -> str:
         >>> options_in_words(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])
         'difficulty=1 occlusion=0.5'
     """
-    parsed = OverridesParser.create().parse_overrides(list(options))
-    given = {o.key_or_group.removeprefix("dataset."): o.value() for o in parsed}
-    return _in_words(given, OTHERWISE_SAME if faces_only else ())
+    return _in_words(_parsed(options), OTHERWISE_SAME if faces_only else ())
 
 
 def options_of(datamodule: FaceDataModule, stored: Mapping[str, Any] | None) -> str:
@@ -43,12 +41,50 @@ def options_of(datamodule: FaceDataModule, stored: Mapping[str, Any] | None) -> 
         The arguments that differ from those of the dataset that the model was trained on, or from the defaults if the
         datamodule has another dataset; in the format of :func:`options_in_words`.
     """
+    return _in_words(_changed(datamodule, stored), OTHERWISE_SAME)
+
+
+def options_of_command(
+    datamodule: FaceDataModule,
+    name: str | None,
+    options: Sequence[str],
+    stored: Mapping[str, Any] | None,
+) -> str:
+    """Format the options with which a command opened a dataset.
+
+    ``dataset=<name>`` with the dataset that the model was trained on resets the options of training to their
+    defaults. Without them in the description, that evaluation would have the folder of one without ``dataset=``.
+
+    Args:
+        datamodule: the dataset, with its labels read.
+        name: the dataset named by the command, or None.
+        options: ``dataset.<option>=<value>`` of the command.
+        stored: configuration that the model was trained with, or None.
+
+    Returns:
+        The options of the command and those that were reset, in the format of :func:`options_in_words`.
+    """
+    reset = {} if name is None or _trained_on(datamodule, stored) is None else _changed(datamodule, stored)
+    return _in_words({**reset, **_parsed(options)}, OTHERWISE_SAME)
+
+
+def _parsed(options: Sequence[str]) -> dict[str, Any]:
+    parsed = OverridesParser.create().parse_overrides(list(options))
+    return {o.key_or_group.removeprefix("dataset."): o.value() for o in parsed}
+
+
+def _trained_on(datamodule: FaceDataModule, stored: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the dataset options of training if the model was trained on the same dataset."""
     trained = (stored or {}).get("dataset")
-    if not isinstance(trained, Mapping) or trained.get("name") != datamodule.dataset:
-        trained = _defaults_of(datamodule.dataset)
+    return trained if isinstance(trained, Mapping) and trained.get("name") == datamodule.dataset else None
+
+
+def _changed(datamodule: FaceDataModule, stored: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the arguments that differ from those of training on the same dataset, or from the defaults."""
+    trained = _trained_on(datamodule, stored) or _defaults_of(datamodule.dataset)
     usual = _resolved({**datamodule.default_arguments(), **trained}, datamodule)
     given = _resolved(datamodule.arguments_of_faces(), datamodule)
-    return _in_words({k: v for k, v in given.items() if k not in usual or usual[k] != v}, OTHERWISE_SAME)
+    return {key: value for key, value in given.items() if key not in usual or usual[key] != value}
 
 
 def _defaults_of(dataset: str) -> Mapping[str, Any]:

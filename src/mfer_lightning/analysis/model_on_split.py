@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mfer_lightning.analysis.dataset_options import options_in_words, options_of
+from mfer_lightning.analysis.dataset_options import options_of, options_of_command
 from mfer_lightning.analysis.seen_faces import seen_faces
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.holdout import holdout
@@ -207,7 +207,7 @@ def open_model_on_split(
     if datamodule is None:
         config = dataset_config(dataset_name, dataset_options, stored_config(model.metadata), data)
         datamodule = open_dataset(config, sizes, cache)
-        options = options_in_words(dataset_options)
+        options = options_of_command(datamodule, dataset_name, dataset_options, stored_config(model.metadata))
     else:
         datamodule.prepare_data()
         datamodule.setup("predict")

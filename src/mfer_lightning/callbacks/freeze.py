@@ -14,7 +14,7 @@ class FreezeBackbone(Callback):
     """Freeze the timm part of the backbone in the first epochs, then train everything.
 
     While it is frozen, its weights and batch-norm statistics do not change, and drop path and dropout are off, so its
-    features are those of the pre-trained network. Attention, the final norm, heads and centres are trained.
+    layers behave as in the pre-trained network. Attention, the final norm, heads and centres are trained.
 
     Unlike with Lightning's ``BaseFinetuning``, the optimiser contains all weights from the start and skips those
     without a gradient. No parameter groups are added later, there is a single schedule, and resuming before or after
@@ -24,7 +24,8 @@ class FreezeBackbone(Callback):
     after DistributedDataParallel has wrapped the network.
 
     Args:
-        epochs: number of epochs, at least 1; None: the whole run (a linear probe).
+        epochs: number of epochs, at least 1; None: the whole run (a linear probe, if there is no attention
+            and the head is linear).
 
     Raises:
         ValueError: if ``epochs`` is below 1.

@@ -18,14 +18,14 @@ from mfer_lightning.evaluation.intervals import wilson
 
 @dataclass(frozen=True, eq=False)
 class RiskCoverage:
-    """Coverage and risk of answering only faces whose confidence reaches a threshold.
+    """Coverage and risk if only predictions whose confidence reaches a threshold are accepted.
 
-    One point for each of the M distinct confidences, the highest first; faces of equal confidence share a point.
+    One point for each of the M distinct confidences, the highest first; predictions of equal confidence share a point.
 
     Args:
-        threshold: (M,) minimum confidence of an answered face, decreasing.
-        coverage: (M,) fraction of all faces that are answered, increasing to 1.
-        risk: (M,) fraction of incorrect predictions among the answered faces.
+        threshold: (M,) minimum confidence of an accepted prediction, decreasing.
+        coverage: (M,) fraction of all predictions that are accepted, increasing to 1.
+        risk: (M,) fraction of incorrect predictions among the accepted ones.
         n: number of faces.
     """
 
@@ -52,8 +52,8 @@ class Selection:
     Args:
         threshold: predictions with a lower confidence are uncertain; with 0, no prediction is uncertain.
         risk: maximum fraction of incorrect predictions that was allowed.
-        coverage: fraction of the faces that are answered.
-        error: fraction of incorrect predictions among the answered faces.
+        coverage: fraction of the predictions that are accepted.
+        error: fraction of incorrect predictions among the accepted ones.
         error_interval: 95% Wilson interval of the error.
         n: number of faces.
     """

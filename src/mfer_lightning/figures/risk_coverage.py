@@ -16,12 +16,12 @@ from mfer_lightning.figures.style import BLUE, INK
 
 #: Number of points at which the band of intervals is computed.
 _POINTS = 60
-#: The curve starts at this number of answered faces. With fewer, each face changes the risk too much.
+#: The curve starts at this number of accepted predictions per seed. With fewer, each one changes the risk too much.
 _FEWEST = 20
 
 
 def draw_risk_coverage(axes: Axes, curve: RiskCoverage, seeds: int = 1) -> None:
-    """Draw the proportion of incorrect predictions against the proportion of faces answered, with 95% intervals.
+    """Draw the error rate against the proportion of accepted predictions, with 95% intervals.
 
     Args:
         axes: axes to draw on.
@@ -64,5 +64,5 @@ def risk_coverage_panel(
     """
     with draw_panel(path, 2.6, title) as panel:
         draw_risk_coverage(panel.axes, risk_coverage(confidence, right), seeds)
-        panel.axes.set_xlabel("faces answered, most confident first (%)")
+        panel.axes.set_xlabel("predictions accepted (%)")
     return panel.svg

@@ -2,7 +2,7 @@
 
 hydra-ray-launcher does the same but is not used, because it ends a sweep as soon as the process or machine of one job
 fails, waits indefinitely for unavailable resources, leaves ports open to other machines, and has a dependency
-(cloudpickle before 3) that conflicts with the joblib of scikit-learn. The option names are the same.
+(cloudpickle before 3) that conflicts with joblib 1.6 (used by scikit-learn). The option names are the same.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Jobs(Launcher):
         return max(1, sum(_room(machine, self._needs) for machine in machines()))
 
     def _check(self) -> None:
-        """Reject amounts that Ray does not support, and jobs that would use a GPU without reserving it."""
+        """Reject invalid amounts of GPUs and cores, and jobs that would use a GPU without reserving it."""
         for node, asked in (("init", self._init), ("remote", self._remote)):
             for name in ("num_gpus", "num_cpus"):
                 amount = asked.get(name)
@@ -164,7 +164,7 @@ class Jobs(Launcher):
             at_a_time = [(m["GPU"] / gpus, m) for m in found if m.get("GPU")] if gpus else []
             shared = at_a_time or [(_WITHOUT_CARDS, m) for m in found]
             share = min((m.get("CPU", 1) / max(1, jobs) for jobs, m in shared), default=1)
-            needs["num_cpus"] = floor(share) if share >= 1 else floor(share * 100) / 100  # Ray's resource unit
+            needs["num_cpus"] = floor(share) if share >= 1 else floor(share * 100) / 100  # hundredths below one core
         needs.pop("max_retries", None)
         if self._init.get("address", "local") == "local" and not any(_room(m, needs) for m in found):
             raise UserError(

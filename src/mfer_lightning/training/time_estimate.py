@@ -28,7 +28,8 @@ def note_on_duration(
 
     Args:
         config: plain resolved configuration.
-        gflops: multiply-adds of the network's forward pass per face, in billions.
+        gflops: multiply-adds of the network's forward pass per face, in billions, multiplied by the relative cost of
+            the training method.
         faces: faces per epoch.
         epochs: remaining epochs.
         cores: CPU cores used by the run.

@@ -69,7 +69,7 @@ DIGESTS = {
     ],
 }
 
-#: Library versions of the digests: OpenCV for warps, albumentations for its random numbers.
+#: Library versions with which the digests were taken: OpenCV for warps, albumentations for its random numbers.
 OF = {"cv2": "5.0.0", "albumentations": "2.0.8"}
 
 
@@ -86,8 +86,8 @@ def digest(augment: Any, side: int) -> str:
 @pytest.mark.parametrize("name", SPECS)
 def test_pixels_match_the_earlier_implementation(name: str) -> None:
     if "strong" in name and albumentations.__version__ != OF["albumentations"]:
-        pytest.skip(f"the digests are of albumentations {OF['albumentations']}")
+        pytest.skip(f"the digests were taken with albumentations {OF['albumentations']}")
     if name != "paper" and cv2.__version__ != OF["cv2"]:
-        pytest.skip(f"the digests are of OpenCV {OF['cv2']}")
+        pytest.skip(f"the digests were taken with OpenCV {OF['cv2']}")
     augment = build_augment(SPECS[name])
     assert [digest(augment, side) for side in (48, 64, 100)] == DIGESTS[name]

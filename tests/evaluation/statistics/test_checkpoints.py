@@ -1,4 +1,4 @@
-"""Two checkpoints on the same images: McNemar against the binomial by hand, and tables that do not match."""
+"""Two checkpoints on the same images: McNemar's p-values against binomial sums, and tables that do not match."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_missing_tables_or_labels_are_rejected() -> None:
 
 @pytest.mark.slow
 def test_checkpoint_test_has_at_most_5_5_percent_false_positives() -> None:
-    """Computed exactly on 160 images, for probabilities of a differing prediction from 0.01 upwards."""
+    """Computed exactly for 160 images, with probabilities of 0.01 to 0.99 that exactly one checkpoint is correct."""
     images = 160
     sizes = np.zeros((images + 1, 2))
     for n in range(1, images + 1):

@@ -1,4 +1,4 @@
-"""Two methods over seeds: components by hand, verdicts, and (slow) error rates in simulations."""
+"""Two methods over seeds: variance components computed by hand, verdicts, and (slow) error rates in simulations."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import write_error
+from mfer_lightning.files import replace_folder, write_error
 
 #: Files that identify a folder as an export, which ``replace`` may remove.
 MARKS = ("config.json", "model.onnx", "export.json")
@@ -38,14 +38,7 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
             new, old = Path(scratch) / "new", Path(scratch) / "old"
             new.mkdir()
             yield new
-            if target.exists():
-                target.replace(old)
-            try:
-                new.replace(target)
-            except OSError:
-                if old.exists():
-                    old.replace(target)
-                raise
+            replace_folder(target, new, old)
     except OSError as error:
         raise write_error(f"write {target}", error, "choose another folder with output=<folder>") from error
 

@@ -31,7 +31,7 @@ class DAN(Network):
     Args:
         num_classes: K.
         backbone: a timm model whose last map the heads attend to, by name or as for :class:`~mfer_lightning.nn.MFER`.
-        heads: number H of cross attention heads.
+        heads: number H of cross attention heads; a single head is used without the log-softmax.
         reduction: width of the map divided by that of the channel attention's bottleneck.
         in_chans: channels of the images.
         image_size: side of the images in pixels, for backbones with a fixed size; None: any.

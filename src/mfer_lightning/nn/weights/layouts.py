@@ -1,7 +1,8 @@
 """Map the tensor names of our checkpoints and of other projects' files to the network's names.
 
 Layouts: the released MFER code (the network of doi 10.1109/TAFFC.2024.3458464), Meta's ConvNeXt v1 and v2 (Liu et al.,
-CVPR 2022; Woo et al., CVPR 2023), timm, and our own checkpoints. Only names are mapped here;
+CVPR 2022; Woo et al., CVPR 2023), timm, face-recognition networks (:mod:`mfer_lightning.nn.weights.face_layouts`), the
+files that the authors of our other networks have published, and our own checkpoints. Only names are mapped here;
 :mod:`mfer_lightning.nn.weights.load` checks whether the tensors fit.
 """
 
@@ -120,7 +121,7 @@ def released(ours: Iterable[str], ours_to_timm: Mapping[str, str], attention: Ma
 
 
 def public(network: Network, keys: Iterable[str]) -> Layout | None:
-    """Detect the authors' file of a complete network by the names of the modules other than its backbone.
+    """Detect the authors' file of a complete network by the names of modules other than backbone and head.
 
     Args:
         network: provides the names that its authors use, if they have published files.

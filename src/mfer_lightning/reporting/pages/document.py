@@ -61,7 +61,7 @@ from mfer_lightning.reporting.study.sections import Section, known_axes, make_se
 from mfer_lightning.reporting.study.tables import Table
 from mfer_lightning.version import __version__
 
-_SELECTION = "These are selection results, not test results: the checkpoint was chosen on this split."
+_SELECTION = "These are not test results: this split is used for training or for selecting the checkpoint."
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ def _single(section: Section) -> str:
         seeds = counted(method.seeds, "seed")
         reached = f"{100 * sum(values) / len(values):.2f}% accuracy" if values else "no accuracy"
         return f"One method, {method.label}, with {seeds}: {reached}. There is no other method to compare it with."
-    return "No methods were compared, because no runs have predictions for the same faces."
+    return "No methods were compared: this requires predictions of the baseline and another method for the same faces."
 
 
 def _lead(sections: Sequence[Section]) -> str:

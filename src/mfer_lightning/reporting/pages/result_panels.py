@@ -93,9 +93,9 @@ def contrast_panels(panels: SectionPanels, judged: Sequence[Planned], metric: Me
     picture = panels.picture("contrasts", alt, estimates_panel, rows, differences=True, **text)
     family = "the contrasts of its family" if len({p.contrast.family for p in judged}) > 1 else "these contrasts"
     caption = (
-        "Difference of the two methods of each contrast with its 95% interval over seeds and faces (▲ better, ▼ worse, "
-        f"● tie, Holm-corrected over {family} only). Without an interval, small dots are seeds minus the other "
-        'method\'s mean. "Detectable" is the true difference, in points, that '
+        "Difference between the two methods of each contrast, with its 95% interval over seeds and faces (▲ better, "
+        f"▼ worse, ● tie, Holm-corrected over {family} only). Without an interval, small dots are seeds minus the "
+        'other method\'s mean. "Detectable" is the true difference, in points, that '
         "would have been detected with 80% power."
     )
     return Group("Differences with intervals", caption, (picture,))
@@ -170,13 +170,13 @@ def risk_coverage_panels(panels: SectionPanels) -> Group | None:
         confidence = np.concatenate([t.probabilities.max(axis=1) for t in tables])
         right = np.concatenate([t.pred == t.label for t in tables])
         curve = risk_coverage(confidence, right)
-        told = "; ".join(f"{share:.0%} answered, {100 * curve.risk_at(share):.1f}" for share in (1.0, 0.8, 0.5))
-        alt = f"Incorrect predictions of {method.short} in % if only the most confident faces are answered: {told}."
+        told = "; ".join(f"{share:.0%} accepted, {100 * curve.risk_at(share):.1f}" for share in (1.0, 0.8, 0.5))
+        alt = f"Error rate of {method.short} in % if only the most confident predictions are accepted: {told}."
         name = f"risk-coverage-{method.short}"
         words: dict[str, Any] = {"title": method.short, "seeds": len(tables)}
         pictures.append(panels.picture(name, alt, risk_coverage_panel, confidence, right, **words))
     caption = (
-        "Proportion of incorrect predictions if only the most confident faces are answered, all seeds together, with "
+        "Error rate if only the most confident predictions are accepted, all seeds together, with "
         "Wilson's 95% intervals, which count each face once. The dashed line is the error rate over all faces. If "
         f"confidence predicts correctness, the curve rises late.{panels.limit_note()}"
     )

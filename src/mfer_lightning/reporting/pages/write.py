@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import write_error, write_text
+from mfer_lightning.files import replace_folder, write_error, write_text
 from mfer_lightning.reporting.pages.document import Document, Options, build_document
 from mfer_lightning.reporting.pages.render import render_csv, render_html, render_latex, render_markdown, render_runs
 
@@ -46,9 +46,7 @@ def write_report(
             document = build_document(folders, options, fresh, progress)
             progress("writing")
             _write(document, fresh)
-            if target.exists():
-                target.rename(old)
-            fresh.rename(target)
+            replace_folder(target, fresh, old)
     except OSError as error:
         otherwise = "choose another folder with output=<folder>"
         raise write_error(f"write the report {target}", error, otherwise) from error

@@ -51,7 +51,7 @@ class Cloud:
 
 @dataclass(eq=False)
 class FeatureSpace:
-    """Measures of the features of a section's runs, without the features themselves, which are large.
+    """Measures of the features of a section's runs. Only the features of the drawn faces are kept, to save memory.
 
     Args:
         overall: method label -> the measures of each seed.

@@ -43,7 +43,8 @@ class StoredMatrix:
         datasets: D names.
         split: the measured split.
         notes: reasons why pairs are not comparable, in sentences.
-        cells: M * D pairs, the datasets of the first model first, as :class:`~mfer_lightning.analysis.matrix.Cell`.
+        cells: M * D pairs, the datasets of the first model first, with the fields of
+            :class:`~mfer_lightning.analysis.matrix.Cell`.
     """
 
     folder: Path

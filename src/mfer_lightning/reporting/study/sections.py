@@ -28,7 +28,7 @@ class Method:
     Args:
         values: one per axis of the section.
         label: the axes and values, e.g. ``"loss=dsf, attention=ds"``.
-        short: only the values, for figures.
+        short: the values, for figures; numbers and booleans with the name of their axis.
         runs: one per seed, sorted by seed.
         flat: configuration of the method as text, with parts named by their choices.
     """
@@ -61,7 +61,7 @@ class Section:
     Args:
         protocol: ``dataset@protocol``.
         split: the measured split.
-        title: protocol and split in words, and the difference from other sections with the same protocol and split.
+        title: protocol and split, and the difference from other sections with the same protocol and split.
         slug: name for files and links.
         evaluation_set: description of the measured faces.
         class_names: the K classes.
@@ -100,7 +100,7 @@ class Section:
 
     @property
     def marked(self) -> bool:
-        """Whether the results are selection results, measured on the split on which the epoch was chosen."""
+        """Whether the results were measured on a split used for training or for selecting the checkpoint."""
         return self.split != "test"
 
 
