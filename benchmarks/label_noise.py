@@ -21,6 +21,7 @@ from mfer_lightning.evaluation.audit_measures import measure_ranking
 from mfer_lightning.evaluation.confident_learning import find_label_noise
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.runs import find_results
+from mfer_lightning.plurals import counted
 
 
 def tables(folder: str, wanted: dict[str, str]) -> list[Predictions]:
@@ -77,7 +78,9 @@ def main() -> None:
     given = parser.parse_args()
     found = tables(given.folder, dict(part.split("=", 1) for part in given.parts))
     keep = found[0].label >= 0
-    print(f"{int(keep.sum()):,} faces, {given.rate:.0%} of the labels flipped, {len(found)} networks")
+    print(
+        f"{counted(int(keep.sum()), 'face')}, {given.rate:.0%} of the labels flipped, {counted(len(found), 'network')}"
+    )
     one = [
         audit(t.select(keep), t.select(keep).probabilities, given.rate, given.margin, seed)
         for seed, t in enumerate(found)

@@ -27,6 +27,7 @@ from mfer_lightning.inference.model import FERModel
 from mfer_lightning.nn import MFER, Preprocess
 from mfer_lightning.onnx import OnnxModel
 from mfer_lightning.onnx.model import FILE
+from mfer_lightning.plurals import counted
 
 #: Name -> arguments of MFER, and side of the faces.
 NETWORKS = {
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only networks whose name contains this")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"{options.threads} threads, {options.rounds} rounds, medians, {options.clock} time")
+    print(f"{counted(options.threads, 'thread')}, {counted(options.rounds, 'round')}, medians, {options.clock} time")
     print("| Network | Batch | torch, faces/s | ONNX | int8 | ONNX : torch | int8 : torch | File, MB | int8 |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, (arguments, size) in NETWORKS.items():

@@ -17,6 +17,7 @@ from mfer_lightning import load_model
 from mfer_lightning.align.refine_landmarks import refine
 from mfer_lightning.inference.media.photo_files import find_photos
 from mfer_lightning.inference.media.photos import read_photo
+from mfer_lightning.plurals import counted
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def main() -> None:
     per_photo = {name: float(np.mean(column)) for name, column in steps.items()}
     per_photo["network"] = classified[1] * len(crops) / len(steps["read"])
     total = sum(per_photo.values())
-    print(f"{len(steps['read'])} photos, {len(crops)} faces, refine={aligner.refine}")
+    print(f"{counted(len(steps['read']), 'photo')}, {counted(len(crops), 'face')}, refine={aligner.refine}")
     for name, seconds in per_photo.items():
         print(f"  {name:8} {1000 * seconds:7.1f} ms per photo  {seconds / total:5.1%}")
     print(f"network: {1000 * classified[0]:.1f} ms per face one by one, {1000 * classified[1]:.1f} ms in batches of 64")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,6 +55,33 @@ def test_full_disk_during_writing_raises_one_clear_error_and_keeps_the_old_file(
     monkeypatch.undo()
     assert path.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [path]
+
+
+FULL = "Free some space and repeat the same command, or choose another folder."
+FORBIDDEN = "Check the permissions and repeat the same command, or choose another folder."
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, FULL),
+        (errno.EDQUOT, FULL),
+        (errno.EACCES, FORBIDDEN),
+        (errno.EPERM, FORBIDDEN),
+        (errno.EROFS, "Make the disk writable and repeat the same command, or choose another folder."),
+        (errno.EISDIR, "Choose another folder."),
+    ],
+)
+def test_advice_fits_the_error_of_the_operating_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(UserError) as stop:
+        write_text(tmp_path / "a.txt", "text")
+    assert str(stop.value) == f"Cannot write {tmp_path / 'a.txt'}: {os.strerror(number)}. {advice}"
 
 
 def test_full_disk_in_torch_save_raises_os_error(tmp_path: Path) -> None:

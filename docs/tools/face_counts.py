@@ -1,4 +1,4 @@
-"""Write the parameter counts of the face networks in docs/weights.md: ours, and published ones.
+"""Write the parameter counts of the face networks in docs/weights.md: those of this package and the published ones.
 
 ``python docs/tools/face_counts.py`` rewrites the section between the two markers; a test compares both. No weights are
 allocated: everything runs on torch's meta device.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,30 @@ from mfer_lightning.errors import UserError
 
 #: Temporary names of :func:`atomic_path`: a dot, the stem, a dash, eight characters from ``tempfile``, the suffix.
 _TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
+#: What to do about the errors of the operating system that the user can resolve.
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "Check the permissions"),
+    errno.EROFS: "Make the disk writable",
+}
+
+
+def write_error(action: str, error: OSError, otherwise: str = "choose another folder") -> UserError:
+    """Return the error for a file or folder that cannot be written, with advice that fits the cause.
+
+    Args:
+        action: what failed, e.g. ``"write runs/x/metrics.csv"``.
+        error: the error of the operating system.
+        otherwise: what the user can do instead, in the imperative.
+
+    Example:
+        >>> print(write_error("write a.txt", OSError(errno.ENOSPC, "Disk full")))
+        Cannot write a.txt: Disk full. Free some space and repeat the same command, or choose another folder.
+    """
+    advice = f"{otherwise[0].upper()}{otherwise[1:]}"
+    if error.errno in _ADVICE:
+        advice = f"{_ADVICE[error.errno]} and repeat the same command, or {otherwise}"
+    return UserError(f"Cannot {action}: {error.strerror or error}. {advice}.")
 
 
 @contextmanager
@@ -47,10 +72,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         with replacing(target, target.suffix) as temporary:
             yield temporary
     except OSError as error:
-        raise UserError(
-            f"Cannot write {target}: {error.strerror or error}. Free some space and repeat the same command, or "
-            "choose another folder."
-        ) from error
+        raise write_error(f"write {target}", error) from error
 
 
 @contextmanager
@@ -104,11 +126,9 @@ def make_folder(folder: str | Path) -> None:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"Cannot create the folder {folder}: {error.strerror or error}. Choose another folder."
-        ) from error
+        raise write_error(f"create the folder {folder}", error) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"Cannot write into the folder {folder}: permission denied. Choose another folder.")
+        raise write_error(f"write into the folder {folder}", PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def require_space(folder: str | Path, size: int, what: str) -> None:

@@ -1,7 +1,8 @@
 #!/bin/bash
 # The noise study (docs/experiments/ferplus_noise.md): seven methods on clean, 20% and 30% flipped labels, one seed after the
-# other, two runs at a time on two cores. Started again it goes on where it was cut. Arguments go to the sweep, e.g.
-# paths.data=/datasets paths.runs=elsewhere; on a GPU: TRAINER=auto, and hydra.launcher.n_jobs=12. TUNE=1 starts the tuning.
+# other, two runs at a time on two cores. If it is interrupted, run the same command again: it skips finished runs and resumes
+# the others. Arguments are passed to the sweep, e.g. paths.data=/datasets paths.runs=elsewhere; on a GPU, use TRAINER=auto
+# and hydra.launcher.n_jobs=12. TUNE=1 runs the tuning instead.
 # PART=1: only baseline, SCN, RUL and EAC on 30% flipped labels, which two cores finish in about two hours
 set -euo pipefail
 MFER=${MFER:-mfer}

@@ -73,7 +73,7 @@ def test_second_start_processes_only_the_rest(photos: Path, tmp_path: Path, caps
     stamp = (output / "one_aligned.jpg").stat().st_mtime_ns
     write(photos / "late.png", photo((30, 20, 80)))
     assert align(f"source={photos}", f"output={output}") == 0
-    assert "5 of 6 photos were already done" in capsys.readouterr().out
+    assert "Already done: 5 of 6 photos." in capsys.readouterr().out
     assert (output / "one_aligned.jpg").stat().st_mtime_ns == stamp
     assert len(rows(output)) == 6
 
@@ -123,6 +123,11 @@ def test_policies_for_several_faces_and_for_none(photos: Path, tmp_path: Path) -
 def test_photos_without_any_face_exit_with_code_1(tmp_path: Path) -> None:
     write(tmp_path / "photos" / "none.png", photo())
     assert align(f"source={tmp_path / 'photos'}", f"output={tmp_path / 'out'}") == 1
+
+
+def test_centre_crops_count_as_written_images(tmp_path: Path) -> None:
+    write(tmp_path / "photos" / "none.png", photo())
+    assert align(f"source={tmp_path / 'photos'}", f"output={tmp_path / 'out'}", "no_face=centre") == 0
 
 
 def test_pattern_single_file_and_output_inside_the_source(photos: Path, tmp_path: Path) -> None:

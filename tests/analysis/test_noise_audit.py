@@ -208,7 +208,7 @@ def test_terminal_output_fits_into_80_columns(tmp_path: Path) -> None:
     print_noise_audit(audit.to_dict(), "runs/noise", console)  # a path is never broken, so it has to be a short one
     said = console.file.getvalue()
     assert "each judged by 1 of 2" in said
-    assert "labels are known to be wrong" in said
+    assert "Known to be wrong: " in said
     assert "Annotators' votes" in said
     assert max(map(len, said.splitlines())) <= 80
     assert "Look at figures/suspects.png" in said

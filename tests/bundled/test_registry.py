@@ -91,7 +91,7 @@ def test_predict_uses_the_default_model_for_a_bare_path(
     said = capfd.readouterr().out
     assert said.count("Model: large-v2") == 1
     assert run("predict", f"source={face}", "checkpoint=large", "aligned=true", "output=a") == 0
-    assert "1 of 1 photos were already done" in capfd.readouterr().out
+    assert "Already done: 1 of 1 photo." in capfd.readouterr().out
     assert run("predict", str(face), "checkpoint=large-v1", "aligned=true", "output=a") == 2
     assert "checkpoint" in capfd.readouterr().err
 

@@ -41,7 +41,7 @@ def test_definition_is_written_and_publish_command_is_printed(
     said = capsys.readouterr().out
     assert "Nothing was uploaded" in said
     assert f"mfer dashboard runs={trained} entity=team project=faces publish=true" in said
-    assert "1 of them were not logged to W&B" in said
+    assert "Not logged to W&B (logger=csv or similar): 1 run" in said
 
 
 def test_default_output_is_next_to_the_runs_and_evaluations_are_ignored(trained: Path) -> None:
@@ -50,7 +50,7 @@ def test_default_output_is_next_to_the_runs_and_evaluations_are_ignored(trained:
     evaluation.mkdir(parents=True)
     (evaluation / "result.json").write_text((run / "result.json").read_text())
     assert mfer("dashboard", f"runs=[{trained},{run}]") == 0
-    assert json.loads((trained / "dashboard.json").read_text())["report"]["description"].startswith("1 runs")
+    assert json.loads((trained / "dashboard.json").read_text())["report"]["description"].startswith("1 run;")
 
 
 def test_publish_sends_charts_then_workspaces_then_report(

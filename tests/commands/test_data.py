@@ -76,7 +76,7 @@ def test_train_test_duplicates_are_leakage_and_conflicting_labels_are_noise(
     shutil.copy(ferplus / "FER2013Train" / "fer0000008.png", ferplus / "FER2013Train" / "fer0000009.png")
     assert mfer("data", *WHERE, "--json") == 1
     found = findings(capsys)
-    assert "1 faces of test" in found["duplicates-train-test"]["message"]
+    assert "1 face of test" in found["duplicates-train-test"]["message"]
     assert "fer0000003.png" in found["duplicates-train-test"]["examples"][0]
     assert "different labels" in found["duplicates-labels"]["message"]
 

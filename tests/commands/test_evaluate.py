@@ -188,7 +188,7 @@ def test_list_with_unknown_faces_is_reported_for_predictions(trained: Path, tmp_
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())["lists"]["x"]
     assert (found["subset"]["n"], found["elsewhere"], found["unknown"]) == (1, 2, 1)
     assert "2 are other faces of the table" in found["said"]
-    assert "1 are not faces of the table (no.png)" in found["said"]
+    assert "1 is not a face of the table (no.png)" in found["said"]
 
 
 @pytest.mark.slow

@@ -190,6 +190,7 @@ MORE_TESTER_MISTAKES: list[tuple[str, ...]] = [
     ("~trainer.max_epochs", "`trainer.max_epochs` cannot be removed"),
     ("+sampler.foo=1", "no option `sampler.foo`"),
     ("dataset=facs,rafdb", "several values need a sweep", "-m dataset=facs,rafdb"),
+    ("weights=ferplus_tny", "weights=ferplus_tny: there is no such file.", "did you mean 'ferplus_tiny'?"),
     ("weights=missing.pth", "weights=missing.pth: there is no such file. The option must be none, imagenet"),
     ("evaluation.flip=maybe", "evaluation.flip=maybe", "true or false"),
     ("evaluation.shift=1", "evaluation.shift=1", "at most 0.25"),

@@ -81,7 +81,9 @@ def test_planned_contrasts_are_printed(mfer: Mfer, runs: Path, tmp_path: Path, c
     plan.write_text(PLAN.format(other="ce"))
     assert mfer("report", str(runs), QUICK, f"contrasts={plan.name}", "output=r") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("  Planned contrasts: 1 undecided (loss). From my plan, final.yaml; by accuracy")
+    assert lines[1].startswith(
+        "  Planned contrasts: 1 undecided (loss). This comparison of two methods is planned in my plan, final.yaml."
+    )
     assert lines[2].startswith("  Planned, loss: undecided. Too few seeds: loss=dsf has 1, loss=ce has 1")
     assert lines[3].startswith("  The following comparisons were not planned.")
     text = (tmp_path / "r" / "report.md").read_text()

@@ -84,7 +84,7 @@ def write_sfew(root: Path, layout: str = "published", train: int = 70, val: int 
 def write_rafdb_compound(
     root: Path, train: int = 110, test: int = 22, seed: int = 0, folder: str = "compound", classes: int = 11
 ) -> Path:
-    """Write the compound part; labels in turn, from 1."""
+    """Write the compound subset; labels in turn, from 1."""
     rng = np.random.default_rng(seed)
     lines = []
     for part, count in (("train", train), ("test", test)):

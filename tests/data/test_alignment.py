@@ -52,8 +52,8 @@ def test_mixed_and_missing_alignment_are_noted(tmp_path: Path) -> None:
     settings, notes = read_alignment(index(tmp_path, "a/1.png", "a/2.png", "b/1.png", "c/1.png", "d/1.png"))
     assert settings == SETTINGS
     assert len(notes) == 2
-    assert "1 faces have no alignment.json" in notes[0]
-    assert "1 faces were aligned differently" in notes[1]
+    assert "1 face has no alignment.json" in notes[0]
+    assert "1 face was aligned differently" in notes[1]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"height": "tall", "template": "x"}'])

@@ -42,8 +42,8 @@ def test_listed_training_faces_are_excluded_and_others_counted(tmp_path: Path) -
     assert kept.rows.tolist() == [0, 2, 3, 4, 5]
     np.testing.assert_array_equal(kept.target, TRAIN.target[kept.rows])
     assert notes == [
-        "dataset.exclude: 1 training faces of list.csv are left out "
-        "(1 of its names are not training faces; 1 of its names are not faces of mine)"
+        "dataset.exclude: 1 training face of list.csv is left out "
+        "(1 of its names is not a training face; 1 of its names is not a face of mine)"
     ]
 
 
@@ -62,7 +62,7 @@ def test_several_lists_are_merged_and_an_empty_one_excludes_nothing(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("val/6.png\n", "dataset.exclude: none of its 1 names is a training face"),
+        ("val/6.png\n", "dataset.exclude: none of its names is a training face \\(the first of 1 name is val/6.png"),
         ("".join(f"train/{i}.png\n" for i in range(6)), "leaves no training face"),
     ],
 )
@@ -88,7 +88,7 @@ def test_correction_table_replaces_label_and_target(tmp_path: Path) -> None:
     [
         ("path,label\ntrain/0.png,joyous\n", r"list.csv, line 2: 'joyous' is not a class"),
         ("path,label\ntrain/0.png,anger\ntrain/0.png,sad\n", "gives train/0.png two labels"),
-        ("path,label\nval/6.png,anger\nval/7.png,sad\n", "none of its 2 names is a training face"),
+        ("path,label\nval/6.png,anger\nval/7.png,sad\n", "none of its names is a training face"),
         ("path,mood\ntrain/0.png,anger\n", "labels"),
     ],
 )

@@ -78,5 +78,5 @@ def test_held_out_parts_partition_the_training_set() -> None:
         with pytest.raises(UserError, match=f"dataset.hold_out={wrong} is not a part: write 1/3"):
             hold_out_part(train, index, wrong)
     few = Split(train.rows[:2], label[:2], train.target[:2])
-    with pytest.raises(UserError, match="the 2 training faces cannot be divided into 9 parts"):
+    with pytest.raises(UserError, match="2 training faces cannot be divided into 9 parts"):
         hold_out_part(few, index, "5/9")

@@ -147,7 +147,7 @@ class TestHandComputed:
         right = np.e**2 / (np.e**2 + 1)
         assert found["metrics"]["kl_to_votes"] == pytest.approx(-np.log(right), abs=TOLERANCE)
         assert any("Votes for nf" in note for note in found["notes"])
-        assert any(note.startswith("1 rows without a vote for any class") for note in found["notes"])
+        assert any("comparison with votes: 1 row without a vote for any class." in note for note in found["notes"])
 
     def test_soft_targets_replace_missing_votes_but_hard_ones_do_not(self) -> None:
         soft = evaluate(hand_table([0, 1], [0, 1], 2, target=[[0.5, 0.5], [0.0, 1.0]]))
@@ -173,7 +173,7 @@ class TestRows:
         expected = evaluate(base.select(np.arange(12, 50)))
         assert found["metrics"] == expected["metrics"]
         assert found["n"] == 38
-        assert found["notes"][0] == "7 rows without a label are left out."
+        assert found["notes"][0] == "Left out: 7 rows without a label."
 
     def test_row_order_does_not_matter(self) -> None:
         table = random_table(300)

@@ -143,7 +143,7 @@ CASES: dict[str, tuple[hostile.Writer, str]] = {
     "metadata of an absurd size": (hostile.notes(size=10**9), "does not describe a model"),
     "metadata of the wrong kind": (hostile.notes(preprocess=[1]), "does not describe a model"),
     "a graph without softmax": (hostile.graph(hostile.without_softmax), "its outputs are not probabilities"),
-    "a graph that fills the memory": (hostile.graph(hostile.memory_bomb), "failed on 1 faces"),
+    "a graph that fills the memory": (hostile.graph(hostile.memory_bomb), "failed on 1 face "),
 }
 
 #: Runs in a separate process, since memory is measured: loads each file, and writes the outcome, the increase in peak

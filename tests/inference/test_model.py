@@ -125,7 +125,7 @@ def test_folder_of_runs_is_not_a_run(save: Callable[..., Path], tmp_path: Path) 
         ),
         ({"format": 99}, "Install a newer mfer_lightning"),
         ({"format": "1"}, "Install a newer mfer_lightning"),
-        ({"class_names": ["anger"]}, "1 class names, which do not match its network"),
+        ({"class_names": ["anger"]}, "1 class name, but its network is"),
         (
             {"shift": "wide"},
             r"cannot be used: .*`shift` to be a number within \[0, 0.25\], but got 'wide'",

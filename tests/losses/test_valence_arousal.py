@@ -110,7 +110,7 @@ def test_reduced_precision_inputs_are_computed_in_float32(loss, dtype):
 def test_invalid_shapes_raise_value_error(loss):
     with pytest.raises(ValueError, match=r"`target`.*\(B, 2\)"):
         loss(torch.zeros(3, 2), torch.zeros(3))
-    with pytest.raises(ValueError, match="a row for each of the 3 predictions, but got 4"):
+    with pytest.raises(ValueError, match="3 rows, one per prediction, but got 4"):
         loss(torch.zeros(3, 2), torch.zeros(4, 2))
 
 

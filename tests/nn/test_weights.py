@@ -21,6 +21,7 @@ from mfer_lightning.nn import MFER, load_released_weights, load_weights
 from mfer_lightning.nn.weights import download
 from mfer_lightning.nn.weights import load as module
 from mfer_lightning.nn.weights.download import check_download
+from mfer_lightning.nn.weights.read import check_exists
 
 OPTIONS = {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 32]}
 CONVNEXT = {"name": "convnext_tiny", "options": OPTIONS}
@@ -389,6 +390,8 @@ def test_missing_file_error_lists_the_valid_values():
         r".*\.ckpt file\.$",
     ):
         load_weights(network(), "x.pth")
+    with pytest.raises(UserError, match=r"did you mean 'ferplus_tiny'"):
+        check_exists(Path("ferplus_tny"), ["ferplus_tiny"])
 
 
 def test_folder_is_rejected(tmp_path):

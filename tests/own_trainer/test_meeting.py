@@ -50,7 +50,7 @@ def test_different_classes_are_rejected(make, trainer, faces, stage, names):
 
 
 def test_network_with_another_number_of_classes_is_rejected(make):
-    with pytest.raises(ValueError, match="`class_names` to have 8 names"):
+    with pytest.raises(ValueError, match="`class_names` to have as many names as the network has classes, 8"):
         make(NAMES[:5], network=make().network)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mfer_lightning.align.templates import LANDMARKS
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import atomic_path, changed_settings, drop_partial_line
+from mfer_lightning.files import atomic_path, changed_settings, drop_partial_line, write_error
 
 POINTS = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
 #: Columns. Boxes and landmarks are in pixels of the photo, the residual is a fraction of the crop's height.
@@ -76,6 +76,4 @@ class Report:
                     writer.writeheader()
                 writer.writerows(rows)
         except OSError as error:
-            raise UserError(
-                f"Cannot write {self.path}: {error.strerror or error}. Free some space and repeat the same command."
-            ) from error
+            raise write_error(f"write {self.path}", error, "choose another folder with output=<folder>") from error

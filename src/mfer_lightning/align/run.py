@@ -11,6 +11,7 @@ from mfer_lightning.align.geometry import BORDERS
 from mfer_lightning.align.photo_list import list_photos
 from mfer_lightning.align.report_file import CENTRE, DONE, Report
 from mfer_lightning.errors import UserError, check_choice, check_least
+from mfer_lightning.plurals import counted
 from mfer_lightning.progress import progress_bar
 
 #: Legal values of ``faces`` (which faces to use if a photo has several), ``no_face`` and ``format``.
@@ -87,7 +88,7 @@ def align(
     before = report.done()
     left = [photo for photo in photos if photo.name not in before]
     if before:
-        print(f"{len(photos) - len(left):,} of {len(photos):,} photos were already done.")
+        print(f"Already done: {len(photos) - len(left):,} of {counted(len(photos), 'photo')}.")
     with progress_bar() as bar:
         task = bar.add_task("align", total=len(left))
         for rows in align_photos(left, settings, folder, workers):

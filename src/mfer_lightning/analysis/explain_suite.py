@@ -22,6 +22,7 @@ from mfer_lightning.errors import UserError, check_choice, nearest
 from mfer_lightning.figures.example_grid import surest
 from mfer_lightning.figures.saliency import Explained, plot_attention, plot_saliency
 from mfer_lightning.files import atomic_path, write_json
+from mfer_lightning.plurals import counted
 from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.tracking.provenance import versions
@@ -165,7 +166,9 @@ def explain_model(subject: ModelOnSplit, folder: Path, options: Options) -> dict
         "versions": versions(),
     }
     write_json(folder / "explain.json", card)
-    Console().print(f"\n{len(examples)} faces of {subject.protocol}, split {subject.split}: {options.words}.")
+    Console().print(
+        f"\n{counted(len(examples), 'face')} of {subject.protocol}, split {subject.split}: {options.words}."
+    )
     if not attention:
         Console().print("The network has no DS attention, so there are no attention weights to show.")
     print_places(folder, Console())

@@ -1,8 +1,8 @@
 """Grad-CAM: show which regions of a face support a class.
 
 Paper: Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391. Computed by the package grad-cam (Gildenblat, MIT,
-https://github.com/jacobgil/pytorch-grad-cam). Ours: the target layer is derived from the stages of the backbone,
-for any family, and the weights may be frozen.
+https://github.com/jacobgil/pytorch-grad-cam). This project derives the target layer from the stages of the backbone,
+for any family, and also supports frozen weights.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from mfer_lightning.inference.dataset import dataset_config, open_dataset, store
 from mfer_lightning.inference.match_classes import match_classes
 from mfer_lightning.inference.model import FERModel, choose_device, read_model, usual_batch
 from mfer_lightning.inference.predict_split import predict_split
+from mfer_lightning.plurals import counted
 from mfer_lightning.views import Views
 
 #: Options of a dataset that may differ between the networks, because they do not change faces or labels, or because
@@ -110,7 +111,7 @@ def judge_training_set(
         _compare(first, config, files[0], file)
         unseen = _unseen(whole, seen)
         if len(unseen):
-            progress(f"{file}: {len(unseen):,} faces that it was not trained on")
+            progress(f"{file}: {counted(len(unseen), 'face')} that it was not trained on")
             columns = match_classes(model.class_names, whole.class_names).columns
             outputs = predict_split(model, whole, "train", views=Views.of_metadata(model.metadata), positions=unseen)
             by_row = unseen[np.argsort(whole.splits.train.rows[unseen])]  # outputs are sorted by row
@@ -186,8 +187,8 @@ def _refuse_unjudged(whole: FaceDataModule, judges: NDArray[np.int64], files: Se
     face = whole.index.path[whole.splits.train.rows[seen[0]]]
     by = f"{files[0]} was" if len(files) == 1 else f"All {len(files)} networks were"
     raise UserError(
-        f"{by} trained on {len(seen):,} of the {len(judges):,} faces to judge, such as {face}, and would repeat "
-        f"their labels. {_HOW.partition('. ')[2]}"
+        f"{by} trained on {len(seen):,} of the {counted(len(judges), 'face')} to judge, such as {face}, and would "
+        f"repeat their labels. {_HOW.partition('. ')[2]}"
     )
 
 

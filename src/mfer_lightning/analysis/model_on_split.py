@@ -26,6 +26,7 @@ from mfer_lightning.inference.match_classes import ClassMatch, match_classes
 from mfer_lightning.inference.model import FERModel, read_model, usual_batch
 from mfer_lightning.inference.predict_split import SplitName
 from mfer_lightning.memory import keep_freed_memory
+from mfer_lightning.plurals import counted
 from mfer_lightning.views import ONE_VIEW, Views
 
 
@@ -133,7 +134,7 @@ class ModelOnSplit:
         if self.match.dropped:
             lost = int((self.match.to_common[self.datamodule.splits[self.split].label] < 0).sum())
             names = ", ".join(self.match.dropped)
-            notes.append(f"left out by drop: {names} ({lost:,} faces); {len(self.match.names)} classes remain")
+            notes.append(f"left out by drop: {names} ({counted(lost, 'face')}); {len(self.match.names)} classes remain")
         return notes
 
     def _of_dataset(self) -> list[str]:

@@ -21,6 +21,7 @@ from mfer_lightning.errors import UserError, check_choice, nearest
 from mfer_lightning.figures.change_sheet import plot_changes
 from mfer_lightning.figures.robustness import plot_lists, plot_robustness
 from mfer_lightning.files import atomic_path, write_json
+from mfer_lightning.plurals import counted
 from mfer_lightning.progress import progress_bar
 from mfer_lightning.reporting.terminal.robustness import describe_batch, print_robustness
 from mfer_lightning.tracking.provenance import hardware, versions
@@ -101,7 +102,9 @@ def evaluate_robustness(
 
     notes = subject.remarks()
     if len(subject.positions) < whole:
-        notes.append(f"a stratified sample of {len(subject.positions):,} of {whole:,} faces (robustness.limit)")
+        notes.append(
+            f"a stratified sample of {len(subject.positions):,} of {counted(whole, 'face')} (robustness.limit)"
+        )
     notes += [found["said"] for found in measured["lists"].values()]
     if measured["batch"] is not None and not measured["batch"]["passes"]:
         notes.append(describe_batch(measured["batch"]))

@@ -5,9 +5,10 @@ Dietterich, ICLR 2019, arXiv 1903.12261; code under Apache 2.0, of which only th
 32 and 224 pixels, amounts are interpolated linearly in the logarithm of the side. Outside this range, the amounts of
 the nearer size apply, and lengths in pixels are scaled in proportion to the side.
 
-Ours: ``darkness`` (the opposite of brightness), ``motion_blur`` (the length of a uniform motion; the original uses
-ImageMagick), low resolution, and all changes to the crop. Weather is left out because it does not affect indoor photos.
-Glass blur and elastic transforms are left out because they move facial features and may thus change the expression.
+The amounts of ``darkness`` (the opposite of brightness), of ``motion_blur`` (the length of a uniform motion; the
+original uses ImageMagick), of low resolution and of all changes to the crop are this project's own. Weather is left out
+because it does not affect indoor photos. Glass blur and elastic transforms are left out because they move facial
+features and may thus change the expression.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from mfer_lightning.nn.compiled_calls import (
 )
 from mfer_lightning.nn.cost import count_gflops
 from mfer_lightning.nn.regions import compile_blocks, count_kinds
+from mfer_lightning.plurals import counted
 from mfer_lightning.termination import received
 
 #: Minimum estimated training time in seconds for ``auto`` to compile.
@@ -64,7 +65,7 @@ class CompileNetwork(Callback):
         network = pl_module.network
         if self.mode != "whole" and (blocks := compile_blocks(network)):
             kinds = count_kinds(blocks)
-            self._say(trainer, f"{kinds} kinds of blocks", kinds * SECONDS_A_KIND)
+            self._say(trainer, counted(kinds, "kind of block", "kinds of blocks"), kinds * SECONDS_A_KIND)
         else:
             blocks = [network]
             network.compile()

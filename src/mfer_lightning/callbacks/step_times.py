@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from lightning.pytorch.profilers import Profiler
 
+from mfer_lightning.plurals import counted
+
 #: Lightning's action names -> part of the step, first match wins. Times exclude nested actions.
 WORDS = (
     (r"dataloader_next|batch_to_device|on_before_batch_transfer|on_after_batch_transfer", "data"),
@@ -74,12 +76,12 @@ class StepTimes(Profiler):
 
     def summary(self) -> str:
         """Return a table of milliseconds per training step and percentages by part, largest first."""
-        counted = max(self.steps - SKIPPED, 1)
+        steps = max(self.steps - SKIPPED, 1)
         rows = sorted(((v, k) for k, v in self.seconds.items() if v > 0), reverse=True)
         total = sum(v for v, _ in rows) or 1.0
-        lines = [f"Mean time of each part over {counted} training steps:"]
-        lines += [f"  {name:<20} {1000 * v / counted:9.2f} ms per step {100 * v / total:6.1f} %" for v, name in rows]
-        return "\n".join([*lines, f"  {'total':<20} {1000 * total / counted:9.2f} ms per step"])
+        lines = [f"Mean time of each part over {counted(steps, 'training step')}:"]
+        lines += [f"  {name:<20} {1000 * v / steps:9.2f} ms per step {100 * v / total:6.1f} %" for v, name in rows]
+        return "\n".join([*lines, f"  {'total':<20} {1000 * total / steps:9.2f} ms per step"])
 
     def describe(self) -> None:
         """Print the table, and write it to ``steps.txt``."""

@@ -20,6 +20,7 @@ from mfer_lightning.nn.adapter import merge_adapter
 from mfer_lightning.nn.base import Network
 from mfer_lightning.nn.networks import build_network as build_described
 from mfer_lightning.nn.preprocess import Preprocess
+from mfer_lightning.plurals import counted
 from mfer_lightning.views import Views
 
 #: Entries that a checkpoint or an export must have.
@@ -75,7 +76,7 @@ def build_network(description: Mapping[str, Any], weights: Mapping[str, Tensor],
     names, config = description["class_names"], description["network"]
     if not isinstance(config, Mapping) or config.get("num_classes") != len(names):
         raise UserError(
-            f"{source} does not describe a model: it has {len(names)} class names, which do not match its network "
+            f"{source} does not describe a model: it has {counted(len(names), 'class name')}, but its network is "
             f"{excerpt(config)}."
         )
     config = with_former_attention(config)  # networks saved before these options existed used the former defaults

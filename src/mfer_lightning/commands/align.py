@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mfer_lightning.config.compose import run_verb
+from mfer_lightning.plurals import counted
 
 if TYPE_CHECKING:
     from mfer_lightning.align.report_file import Report
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command-line arguments after ``align``.
 
     Returns:
-        Exit code: 0, or 1 if no face was aligned.
+        Exit code: 0, or 1 if the output folder contains no image. Centre crops (``no_face=centre``) count.
     """
     return run_verb("align", _align, arguments)
 
@@ -35,7 +36,8 @@ def _print_summary(report: Report) -> int:
     counts = Counter(row["status"] for row in photos.values())
     several = sum(int(row["faces"]) > 1 for row in photos.values())
     words = ", ".join(f"{n:,} {status}" for status, n in counts.most_common())
-    print(f"{len(photos):,} photos: {words}. {several:,} contain several faces.")
+    several_faces = counted(several, "photo contains several faces", "photos contain several faces")
+    print(f"{counted(len(photos), 'photo')}: {words}. {several_faces}.")
     for row in [r for r in photos.values() if r["message"]][:5]:
         print(f"  {row['photo']}: {row['message']}")
     print(f"Faces:  {report.folder}\nReport: {report.path}")

@@ -10,6 +10,7 @@ from typing import Any
 from mfer_lightning.config.compose import run_verb
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.runs import folder_of, run_folders
+from mfer_lightning.plurals import counted
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,12 +55,12 @@ def _dashboard(config: dict[str, Any]) -> int:
 
     write_json(output, build_dashboard(runs, entity, project, title, verdicts=text).to_dict())
     groups = by_protocol(runs)
-    print(f"{len(runs)} finished runs under {', '.join(f'{p} ({s})' for p, s in groups)}")
+    print(f"{counted(len(runs), 'finished run')} under {', '.join(f'{p} ({s})' for p, s in groups)}")
     missing = [run.folder.name for run in runs if not run.at_wandb]
     if missing:
         print(
-            f"{len(missing)} of them were not logged to W&B (logger=csv or similar): they are missing from the panels, "
-            f"but the tables include them. Example: {missing[0]}"
+            f"Not logged to W&B (logger=csv or similar): {counted(len(missing), 'run')}, missing from the panels but "
+            f"included in the tables. Example: {missing[0]}"
         )
     print(f"Definition: {output}")
     if verdicts is not None:

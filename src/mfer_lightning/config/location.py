@@ -68,7 +68,7 @@ def choices(group: str) -> list[str]:
 
 
 def config_file(name: str) -> Path | None:
-    """Find a configuration file; files of the user take precedence over ours.
+    """Find a configuration file; files of the user take precedence over those of the package.
 
     Args:
         name: name without ``.yaml``, e.g. ``"predict"`` or ``"loss/dsf"``.

@@ -9,6 +9,7 @@ from typing import Any
 
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 NAME = "alignment.json"
 
@@ -44,12 +45,17 @@ def read_alignment(index: FaceIndex) -> tuple[dict[str, Any] | None, list[str]]:
     notes = []
     if found.get(None):
         notes.append(
-            f"{found[None]:,} faces have no {NAME} in their folder; they are assumed to be aligned like the others"
+            counted(
+                found[None],
+                f"face has no {NAME} in its folder; it is assumed to be aligned like the others",
+                f"faces have no {NAME} in their folder; they are assumed to be aligned like the others",
+            )
         )
     different = [f for f in files if any(_load(f).get(key) != settings.get(key) for key in _SAME)]
     if different:
         faces = sum(found[f] for f in different)
-        notes.append(f"{faces:,} faces were aligned differently from the others ({different[0]}): align them again")
+        words = counted(faces, "face was", "faces were")
+        notes.append(f"{words} aligned differently from the others ({different[0]}): align all faces again")
     return settings, notes
 
 

@@ -20,6 +20,7 @@ from mfer_lightning.data.labels.tables import read_table
 from mfer_lightning.data.splits import Split
 from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.plurals import counted
 
 #: Kind of face that a list must contain, for messages.
 _TRAINED = "training face"
@@ -50,7 +51,9 @@ def exclude_faces(train: Split, index: FaceIndex, files: Sequence[str | Path]) -
             continue
         found = _match("dataset.exclude", names, index, train)
         left_out |= np.isin(train.rows, found.rows)
-        notes.append(f"dataset.exclude: {len(found.rows):,} training faces of {Path(file).name} are left out")
+        name = Path(file).name
+        words = counted(len(found.rows), f"training face of {name} is", f"training faces of {name} are")
+        notes.append(f"dataset.exclude: {words} left out")
         notes[-1] += _rest(found)
     if len(train) and left_out.all():
         raise UserError(
@@ -108,10 +111,8 @@ def relabel_faces(train: Split, index: FaceIndex, file: str | Path) -> tuple[Spl
     label[changed] = given[changed]
     target[changed] = np.eye(len(index.class_names), dtype=np.float32)[given[changed]]
     differs = int((label != train.label).sum())
-    words = (
-        f"dataset.relabel: {int(changed.sum()):,} training faces have the labels of {file.name} "
-        f"(labels changed: {differs:,})"
-    )
+    have = counted(int(changed.sum()), "training face has the label", "training faces have the labels")
+    words = f"dataset.relabel: {have} of {file.name} (labels changed: {differs:,})"
     return Split(train.rows, label, target), [words]
 
 
@@ -145,7 +146,12 @@ def _match(option: str, names: Sequence[str], index: FaceIndex, train: Split) ->
 def _rest(found: FaceList) -> str:
     parts = []
     if found.elsewhere:
-        parts.append(f"{len(found.elsewhere):,} of its names are not training faces")
+        parts.append(
+            counted(len(found.elsewhere), "of its names is not a training face", "of its names are not training faces")
+        )
     if found.unknown:
-        parts.append(f"{len(found.unknown):,} of its names are not faces of {found.among}")
+        parts.append(
+            counted(len(found.unknown), "of its names is not a face", "of its names are not faces")
+            + f" of {found.among}"
+        )
     return f" ({'; '.join(parts)})" if parts else ""

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.plurals import counted
+
 #: Names of the dataset partitions.
 PARTITIONS = ("train", "val", "test")
 
@@ -60,7 +62,9 @@ class FaceIndex:
         own = {name: getattr(self, name) for name in ("partition", "label", "votes", "mixture", "group", "box")}
         for name, column in (own | dict(self.attributes)).items():
             if column is not None and len(column) != n:
-                raise ValueError(f"Expected column `{name}` to have {n} rows like `path`, but got {len(column)}.")
+                raise ValueError(
+                    f"Expected column `{name}` to have {counted(n, 'row')} like `path`, but got {len(column)}."
+                )
         unknown = set(np.unique(self.partition).tolist()) - set(PARTITIONS)
         if unknown:
             raise ValueError(f"Expected `partition` to contain {PARTITIONS}, but got {sorted(unknown)}.")

@@ -47,7 +47,7 @@ class Protocol:
         train: partitions used for training.
         val: partition used for selection; ``"holdout"``: held out from ``train``; None: no selection.
         test: partition used for reporting; ``"holdout"``: held out from ``train`` before val, if the dataset has no
-            official test part.
+            official test set.
         label_rule: rule of the hard label for evaluation: ``"label"`` (from the files), ``"majority"`` or ``"argmax"``.
         target: default rule for training targets.
         monitor: validation metric used for selection.

@@ -15,6 +15,7 @@ from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.targets import TARGET_RULES, VOTE_RULES, Targets, targets_from_labels, targets_from_votes
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.plurals import counted
 
 #: Note for the user if the copy of the dataset has no test images.
 TEST_IS_MISSING = "the test images are missing: results are on val, on which the checkpoint was selected"
@@ -185,7 +186,11 @@ def make_splits(
         if leaked.any():
             trained &= ~leaked
             notes.append(
-                f"{int(leaked.sum()):,} training faces share a photo or person with the test set and were left out"
+                counted(
+                    int(leaked.sum()),
+                    "training face shares a photo or person with the test set and was left out",
+                    "training faces share a photo or person with the test set and were left out",
+                )
             )
 
     if not tested.any():
@@ -264,8 +269,8 @@ def count_notes(index: FaceIndex, protocol: Protocol, rule: str, targets: Target
         whole = expected.count if isinstance(expected.count, int) else sum(expected.count)
         if int(classes.sum()) != whole:
             notes.append(
-                f"{expected.partition} has {int(classes.sum()):,} images under the rule {expected.rule!r}, but a "
-                f"complete copy has {whole:,}"
+                f"{expected.partition} has {counted(int(classes.sum()), 'image')} under the rule {expected.rule!r}, "
+                f"but a complete copy has {whole:,}"
             )
         elif isinstance(expected.count, tuple) and tuple(classes.tolist()) != expected.count:
             notes.append(

@@ -23,6 +23,7 @@ from mfer_lightning.data.seeding import STREAM_NOISE, name_order, uniforms
 from mfer_lightning.data.splits import Split, Splits
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import write_json
+from mfer_lightning.plurals import counted
 
 #: Random seed of the parts of ``dataset.hold_out``. It does not depend on the seed of the run, so all runs share them.
 _PARTS_SEED = 2024
@@ -132,7 +133,7 @@ def hold_out_part(split: Split, index: FaceIndex, part: str) -> Split:
     kept = np.flatnonzero(dealt != which - 1)
     if len(kept) == 0 or len(kept) == len(split):
         raise UserError(
-            f"dataset.hold_out={part}: the {len(split):,} training faces cannot be divided into {count} "
+            f"dataset.hold_out={part}: {counted(len(split), 'training face')} cannot be divided into {count} "
             "parts. Use fewer parts."
         )
     return split.take(kept)
@@ -179,7 +180,7 @@ def change_training_set(
     if label_noise:
         train, manifest = flip_labels(train, paths, index.class_names, label_noise, label_noise_seed, protocol)
         notes.append(
-            f"{len(manifest.flips):,} training labels were flipped on purpose "
+            f"{counted(len(manifest.flips), 'training label was', 'training labels were')} flipped on purpose "
             f"(label noise {label_noise:.0%}, {manifest.hash[:12]})"
         )
     if relabel is not None:
@@ -195,7 +196,7 @@ def change_training_set(
         paths = [str(path) for path in index.path[train.rows]]
     if train_faces is not None and train_faces < len(train):
         train = first_faces(train, paths, train_faces, seed)
-        notes.append(f"trained on only {len(train):,} of {len(splits.train):,} training faces")
+        notes.append(f"trained on only {len(train):,} of {counted(len(splits.train), 'training face')}")
     return replace(splits, train=train), manifest, notes
 
 
@@ -220,7 +221,8 @@ def fitting_batch(faces: int, batch_size: int, ranks: int, *, shrinks: bool, pro
     """
     if faces < batch_size and not (shrinks and faces >= ranks):
         raise UserError(
-            f"The training split of {protocol} has {faces} faces, fewer than loader.batch_size={batch_size}. "
-            "Use a smaller batch size, or remove the option, so that one batch contains all faces."
+            f"The training split of {protocol} has {counted(faces, 'face')}, fewer than "
+            f"loader.batch_size={batch_size}. Use a smaller batch size, or remove the option, so that one batch "
+            "contains all faces."
         )
     return faces // ranks * ranks if shrinks and ranks <= faces <= batch_size else batch_size

@@ -15,6 +15,7 @@ from lightning.fabric.utilities.seed import pl_worker_init_function
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.parent_process import end_with_parent
+from mfer_lightning.plurals import counted
 
 #: Seconds that a worker continues after SIGTERM, so that the trainer can finish its step and save.
 PATIENCE = 60.0
@@ -36,8 +37,8 @@ def check_workers(workers: int) -> None:
     most = max(32, 8 * cores)
     if workers > most:
         raise UserError(
-            f"loader.num_workers={workers}: each worker is a separate process, and this machine has {cores} cores. "
-            f"The value must be at most {most}."
+            f"loader.num_workers={workers}: each worker is a separate process, and this machine has "
+            f"{counted(cores, 'core')}. The value must be at most {most}."
         )
 
 

@@ -12,6 +12,7 @@ from mfer_lightning.demo.result_html import card_page
 from mfer_lightning.demo.temporary_uploads import forget
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.predictor import Predictor
+from mfer_lightning.plurals import counted
 
 HINT = (
     "<p style='opacity:.75'>Drop a photo on the left, or take one. It is processed on the machine that serves this "
@@ -83,7 +84,7 @@ async def _uploaded(path: str | Path | None) -> str | None:
 def _described(model: Predictor) -> str:
     trained = model.metadata.get("protocol") or model.metadata.get("dataset") or "unknown data"
     names = ", ".join(model.class_names)
-    return f"A model trained on {trained} distinguishes {len(model.class_names)} expressions: {names}."
+    return f"A model trained on {trained} distinguishes {counted(len(model.class_names), 'expression')}: {names}."
 
 
 def _gradio(folder: Path) -> Any:

@@ -8,6 +8,7 @@ from scipy.special import log_softmax, xlogy
 
 from mfer_lightning.emotions import canonical
 from mfer_lightning.evaluation.predictions import Predictions
+from mfer_lightning.plurals import counted
 
 
 def label_rank(logits: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -47,7 +48,7 @@ def annotators(table: Predictions, notes: list[str]) -> tuple[NDArray[np.float64
         return None
     if not has.all():
         notes.append(
-            f"{int((~has).sum())} rows without a vote for any class are left out of the comparison with votes."
+            f"Left out of the comparison with votes: {counted(int((~has).sum()), 'row')} without a vote for any class."
         )
     return weights[has] / total[has, None], has
 

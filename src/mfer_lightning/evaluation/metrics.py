@@ -11,6 +11,7 @@ from mfer_lightning.evaluation.face_metrics import annotators, face_values
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
 from mfer_lightning.evaluation.schema import ClassFigures, Evaluation
 from mfer_lightning.evaluation.valence_arousal import valence_arousal_figures
+from mfer_lightning.plurals import counted
 
 
 def evaluate(predictions: Predictions) -> Evaluation:
@@ -54,9 +55,11 @@ def evaluate(predictions: Predictions) -> Evaluation:
     real = predictions.select(predictions.index != PADDING)
     table = real.select(real.label >= 0)
     if not len(table):
-        raise ValueError(f"Expected argument `predictions` to contain labels, but none of {len(real)} rows has one.")
+        raise ValueError(
+            f"Expected argument `predictions` to contain labels, but none of {counted(len(real), 'row')} has one."
+        )
     if len(table) < len(real):
-        notes.append(f"{len(real) - len(table)} rows without a label are left out.")
+        notes.append(f"Left out: {counted(len(real) - len(table), 'row')} without a label.")
 
     names = table.class_names
     classes = np.arange(len(names))

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.files import said_bytes
+from mfer_lightning.plurals import counted
 
 COMPRESSED = ".xz"
 #: Maximum size of a decompressed ``.xz`` table, and maximum memory for decompression. A malicious file of a few
@@ -168,7 +169,7 @@ def _read_rows(path: Path, expected: Sequence[str] | None) -> tuple[list[str], l
         for number, row in enumerate(rows, start=2):
             if len(row) != len(header):
                 raise UserError(
-                    f"{path}, row {number}: {len(row)} columns, but the header has {len(header)}. "
+                    f"{path}, row {number}: {counted(len(row), 'column')}, but the header has {len(header)}. "
                     "The file was truncated or edited: write it again."
                 )
             table.append(row)

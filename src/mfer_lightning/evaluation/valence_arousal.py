@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.predictions_csv import DIMENSIONS
+from mfer_lightning.plurals import counted
 
 #: Metrics: for each dimension, and the mean of the two.
 FIGURES = tuple(f"{measure}{of}" for measure in ("ccc", "rmse", "sagr") for of in ("", "_valence", "_arousal"))
@@ -98,6 +99,6 @@ def valence_arousal_figures(table: Predictions, notes: list[str]) -> dict[str, f
     unknown = np.isnan(table.true_valence_arousal).sum(axis=0).tolist()
     if any(unknown):
         counts = " and ".join(f"{of} of {n}" for of, n in zip(DIMENSIONS, unknown, strict=True) if n)
-        notes.append(f"Unknown values are left out of the metrics: {counts} of {len(table)} faces.")
+        notes.append(f"Unknown values are left out of the metrics: {counts} of {counted(len(table), 'face')}.")
     figures = figures_of_sums(summands(table).sum(axis=0)[None])
     return {name: None if np.isnan(value[0]) else float(value[0]) for name, value in figures.items()}

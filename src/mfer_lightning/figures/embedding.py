@@ -13,6 +13,7 @@ from mfer_lightning.evaluation.compactness import compactness
 from mfer_lightning.figures.panel import draw_panel
 from mfer_lightning.figures.plane import Plane, embed, stratified_subset
 from mfer_lightning.figures.style import MARKER_SIZES, PAPER, bare, class_styles, new_figure
+from mfer_lightning.plurals import counted
 
 
 def draw_points(
@@ -93,7 +94,8 @@ def plot_embedding(
         words += f"  /  distance between class means {measured.distance:#.3g}"
     if measured.ratio is not None:
         words += f"  =  {measured.ratio:.2f}"
-    drawn = f"{len(rows):,} of {len(known):,} samples" if len(rows) < len(known) else f"all {len(known):,} samples"
+    samples = counted(len(known), "sample")
+    drawn = f"{len(rows):,} of {samples}" if len(rows) < len(known) else f"all {samples}"
 
     with new_figure(path, 7.4, 6.0) as figure:
         axes = figure.add_subplot()

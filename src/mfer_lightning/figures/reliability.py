@@ -13,6 +13,7 @@ from mfer_lightning.evaluation.calibration import Reliability, reliability
 from mfer_lightning.evaluation.intervals import wilson_of_repeated
 from mfer_lightning.figures.panel import draw_panel
 from mfer_lightning.figures.style import BLUE, INK, ORANGE, PAPER, new_figure, percent
+from mfer_lightning.plurals import counted
 
 
 def draw_reliability(axes: Axes, found: Reliability, least: float = 1.0, seeds: int = 1) -> float:
@@ -36,10 +37,11 @@ def draw_reliability(axes: Axes, found: Reliability, least: float = 1.0, seeds: 
     axes.vlines(
         found.confidence, found.accuracy, found.confidence, color=ORANGE, linewidth=3.5, alpha=0.38, label="gap"
     )
+    size = counted(round(float(found.count.mean())), "sample")
     axes.errorbar(
         found.confidence, found.accuracy, np.maximum(np.abs(ends.T - found.accuracy), 0),
         color=BLUE, marker="o", markersize=5, markeredgecolor=PAPER, markeredgewidth=0.6, linewidth=1.3, elinewidth=1,
-        capsize=2, clip_on=False, label=f"bins of about {round(float(found.count.mean())):,} samples, 95% interval",
+        capsize=2, clip_on=False, label=f"bins of about {size}, 95% interval",
     )  # fmt: skip
     axes.set(xlim=(low, 1), ylim=(low, 1), ylabel="accuracy (%)")
     for axis in (axes.xaxis, axes.yaxis):

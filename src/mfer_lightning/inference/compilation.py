@@ -19,6 +19,7 @@ from mfer_lightning.nn.compiled_calls import (
     try_compiler,
 )
 from mfer_lightning.nn.cost import count_gflops
+from mfer_lightning.plurals import counted
 from mfer_lightning.termination import received
 
 #: ``auto`` compiles if the forward passes are estimated to take at least this many seconds. Compiling a forward pass
@@ -85,7 +86,7 @@ def compile_model(model: FERModel, compile: Any, batch_size: int, faces: float =
     guard_calls(blocks, lambda *given, **_: bool(given) and _full(given[0], batch_size), warn)
     model.full_batch = batch_size
     print(
-        f"Compiling {count_kinds(blocks)} kinds of blocks at the first batch takes about "
+        f"Compiling {counted(count_kinds(blocks), 'kind of block', 'kinds of blocks')} at the first batch takes about "
         f"{max(1, count_kinds(blocks) * SECONDS_A_KIND // 3)} s, once; later calls reuse the results in "
         f"{os.environ['TORCHINDUCTOR_CACHE_DIR']}.",
         flush=True,

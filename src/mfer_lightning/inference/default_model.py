@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mfer_lightning.bundled.registry import BundledModel, default_model
 from mfer_lightning.evaluation.intervals import result_interval
+from mfer_lightning.plurals import counted
 
 #: Limits of the bundled models, printed after the accuracy.
 LIMITS = (
@@ -33,7 +34,7 @@ def in_one_line(model: BundledModel) -> str:
         ends = result_interval(result, "accuracy")
         interval = f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else ""
         words += (
-            f": accuracy {result['metrics']['accuracy']:.1%}{interval} on {result['n']:,} faces of "
+            f": accuracy {result['metrics']['accuracy']:.1%}{interval} on {counted(result['n'], 'face')} of "
             f"{result['protocol']}, {result['split']}"
         )
     return f"{words}. {LIMITS}"

@@ -15,6 +15,7 @@ from mfer_lightning.inference.face import Face as Face
 from mfer_lightning.inference.face import Row
 from mfer_lightning.inference.result_columns import BOX, POINTS, UNCERTAIN
 from mfer_lightning.inference.results_html import HtmlRow, html_table
+from mfer_lightning.plurals import counted
 
 #: ``status`` of a photo or frame: with faces, without, or the reason why it could not be read.
 OK, NO_FACE, UNREADABLE, NOT_AN_IMAGE, TOO_LARGE = "ok", "no face", "unreadable", "not an image", "too large"
@@ -166,7 +167,7 @@ class Predictions(Sequence[Prediction]):
         return [row for item in self._items for row in item.rows()]
 
     def __repr__(self) -> str:
-        return f"Predictions({len(self)} photos, {len(self.faces)} faces)"
+        return f"Predictions({counted(len(self), 'photo')}, {counted(len(self.faces), 'face')})"
 
     def __str__(self) -> str:
         return "\n".join([*(str(item) for item in self._items), *(f"note: {note}" for note in self.notes)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from mfer_lightning.plurals import counted
+
 #: Maximum number of rows to show; further rows are only counted.
 MOST_ROWS = 50
 
@@ -16,7 +18,7 @@ def html_table(rows: Sequence[HtmlRow], notes: Sequence[str] = ()) -> str:
     """Format rows as an HTML table with bars, and notes below it."""
     head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("photo", "face", "emotion", "most probable"))
     body = "".join(map(_row, rows[:MOST_ROWS]))
-    more = f"<p>... {len(rows) - MOST_ROWS:,} more rows</p>" if len(rows) > MOST_ROWS else ""
+    more = f"<p>... {counted(len(rows) - MOST_ROWS, 'more row')}</p>" if len(rows) > MOST_ROWS else ""
     remarks = "".join(f"<p><em>{escape(note)}</em></p>" for note in notes)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{remarks}"
 

@@ -17,6 +17,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.runs import CONFIG, METRICS, RESULT, UNFINISHED, LeftOut, StoredResult, read_folder
 from mfer_lightning.inference.checkpoint import checkpoint_path
 from mfer_lightning.inference.model import FERModel, read_model
+from mfer_lightning.plurals import counted
 
 
 class Run:
@@ -119,7 +120,7 @@ def in_words(result: Mapping[str, Any]) -> str:
         if value is not None:
             figures.append(f"{name} {value:.1%}" + (f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else ""))
     where = f" of {result['protocol']}, {result['split']}" if "protocol" in result else ""
-    return f"{', '.join(figures)} on {result['n']:,} faces{where}"
+    return f"{', '.join(figures)} on {counted(result['n'], 'face')}{where}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,7 @@ class SweepRuns(Sequence[Run]):
         return str(self.folder)
 
     def __repr__(self) -> str:
-        lines = [f"SweepRuns({self.folder}: {len(self)} runs, {len(self.failures)} failed)"]
+        lines = [f"SweepRuns({self.folder}: {counted(len(self), 'run')}, {len(self.failures)} failed)"]
         lines += [f"  {run!r}" for run in self]
         lines += [f"  failed: {job}: {reason}" for job, reason in self.failures.items()]
         return "\n".join(lines)

@@ -2,8 +2,8 @@
 
 Paper: Wen, Lin, Wang, Xu: Distract Your Attention, Biomimetics 8(2), 2023, arXiv 2109.07270. Formula from the paper and
 the authors' public code: squared distance divided by the sum of the centres' variances (unbiased, over the classes),
-with the centres drawn from a standard normal distribution. Ours: soft targets weight the classes; distances are
-computed directly instead of by expanding the square, and are not clamped.
+with the centres drawn from a standard normal distribution. This implementation differs in two ways: soft targets weight
+the classes; distances are computed directly instead of by expanding the square, and are not clamped.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from mfer_lightning.losses.base import Loss
 from mfer_lightning.losses.checks import check_logits
 from mfer_lightning.losses.classification import cross_entropy
 from mfer_lightning.losses.weights import check_class_counts
+from mfer_lightning.plurals import counted
 
 
 class BalancedSoftmax(Loss):
@@ -56,7 +57,7 @@ class BalancedSoftmax(Loss):
         check_logits(logits, target)
         if logits.shape[1] != len(self.log_prior):
             raise ValueError(
-                f"Expected argument `logits` to have {len(self.log_prior)} classes like `class_counts`, "
+                f"Expected argument `logits` to have {counted(len(self.log_prior), 'class')} like `class_counts`, "
                 f"but got {logits.shape[1]}."
             )
         dtype = torch.promote_types(logits.dtype, torch.float32)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mfer_lightning.errors import UserError
 from mfer_lightning.losses.base import TargetKind
+from mfer_lightning.plurals import counted
 
 
 def check_choice(name: str, value: str, legal: tuple[str, ...]) -> str:
@@ -61,7 +62,7 @@ def check_valence_arousal(prediction: Tensor, target: Tensor) -> None:
             )
     if len(prediction) != len(target):
         raise ValueError(
-            f"Expected argument `target` to have a row for each of the {len(prediction)} predictions, but got "
+            f"Expected argument `target` to have {counted(len(prediction), 'row')}, one per prediction, but got "
             f"{len(target)}. A method that trains on some rows of a batch must pass the values of these rows to the "
             "objective (valence_arousal=...)."
         )

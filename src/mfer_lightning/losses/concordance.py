@@ -3,8 +3,8 @@ r"""Concordance loss for valence and arousal, ``1 - CCC``.
 Lin's concordance correlation coefficient (A Concordance Correlation Coefficient to Evaluate Reproducibility, Biometrics
 1989) is 1 if predictions equal the labels, and decreases with their scatter and with any difference in mean or scale.
 Used as a loss for valence and arousal, averaged over the two: Kollias, Zafeiriou, Expression, Affect, Action Unit
-Recognition: Aff-Wild2, Multi-Task Learning and ArcFace, BMVC 2019, arXiv 1910.04855. Ours: unknown values are ignored,
-and the statistics cover the batch of all ranks.
+Recognition: Aff-Wild2, Multi-Task Learning and ArcFace, BMVC 2019, arXiv 1910.04855. This implementation ignores
+unknown values, and computes the statistics over the batch of all ranks.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Mean squared error for valence and arousal.
 
 The baselines in the AffectNet paper train each dimension with the squared error (Mollahosseini, Hasani, Mahoor, IEEE
-Transactions on Affective Computing 2017, arXiv 1708.03985). Ours: unknown values are ignored, and the mean is over the
-known values of all ranks.
+Transactions on Affective Computing 2017, arXiv 1708.03985). This implementation ignores unknown values, and takes the
+mean over the known values of all ranks.
 """
 
 from __future__ import annotations

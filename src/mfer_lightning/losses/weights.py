@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mfer_lightning.errors import check_number
 from mfer_lightning.losses.checks import check_choice
+from mfer_lightning.plurals import counted
 
 
 def class_weights_from_counts(
@@ -90,7 +91,7 @@ def weigh(target: Tensor, class_weights: Tensor | None) -> Tensor:
         return target
     if class_weights.shape != target.shape[1:]:
         raise ValueError(
-            f"Expected argument `class_weights` to contain {target.shape[1]} weights, one per class, "
+            f"Expected argument `class_weights` to contain {counted(target.shape[1], 'weight')}, one per class, "
             f"but got {tuple(class_weights.shape)}."
         )
     return target * class_weights.to(target.dtype)

@@ -3,10 +3,10 @@
 Paper: Han, Yao, Yu, Niu, Xu, Hu, Tsang, Sugiyama: Co-teaching: Robust Training of Deep Neural Networks with Extremely
 Noisy Labels, NeurIPS 2018, arXiv 1804.06872. The fraction of faces kept, ``R(T) = 1 - min(T / T_k * tau, tau)``,
 follows the paper, with T counted from 0 (the authors' public script reaches tau two epochs earlier); the number of
-faces, ``int(R(T) * B)``, and the defaults follow that script. Ours: faces are selected from the batch of all ranks. The
-losses of both networks are added and one optimizer trains both, which is equivalent to two optimizers except that
-gradient clipping and SAM's radius apply to both networks together. After each epoch, the network that is better on the
-validation faces is kept, whereas the script reports both.
+faces, ``int(R(T) * B)``, and the defaults follow that script. This implementation differs in three ways. Faces are
+selected from the batch of all ranks. The losses of both networks are added and one optimizer trains both, which is
+equivalent to two optimizers except that gradient clipping and SAM's radius apply to both networks together. After each
+epoch, the network that is better on the validation faces is kept, whereas the script reports both.
 """
 
 from __future__ import annotations

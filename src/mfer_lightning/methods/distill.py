@@ -4,7 +4,7 @@ Paper: Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, NIPS
 the paper: softmax with a temperature for both student and teacher, the factor T^2, averaging of several teachers. The
 Kullback-Leibler divergence replaces the cross-entropy, from which it differs by a constant. The default values are this
 project's choice, because the paper has no experiment on faces. Its speech experiment tried temperatures 1, 2, 5 and 10,
-with a relative weight of 0.5 for the labels. Ours: for networks with several heads, the summed logits are distilled.
+with a relative weight of 0.5 for the labels. For networks with several heads, this project distils the summed logits.
 """
 
 from __future__ import annotations

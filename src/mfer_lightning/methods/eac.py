@@ -4,9 +4,9 @@ Paper: Zhang, Wang, Ling, Deng: Learn From All: Erasing Attention Consistency fo
 Recognition, ECCV 2022, arXiv 2207.10299. Formula, weight and erasing range follow the paper and the authors' public
 script: random erasing of the face, the classification loss on the face alone, and the mean squared difference between
 its class maps (class activation maps) and the mirrored maps of its mirror image, without gradients for the classifier's
-weights. Ours: for networks with several or non-linear heads, the class maps are the summed logits of the heads at every
-position of the last feature map. For one linear head without norm, these are the class maps of the paper plus the bias
-of the head, which cancels out.
+weights. This project extends the method to networks with several or non-linear heads. The class maps are then the
+summed logits of the heads at every position of the last feature map. For one linear head without norm, these are the
+class maps of the paper plus the bias of the head, which cancels out.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 Paper: Zhang, Wang, Deng: Relative Uncertainty Learning for Facial Expression Recognition, NeurIPS 2021. Formula, branch
 and default values follow the authors' public script: uncertainties weight the mixed features, the "add-up" loss trains
 the classifier on both labels with equal weight, and evaluation uses the unmixed features. The more uncertain face of a
-pair gets more weight, because otherwise it could not be recognised in the mixture. Ours: the branch uses the network's
-feature instead of the flattened last feature map, so that it works with every backbone and image size; the statistics
-of the branch are over the batch of all ranks; no face is mixed with itself, which the authors' random permutation
-allows.
+pair gets more weight, because otherwise it could not be recognised in the mixture. This implementation differs in three
+ways: the branch uses the network's feature instead of the flattened last feature map, so that it works with every
+backbone and image size; the statistics of the branch are over the batch of all ranks; no face is mixed with itself,
+which the authors' random permutation allows.
 """
 
 from __future__ import annotations

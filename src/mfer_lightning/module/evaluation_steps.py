@@ -24,7 +24,7 @@ RIVAL = "@second"
 
 
 class EvaluationSteps(L.LightningModule):
-    """Evaluation part of :class:`~mfer_lightning.module.FERModule`.
+    """Evaluation steps of :class:`~mfer_lightning.module.FERModule`.
 
     Args:
         metrics: metrics from :func:`~mfer_lightning.module.build_metrics`, computed on val and test.

@@ -125,8 +125,8 @@ class FERModule(TrainingSteps):
         self.class_names = tuple(class_names)
         if getattr(network, "num_classes", len(self.class_names)) != len(self.class_names):
             raise ValueError(
-                f"Expected argument `class_names` to have {network.num_classes} names, as many as the network has "
-                f"classes, but got {len(self.class_names)}."
+                "Expected argument `class_names` to have as many names as the network has classes, "
+                f"{network.num_classes}, but got {len(self.class_names)}."
             )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self.memory_format)

@@ -34,8 +34,8 @@ def check_classes(class_names: tuple[str, ...], datamodule: FaceDataModule) -> N
 
 def _other_classes(class_names: tuple[str, ...], theirs: tuple[str, ...], whose: str) -> UserError:
     return UserError(
-        f"The {len(class_names)} classes of the module ({', '.join(class_names)}) are not the {len(theirs)} classes of "
-        f"{whose} ({', '.join(theirs)}) in the same order. Build the module with class_names=datamodule.class_names."
+        f"The classes of the module ({', '.join(class_names)}) are not those of "
+        f"{whose} ({', '.join(theirs)}), in the same order. Build the module with class_names=datamodule.class_names."
     )
 
 

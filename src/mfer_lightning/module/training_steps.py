@@ -16,7 +16,7 @@ from mfer_lightning.optim import Mixup
 
 
 class TrainingSteps(EvaluationSteps):
-    """Training part of :class:`~mfer_lightning.module.FERModule`.
+    """Training steps of :class:`~mfer_lightning.module.FERModule`.
 
     Attributes:
         batch_index: int64 (B,), the rows of the current training batch in the dataset's table.

@@ -9,6 +9,7 @@ from mfer_lightning.data.datasets.base import FaceDataModule
 from mfer_lightning.errors import UserError
 from mfer_lightning.module.metrics import VALENCE_AROUSAL_MODES
 from mfer_lightning.nn.valence_arousal import VALENCE_AROUSAL
+from mfer_lightning.plurals import counted
 
 
 def learns_valence_arousal(objective: nn.Module) -> bool:
@@ -46,8 +47,9 @@ def check_valence_arousal(datamodule: FaceDataModule, monitor: str | None = None
         val = known[datamodule.splits.val.rows]
         if monitor in VALENCE_AROUSAL_MODES and (~np.isnan(val)).sum(axis=0).min() < 2:
             raise UserError(
-                f"monitor={monitor}: the {len(val):,} validation faces of {datamodule.dataset} have too few known "
-                "values of valence and arousal for selection. Use monitor=accuracy or another classification metric."
+                f"monitor={monitor}: too few of the {counted(len(val), 'validation face')} of {datamodule.dataset} "
+                "have known values of valence and arousal for selection. Use monitor=accuracy or another "
+                "classification metric."
             )
         return
     lack = "has no valence and arousal" if known is None else "has no training face with valence and arousal"

@@ -1,8 +1,8 @@
 """LoRA: train low-rank updates of the linear layers of a frozen backbone.
 
 Paper: Hu et al.: LoRA, ICLR 2022, arXiv 2106.09685. The layers come from the package peft (Hugging Face, Apache 2.0).
-Ours: the choice of layers to adapt, and the merging, which works without peft, so that a checkpoint loads without
-it.
+The choice of layers to adapt and the merging are the project's own. Merging works without peft, so that a checkpoint
+loads without it.
 """
 
 from __future__ import annotations

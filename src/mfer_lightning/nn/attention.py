@@ -5,7 +5,8 @@ Layers and their order follow the authors' public code and were reimplemented fr
 differs in two places, both available as options (`norm_order="norm_gelu"`, `residual=False`). The LayerNorm's eps
 (PyTorch's default, 1e-5; 1e-6 everywhere else in the network) and the initialisation (truncated normal with std 0.02,
 zero biases, as in ConvNeXt) also follow the code.
-Ours: the depthwise static branch, single branches, the control block, and a softmax in float32 under autocast.
+This project adds the depthwise static branch, single branches, the control block, and a softmax in float32 under
+autocast.
 """
 
 from __future__ import annotations

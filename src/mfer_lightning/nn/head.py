@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError, expect_choice
+from mfer_lightning.plurals import counted
 
 _GROUPINGS = ("prefix", "pair")
 
@@ -83,7 +84,7 @@ class MultiscaleHead(nn.Module):
         most = groups if grouping == "prefix" else groups - 1
         if not isinstance(scales, int) or not 1 <= scales <= most:
             raise ValueError(
-                f"Expected argument `scales` to be an integer from 1 to {most} with {groups} groups "
+                f"Expected argument `scales` to be an integer from 1 to {most} with {counted(groups, 'group')} "
                 f"and grouping '{grouping}', but got {scales!r}."
             )
         self.in_features = in_features

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 #: Maximum size of a protocol buffer.
 MOST_BYTES = 2**31 - 1
@@ -76,7 +77,7 @@ def _model(view: memoryview, path: Path) -> tuple[dict[str, str], str]:
         elif number in (20, 25):
             _refuse(path, "training steps" if number == 20 else "its own functions")
     if graphs != 1:
-        raise _MalformedError(f"{graphs} graphs")
+        raise _MalformedError(counted(graphs, "graph"))
     return metadata, digest
 
 

@@ -18,6 +18,7 @@ from mfer_lightning.errors import UserError, check_number
 from mfer_lightning.onnx.inspect_file import inspect
 from mfer_lightning.onnx.metadata import INPUT, OUTPUTS, VALENCE_AROUSAL, Description
 from mfer_lightning.onnx.read_faces import as_faces
+from mfer_lightning.plurals import counted
 from mfer_lightning.views import Views
 
 try:
@@ -211,7 +212,9 @@ class OnnxModel:
         p = found[OUTPUTS[0]]
         right = p.shape == (len(faces), len(self.class_names)) and bool(np.isfinite(p).all())
         if not right or not np.allclose(p.sum(axis=1), 1, atol=1e-3) or p.min() < 0:
-            raise UserError(f"{self.source}: its outputs are not probabilities of {len(self.class_names)} classes.")
+            raise UserError(
+                f"{self.source}: its outputs are not probabilities of {counted(len(self.class_names), 'class')}."
+            )
         return tuple(found[name].astype(np.float32) for name in self._outputs)
 
     def _session_run(self, planes: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -220,8 +223,8 @@ class OnnxModel:
             return dict(zip(self._outputs, found, strict=True))
         except Exception as error:  # see __init__
             raise UserError(
-                f"{self.source} failed on {len(planes)} faces of {planes.shape[3]} x {planes.shape[2]} pixels "
-                f"({_first_line(error)}). Try a smaller batch_size."
+                f"{self.source} failed on {counted(len(planes), 'face')} of {planes.shape[3]} x {planes.shape[2]} "
+                f"pixels ({_first_line(error)}). Try a smaller batch_size."
             ) from error
 
     def _check_interface(self) -> None:
@@ -239,7 +242,7 @@ class OnnxModel:
             if inputs[0].type != "tensor(uint8)" or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
                 wrong.append(f"{INPUT} of {inputs[0].type} {inputs[0].shape}")
             odd = [o for o in outputs[:2] if len(o.shape) != 2 or o.shape[1] != K]
-            wrong += [f"{o.name} of shape {list(o.shape)} for {K} classes" for o in odd]
+            wrong += [f"{o.name} of shape {list(o.shape)} for {counted(K, 'class')}" for o in odd]
             wrong += [f"{o.name} of shape {list(o.shape)}" for o in outputs[3:] if len(o.shape) != 2 or o.shape[1] != 2]
             wrong += [f"{o.name} of {o.type}" for o in outputs if o.type != "tensor(float)"]
         if wrong:

@@ -185,13 +185,13 @@ def build_schedule(
     if warmup_steps is not None:
         if check_count("warmup_steps", warmup_steps, 0) >= longest:
             raise ValueError(
-                f"Expected argument `warmup_steps` to be less than the {total_steps} steps of the run, but got "
-                f"{warmup_steps}."
+                f"Expected argument `warmup_steps` to be less than the number of steps of the run, {total_steps}, but "
+                f"got {warmup_steps}."
             )
     elif not 0 <= warmup_epochs * steps_per_epoch < longest:
         raise ValueError(
-            "Expected argument `warmup_epochs` to be >= 0 and shorter than the run of "
-            f"{longest / steps_per_epoch:g} epochs, but got {warmup_epochs!r}."
+            "Expected argument `warmup_epochs` to be >= 0 and shorter than the run "
+            f"({longest / steps_per_epoch:g} in epochs), but got {warmup_epochs!r}."
         )
     for option, legal in RANGES.items():
         if option in shape:
@@ -236,7 +236,8 @@ def schedule_for(
         wanted = chosen.get("warmup_steps", 0), chosen.get("warmup_epochs", 0)
         if wanted[0] >= total_steps or ("warmup_steps" not in chosen and wanted[1] >= epochs):
             log.warning(
-                "The run of %g epochs is too short for its warm-up, which is shortened to a fifth of the run.", epochs
+                "The run (%g in epochs) is too short for its warm-up, which is shortened to a fifth of the run.",
+                epochs,
             )
             chosen.pop("warmup_steps", None)
             chosen["warmup_epochs"] = SHORT_WARMUP * epochs

@@ -13,6 +13,7 @@ from mfer_lightning.errors import UserError, check_choice, check_least
 from mfer_lightning.evaluation.keep_study import check_place, keep_study
 from mfer_lightning.evaluation.runs import folder_of, is_place, run_folders
 from mfer_lightning.evaluation.statistics.methods import MethodMetric
+from mfer_lightning.plurals import counted
 from mfer_lightning.progress import status
 from mfer_lightning.reporting.pages.document import Document, Options
 from mfer_lightning.reporting.pages.write import PAGE, write_report
@@ -127,4 +128,4 @@ def _keep(folders: Sequence[str], into: str) -> None:
     for name, reason in said_once(kept.left_out):
         print(f"Not kept: {name} {reason}")
     new, count = len(kept.written), len(kept.written) + len(kept.unchanged)
-    print(f"Kept: {count} run{'s' * (count != 1)} in {into} ({kept.size / 1000:,.0f} kB), {new} of them new or changed")
+    print(f"Kept: {counted(count, 'run')} in {into} ({kept.size / 1000:,.0f} kB), {new} of them new or changed")

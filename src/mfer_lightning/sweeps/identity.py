@@ -20,6 +20,7 @@ from mfer_lightning.config.chosen import CHOICES, is_peer, name_of
 from mfer_lightning.config.former_names import with_first_names
 from mfer_lightning.config.former_values import FORMER_ATTENTION
 from mfer_lightning.errors import UserError
+from mfer_lightning.files import write_error
 
 #: Maximum length of ``name=`` in bytes. It is a folder name, and part of other folder names.
 LONGEST_NAME = 120
@@ -213,10 +214,8 @@ def make_writable(folder: Path, what: str) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(
-            f"Cannot write to the {what} {folder}: {error.strerror or error}. "
-            "Choose another folder with paths.runs=<folder>."
-        ) from error
+        otherwise = "choose another folder with paths.runs=<folder>"
+        raise write_error(f"write to the {what} {folder}", error, otherwise) from error
 
 
 def is_finished(folder: Path) -> bool:

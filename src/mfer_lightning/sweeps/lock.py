@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.files import write_error
 
 try:
     import fcntl
@@ -34,7 +35,7 @@ def run_lock(run_dir: Path) -> Iterator[None]:
         except OSError as error:
             with suppress(OSError):
                 path.unlink()
-            raise _cannot_write(path, error) from error
+            raise write_error(f"write {path}", error) from error
         try:
             yield
         finally:
@@ -48,7 +49,7 @@ def _locked(path: Path, run_dir: Path) -> TextIO:
         try:
             file = path.open("a+")
         except OSError as error:
-            raise _cannot_write(path, error) from error
+            raise write_error(f"write {path}", error) from error
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,10 +63,3 @@ def _locked(path: Path, run_dir: Path) -> TextIO:
         if fcntl is None or (path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())):
             return file
         file.close()
-
-
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"Cannot write {path}: {error.strerror or error}. Free some space and repeat the same command, or choose "
-        "another folder."
-    )

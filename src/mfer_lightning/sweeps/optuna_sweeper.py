@@ -22,6 +22,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 from mfer_lightning.sweeps.records import read_record
 from mfer_lightning.sweeps.search import OWNER, progress_of
 from mfer_lightning.sweeps.search_space import grid_of, split_overrides, suggest, written
@@ -133,7 +134,8 @@ class Search(Sweeper):
             self._finish(study, trial, state=TrialState.FAIL)
             if self._failed / self._ended > self._most_failures:
                 raise UserError(
-                    f"{self._failed} of {self._ended} trials have failed, more than hydra.sweeper.max_failure_rate="
+                    f"Failed: {self._failed} of {counted(self._ended, 'trial')}, more than "
+                    "hydra.sweeper.max_failure_rate="
                     f"{self._most_failures:g} allows."
                 )
 

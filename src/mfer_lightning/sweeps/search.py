@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mfer_lightning.plurals import counted
 from mfer_lightning.sweeps.records import JobRecord, overrides_as_dict, varied_axes
 from mfer_lightning.sweeps.study import Study, open_study
 
@@ -66,7 +67,7 @@ def continue_study(study: Study) -> Progress:
     if progress.started:
         cut = f"; {progress.cut} interrupted, to be repeated first" if progress.cut else ""
         elsewhere = f"; {progress.running} running elsewhere" if progress.running else ""
-        print(f"The study has {progress.done} of {study.wanted} results{cut}{elsewhere}.", flush=True)
+        print(f"The study has {progress.done} of {counted(study.wanted, 'result')}{cut}{elsewhere}.", flush=True)
     return progress
 
 

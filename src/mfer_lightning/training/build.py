@@ -24,6 +24,7 @@ from mfer_lightning.nn import build_network as build_described
 from mfer_lightning.nn.adapter import add_adapter
 from mfer_lightning.nn.backbones.data_config import with_own_normalisation
 from mfer_lightning.optim import Mixup
+from mfer_lightning.plurals import counted
 from mfer_lightning.training.build_method import build_method
 from mfer_lightning.training.further_metrics import build_further_metrics, selecting_monitor
 from mfer_lightning.training.initial_weights import load_initial_weights
@@ -205,8 +206,8 @@ def _with_class_weights(node: Config, class_names: Sequence[str], class_counts: 
     if not isinstance(scheme, str):
         if scheme is not None and len(scheme) != len(class_names):
             raise UserError(
-                f"loss.classification.class_weights has {len(scheme)} numbers for {len(class_names)} classes "
-                f"({', '.join(class_names)}). Give one number per class, in this order."
+                f"loss.classification.class_weights has {counted(len(scheme), 'number')} for {len(class_names)} "
+                f"classes ({', '.join(class_names)}). Give one number per class, in this order."
             )
         return node
     empty = [n for n, c in zip(class_names, class_counts, strict=True) if c == 0]

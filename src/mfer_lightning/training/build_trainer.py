@@ -117,7 +117,7 @@ def _environment(options: Config) -> ClusterEnvironment | None:
 def build_callbacks(
     config: Config, run_dir: Path, monitor: str | None, history: History, modes: Mapping[str, str] = MODES
 ) -> list[Callback]:
-    """Build the callbacks: ours for training, the user's, the progress bar, and the checkpoints, in this order.
+    """Build the callbacks: the package's own, the user's, the progress bar, and the checkpoints, in this order.
 
     Lightning treats the first checkpoint callback as the main callback, so the user's checkpoint callbacks come last.
     """

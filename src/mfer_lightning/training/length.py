@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 
 def steps_per_epoch(config: Mapping[str, Any], faces: int) -> int:
@@ -58,23 +59,23 @@ def check_length(config: Mapping[str, Any], faces: int) -> str | None:
     epochs, per_epoch = planned_epochs(config, faces), steps_per_epoch(config, faces)
     if isinstance(interval, int) and every is not None and interval > batches:
         raise UserError(
-            f"trainer.val_check_interval={interval}: an epoch has {batches} batches. Use at most {batches}, or count "
-            "across epochs with trainer.check_val_every_n_epoch=null."
+            f"trainer.val_check_interval={interval}: an epoch has {counted(batches, 'batch')}. Use at most {batches}, "
+            "or count across epochs with trainer.check_val_every_n_epoch=null."
         )
     if isinstance(interval, float) and interval * batches < 1:
         raise UserError(
-            f"trainer.val_check_interval={interval}: an epoch has {batches} batches, so this fraction is less than one "
-            "batch."
+            f"trainer.val_check_interval={interval}: an epoch has {counted(batches, 'batch')}, so this fraction is "
+            "less than one batch."
         )
     if every is not None and every > epochs:
         raise UserError(
-            f"trainer.check_val_every_n_epoch={every}: the run has {epochs} epochs, so validation would never run. Use "
-            f"at most {epochs}."
+            f"trainer.check_val_every_n_epoch={every}: the run has {counted(epochs, 'epoch')}, so validation would "
+            f"never run. Use at most {epochs}."
         )
     if 0 < epochs * per_epoch < options["max_steps"]:
         return (
             f"trainer.max_steps={options['max_steps']} is not reached, because trainer.max_epochs={epochs} ends the "
-            f"run after {epochs * per_epoch} steps. trainer.max_epochs=null removes this limit"
+            f"run after {counted(epochs * per_epoch, 'step')}. trainer.max_epochs=null removes this limit"
         )
     return None
 

@@ -10,6 +10,7 @@ from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.files import write_text
 from mfer_lightning.methods import Method
 from mfer_lightning.methods.labels_by_index import UNCHANGED, LabelsByIndex
+from mfer_lightning.plurals import counted
 
 #: Name of the table in the run folder.
 TABLE = "relabelled.csv"
@@ -67,15 +68,15 @@ def say_relabelled(counts: dict[str, int]) -> str | None:
     """
     if not counts:
         return None
-    said = f"labels of {counts['faces']:,} of {counts['training_faces']:,} training faces were changed"
+    said = f"labels of {counts['faces']:,} of {counted(counts['training_faces'], 'training face')} were changed"
     if "flipped" in counts:
         said += (
-            f": of {counts['flipped']:,} wrong labels, {_were(counts['mended'])} corrected and "
-            f"{_were(counts['still_wrong'])} changed to another wrong label; {counts['spoilt']:,} correct "
-            f"{'label was' if counts['spoilt'] == 1 else 'labels were'} changed to a wrong label"
+            f": of {counted(counts['flipped'], 'wrong label')}, {_were(counts['mended'])} corrected and "
+            f"{_were(counts['still_wrong'])} changed to another wrong label; "
+            f"{counted(counts['spoilt'], 'correct label was', 'correct labels were')} changed to a wrong label"
         )
     return said
 
 
 def _were(count: int) -> str:
-    return f"{count:,} {'was' if count == 1 else 'were'}"
+    return counted(count, "was", "were")

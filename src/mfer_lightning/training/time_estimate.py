@@ -8,6 +8,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Timer
 
+from mfer_lightning.plurals import counted
+
 #: Minimum number of hours for a warning.
 LONG = 3.0
 
@@ -53,8 +55,9 @@ def note_on_duration(
         if not config["backbone"].get("options"):
             advice += ", e.g. backbone=convnext_atto preprocess.size=64"
     return (
-        f"this will take about {hours:,.0f} hours on {cores} CPU core{'s' * (cores > 1)}, by a rough estimate "
-        f"({gflops:.3g} GFLOPs per face, {faces:,} faces, {epochs} epochs). Without a GPU, choose {advice}"
+        f"this will take about {counted(round(hours), 'hour')} on {counted(cores, 'CPU core')}, by a rough estimate "
+        f"({gflops:.3g} GFLOPs per face, {counted(faces, 'face')}, {counted(epochs, 'epoch')}). Without a GPU, choose "
+        f"{advice}"
     )
 
 
@@ -66,6 +69,7 @@ def note_on_time(trainer: L.Trainer) -> str | None:
     if not any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers):
         return None
     return (
-        f"The time limit ended the training in epoch {trainer.current_epoch}, after {trainer.global_step} steps. The "
+        f"The time limit ended the training in epoch {trainer.current_epoch}, after "
+        f"{counted(trainer.global_step, 'step')}. The "
         "same command on another machine trains for a different number of steps."
     )

@@ -26,7 +26,7 @@ def test_default_batch_size_shrinks_to_the_training_set_with_a_note(options: dic
     data.setup("fit")
     first = next(iter(data.train_dataloader()))
     assert len(first["label"]) == data.batch_size == batch
-    assert sum("because there are only 33 training faces" in note for note in data.notes) == (batch == 33)
+    assert sum("exceeds the number of training faces (33)" in note for note in data.notes) == (batch == 33)
 
 
 def test_shrunk_batch_is_divided_among_ranks(monkeypatch: pytest.MonkeyPatch) -> None:

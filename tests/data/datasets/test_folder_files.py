@@ -92,7 +92,7 @@ class TestTable:
         index = read_folder(root)
         assert (index.path.tolist(), label_names(index)) == (["a/1.png", "a/2.png"], ["happiness", "sadness"])
         assert index.attributes["age"].tolist() == ["7", "8"]
-        assert index.notes == ("1 rows of labels.csv repeat an earlier row and were left out",)
+        assert index.notes == ("1 row of labels.csv repeats an earlier row and was left out",)
 
     def test_image_in_two_splits_is_rejected(self, tmp_path: Path) -> None:
         root = write_table(tmp_path, ["1.png,sad,test", "2.png,happy,train", "1.png,sad,train"], "path,label,split")
@@ -116,7 +116,7 @@ class TestTable:
     @pytest.mark.parametrize(
         ("old", "new", "message"),
         [
-            ("a/2.png,angry", "a/2.png", r"labels\.csv, line 3: expected 2 fields \(path,label\), but got '1 fields'"),
+            ("a/2.png,angry", "a/2.png", r"labels\.csv, line 3: expected 2 fields \(path,label\), but got '1 field'"),
             ("a/2.png,angry", "a/2.png,", "line 3: expected a path and a label"),
             ("a/2.png", "a/1.png", r"lists a file twice: a/1\.png on lines 2 and 3"),
             ("a/2.png", "../2.png", "line 3: .* points outside the dataset's folder"),
@@ -184,7 +184,7 @@ class TestErrors:
 
     def test_images_without_class_folders(self, tmp_path: Path) -> None:
         write_picture(tmp_path / "train" / "1.png", np.random.default_rng(0))
-        with pytest.raises(UserError, match="train contains 1 images and no class folders"):
+        with pytest.raises(UserError, match="train contains 1 image and no class folders"):
             read_folder(tmp_path)
 
     def test_folder_one_level_too_high(self, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class TestExpW:
         path.write_text(path.read_text() + first + "\n")
         datamodule = opened(ExpWDataModule, root)
         assert len(datamodule.index) == 140
-        assert "1 rows of label.lst repeat an earlier row and were left out" in datamodule.notes
+        assert "1 row of label.lst repeats an earlier row and was left out" in datamodule.notes
         path.write_text(path.read_text() + first[:-1] + "3\n")
         with pytest.raises(UserError, match="gives a face two labels"):
             opened(ExpWDataModule, root)

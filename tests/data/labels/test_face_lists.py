@@ -80,8 +80,8 @@ def test_path_shared_by_several_faces_of_a_photo_matches_none() -> None:
 def test_control_characters_in_names_are_escaped() -> None:
     found = match_list("x", ["test_0001.jpg", "\x1b[2Ja.jpg"], RAFDB, TEST)
     assert "\x1b" not in found.describe()
-    assert "are not faces of the dataset (\\x1b[2Ja.jpg)" in found.describe()
-    with pytest.raises(UserError, match=r"its first name is \\x1b\[2Ja.jpg"):
+    assert "is not a face of the dataset (\\x1b[2Ja.jpg)" in found.describe()
+    with pytest.raises(UserError, match=r"the first of 1 name is \\x1b\[2Ja.jpg"):
         match_list("x", ["\x1b[2Ja.jpg"], RAFDB, TEST)
 
 
@@ -101,9 +101,9 @@ def test_missing_unknown_and_duplicate_names_are_counted_and_reported() -> None:
     assert found.unknown == ("fer0001.png", "test_9999.jpg")
     said = found.describe()
     assert "2 of its 5 names are faces evaluated here" in said
-    assert "1 are other faces of the dataset (train_00002.jpg)" in said
+    assert "1 is another face of the dataset (train_00002.jpg)" in said
     assert "2 are not faces of the dataset (fer0001.png, test_9999.jpg)" in said
-    assert "1 lines repeat a name" in said
+    assert "1 line repeats a name" in said
 
 
 def test_ambiguous_name_matches_only_with_its_folder() -> None:
@@ -116,7 +116,7 @@ def test_ambiguous_name_matches_only_with_its_folder() -> None:
 
 @pytest.mark.parametrize("names", [["fer0001.png", "fer0002.png"], ["train_00001.jpg"], []])
 def test_list_without_evaluated_faces_raises_one_clear_error(names: list[str]) -> None:
-    with pytest.raises(UserError, match=r"lists\.pose30: none of its \d names is a face evaluated here") as stop:
+    with pytest.raises(UserError, match=r"lists\.pose30: none of its names is a face evaluated here") as stop:
         match_list("pose30", names, RAFDB, TEST)
     assert "have names like Image/aligned/test_0000_aligned.jpg" in str(stop.value)
 

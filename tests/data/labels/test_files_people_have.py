@@ -85,12 +85,12 @@ class TestTableWithFolders:
 
     def test_class_folders_missing_from_the_table_require_a_choice(self, tmp_path: Path) -> None:
         root = table(tmp_path, f"image,label\n{TWO}", "1.jpg", "2.jpg", "anger/3.jpg", "sad/4.jpg")
-        refused(root, "2 of the 2 images in anger, sad are not in the table")
+        refused(root, "the table lacks 2 of the 2 images in anger, sad")
 
     def test_few_unlisted_images_are_noted(self, tmp_path: Path) -> None:
         images = ("anger/1.jpg", "sad/2.jpg", "sad/3.jpg", "anger/4.jpg")
         root = table(tmp_path, "image,label\nanger/1.jpg,anger\nsad/2.jpg,sad\nsad/3.jpg,sad\n", *images)
-        assert read_folder(root).notes == ("1 images in class folders are not in labels.csv and were left out",)
+        assert read_folder(root).notes == ("1 image in a class folder is not in labels.csv and was left out",)
 
     def test_unrecognised_table_requires_a_choice(self, tmp_path: Path) -> None:
         root = table(tmp_path, "image,who\npart1/1.jpg,a\n", "part1/1.jpg", "part2/2.jpg")
@@ -263,7 +263,7 @@ class TestImageLocations:
         (root / "anger" / "s1").mkdir()
         index = read_folder(root)
         assert index.label.tolist().count(0) == 6
-        assert index.notes == ("left out: 1 files that are not images (.md) and 1 folders inside class folders",)
+        assert index.notes == ("left out: 1 file that is not an image (.md) and 1 folder inside a class folder",)
 
 
 class TestOtherDatasets:

@@ -192,7 +192,7 @@ def test_results_have_a_readable_repr(expected: Predictions, model: Predictor) -
     text = str(expected)
     assert f"{expected.faces[0].label} {expected.faces[0].probability:.0%}" in text
     assert "256x256" in text
-    assert repr(expected) == "Predictions(1 photos, 1 faces)"
+    assert repr(expected) == "Predictions(1 photo, 1 face)"
     assert "face-evolve-112@1" in repr(model)
     assert "not an image (no)" in str(Prediction("a", status="not an image", message="no"))
 

@@ -101,7 +101,7 @@ def test_summary_counts_results_and_ignored_files(mixed: tuple) -> None:
     _, _, expected, _, said = mixed
     assert f"{len(expected)} photos:" in said
     assert f"{sum(faces for _, faces in expected.values())} faces:" in said
-    assert "Skipped, not photos by name or content: 2 files (1 .mp4, 1 .txt)." in said
+    assert "Skipped 2 files that are not images: 1 .mp4, 1 .txt." in said
     assert "Traceback" not in said
 
 
@@ -117,7 +117,7 @@ def test_second_start_repeats_nothing(mixed: tuple, run: Path, capsys: pytest.Ca
     before = (output / "predictions.jsonl").read_bytes()
     assert predict(f"checkpoint={run}", f"source={folder}", f"output={output}", "annotate=true") == 0
     said = capsys.readouterr().out
-    assert f"{len(expected)} of {len(expected)} photos were already done" in said
+    assert f"Already done: {len(expected)} of {len(expected)} photos." in said
     assert (output / "predictions.jsonl").read_bytes() == before
 
 
@@ -153,7 +153,7 @@ def test_only_new_or_changed_photos_are_processed(
     capsys.readouterr()
     assert predict(*command) == 0
     said = capsys.readouterr().out
-    assert "2 of 4 photos were already done" in said
+    assert "Already done: 2 of 4 photos." in said
     assert "Changed since then, or retried: 1 photo." in said
     assert "2 processed" in said
     assert {line["key"]: line["status"] for line in lines(tmp_path / "out")} == {
@@ -311,7 +311,7 @@ def test_unsafe_file_names_are_escaped_in_tables_and_terminal(
     assert "\x1b" not in said
     assert r"no\x1b[2J.jpg" in said
     assert r"1 .\udcff" in said
-    assert "1 symbolic links to folders" in said
+    assert "1 symbolic link to a folder" in said
     found = rows(tmp_path / "out")
     assert len(found) == 6
     assert all(Path(row["path"]).is_file() for row in found)

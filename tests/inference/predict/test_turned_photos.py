@@ -90,6 +90,6 @@ def test_folder_of_an_earlier_version_is_resumed(
     write(tmp_path / "photos" / "b.png", portrait)
     capsys.readouterr()
     assert mfer(*command) == 0
-    assert "1 of 2 photos were already done" in capsys.readouterr().out
+    assert "Already done: 1 of 2 photos." in capsys.readouterr().out
     with (output / "predictions.csv").open(newline="") as file:
         assert [row["quality"] for row in csv.DictReader(file)] == ["", "good"]

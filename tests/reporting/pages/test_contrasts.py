@@ -74,7 +74,7 @@ def test_findings_appear_in_every_format(made: tuple[Path, Document]) -> None:
         "in short, and above the table"
     )
     assert "Planned, DS &amp; &lt;b&gt; attention: confirmed." in markdown
-    assert markdown.count("undecided (DSF\\_loss). From plan.yaml, family made\\_up; by accuracy") == 2
+    assert markdown.count("methods are planned in plan.yaml, family made\\_up. The metric is accuracy") == 2
     assert r"Planned, DS \& \textless{}b\textgreater{} attention: confirmed." in latex
     assert r"Planned contrasts, by accuracy" in latex
     assert "The following comparisons were not planned." in latex

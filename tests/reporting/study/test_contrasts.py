@@ -325,8 +325,9 @@ def test_finding_names_claim_metrics_and_smallest_detectable_difference(study: P
     smallest = f"{100 * found[1].comparison.smallest_detectable:.1f}"
     assert null.endswith(f"a true difference of {smallest} points would have been detected with 80% power.")
     assert summary(plan, found, "accuracy") == (
-        "Planned contrasts: 1 confirmed (attention), 1 undecided (loss). From plan.yaml; by accuracy, which the file "
-        "does not specify, Holm-corrected only over these 2."
+        "Planned contrasts: 1 confirmed (attention), 1 undecided (loss). These 2 comparisons of methods are planned in "
+        "plan.yaml. The metric is accuracy, which the file does not specify. The p-values are Holm-corrected over "
+        "these 2 only."
     )
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from mfer_lightning.data.protocols import BEST_ON_TEST, BEST_ON_VAL, LAST_EPOCH
 from mfer_lightning.tracking.dashboards.runs import FinishedRun
-from mfer_lightning.tracking.dashboards.tables import best_runs, by_setting, class_recalls, loss_by_backbone
+from mfer_lightning.tracking.dashboards.tables import best_runs, by_setting, class_recalls, loss_by_backbone, ranking
 
 
 def run(
@@ -42,6 +46,20 @@ def test_runs_that_differ_in_more_than_their_seed_are_not_averaged() -> None:
 def test_undefined_metrics_stay_undefined() -> None:
     assert rows(by_setting(RUNS))[2] == ["ce atto", "82.00 ± 2.83 (2)", "82.00 ± 2.83 (2)", "–"]
     assert rows(class_recalls(RUNS))[2] == ["ce atto", "50.0", "–"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [
+        ({"rule": BEST_ON_VAL, "split": "val"}, "Ranked on the val split"),
+        ({"rule": BEST_ON_TEST, "split": "val"}, "Ranked on the test split"),
+        ({"rule": LAST_EPOCH, "split": None}, "Not ranked"),
+    ],
+)
+def test_ranking_names_the_split_that_the_protocol_selects_on(selection: dict[str, Any], said: str) -> None:
+    one = run("ce", 0, 0.8, 0.7)
+    one.result["selection"].update(selection)
+    assert ranking([one]).startswith(said)
 
 
 def test_best_runs_are_ranked_by_val_not_test() -> None:

@@ -1,8 +1,8 @@
 """AffectNet: web photos found by emotion keywords, with eight emotions.
 
 Paper: Mollahosseini, Hasani, Mahoor, "AffectNet: A Database for Facial Expression, Valence, and Arousal Computing in
-the Wild", IEEE Transactions on Affective Computing 2017. 287,651 training faces and a validation part of 4,000; the
-test part was never published, so papers report on the validation part. Licence: non-commercial research, on request
+the Wild", IEEE Transactions on Affective Computing 2017. 287,651 training faces and a validation set of 4,000; the
+test set was never published, so papers report on the validation set. Licence: non-commercial research, on request
 from the authors; images must not be redistributed.
 
 Classes: 0 neutral, 1 happiness, 2 sadness, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt. Faces with the codes 8
@@ -58,10 +58,10 @@ CLASS_FOLDERS = Layout(
     "class folders", "one folder per class, train/0 to train/7 and val/0 to val/7 (numbers or names)"
 )
 
-#: The validation part is the reported one. A folder called test must contain it, because no test part was published.
+#: Papers report on the validation set. A folder called test must contain it, because no test set was published.
 _PARTITIONS = {"train": PARTITION_FOLDERS["train"], "val": PARTITION_FOLDERS["val"] + PARTITION_FOLDERS["test"]}
 _NPY_PARTITIONS = {"train": ("train_set",), "val": ("val_set", "valid_set")}
-_ONE = "AffectNet has a training and a validation part; its test part was never published. "
+_ONE = "AffectNet has a training and a validation set; its test set was never published. "
 _TRAIN_COUNTS = (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750)
 
 _PROTOCOL = Protocol(
@@ -121,8 +121,8 @@ AFFECTNET7 = replace(
 class AffectNetDataModule(FaceDataModule):
     """AffectNet for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.affectnet`.
 
-    Photos of the csv release are cropped to the face box. Protocol: ``native``. The official validation part is the
-    test split (there is no public test part). For model selection, 2% of the training part is held out, keeping all
+    Photos of the csv release are cropped to the face box. Protocol: ``native``. The official validation set is the
+    test split (there is no public test set). For model selection, 2% of the training set is held out, keeping all
     faces of a photo together; the selection metric is mean-class accuracy.
 
     Args:
@@ -159,7 +159,7 @@ def read_affectnet(root: str | Path, classes: int = 8) -> FaceIndex:
 
     The lists of the csv release may also be in ``Manually_Annotated_file_lists``. Its faces have boxes for cropping,
     and the faces of one photo form a group. Valence and arousal are attributes in both releases. Images without an
-    emotion (codes 8 to 10) or, in the csv release, without a face box are dropped. Either part may be absent.
+    emotion (codes 8 to 10) or, in the csv release, without a face box are dropped. Either set may be absent.
 
     Args:
         root: the dataset's folder.

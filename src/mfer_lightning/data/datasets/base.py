@@ -258,7 +258,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         shrinks = self.shrink_batch or self._finds_batch_size  # the finder doubles it until it no longer grows
         self.batch_size = fitting_batch(faces, before, ranks, shrinks=shrinks, protocol=self.protocol.name)
         if faces < before and self.shrink_batch:
-            self.notes += (f"the batch size of {before} was reduced, because there are only {faces} training faces",)
+            self.notes += (f"batch size {before} exceeds the number of training faces ({faces}) and was reduced",)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Return the loader of the validation faces, each once; with ``track_test``, a list with test as the second."""

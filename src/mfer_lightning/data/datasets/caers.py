@@ -20,7 +20,7 @@ left, top, right and bottom. This is the format of a public, manually checked ta
 
 The class folders and the table (its format and counts by class) were verified against public dataset readers, not
 against the data. No list says which frames come from the same video clip, so the holdout, and possibly the official
-test part, may share clips with the training part.
+test set, may share clips with the training set.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _read_boxes(root: Path, tables: Sequence[Path]) -> FaceIndex:
 
 
 def _read_aligned(root: Path, folder: str) -> FaceIndex:
-    found = find_partitions(root / folder, _PARTITIONS, "CAER-S has a training and a test part. ")
+    found = find_partitions(root / folder, _PARTITIONS, "CAER-S has a training and a test set. ")
     places = {part: name if folder == "." else f"{folder}/{name}" for part, name in found.items()}
     meaning = partial(class_of, root=root, names=CLASSES, first=0, title=INFO.title)
     folders = scan_class_folders(root, places, meaning)

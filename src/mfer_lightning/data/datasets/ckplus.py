@@ -40,6 +40,7 @@ from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.data.labels.table_head import read_lines
 from mfer_lightning.data.protocols import Expected, protocols_by_subject
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 #: The position is the number of the class in the label files.
 CLASSES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -131,8 +132,8 @@ def read_ckplus(root: str | Path, neutral: bool = False) -> FaceIndex:
         frames = sorted(listing(root / folder)[1])
         if len(frames) < PEAK + neutral:
             raise UserError(
-                f"{root / folder} contains {len(frames)} pictures, but a labelled sequence needs {PEAK + neutral}. "
-                f"Unpack or align it again, or remove its file from {labels}."
+                f"{root / folder} contains {counted(len(frames), 'picture')}, but a labelled sequence needs "
+                f"{PEAK + neutral}. Unpack or align it again, or remove its file from {labels}."
             )
         shown = [(frame, emotion) for frame in frames[-PEAK:]] + ([(frames[0], CLASSES[0])] if neutral else [])
         rows += [(f"{folder}/{frame}", "train", class_names.index(name)) for frame, name in sorted(shown)]

@@ -15,6 +15,7 @@ from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.data.split_hashes import split_hashes
 from mfer_lightning.data.splits import Splits
 from mfer_lightning.errors import UserError, is_plain
+from mfer_lightning.plurals import counted
 
 #: Package that exports the datamodules; a configuration names a class there instead of in its module.
 _HOME = __name__.rpartition(".")[0]
@@ -110,7 +111,7 @@ class DescribedDataModule(L.LightningDataModule):
         if not self.data_hash:
             return f"{type(self).__name__}({self.protocol.name}, not set up)"
         faces = ", ".join(f"{name} {len(self.splits[name])}" for name in ("train", "val", "test"))
-        return f"{type(self).__name__}({self.protocol.name}, {self.num_classes} classes, faces: {faces})"
+        return f"{type(self).__name__}({self.protocol.name}, {counted(self.num_classes, 'class')}, faces: {faces})"
 
     def __str__(self) -> str:
         """Same as :meth:`__repr__`; Lightning's version creates all loaders and shows none before :meth:`setup`."""

@@ -39,6 +39,7 @@ from mfer_lightning.data.labels.tables import Table, check_name, check_unique, r
 from mfer_lightning.data.protocols import LAST_EPOCH, Expected, Protocol
 from mfer_lightning.data.targets import VOTE_RULES
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 VOTE_NAMES = (*CLASSES, "unknown", "NF")
@@ -214,7 +215,7 @@ def _read_pair(root: Path, pixels: Path, labels: Path) -> FaceIndex:
         faces.append((path, partition, line, row, votes))
     if len(table) < len(usages):
         raise UserError(
-            f"{pixels} and {labels} do not match: {len(usages):,} rows against {len(table):,}. "
+            f"{pixels} and {labels} do not match: {counted(len(usages), 'row')} against {len(table):,}. "
             "They are joined row by row: use both files as published."
         )
     check_unique([face[0] for face in faces], [face[2] for face in faces], labels)

@@ -38,6 +38,7 @@ from mfer_lightning.data.labels.table_or_folders import compare, emotion_folders
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.emotions import canonical
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 #: Both layouts of class folders have the same name, because they differ only in whether there are partitions.
 CLASS_FOLDERS = Layout("class folders", "train/<class>/, with val/<class>/ and test/<class>/ if you have them")
@@ -211,8 +212,8 @@ def _read_folders(root: Path, partitions: Mapping[str, str], given: Given) -> Fa
         deeper, images = listing(root / folder)
         if images and not deeper:
             raise UserError(
-                f"{root / folder} contains {len(images):,} images and no class folders, so their labels are unknown. "
-                "Put them into one folder per class, or write a csv with the columns path,label."
+                f"{root / folder} contains {counted(len(images), 'image')} and no class folders, so the labels are "
+                "unknown. Put the images into one folder per class, or write a csv with the columns path,label."
             )
     found = scan_class_folders(root, partitions, lambda path: canonical(path.rpartition("/")[2]))
     meaning, class_names = read_labels({folder.name for folder in found}, given, number_orders(), str(root))

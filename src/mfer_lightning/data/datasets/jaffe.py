@@ -32,6 +32,7 @@ from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.data.labels.aligned_faces import FOLDER
 from mfer_lightning.data.labels.image_files import listing
 from mfer_lightning.data.protocols import Expected, protocols_by_subject
+from mfer_lightning.plurals import counted
 
 #: Letters in file names -> class; the position is the class index.
 LETTERS = {
@@ -119,5 +120,5 @@ def read_jaffe(root: str | Path) -> FaceIndex:
         class_names=CLASSES,
         group=np.unique(subjects, return_inverse=True)[1].astype(np.int64),
         attributes={"subject": np.array(subjects)},
-        notes=(f"left out: {others:,} pictures in {root / place} with other names",) if others else (),
+        notes=(f"left out: {counted(others, 'picture')} in {root / place} with other names",) if others else (),
     )

@@ -1,8 +1,8 @@
-"""RAF-DB, basic part: web faces with seven emotions, labelled by about forty people each.
+"""RAF-DB, basic subset: web faces with seven emotions, labelled by about forty people each.
 
 Paper: Li, Deng, Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the
 Wild", CVPR 2017. 12,271 training and 3,068 test faces of 100 x 100 pixels, aligned by the authors; there is no
-validation part. Licence: non-commercial research, on request from the authors; images must not be redistributed.
+validation set. Licence: non-commercial research, on request from the authors; images must not be redistributed.
 
 Classes: 1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral (here counted from 0).
 
@@ -72,7 +72,7 @@ CLASS_FOLDERS = Layout(
     "class folders", "one folder per class, train/1 to train/7 and test/1 to test/7 (numbers or names)"
 )
 
-#: There is no validation part, so a folder next to train is the test part.
+#: There is no validation set, so a folder next to train is the test set.
 _PARTITIONS = {"train": PARTITION_FOLDERS["train"], "test": PARTITION_FOLDERS["test"] + PARTITION_FOLDERS["val"]}
 _COUNTS = (
     Expected("train", "label", (1290, 281, 717, 4772, 1982, 705, 2524)),
@@ -90,7 +90,7 @@ INFO = DatasetInfo(
     access=(
         "RAF-DB is available to researchers on request, sent from a university address to its authors (Deng and "
         "Li, Beijing University of Posts and Telecommunications; the form is on the dataset's page). Unpack the basic "
-        "part: the list of labels into EmoLabel, aligned.zip into Image/aligned."
+        "subset: the list of labels into EmoLabel, aligned.zip into Image/aligned."
     ),
     class_names=CLASSES,
     first_number=1,
@@ -124,7 +124,7 @@ def read_rafdb(root: str | Path) -> FaceIndex:
     """Read RAF-DB in any of its layouts.
 
     The list may be in ``EmoLabel`` or at the root, and its name may be misspelled as published or spelled correctly. In
-    layouts with a list, a face called ``test_...`` belongs to the test part in any folder. A part without any images is
+    layouts with a list, a face called ``test_...`` belongs to the test set in any folder. A set without any images is
     left out. If ``Annotation/manual`` exists, gender, race and age are read as attributes.
 
     Args:
@@ -138,7 +138,7 @@ def read_rafdb(root: str | Path) -> FaceIndex:
             images are missing.
     """
     root = Path(root)
-    partitions = find_partitions(root, _PARTITIONS, "RAF-DB has a training and a test part and no validation part. ")
+    partitions = find_partitions(root, _PARTITIONS, "RAF-DB has a training and a test set and no validation set. ")
     label_list = first_file(root, LISTS)
     if label_list is not None:
         if first_folder(root, [ALIGNED]):

@@ -1,7 +1,7 @@
-"""RAF-DB, compound part: faces that show a combination of two emotions, in eleven classes.
+"""RAF-DB, compound subset: faces that show a combination of two emotions, in eleven classes.
 
 Paper: Li, Deng, Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the
-Wild", CVPR 2017. 3,162 training and 792 test faces, aligned by the authors; there is no validation part. Licence:
+Wild", CVPR 2017. 3,162 training and 792 test faces, aligned by the authors; there is no validation set. Licence:
 non-commercial research, on request from the authors; images must not be redistributed.
 
 Classes, in the order of the list: 1 happily surprised, 2 happily disgusted, 3 sadly fearful, 4 sadly angry, 5 sadly
@@ -49,8 +49,8 @@ CLASSES = (
     "disgustedly_surprised",
 )
 
-#: Number of classes of the basic part. A list of more than TELLING faces whose labels are all at most BASIC is
-#: taken for the list of that part.
+#: Number of classes of the basic subset. A list of more than TELLING faces whose labels are all at most BASIC is
+#: taken for the list of that subset.
 BASIC = 7
 TELLING = 50
 
@@ -72,7 +72,7 @@ INFO = DatasetInfo(
     access=(
         "RAF-DB is available to researchers on request, sent from a university address to its authors (Deng and "
         "Li, Beijing University of Posts and Telecommunications; the form is on the dataset's page). Unpack the "
-        "compound part: the list of labels into compound/EmoLabel, the aligned images into compound/Image/aligned."
+        "compound subset: the list of labels into compound/EmoLabel, the aligned images into compound/Image/aligned."
     ),
     class_names=CLASSES,
     first_number=1,
@@ -88,7 +88,7 @@ INFO = DatasetInfo(
 
 
 class RAFDBCompoundDataModule(FaceDataModule):
-    """RAF-DB's compound part for Lightning; layout and licence: :mod:`mfer_lightning.data.datasets.rafdb_compound`.
+    """RAF-DB's compound subset for Lightning; layout and licence: :mod:`mfer_lightning.data.datasets.rafdb_compound`.
 
     Protocols: ``holdout`` (default; a tenth of train is held out for selection) and ``paper`` (selected on test).
     Arguments as for :class:`FaceDataModule`.
@@ -102,18 +102,18 @@ class RAFDBCompoundDataModule(FaceDataModule):
 
 
 def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceIndex:
-    """Read RAF-DB's compound part.
+    """Read RAF-DB's compound subset.
 
     Args:
-        root: folder of RAF-DB, or of its compound part. A partition without any images is left out.
-        trust_labels: do not reject a list that seems to be that of the basic part.
+        root: folder of RAF-DB, or of its compound subset. A partition without any images is left out.
+        trust_labels: do not reject a list that seems to be that of the basic subset.
 
     Returns:
         Faces of the partitions train and test, in list order.
 
     Raises:
-        UserError: if nothing is found, the list is malformed or belongs to the basic part, a label is out of range, or
-            images are missing.
+        UserError: if nothing is found, the list is malformed or belongs to the basic subset, a label is out of range,
+            or images are missing.
     """
     root = Path(root)
     path = first_file(root, LISTS)
@@ -123,13 +123,13 @@ def read_rafdb_compound(root: str | Path, trust_labels: bool = False) -> FaceInd
     if folder is None:
         raise UserError(
             f"{path} exists, but the images that it lists do not: there is no folder "
-            f"{path.parent.parent / 'Image/aligned'}. Unpack the aligned images of the compound part there."
+            f"{path.parent.parent / 'Image/aligned'}. Unpack the aligned images of the compound subset there."
         )
     aligned = (path.parent.parent / folder).relative_to(root).as_posix()
     rows, notes = read_partition_list(root, path, {"train": aligned, "test": aligned}, CLASSES, INFO.title)
     if len(rows) > TELLING and max(label for _, _, label in rows) < BASIC and not trust_labels:
         raise UserError(
-            f"{path} has no label above {BASIC}, so it seems to be the list of RAF-DB's basic part, whose label "
+            f"{path} has no label above {BASIC}, so it seems to be the list of RAF-DB's basic subset, whose label "
             f"numbers mean other classes. Use dataset=rafdb dataset.root={path.parent.parent}, or "
             "dataset.trust_labels=true if these are nevertheless compound labels."
         )

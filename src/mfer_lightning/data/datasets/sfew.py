@@ -2,7 +2,7 @@
 
 Paper: Dhall, Ramana Murthy, Goecke, Joshi, Gedeon, "Video and Image Based Emotion Recognition Challenges in the Wild:
 EmotiW 2015", ICMI 2015. 958 training, 436 validation and 372 test frames; the test labels were never published, so
-papers report on the validation part. Licence: non-commercial research, on request from the authors.
+papers report on the validation set. Licence: non-commercial research, on request from the authors.
 
 Classes: angry, disgust, fear, happy, neutral, sad, surprise.
 
@@ -99,8 +99,8 @@ INFO = DatasetInfo(
 class SFEWDataModule(FaceDataModule):
     """SFEW 2.0 for Lightning; layouts and licence: :mod:`mfer_lightning.data.datasets.sfew`.
 
-    Protocol: ``native``. The official validation part is the test split (the labels of the test part were never
-    published). For selection, a tenth of the training part is held out, keeping all frames of a clip together.
+    Protocol: ``native``. The official validation set is the test split (the labels of the official test set were never
+    published). For selection, a tenth of the training set is held out, keeping all frames of a clip together.
     Arguments as for :class:`FaceDataModule`.
     """
 
@@ -130,7 +130,7 @@ def read_sfew(root: str | Path) -> FaceIndex:
         return _read_folders(root, published, WITH_FACES)
     folder = aligned_folder(root)
     if folder is not None:
-        found = find_partitions(root / folder, _PARTITIONS, "SFEW has a training and a validation part. ")
+        found = find_partitions(root / folder, _PARTITIONS, "SFEW has a training and a validation set. ")
         places = {part: name if folder == "." else f"{folder}/{name}" for part, name in found.items()}
         return _read_folders(root, places, ALIGNED)
     if has_classes(root, find_partitions(root, _PARTITIONS)):

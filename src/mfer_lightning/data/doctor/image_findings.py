@@ -10,6 +10,7 @@ from mfer_lightning.data.doctor.duplicates import Pairs
 from mfer_lightning.data.doctor.findings import Finding
 from mfer_lightning.data.doctor.scan import Scan
 from mfer_lightning.data.index import FaceIndex
+from mfer_lightning.plurals import counted
 
 SHOWN = 5
 #: Contrast (standard deviation in 0..255) below which an image is considered empty.
@@ -31,17 +32,17 @@ def image_findings(looked: Scan, index: FaceIndex) -> list[Finding]:
     findings = []
     if looked.unreadable:
         rows = np.array(list(looked.unreadable))
-        message = f"{len(rows):,} images cannot be read; the first: {looked.unreadable[rows[0]]}"
+        message = f"{counted(len(rows), 'image')} cannot be read; the first: {looked.unreadable[rows[0]]}"
         advice = "Training would stop at these images. Unpack them again, or remove them from the dataset."
         findings.append(Finding("unreadable", "error", message, advice, _names(index, rows)))
     flat = looked.rows[looked.std < FLAT]
     if len(flat):
-        message = f"{len(flat):,} images are black, white or a single colour."
+        message = f"{counted(len(flat), 'image is', 'images are')} black, white or a single colour."
         advice = "Check them; they cannot show a face."
         findings.append(Finding("flat", "warning", message, advice, _names(index, flat)))
     tiny = looked.rows[looked.size.min(axis=1) < TINY] if len(looked) else looked.rows
     if len(tiny):
-        message = f"{len(tiny):,} images are smaller than {TINY} pixels."
+        message = f"{counted(len(tiny), 'image is', 'images are')} smaller than {TINY} pixels."
         findings.append(Finding("tiny", "warning", message, "", _names(index, tiny)))
     colour = ~looked.grey
     if colour.sum() >= 20:
@@ -81,8 +82,8 @@ def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -
         if between.any():
             measured = np.unique(np.where(where[a] == two, a, b)[between])
             message = (
-                f"{len(measured):,} faces of {two} ({len(measured) / len(splits[two]):.1%}) are also in {one} "
-                f"({_kinds(pairs.exact[between])}): leakage."
+                f"{one} contains {counted(len(measured), 'face')} of {two} "
+                f"({len(measured) / len(splits[two]):.1%}; {_kinds(pairs.exact[between])}): leakage."
             )
             advice = (
                 "Results may be optimistic. "
@@ -92,11 +93,14 @@ def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -
             findings.append(Finding(f"duplicates-{one}-{two}", "warning", message, advice, examples))
     within = used & (where[a] == where[b])
     if within.any():
-        message = f"{int(within.sum()):,} pairs of duplicates are within one split ({_kinds(pairs.exact[within])})."
+        number = counted(int(within.sum()), "pair of duplicates is", "pairs of duplicates are")
+        message = f"{number} within one split ({_kinds(pairs.exact[within])})."
         findings.append(Finding("duplicates-within", "info", message, "", _pair_names(index, a[within], b[within])))
     differ = used & (label[a] != label[b])
     if differ.any():
-        message = f"{int(differ.sum()):,} of {int(used.sum()):,} pairs of duplicates have different labels."
+        number = counted(int(used.sum()), "pair of duplicates", "pairs of duplicates")
+        have = "has" if differ.sum() == 1 else "have"
+        message = f"{int(differ.sum()):,} of {number} {have} different labels."
         examples = _pair_names(index, a[differ], b[differ])
         findings.append(
             Finding("duplicates-labels", "warning", message, "In each pair, at least one label is wrong.", examples)
@@ -105,7 +109,7 @@ def duplicate_findings(looked: Scan, pairs: Pairs, datamodule: FaceDataModule) -
 
 
 def _kinds(exact: NDArray[np.bool_]) -> str:
-    return f"{int(exact.sum()):,} identical pairs, {int((~exact).sum()):,} near duplicates"
+    return f"{counted(int(exact.sum()), 'identical pair')}, {counted(int((~exact).sum()), 'near duplicate')}"
 
 
 def _names(index: FaceIndex, rows: NDArray[np.int64]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.doctor.class_order import suspect_order
 from mfer_lightning.data.doctor.findings import Finding, Severity
 from mfer_lightning.data.splits import TEST_IS_MISSING, apply_rule
+from mfer_lightning.plurals import counted
 
 #: A balanced sampler is suggested if the ratio of the largest to the smallest class is at least this.
 IMBALANCE = 10.0
@@ -48,7 +49,8 @@ def split_findings(datamodule: FaceDataModule) -> list[Finding]:
         for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
             shared = np.intersect1d(index.group[splits[a].rows], index.group[splits[b].rows])
             if len(shared) and not (a == "val" and protocol.val == protocol.test):
-                add("shared-groups", "warning", f"{len(shared):,} photos or people are in both {a} and {b}.")
+                words = counted(len(shared), "photo or person is", "photos or people are")
+                add("shared-groups", "warning", f"{words} in both {a} and {b}.")
     return findings
 
 

@@ -34,8 +34,9 @@ from numpy.typing import NDArray
 from mfer_lightning.data.images.cache_checksum import is_intact, seal
 from mfer_lightning.data.images.sources import ImageSource
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import replacing
+from mfer_lightning.files import replacing, write_error
 from mfer_lightning.parent_process import end_with_parent
+from mfer_lightning.plurals import counted
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,8 @@ PARALLEL_FROM = 256
 CHUNK = 64
 
 _thread_lock = threading.Lock()
-_WAY_OUT = (
-    "Free some space, choose another folder with paths.cache=<folder> (or MFER_CACHE), or disable the cache with "
-    "+dataset.cache=none."
+_OTHERWISE = (
+    "choose another folder with paths.cache=<folder> (or MFER_CACHE), or disable the cache with +dataset.cache=none"
 )
 
 
@@ -128,7 +128,7 @@ def build_cache(
                     stale.unlink(missing_ok=True)  # this process holds the lock, so no other process is building
                 _build(source, rows, target, workers, announce)
     except OSError as error:
-        raise UserError(f"Cannot write the image cache {target}: {error.strerror or error}. {_WAY_OUT}") from error
+        raise write_error(f"write the image cache {target}", error, _OTHERWISE) from error
     return target
 
 
@@ -139,13 +139,14 @@ def _build(
     shape = (len(rows), *first.shape)
     size = int(np.prod(shape)) + 4096
     announce(
-        f"Building the image cache {target}: {len(rows):,} images of {first.shape[1]} x {first.shape[0]} pixels, "
-        f"{human(size)}. This happens once."
+        f"Building the image cache {target}: {counted(len(rows), 'image')} of {first.shape[1]} x {first.shape[0]} "
+        f"pixels, {human(size)}. This happens once."
     )
     free = shutil.disk_usage(target.parent).free
     if free < size + RESERVE_BYTES:
         raise UserError(
-            f"The image cache {target} needs {human(size)}, but only {human(free)} of disk space is free. {_WAY_OUT}"
+            f"The image cache {target} needs {human(size)}, but only {human(free)} of disk space is free. Free some "
+            f"space, {_OTHERWISE}."
         )
     with replacing(target, ".part") as temporary:
         open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)

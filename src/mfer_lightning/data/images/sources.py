@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mfer_lightning.data.images.decode import DECODER_VERSION, crop_box, decode, resize
 from mfer_lightning.data.index import FaceIndex
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 
 @runtime_checkable
@@ -144,8 +145,8 @@ class PixelCsvSource:
         side = round(len(values) ** 0.5)
         if side == 0 or side * side != len(values) or values.min() < 0 or values.max() > 255:
             raise UserError(
-                f"{self.name(row)}: expected a square of pixels from 0 to 255, but got {len(values)} numbers. "
-                "Download the file again."
+                f"{self.name(row)}: expected a square of pixels from 0 to 255, but got "
+                f"{counted(len(values), 'number')}. Download the file again."
             )
         grey = values.astype(np.uint8).reshape(side, side, 1)
         image = np.repeat(grey, 3, axis=2)

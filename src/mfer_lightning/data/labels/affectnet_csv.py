@@ -13,6 +13,7 @@ from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.data.labels.table_head import Head, malformed, read_head
 from mfer_lightning.data.labels.tables import Table, check_name, read_table
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 #: Possible locations of each part's list.
 LISTS: Mapping[str, tuple[str, ...]] = {
@@ -118,7 +119,9 @@ def _columns(head: Head) -> tuple[dict[str, int], bool]:
     line, names = head.rows[0]
     if names[0] != COLUMNS[0] and is_image(names[0]):
         if len(names) != len(COLUMNS):
-            raise malformed(head.path, line, f"the {len(COLUMNS)} columns {', '.join(COLUMNS)}", f"{len(names)} fields")
+            raise malformed(
+                head.path, line, f"the {len(COLUMNS)} columns {', '.join(COLUMNS)}", counted(len(names), "field")
+            )
         return {name: i for i, name in enumerate(COLUMNS)}, False
     absent = [name for name in _NEEDED if name not in names]
     if absent:

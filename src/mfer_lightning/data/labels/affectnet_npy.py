@@ -18,6 +18,7 @@ from mfer_lightning.data.labels.image_files import files_in, listing, some, unre
 from mfer_lightning.data.labels.locate import check_images
 from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 _SUFFIX = "_exp.npy"
 #: Suffixes of the files of valence and arousal, which may be missing from a copy.
@@ -33,7 +34,7 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
 
     Args:
         root: the dataset's folder.
-        folder: folder of the part, with ``images`` and ``annotations`` in it.
+        folder: folder of the split, with ``images`` and ``annotations`` in it.
         codes: number of legal codes.
 
     Raises:
@@ -54,8 +55,9 @@ def read_annotations(root: Path, folder: str, codes: int) -> Iterator[tuple[str,
     unlabelled = sorted(set(images) - set(stems), key=_by_number)
     if unlabelled:
         raise UserError(
-            f"{len(unlabelled):,} of the {len(images):,} images in {root / folder / 'images'} have no annotation in "
-            f"{annotations}: {some(unlabelled)}. Unpack the annotations again, or remove these images."
+            f"{len(unlabelled):,} of the {counted(len(images), 'image')} in {root / folder / 'images'} "
+            f"{'has' if len(unlabelled) == 1 else 'have'} no annotation in {annotations}: {some(unlabelled)}. "
+            "Unpack the annotations again, or remove these images."
         )
     # There are hundreds of thousands of files with far fewer different contents, so each content is parsed only once.
     codes_of: dict[bytes, int] = {}

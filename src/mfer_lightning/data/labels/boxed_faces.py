@@ -9,7 +9,7 @@ from pathlib import Path
 from mfer_lightning.data.labels.locate import locate_images
 from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.data.labels.table_head import read_head
-from mfer_lightning.data.labels.tables import Table, check_name, read_table
+from mfer_lightning.data.labels.tables import Table, check_name, read_table, repeated_rows
 from mfer_lightning.errors import UserError
 
 #: Sides of a box, as keys of ``columns``.
@@ -82,7 +82,7 @@ def read_boxed_faces(
     faces.paths, notes = locate_images(root, faces.paths, path)
     faces.notes = [*table.notes, *notes]
     if repeated:
-        faces.notes.append(f"{repeated:,} rows of {path.name} repeat an earlier row and were left out")
+        faces.notes.append(repeated_rows(repeated, path))
     return faces
 
 

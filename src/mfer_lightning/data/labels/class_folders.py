@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from mfer_lightning.data.labels.image_files import contents, listing, some
 from mfer_lightning.emotions import EMOTIONS, canonical
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 #: Folder names of each partition, in any case.
 PARTITION_FOLDERS: Mapping[str, tuple[str, ...]] = {
@@ -143,8 +144,9 @@ def left_out(folders: Sequence[ClassFolder]) -> tuple[str, ...]:
     if not counts:
         return ()
     inner = counts.pop("folder", 0)
-    words = [f"{sum(counts.values()):,} files that are not images ({', '.join(sorted(counts))})"] if counts else []
-    words += [f"{inner:,} folders inside class folders"] if inner else []
+    others = counted(sum(counts.values()), "file that is not an image", "files that are not images")
+    words = [f"{others} ({', '.join(sorted(counts))})"] if counts else []
+    words += [counted(inner, "folder inside a class folder", "folders inside class folders")] if inner else []
     return (f"left out: {' and '.join(words)}",)
 
 

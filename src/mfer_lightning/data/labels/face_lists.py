@@ -21,6 +21,7 @@ from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES, is_image, som
 from mfer_lightning.data.labels.table_head import read_head, read_lines
 from mfer_lightning.data.labels.tables import read_table
 from mfer_lightning.errors import UserError, printable
+from mfer_lightning.plurals import counted
 
 _BETWEEN = re.compile(r"[\s,;\"']+")
 
@@ -50,12 +51,17 @@ class FaceList:
 
     def describe(self) -> str:
         """Summarise the match in a sentence."""
-        words = f"list {self.name}: {len(self.rows):,} of its {self.listed:,} names are faces evaluated here"
+        are = "is a face" if len(self.rows) == 1 else "are faces"
+        words = f"list {self.name}: {len(self.rows):,} of its {counted(self.listed, 'name')} {are} evaluated here"
         if self.elsewhere:
-            words += f"; {len(self.elsewhere):,} are other faces of {self.among} ({some(self.elsewhere, 2)})"
+            words += f"; {counted(len(self.elsewhere), 'is another face', 'are other faces')} of "
+            words += f"{self.among} ({some(self.elsewhere, 2)})"
         if self.unknown:
-            words += f"; {len(self.unknown):,} are not faces of {self.among} ({some(self.unknown, 2)})"
-        return printable(words + (f"; {self.repeated:,} lines repeat a name." if self.repeated else "."))
+            words += f"; {counted(len(self.unknown), 'is not a face', 'are not faces')} of "
+            words += f"{self.among} ({some(self.unknown, 2)})"
+        return printable(
+            words + (f"; {counted(self.repeated, 'line repeats', 'lines repeat')} a name." if self.repeated else ".")
+        )
 
 
 def read_names(path: str | Path, *, empty: bool = False) -> list[str]:
@@ -167,9 +173,9 @@ def match_list(
             rows[found] = None
     if not rows:
         like = f"; faces of {among} have names like {paths[int(measured[0])]}" if len(measured) else ""
-        first = f"its first name is {names[0]}" if names else "it contains no names"
+        first = f"the first of {counted(len(seen), 'name')} is {names[0]}" if names else "it contains no names"
         raise UserError(
-            printable(f"{option or f'lists.{name}'}: none of its {len(seen):,} names is a {kind} ({first}{like}). ")
+            printable(f"{option or f'lists.{name}'}: none of its names is a {kind} ({first}{like}). ")
             + "Is it the list of this dataset, and of this split?"
         )
     listed = len(rows) + len(elsewhere) + len(unknown)

@@ -16,8 +16,9 @@ from mfer_lightning.data.labels.image_files import files_in, is_image
 from mfer_lightning.data.labels.locate import locate_images
 from mfer_lightning.data.labels.numbers import is_number
 from mfer_lightning.data.labels.table_head import Head, read_head
-from mfer_lightning.data.labels.tables import check_name, check_unique, read_table
+from mfer_lightning.data.labels.tables import check_name, check_unique, read_table, repeated_rows
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 #: Suffixes of files that may be tables. A file that is not a table is reported only if it is a csv file or lists
 #: images.
@@ -158,7 +159,7 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
     assert found.head is not None
     path, at = found.path, found.columns
     names = found.head.rows[0][1] if found.head.has_header else []
-    form = f"{len(names)} fields ({','.join(names)})" if names else ""
+    form = f"{counted(len(names), 'field')} ({','.join(names)})" if names else ""
     table = read_table(found.head, skip_header=bool(names), form=form[:160])
     lines = table.lines
     paths, labels = table.columns[at["path"]], table.columns[at["label"]]
@@ -177,7 +178,7 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
     check_unique(paths, [lines[i] for i in kept], path)
     paths, notes = locate_images(root, paths, path, search=True)
     if len(kept) < len(rows):
-        notes = (*notes, f"{len(rows) - len(kept):,} rows of {path.name} repeat an earlier row and were left out")
+        notes = (*notes, repeated_rows(len(rows) - len(kept), path))
     apart = {folder for name in paths if (folder := name.partition("/")[0].lower()) in SPLITS}
     if "split" not in at and partition is None and len({SPLITS[folder] for folder in apart}) > 1:
         where = ", ".join(sorted(apart))

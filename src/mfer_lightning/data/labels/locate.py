@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mfer_lightning.data.labels.image_files import contents, is_image, listing, missing_images, some
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 #: Maximum number of missing images for which to look for similar names.
 _TRIED = 20
@@ -42,8 +43,12 @@ def locate_images(
     if found:
         first = next(iter(found))
         notes.append(
-            f"{len(found):,} image names in {listed_in.name} are spelled differently from their files or lack the "
-            f"suffix ({first} is {found[first]}): these files are used"
+            counted(
+                len(found),
+                f"image name in {listed_in.name} is spelled differently from its file or lacks the suffix",
+                f"image names in {listed_in.name} are spelled differently from their files or lack the suffix",
+            )
+            + f" ({first} is {found[first]}): the files were used"
         )
     rest = [path for path in absent if path not in found]
     if search and rest and not any("/" in path for path in rest):
@@ -57,7 +62,8 @@ def locate_images(
             )
         if len(elsewhere) == len(rest):
             found |= elsewhere
-            notes.append(f"{len(rest):,} images in {listed_in.name} were found in folders that it does not name")
+            words = counted(len(rest), f"image in {listed_in.name} was", f"images in {listed_in.name} were")
+            notes.append(f"{words} found in folders that it does not name")
             rest = []
     if rest:
         raise _missing(root, rest, len(paths), listed_in)
@@ -109,8 +115,8 @@ def _missing(root: Path, absent: Sequence[str], count: int, listed_in: Path) -> 
     if near:
         way_out = f"{near[0]} resembles {near[1]}: correct the names in the list, or move or rename the images."
     return UserError(
-        f"{len(absent):,} of the {count:,} images listed in {listed_in} are missing under {root}: "
-        f"{some(absent)}. {way_out}"
+        f"{len(absent):,} of the {counted(count, 'image')} listed in {listed_in} "
+        f"{'is' if len(absent) == 1 else 'are'} missing under {root}: {some(absent)}. {way_out}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Lists of images whose names start with their part, train or test: ``train_00001.jpg 5``, as in RAF-DB."""
+"""Lists of images whose names start with their split, train or test: ``train_00001.jpg 5``, as in RAF-DB."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIST_NAMES = ("list_patition_label.txt", "list_partition_label.txt")
 
 
 def part_in_name(name: str) -> str | None:
-    """Return the part that the name of an image starts with, or None if it does not start with one.
+    """Return the split that the name of an image starts with, or None if it does not start with one.
 
     Example:
         >>> part_in_name("test_0001.jpg"), part_in_name("0001.jpg")
@@ -35,12 +35,12 @@ def read_partition_list(
         root: the dataset's folder.
         path: the list, with an image name and a label from 1 to K per line. The files may have exactly these names, or
             ``_aligned`` before the suffix.
-        folders: part -> folder of its images relative to ``root``; a part without any images is left out.
+        folders: split -> folder of its images relative to ``root``; a split without any images is left out.
         class_names: the K classes in the order of their numbers.
         title: usual name of the dataset.
 
     Returns:
-        Path, part and label (from 0) of each face, train before test, and notes for the user.
+        Path, split and label (from 0) of each face, train before test, and notes for the user.
 
     Raises:
         UserError: if the list is malformed or lists a file twice, a label is out of range, or images are missing.

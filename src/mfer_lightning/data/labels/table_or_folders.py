@@ -10,6 +10,7 @@ from mfer_lightning.data.labels.image_files import listing, some
 from mfer_lightning.data.labels.numbers import is_number, whole_number
 from mfer_lightning.emotions import EMOTIONS, canonical
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 
 def emotion_folders(root: Path, partitions: Mapping[str, str]) -> list[str]:
@@ -61,7 +62,7 @@ def compare(
     if other:
         i = other[0]
         raise UserError(
-            f"{root}: {names} and the folders disagree on {len(other):,} of {len(paths):,} images: "
+            f"{root}: {names} and the folders disagree on {len(other):,} of {counted(len(paths), 'image')}: "
             f"{paths[i]} is {labels[i]} in the table, but in a folder for {says[parents[i]]}. {decide}"
         )
     listed = {path.casefold() for path in paths}
@@ -69,10 +70,15 @@ def compare(
     unlisted = [image for image in images if image.casefold() not in listed]
     if 2 * len(unlisted) > len(images):
         raise UserError(
-            f"{root}: {names} and the class folders disagree: {len(unlisted):,} of the {len(images):,} "
-            f"images in {some(emotions, 3)} are not in the table. {decide}"
+            f"{root}: {names} and the class folders disagree: the table lacks {len(unlisted):,} of the "
+            f"{counted(len(images), 'image')} in {some(emotions, 3)}. {decide}"
         )
-    return [f"{len(unlisted):,} images in class folders are not in {names} and were left out"] if unlisted else []
+    here = counted(
+        len(unlisted),
+        f"image in a class folder is not in {names} and was",
+        f"images in class folders are not in {names} and were",
+    )
+    return [f"{here} left out"] if unlisted else []
 
 
 def _sorted_by_class(parents: Sequence[str], labels: Sequence[str]) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from mfer_lightning.data.labels.table_head import Head, malformed, readable_text, split_line
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 #: Parts of a name that need further checks.
 _UNUSUAL = re.compile(r"[:\x00]|\.\.|\./|//|/\.?$")
@@ -47,7 +48,7 @@ class Table:
         """
         fields = split_line(self.head, self.lines[row])
         if len(fields) < self.width:
-            return malformed(self.head.path, self.lines[row], self.form, f"{len(fields)} fields")
+            return malformed(self.head.path, self.lines[row], self.form, counted(len(fields), "field"))
         return malformed(self.head.path, self.lines[row], expected, got)
 
 
@@ -70,7 +71,7 @@ def read_table(
 
     path = head.path
     width = width or (len(head.rows[0][1]) if skip_header else head.width)
-    form = form or f"{width} fields"
+    form = form or counted(width, "field")
     widest = max(len(fields) for _, fields in head.rows)
     skipped = head.rows[0][0] - (not skip_header)  # also skip lines above the first row
     options = {
@@ -109,7 +110,7 @@ def read_table(
     for i in [i for i in columns if i >= width]:
         too_long = next((row for row, value in enumerate(columns.pop(i)) if value), None)
         if too_long is not None:
-            raise malformed(path, lines[too_long], form, f"{len(split_line(head, lines[too_long]))} fields")
+            raise malformed(path, lines[too_long], form, counted(len(split_line(head, lines[too_long])), "field"))
     return Table(head, columns, lines, width, form, notes)
 
 
@@ -117,7 +118,7 @@ def _unparsed(path: Path, form: str, message: str) -> UserError:
     """Return the error for a file that pandas could not parse."""
     wide = re.search(r"in line (\d+), saw (\d+)", message)
     if wide:
-        return malformed(path, int(wide[1]), form, f"{wide[2]} fields")
+        return malformed(path, int(wide[1]), form, counted(int(wide[2]), "field"))
     open_quote = re.search(r"EOF inside string starting at row (\d+)", message)
     if open_quote:
         return UserError(
@@ -155,6 +156,12 @@ def check_name(name: str, path: Path, line: int, base: Path | None = None) -> st
     return str(PurePosixPath(plain)) if plain else plain  # `./a.png` and `a.png` are the same image
 
 
+def repeated_rows(number: int, path: Path) -> str:
+    """Return the note that rows equal to earlier rows of a table were left out."""
+    words = counted(number, f"row of {path.name} repeats", f"rows of {path.name} repeat")
+    return f"{words} an earlier row and {'was' if number == 1 else 'were'} left out"
+
+
 def check_unique(names: Sequence[str], lines: Sequence[int], path: Path) -> None:
     """Check that a list contains no file twice.
 
@@ -173,7 +180,7 @@ def check_unique(names: Sequence[str], lines: Sequence[int], path: Path) -> None
         if name in first:
             repeated = len(names) - len(set(names))
             raise UserError(
-                f"{path} lists a file twice: {name} on lines {first[name]} and {line} ({repeated} repetitions in all). "
-                "Keep one of them."
+                f"{path} lists a file twice: {name} on lines {first[name]} and {line} "
+                f"({counted(repeated, 'repetition')} in all). Keep one of them."
             )
         first[name] = line

@@ -16,6 +16,7 @@ from mfer_lightning.evaluation.statistics.variance_components import (
     seed_figures,
     variance_components,
 )
+from mfer_lightning.plurals import counted
 
 Verdict = Literal["better", "worse", "tie", "undecided"]
 MethodMetric = Literal["accuracy", "mean_class_accuracy"]
@@ -172,7 +173,9 @@ def _checked(
             )
     n = a.shape[1]
     if b.shape[1] != n:
-        raise ValueError(f"Expected argument `correct_b` to contain the {n} images of a, but got {b.shape[1]}.")
+        raise ValueError(
+            f"Expected argument `correct_b` to contain the {counted(n, 'image')} of a, but got {b.shape[1]}."
+        )
     if n < 2:
         raise ValueError("Expected arguments `correct_a` and `correct_b` to contain at least 2 images, but got 1.")
     if not 0 < confidence < 1:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.evaluation.predictions import PADDING, Predictions
+from mfer_lightning.plurals import counted
 
 
 def same_images(tables: Sequence[Predictions]) -> list[Predictions]:
@@ -49,8 +50,9 @@ def same_images(tables: Sequence[Predictions]) -> list[Predictions]:
         if not np.array_equal(names, others):
             alone = np.setxor1d(names, others)
             raise ValueError(
-                f"Expected argument `tables` to contain the same faces, but tables 1 ({len(first)} faces) and {number} "
-                f"({len(table)} faces) differ in {len(alone)} (first: {alone[0] if len(alone) else 'a repeated face'})."
+                f"Expected argument `tables` to contain the same faces, but tables 1 ({counted(len(first), 'face')}) "
+                f"and {number} ({counted(len(table), 'face')}) differ in {len(alone)} (first: "
+                f"{alone[0] if len(alone) else 'a repeated face'})."
             )
         torn = first.label != table.label
         if torn.any():

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import replace_folder
+from mfer_lightning.files import replace_folder, write_error
 
 #: Files that identify a folder as an export, which ``replace`` may remove.
 MARKS = ("config.json", "model.onnx", "export.json")
@@ -40,9 +40,7 @@ def atomic_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
             yield new
             replace_folder(target, new, old)
     except OSError as error:
-        raise UserError(
-            f"Cannot write {target}: {error.strerror or error}. Free some space or name another folder (output=...)."
-        ) from error
+        raise write_error(f"write {target}", error, "choose another folder with output=<folder>") from error
 
 
 def check_free(target: str | Path, *, replace: bool) -> None:

@@ -16,6 +16,7 @@ from mfer_lightning.data.datasets.registry import find_dataset
 from mfer_lightning.evaluation.intervals import result_interval
 from mfer_lightning.evaluation.schema import METRICS
 from mfer_lightning.evaluation.valence_arousal import TITLES
+from mfer_lightning.plurals import counted
 from mfer_lightning.views import Views
 
 #: Metrics on the card, with their names in words.
@@ -89,7 +90,9 @@ def calibration_in_words(description: Mapping[str, Any]) -> Iterator[str]:
         description: the content of ``config.json``, or a model's metadata.
     """
     said, stored = Confidence.of_metadata(description), description.get("calibration") or {}
-    where = _one_line(f"{stored.get('fitted_on') or 'validation faces'} ({stored.get('n', '?')} faces)")
+    n = stored.get("n")
+    number = counted(n, "face") if isinstance(n, int) else "? faces"
+    where = _one_line(f"{stored.get('fitted_on') or 'validation faces'} ({number})")
     if said.temperature != 1:
         errors = [_number(stored.get(when), "ece") for when in ("before", "after")]
         ece = f", where the expected calibration error falls from {_share(errors[0])} to {_share(errors[1])}"

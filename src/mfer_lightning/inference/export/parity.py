@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from mfer_lightning.inference.model import FERModel
+from mfer_lightning.plurals import counted
 
 if TYPE_CHECKING:
     from mfer_lightning.onnx import OnnxModel
@@ -68,15 +69,15 @@ class Comparison:
     def sentence(self) -> str:
         """The comparison in one line."""
         line = (
-            f"{self.faces} ({self.n:,} faces): largest difference in a probability {self.largest_difference:.1e}, "
-            f"mean {self.mean_difference:.1e}; same emotion for {self.same_emotion:,}"
+            f"{self.faces} ({counted(self.n, 'face')}): largest difference in a probability "
+            f"{self.largest_difference:.1e}, mean {self.mean_difference:.1e}; same emotion for {self.same_emotion:,}"
         )
         if self.valence_arousal_difference is not None:
             line += f"; largest difference in valence or arousal {self.valence_arousal_difference:.1e}"
-        if self.right is None:
+        if self.right is None or self.lost is None:
             return line
         before, after = (100 * r / self.labelled for r in self.right)
-        changes = f"{self.lost} faces now incorrect, {self.won} now correct"
+        changes = f"{counted(self.lost, 'face')} now incorrect, {self.won:,} now correct"
         return f"{line}; accuracy {before:.2f}% -> {after:.2f}% ({changes})"
 
 

@@ -12,6 +12,7 @@ from mfer_lightning.align.photo_list import expand_pattern, is_pattern, is_side_
 from mfer_lightning.data.images.heif import is_heif
 from mfer_lightning.data.labels.image_files import IMAGE_SUFFIXES
 from mfer_lightning.errors import UserError, printable
+from mfer_lightning.plurals import counted
 
 #: Files with these extensions are treated as photos, and get a row of results even if they cannot be decoded.
 PHOTO_SUFFIXES = IMAGE_SUFFIXES
@@ -19,6 +20,9 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpe
 
 #: First bytes of photos, to recognise files without a known extension.
 _MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
+
+_METADATA, _LINKS = "macOS metadata files", "symbolic links to folders"
+_ONE = {_METADATA: "macOS metadata file", _LINKS: "symbolic link to a folder"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Photos:
     Args:
         root: the folder that contains them.
         paths: in the order of their names.
-        left_alone: extension -> number of files in the folder that are not photos by name or content.
+        left_alone: extension -> number of files in the folder that are not images by name or content.
     """
 
     root: Path
@@ -38,6 +42,12 @@ class Photos:
     def key(self, path: Path) -> str:
         """Name a photo by its printable path relative to the root, with ``/``."""
         return shown(Path(path.relative_to(self.root).as_posix()))
+
+    def describe_left_alone(self) -> str:
+        """State in a sentence how many files of each kind are not images and were skipped."""
+        kinds = ", ".join(counted(n, _ONE.get(kind, kind), kind) for kind, n in sorted(self.left_alone.items()))
+        total = counted(sum(self.left_alone.values()), "file that is not an image", "files that are not images")
+        return f"Skipped {total}: {kinds}."
 
 
 def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
@@ -58,9 +68,9 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
         photos, videos, others = [], [], Counter[str]()
         for file in _walk(path, leave_out):
             if is_side_file(file.relative_to(path)):
-                others["macOS metadata files"] += 1
+                others[_METADATA] += 1
             elif file.is_symlink() and file.is_dir():
-                others["symbolic links to folders"] += 1
+                others[_LINKS] += 1
             elif file.suffix.lower() in PHOTO_SUFFIXES or _looks_like_photo(file):
                 photos.append(file)
             else:
@@ -73,7 +83,9 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
             )
         if not photos:
             there = (
-                f", but {sum(others.values())} other files ({', '.join(sorted(others))})" if others else ": it is empty"
+                f", but {counted(sum(others.values()), 'other file')} ({', '.join(sorted(others))})"
+                if others
+                else ": it is empty"
             )
             raise UserError(f"source={shown(path)} contains no photos{there}.")
         return Photos(path, tuple(photos), dict(others))

@@ -19,6 +19,7 @@ from mfer_lightning.files import atomic_path
 from mfer_lightning.inference.media.photo_files import VIDEO_SUFFIXES, shown
 from mfer_lightning.inference.media.photos import MOST_PIXELS, Picture
 from mfer_lightning.inference.results import TOO_LARGE, UNREADABLE
+from mfer_lightning.plurals import counted
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # errors become rows of the results
 
@@ -141,7 +142,7 @@ class Frames:
         elif self.live:
             self.message = "the camera sent no more frames"
         elif number < _CUT_OFF * self.promised - 2 and last < _CUT_OFF * self.length - 2 / self.own_rate:
-            shown = f"{last:,.1f} of {self.length:,.1f} seconds could be read ({number:,} frames)"
+            shown = f"{last:,.1f} of {self.length:,.1f} seconds could be read ({counted(number, 'frame')})"
             self.message = f"it is truncated, or its last frame is frozen: {shown}"
 
     def _time(self, number: int, last: float) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mfer_lightning.errors import FORMULA, UserError
-from mfer_lightning.files import atomic_path, changed_settings, drop_partial_line
+from mfer_lightning.files import atomic_path, changed_settings, drop_partial_line, write_error
 from mfer_lightning.inference.result_columns import columns
 from mfer_lightning.inference.results import STATUSES, Prediction, Predictions
 
@@ -106,9 +106,7 @@ class Journal(AbstractContextManager["Journal"]):
             self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
             self._file.flush()
         except OSError as error:
-            raise UserError(
-                f"Cannot write {self.path}: {error.strerror or error}. Free some space and repeat the same command."
-            ) from error
+            raise write_error(f"write {self.path}", error, "choose another folder with output=<folder>") from error
 
     def predictions(self) -> Iterator[Prediction]:
         """Read the predictions one by one."""

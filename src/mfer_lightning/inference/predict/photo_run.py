@@ -17,8 +17,9 @@ from mfer_lightning.inference.predict.journal import Journal, Stamp, stamp_of
 from mfer_lightning.inference.predictor import Predictor
 from mfer_lightning.inference.result_columns import UNCERTAIN
 from mfer_lightning.inference.results import NO_FACE, OK, Face, Prediction
+from mfer_lightning.plurals import counted
 from mfer_lightning.progress import progress_bar
-from mfer_lightning.reporting.terminal.predictions import count, print_summary
+from mfer_lightning.reporting.terminal.predictions import print_summary
 from mfer_lightning.sweeps.lock import run_lock
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ def predict_photos(
             left, changed = _left(photos, journal, retry=retry)
             journal.forget(changed)
             if len(left) < len(photos.paths):
-                print(f"{len(photos.paths) - len(left):,} of {len(photos.paths):,} photos were already done.")
+                print(f"Already done: {len(photos.paths) - len(left):,} of {counted(len(photos.paths), 'photo')}.")
             if changed:
-                print(f"Changed since then, or retried: {count(len(changed), 'photos')}.")
+                print(f"Changed since then, or retried: {counted(len(changed), 'photo')}.")
             found = find_in_files(
                 [path for path, _ in left.values()],
                 model.finder(look),
@@ -91,9 +92,7 @@ def predict_photos(
                     bar.advance(task)
         print_summary(journal.predictions(), model.class_names, output, perf_counter() - started, len(left))
         if photos.left_alone:
-            words = ", ".join(f"{n:,} {ending}" for ending, n in sorted(photos.left_alone.items()))
-            total = sum(photos.left_alone.values())
-            print(f"Skipped, not photos by name or content: {count(total, 'files')} ({words}).")
+            print(photos.describe_left_alone())
     return journal
 
 

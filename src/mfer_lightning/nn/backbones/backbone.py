@@ -1,7 +1,7 @@
 """A backbone: the stages of a model, attention inserted after some of them, pooling and the final LayerNorm.
 
 Works with models that follow timm's conventions (``forward_features``, module names) and does not import timm.
-Ours: attention is inserted into the model, because timm's features-only models cannot pass a modified feature map to
+Attention is inserted into the model itself, because timm's features-only models cannot pass a modified feature map to
 the next stage.
 """
 

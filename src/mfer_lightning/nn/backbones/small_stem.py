@@ -1,8 +1,8 @@
 """Reduce the downsampling in the stem of a network designed for 224 pixels.
 
-With a total stride of 32, a 48-pixel face becomes a 2x2 feature map, which has too few positions for attention. Ours,
-except that the stem for ResNets (3x3 convolution, no pooling) follows the CIFAR networks of He et al., CVPR 2016,
-arXiv 1512.03385.
+With a total stride of 32, a 48-pixel face becomes a 2x2 feature map, which has too few positions for attention. The
+changes to the stems are the project's own, except the stem for ResNets (3x3 convolution, no pooling), which follows the
+CIFAR networks of He et al., CVPR 2016, arXiv 1512.03385.
 """
 
 from __future__ import annotations
@@ -69,10 +69,11 @@ def shrink_stem(model: nn.Module, name: str, family: str, stem_stride: int | Non
     pool = next((p for p in _POOLS if not isinstance(_submodule(model, p), (nn.Identity, type(None)))), None)
     original = conv.stride[0] * (2 if pool else 1)
     stride = original // 2 if stem_stride is None else stem_stride
-    if not 1 <= stride < original or (pool is None and original % stride):
+    legal = [s for s in range(1, original) if pool is not None or original % s == 0]
+    if stride not in legal:
         raise UserError(
-            f"Backbone '{name}': `stem_stride` {stride} must divide and be smaller than {original}, "
-            "the stride of its stem."
+            f"Backbone '{name}': `stem_stride` must be {' or '.join(map(str, legal))}, but got {stride}. It must be "
+            f"smaller than {original}, the stride of the original stem{', and divide it' if pool is None else ''}."
         )
     if conv.kernel_size == conv.stride and conv.padding in ((0, 0), "valid"):
         replace_module(model, path, _convolution(conv, kernel=stride, stride=stride, padding=0))

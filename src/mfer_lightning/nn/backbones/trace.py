@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 _MOST_STAGES = 4
 
@@ -291,5 +292,5 @@ def _describe(output: Any) -> str:
     if isinstance(output, Tensor):
         return f"a tensor of shape {tuple(output.shape)}"
     if isinstance(output, (list, tuple)):
-        return f"a {type(output).__name__} of {len(output)} parts"
+        return f"a {type(output).__name__} of {counted(len(output), 'part')}"
     return f"a {type(output).__name__}"

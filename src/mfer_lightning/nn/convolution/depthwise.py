@@ -1,8 +1,8 @@
 """Depthwise convolutions with a faster backward pass in bfloat16 on the CPU, where oneDNN is slow.
 
-Ours. oneDNN computes the weight gradient of a depthwise convolution as if each channel were a 16 by 16 block. A few
-batched matrix products take a quarter to a half of the time (one core with AVX-512 and bfloat16 products, torch 2.14.1,
-oneDNN 3.12; ``mfer benchmark parts=[convolutions] device=cpu``).
+This is the project's own implementation. oneDNN computes the weight gradient of a depthwise convolution as if each
+channel were a 16 by 16 block. A few batched matrix products take a quarter to a half of the time (one core with AVX-512
+and bfloat16 products, torch 2.14.1, oneDNN 3.12; ``mfer benchmark parts=[convolutions] device=cpu``).
 
 In oneDNN, the gradients of a depthwise convolution with stride 2 take several times as long in bfloat16 as in float32.
 With 5x5 and 7x7 kernels on few channels or small maps, they take about twice as long. In these cases, they are computed

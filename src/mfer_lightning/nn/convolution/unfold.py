@@ -1,8 +1,9 @@
 """Dense convolutions as one matrix product over an unfolded feature map.
 
-Ours; the idea is ``im2col``. A row of the unfolded matrix contains what one output position reads: kh*kw*C values.
-Maps are padded once in channels-last memory, where the rows are a strided view of the padded map and kw*C adjacent
-values are copied as one block. Products of float16 and bfloat16 accumulate in float32, as torch does by default.
+This is the project's own implementation of the ``im2col`` method. A row of the unfolded matrix contains what one output
+position reads: kh*kw*C values. Maps are padded once in channels-last memory, where the rows are a strided view of the
+padded map and kw*C adjacent values are copied as one block. Products of float16 and bfloat16 accumulate in float32, as
+torch does by default.
 
 The unfolded matrix is kh*kw times as large as the map: 2.5 GB for 256 maps of 512x14x14 and a 7x7 kernel in bfloat16.
 It is built for parts of the batch, in one buffer of at most :data:`LARGEST_BYTES`, and is not kept for the backward

@@ -2,9 +2,9 @@
 
 Paper: Wen, Lin, Wang, Xu: Distract Your Attention: Multi-head Cross Attention Network for Facial Expression
 Recognition, Biomimetics 8(2), 2023, arXiv 2109.07270. Structure from the paper; widths, initial values, the log-softmax
-over the heads and the batch norm after the classifier as in the authors' public code
-(https://github.com/yaoing/DAN), whose weight files can be loaded. Ours: ResNet-18 can be replaced by any timm backbone
-with a last feature map.
+over the heads and the batch norm after the classifier as in the authors' public code (https://github.com/yaoing/DAN),
+whose weight files can be loaded. In this project, ResNet-18 can be replaced by any timm backbone with a last feature
+map.
 """
 
 from __future__ import annotations

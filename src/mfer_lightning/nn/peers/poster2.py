@@ -1,12 +1,12 @@
 """POSTER V2 (POSTER++): window cross attention between maps of an IR-50 and of a landmark network, then a transformer.
 
 Paper: Mao, Xu, Yin, Chang, Nie, Huang, Wang: POSTER++: A simpler and stronger facial expression recognition network,
-Pattern Recognition 2024, arXiv 2301.12149. Structure from the paper; widths, initial values, and frozen parts as in
-the authors' public code (https://github.com/Talented-Q/POSTER_V2, MIT), whose weight files can be loaded. These files
-also contain modules that the authors' network never calls, which are left out. For both networks, the face is resized
-to 112 pixels; the authors use images of 224 pixels and take every second pixel. The weights of the landmark network are
-frozen, but its batch norms follow the training mode of the whole network, as in the authors' code. Ours: depths, widths
-and sizes as options.
+Pattern Recognition 2024, arXiv 2301.12149. Structure from the paper; widths, initial values, and frozen parts as in the
+authors' public code (https://github.com/Talented-Q/POSTER_V2, MIT), whose weight files can be loaded. These files also
+contain modules that the authors' network never calls, which are left out. For both networks, the face is resized to 112
+pixels; the authors use images of 224 pixels and take every second pixel. The weights of the landmark network are
+frozen, but its batch norms follow the training mode of the whole network, as in the authors' code. This project adds
+options for depths, widths and sizes.
 """
 
 from __future__ import annotations

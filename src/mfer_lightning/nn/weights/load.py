@@ -21,6 +21,7 @@ from mfer_lightning.nn.weights.nearest_backbone import differ_in_ones, is_counte
 from mfer_lightning.nn.weights.number_checks import check_numbers
 from mfer_lightning.nn.weights.position_tables import fit_positions
 from mfer_lightning.nn.weights.read import listed, read_state, tensors_of
+from mfer_lightning.plurals import counted
 
 _SHOWN = 8
 _LISTED = 4
@@ -52,7 +53,10 @@ class LoadReport:
     def __str__(self) -> str:
         text, count = "no weights", ""
         if self.loaded:
-            text, count = f"{len(self.loaded)} tensors from {self.source} ({self.layout} layout)", f"{len(self.new)} "
+            text, count = (
+                f"{counted(len(self.loaded), 'tensor')} from {self.source} ({self.layout} layout)",
+                f"{len(self.new)} ",
+            )
         text += f"; {count}new: {', '.join(self.new_parts)}" if self.new_parts else "; nothing new"
         if self.dropped:
             more = ", ..." if len(self.dropped) > _LISTED else ""

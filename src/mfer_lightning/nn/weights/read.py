@@ -84,8 +84,12 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     return state
 
 
-def check_exists(path: Path) -> None:
+def check_exists(path: Path, names: Iterable[str] = ()) -> None:
     """Reject a path that is not a file.
+
+    Args:
+        path: the value of ``weights=``.
+        names: names of the bundled models, to suggest the one that is probably meant.
 
     Raises:
         UserError: if it is a folder or missing; for a missing file, the message lists the legal values.
@@ -93,7 +97,7 @@ def check_exists(path: Path) -> None:
     if path.is_dir():
         raise UserError(f"weights={path} is a folder. Use a file in it, e.g. checkpoints/best.ckpt of a run.")
     if not path.is_file():
-        hint = nearest(str(path), ("none", "imagenet"))
+        hint = nearest(str(path), ("none", "imagenet", *names))
         meant = f"; {hint}" if hint.startswith("did you mean") else "."
         raise UserError(
             f"weights={path}: there is no such file. The option must be none, imagenet, the name of a "

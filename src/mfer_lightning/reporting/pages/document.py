@@ -14,6 +14,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.class_order import doubt_class_order
 from mfer_lightning.evaluation.runs import LeftOut, find_results
 from mfer_lightning.evaluation.statistics.methods import MethodMetric
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.pages.matrix_sections import MatrixSection, matrix_sections
 from mfer_lightning.reporting.pages.panel_groups import Group, SectionPanels
 from mfer_lightning.reporting.pages.result_panels import (
@@ -264,7 +265,7 @@ def _single(section: Section) -> str:
     if len(section.methods) == 1:
         method = section.methods[0]
         values = method.figures("accuracy")
-        seeds = f"{method.seeds} seed{'s' * (method.seeds != 1)}"
+        seeds = counted(method.seeds, "seed")
         reached = f"{100 * sum(values) / len(values):.2f}% accuracy" if values else "no accuracy"
         return f"One method, {method.label}, with {seeds}: {reached}. There is no other method to compare it with."
     return "No methods were compared: this requires predictions of the baseline and another method for the same faces."
@@ -275,7 +276,7 @@ def _lead(sections: Sequence[Section]) -> str:
         return ""
     runs = sum(len(section.runs) for section in sections)
     methods = sum(len(section.methods) for section in sections)
-    words = f"{runs} run{'s' * (runs != 1)}, {methods} method{'s' * (methods != 1)}"
+    words = f"{counted(runs, 'run')}, {counted(methods, 'method')}"
     varied = list(dict.fromkeys(axis.title for section in sections for axis in section.axes))
     if varied:
         words += f"; they differ in {', '.join(varied[:8])}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfer_lightning.figures.heat_map import heat_map_panel
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.pages.panel_groups import Group, Picture
 from mfer_lightning.reporting.study.matrices import StoredMatrix, matrix_sentences, matrix_table
 from mfer_lightning.reporting.study.tables import Table
@@ -46,7 +47,7 @@ def matrix_sections(matrices: Sequence[StoredMatrix], folder: Path) -> list[Matr
     for place, matrix in enumerate(matrices, start=1):
         mark = "" if len(matrices) == 1 else f" ({matrix.folder.name})"
         slug = "matrix" if place == 1 else f"matrix-{place}"
-        count = f"{_count(matrix.models, 'model')} on {_count(matrix.datasets, 'dataset')}"
+        count = f"{counted(len(matrix.models), 'model')} on {counted(len(matrix.datasets), 'dataset')}"
         sections.append(
             MatrixSection(
                 title=f"Models across datasets{mark}",
@@ -59,10 +60,6 @@ def matrix_sections(matrices: Sequence[StoredMatrix], folder: Path) -> list[Matr
             )
         )
     return sections
-
-
-def _count(names: Sequence[str], what: str) -> str:
-    return f"{len(names)} {what}{'s' * (len(names) != 1)}"
 
 
 def _figure(matrix: StoredMatrix, folder: Path, file: str) -> Group:

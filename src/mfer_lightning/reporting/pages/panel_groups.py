@@ -63,7 +63,7 @@ class SectionPanels:
     def limit_note(self, shown: int | None = None) -> str:
         """Return a sentence with the number of methods shown (default: those in ``methods``); empty if all are."""
         total, shown = len(self.section.methods), len(self.methods) if shown is None else shown
-        return f" {shown} of {total} methods are shown." if shown < total else ""
+        return f" {shown} of {total} methods {'is' if shown == 1 else 'are'} shown." if shown < total else ""
 
     def picture(self, name: str, alt: str, draw: Callable[..., str], *data: Any, **options: Any) -> Picture:
         """Draw a panel.

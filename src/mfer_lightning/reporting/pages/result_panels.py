@@ -15,6 +15,7 @@ from mfer_lightning.figures.confusion import confusion_panel
 from mfer_lightning.figures.estimates import Estimate, estimates_panel
 from mfer_lightning.figures.reliability import reliability_panel
 from mfer_lightning.figures.risk_coverage import risk_coverage_panel
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.pages.panel_groups import Group, SectionPanels
 from mfer_lightning.reporting.study.ablation_tables import recalls
 from mfer_lightning.reporting.study.comparisons import signed
@@ -128,7 +129,7 @@ def class_panels(panels: SectionPanels) -> Group:
     limits = (max(-2.0, min(ends) - 3), min(102.0, max(ends) + 3)) if ends else None  # one range for all classes
     for (name, n), rows in classes.items():
         alt = f"Recall of {name} in per cent: {'; '.join(f'{r.label} {r.value:.0f}' for r in rows)}."
-        words = {"title": f"{name} ({n:,} faces)", "unit": "recall (%)"}
+        words = {"title": f"{name} ({counted(n, 'face')})", "unit": "recall (%)"}
         pictures.append(panels.picture(f"recall-{name}", alt, estimates_panel, rows, limits=limits, **words))
     caption = (
         "Mean recall over seeds (small dots). Lines are Wilson's 95% intervals for one network with this recall on "

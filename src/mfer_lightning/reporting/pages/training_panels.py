@@ -12,6 +12,7 @@ from mfer_lightning.evaluation.metrics_csv import Curve, read_curves
 from mfer_lightning.figures.embedding import embedding_panel
 from mfer_lightning.figures.learning_curves import STYLES, band, curves_panel
 from mfer_lightning.figures.plane import embed_all
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.pages.panel_groups import Group, SectionPanels
 from mfer_lightning.reporting.study.feature_space import FeatureSpace
 from mfer_lightning.reporting.study.sections import Method
@@ -77,7 +78,7 @@ def begin_planes(
     ready = {label: plane for label, plane in kept.items() if plane is not None}
     new = [label for label in shown if label not in ready]
     if new:
-        progress(f"{panels.section.title}: embeddings of {len(new)} methods")
+        progress(f"{panels.section.title}: embeddings of {counted(len(new), 'method')}")
     begun = embed_all([space.clouds[label].feature for label in new], how)
     return lambda: {**ready, **dict(zip(new, begun(), strict=True))}
 

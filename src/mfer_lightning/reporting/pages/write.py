@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.files import replace_folder, write_text
+from mfer_lightning.files import replace_folder, write_error, write_text
 from mfer_lightning.reporting.pages.document import Document, Options, build_document
 from mfer_lightning.reporting.pages.render import render_csv, render_html, render_latex, render_markdown, render_runs
 
 #: A folder that contains this page and nothing outside CONTENT is a report, which a new report may replace.
 PAGE = "report.html"
 CONTENT = {PAGE, "report.md", "report.tex", "tables", "figures"}
-#: Text near the start of a page that identifies it as ours.
+#: Text near the start of a page that identifies it as a report of this package.
 _MARK = b'name="generator" content="mfer_lightning'
 
 
@@ -48,9 +48,8 @@ def write_report(
             _write(document, fresh)
             replace_folder(target, fresh, old)
     except OSError as error:
-        raise UserError(
-            f"Cannot write the report {target}: {error.strerror or error}. Choose another folder with output=<folder>."
-        ) from error
+        otherwise = "choose another folder with output=<folder>"
+        raise write_error(f"write the report {target}", error, otherwise) from error
     return document
 
 

@@ -23,14 +23,18 @@ NOT_PLANNED = (
 
 
 def summary(plan: Plan, judged: Sequence[Planned], metric: MethodMetric) -> str:
-    """Summarise in one or two sentences the outcome of a plan in a section."""
+    """Summarise the outcome of a plan in a section, so that it can be read without the documentation."""
     groups = {outcome: [p.contrast.name for p in judged if p.outcome == outcome] for outcome in _ORDER}
     words = ", ".join(f"{len(names)} {outcome} ({', '.join(names)})" for outcome, names in groups.items() if names)
+    several = len(judged) > 1
+    these = f"These {len(judged)} comparisons of methods are" if several else "This comparison of two methods is"
     chosen = "" if plan.metric else ", which the file does not specify"
-    number = f"these {len(judged)}" + (" within their families" if len(plan.families) > 1 else "")
-    alone = f", Holm-corrected only over {number}" if len(judged) > 1 else ""
-    told = f"Planned contrasts: {words}. From {plan.path.name}{_families(plan)}"
-    return f"{told}; by {metric_in_words(metric)}{chosen}{alone}."
+    told = f"Planned contrasts: {words}. {these} planned in {plan.path.name}{_families(plan)}. The metric is "
+    told += f"{metric_in_words(metric)}{chosen}."
+    if not several:
+        return told
+    family = "within their families" if len(plan.families) > 1 else f"over these {len(judged)} only"
+    return f"{told} The p-values are Holm-corrected {family}."
 
 
 def sentences(plan: Plan, judged: Sequence[Planned]) -> list[str]:
@@ -102,7 +106,9 @@ def contrast_table(plan: Plan, section: Section, judged: Sequence[Planned], metr
         f"The contrasts of {plan.path.name} (sha256 {plan.sha256[:12]}...). Methods are named by "
         f"{', '.join(axis.title for axis in section.axes)}. p-values, verdicts and detectable differences are "
         f"corrected for these contrasts only{', within each family' if several else ''}; intervals are uncorrected. A "
-        f"contrast with fewer than {MIN_SEEDS} seeds of either method is undecided, but still counts in the "
+        "claim is confirmed by a significant difference as claimed, refuted by a significant difference that "
+        "contradicts it, and otherwise undecided. "
+        f"A contrast with fewer than {MIN_SEEDS} seeds of either method is undecided, but still counts in the "
         "correction."
     )
     return Table(

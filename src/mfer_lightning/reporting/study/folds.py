@@ -14,6 +14,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.runs import StoredResult, read_folder
 from mfer_lightning.evaluation.schema import Result
 from mfer_lightning.evaluation.statistics.folds import fold_intervals, join_predictions
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.study.method_table import MethodRow, method_table
 from mfer_lightning.reporting.study.runs import Run, open_runs
 from mfer_lightning.reporting.study.sections import Method, Section
@@ -97,7 +98,7 @@ def _joined(runs: Sequence[Run]) -> JoinedRun:
     }
     result.pop("files", None)
     flat = {key: value for key, value in first.flat.items() if key != OPTION}
-    folder = Path(first.folder.parent) / f"{first.folder.name} and {len(runs) - 1} more folds"
+    folder = Path(first.folder.parent) / f"{first.folder.name} and {counted(len(runs) - 1, 'more fold')}"
     return JoinedRun(folder, cast(Result, result), first.trained, None, flat, table, tuple(runs))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.evaluation.runs import MAX_BYTES, LeftOut
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.study.tables import NOTHING, Cell, Column, Table, share
 
 #: Name of the file of a matrix.
@@ -148,7 +149,7 @@ def matrix_sentences(matrix: StoredMatrix) -> list[str]:
             if cell["accuracy"] is None:
                 parts.append(f"{cell['dataset']} not measured")
                 continue
-            fewer = f" over {cell['classes']} classes" if cell["left_out"] else ""
+            fewer = f" over {counted(cell['classes'], 'class')}" if cell["left_out"] else ""
             home = " (trained there)" if cell["at_home"] else ""
             parts.append(f"{cell['dataset']} {100 * cell['accuracy']:.1f}%{fewer}{home}")
         said.append(f"{model}: {', '.join(parts)}.")

@@ -12,6 +12,7 @@ import yaml
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.statistics import MethodComparison, optimism_gap
 from mfer_lightning.evaluation.valence_arousal import TITLES as AFFECT
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.study.comparisons import points, signed
 from mfer_lightning.reporting.study.method_intervals import method_interval
 from mfer_lightning.reporting.study.method_table import MethodRow, method_table
@@ -91,7 +92,7 @@ def main_table(section: Section, metric: str) -> Table:
         return cells, data | ({"baseline_verdict": "baseline"} if baseline else {})
 
     chosen = "as requested" if section.baseline_chosen else "the simplest; baseline=<axis>=<value> chooses another"
-    faces = f"{section.n:,} faces of {len(section.class_names)} classes ({section.evaluation_set})"
+    faces = f"{counted(section.n, 'face')} of {counted(len(section.class_names), 'class')} ({section.evaluation_set})"
     caption = (
         f"{faces}. Mean ± standard deviation over seeds. Baseline: {section.baseline.label} ({chosen}). "
         "Differences, intervals and verdicts account for the variation over both seeds and faces."
@@ -244,4 +245,6 @@ def _machine(hardware: Any) -> str:
     gpus = hardware.get("gpus")
     if isinstance(gpus, Sequence) and gpus:
         return f"{len(gpus)} x {gpus[0]}"
-    return f"{hardware.get('processor', 'processor unknown')}, {hardware.get('threads', '?')} threads"
+    threads = hardware.get("threads")
+    number = counted(threads, "thread") if isinstance(threads, int) else "? threads"
+    return f"{hardware.get('processor', 'processor unknown')}, {number}"

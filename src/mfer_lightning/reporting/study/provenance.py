@@ -14,6 +14,7 @@ from typing import Any
 
 from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.evaluation.runs import LeftOut
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.study.runs import Run
 from mfer_lightning.sweeps.records import record_files
 
@@ -105,7 +106,7 @@ def made_with(runs: Sequence[Run]) -> list[tuple[str, str]]:
         for package, version in run.result["versions"].items():
             packages.setdefault(str(package), {})[str(version)] = None
     counts = Counter(arithmetic_of(run) or "not recorded" for run in runs)
-    told = (name if len(counts) == 1 else f"{name} ({n} run{'s' * (n > 1)})" for name, n in counts.items())
+    told = (name if len(counts) == 1 else f"{name} ({counted(n, 'run')})" for name, n in counts.items())
     hashes = list(dict.fromkeys(str(run.result.get("data_hash"))[:12] for run in runs if run.result.get("data_hash")))
     facts = {
         "commit of mfer_lightning": _each_once(_commit(run.result.get("git")) for run in runs),
@@ -203,7 +204,9 @@ def _commit(git: Any) -> str:
 
 def _machine(hardware: Mapping[str, Any]) -> str:
     gpus = hardware.get("gpus") or []
-    parts = [str(hardware.get("processor", "processor unknown")), f"{hardware.get('cores', '?')} cores"]
+    cores = hardware.get("cores")
+    number = counted(cores, "core") if isinstance(cores, int) else "? cores"
+    parts = [str(hardware.get("processor", "processor unknown")), number]
     if not gpus and isinstance(hardware.get("instructions"), str):
         parts.insert(1, hardware["instructions"])
     return ", ".join([*parts, *(str(gpu) for gpu in gpus)])

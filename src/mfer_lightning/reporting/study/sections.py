@@ -11,6 +11,7 @@ from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.runs import LeftOut
 from mfer_lightning.evaluation.statistics import MethodComparison
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.study.axes import ABSENT, Axis, Flat, as_number, find_axes, in_words, simplicity, title_of
 from mfer_lightning.reporting.study.choices import named_by_choice
 from mfer_lightning.reporting.study.provenance import unlike_arithmetic
@@ -193,7 +194,7 @@ def _titles(keys: Sequence[tuple[Any, ...]]) -> list[str]:
             missing = {name for other in rivals for name in dict(other[5])} - set(ours)
             told += [f"default {name}" for name in sorted(missing)]
             if not told:
-                told = [f"{sum(key[4]):,} faces", *([f"{key[2]}"] if any(r[2] != key[2] for r in rivals) else [])]
+                told = [counted(sum(key[4]), "face"), *([f"{key[2]}"] if any(r[2] != key[2] for r in rivals) else [])]
             title += f" ({', '.join(told)})"
         found.append(title)
     return [t if found.count(t) == 1 else f"{t} [{found[:i].count(t) + 1}]" for i, t in enumerate(found)]

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from mfer_lightning.data.doctor import Examination
 from mfer_lightning.data.doctor.examine import DIMENSIONS
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.terminal.tables import new_table
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "info": "bold"}
@@ -47,9 +48,11 @@ def print_examination(
     if found.looks:
         looks = found.looks
         sizes = ", ".join(f"{size} ({n:,})" for size, n in looks["sizes"].items())
-        more = f" and {looks['different_sizes'] - 5} more sizes" if looks["different_sizes"] > 5 else ""
+        more = f" and {counted(looks['different_sizes'] - 5, 'more size')}" if looks["different_sizes"] > 5 else ""
         mean = ", ".join(f"{v:.3f}" for v in looks["mean"])
-        console.print(f"{looks['images']:,} images read: {sizes}{more}; {looks['grey']:,} greyscale; mean RGB {mean}")
+        console.print(
+            f"{counted(looks['images'], 'image')} read: {sizes}{more}; {looks['grey']:,} greyscale; mean RGB {mean}"
+        )
         console.print()
     for split, counts in found.valence_arousal.items():
         if counts["faces"]:
@@ -69,9 +72,9 @@ def print_examination(
         console.print(f"Shared faces: {escape(str(file))} ({count:,})", soft_wrap=True, highlight=False)
 
 
-def _known(name: str, counted: Mapping[str, Any]) -> str:
-    between = "" if counted["range"] is None else " ({:.2f} to {:.2f})".format(*counted["range"])
-    return f"{name} known for {counted['known']:,} faces{between}"
+def _known(name: str, found: Mapping[str, Any]) -> str:
+    between = "" if found["range"] is None else " ({:.2f} to {:.2f})".format(*found["range"])
+    return f"{name} known for {counted(found['known'], 'face')}{between}"
 
 
 def as_json(found: Examination) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mfer_lightning.files import said_bytes
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.model_list import ListedModel
 from mfer_lightning.reporting.terminal.tables import new_table, said
 
@@ -44,10 +45,10 @@ def print_models(
 
 
 def _section(model: ListedModel) -> str:
-    classes = f"{len(model.class_names)} classes"
-    if model.protocol is None:
+    classes = counted(len(model.class_names), "class")
+    if model.protocol is None or model.n is None:
         return f"{model.dataset or 'unknown dataset'}, {classes}, without a result"
-    return f"{model.protocol}, {model.split}, {model.n:,} faces, {classes}"
+    return f"{model.protocol}, {model.split}, {counted(model.n, 'face')}, {classes}"
 
 
 def _numbers(model: ListedModel) -> tuple[str, str, str]:

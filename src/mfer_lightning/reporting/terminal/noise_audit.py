@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.reporting.terminal.tables import new_table, said
 
@@ -29,18 +30,20 @@ def print_noise_audit(found: Mapping[str, Any], folder: str | Path, console: Con
     each = str(judges["least"]) if judges["least"] == judges["most"] else f"{judges['least']} to {judges['most']}"
     console.print()
     console.print(
-        f"[bold]{escape(found['protocol'])}[/], training labels: {found['faces']:,} faces, each judged by {each} of "
-        f"{len(found['checkpoints'])} networks not trained on it"
+        f"[bold]{escape(found['protocol'])}[/], training labels: {counted(found['faces'], 'face')}, each judged by "
+        f"{each} of {counted(len(found['checkpoints']), 'network')} not trained on it"
     )
     rate = f"{100 * found['estimated_rate']:.1f}%"
-    console.print(f"{found['suspected']:,} labels are suspected; estimated fraction of wrong labels: {rate}")
+    console.print(
+        f"{counted(found['suspected'], 'label is', 'labels are')} suspected; estimated fraction of wrong labels: {rate}"
+    )
     if found["pairs"]:
         table = new_table("given -> suggested", "faces")
         for pair in found["pairs"][:PAIRS]:
             table.add_row(escape(f"{pair['given']} -> {pair['suggested']}"), f"{pair['faces']:,}")
         rest = found["pairs"][PAIRS:]
         if rest:
-            table.add_row(f"{len(rest)} further pairs", f"{sum(pair['faces'] for pair in rest):,}")
+            table.add_row(counted(len(rest), "further pair"), f"{sum(pair['faces'] for pair in rest):,}")
         console.print(table)
     if "truth" in found:
         _print_truth(found["truth"], console)
@@ -56,7 +59,7 @@ def print_noise_audit(found: Mapping[str, Any], folder: str | Path, console: Con
 
 
 def _print_truth(truth: Mapping[str, Any], console: Console) -> None:
-    console.print(f"{truth['wrong']:,} of the {truth['faces']:,} labels are known to be wrong (95% intervals):")
+    console.print(f"Known to be wrong: {truth['wrong']:,} of {counted(truth['faces'], 'label')} (95% intervals):")
     listed, best = truth["listed"], truth["at_precision"]
     if listed["precision"] is not None:
         console.print(f"  listed labels that are wrong        {_share(listed['precision'])}")

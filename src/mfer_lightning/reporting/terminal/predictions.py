@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from mfer_lightning.errors import printable
+from mfer_lightning.plurals import counted
 
 #: Maximum number of photos for which every face is printed.
 FEW = 5
@@ -83,6 +84,7 @@ def print_summary(
             faceless[message] += 1
         if item.status not in ("ok", "no face") and len(troubles) < MOST_TROUBLES:
             troubles.append(item)
+    one = what.removesuffix("s")
     total, faces = sum(statuses.values()), sum(emotions.values())
     words = ", ".join(f"{n:,} {'with faces' if s == 'ok' else s}" for s, n in statuses.most_common())
     few = what == "photos" and total <= FEW
@@ -90,18 +92,18 @@ def print_summary(
     for line in lines[:MOST_LINES]:
         say(line)
     if len(lines) > MOST_LINES:
-        say(f"  ... and {len(lines) - MOST_LINES:,} more lines: see {_TABLE}.")
+        say(f"  ... and {counted(len(lines) - MOST_LINES, 'more line')}: see {_TABLE}.")
     rate = f", {looked_at / seconds:.1f} a second" if looked_at and seconds > 0 else ""
-    say(f"{count(total, what)}: {words or 'none'}. {looked_at:,} processed in {seconds:.1f} s{rate}.")
+    say(f"{counted(total, one)}: {words or 'none'}. {looked_at:,} processed in {seconds:.1f} s{rate}.")
     if faces and not (few and total == 1):
         shares = ", ".join(f"{name} {n:,} ({n / faces:.0%})" for name, n in emotions.most_common() if n)
-        say(f"{count(faces, 'faces')}: {shares}.")
+        say(f"{counted(faces, 'face')}: {shares}.")
     if marked:
         words = ", ".join(f"{n:,} {mark}" for mark, n in marked.most_common())
-        say(f"Less reliable: {count(sum(marked.values()), 'faces')} ({words}; column quality).")
+        say(f"Less reliable: {counted(sum(marked.values()), 'face')} ({words}; column quality).")
     if not few:  # printed already
         for message, n in faceless.items():
-            say(f"No face in {count(n, what)}: {message}.")
+            say(f"No face in {counted(n, one)}: {message}.")
         for item in troubles:
             plain = item.to_dict()
             say(f"  {plain['path']}: {item.status}, {plain['message']}")
@@ -111,13 +113,3 @@ def print_summary(
     say(f"Table: {folder / _TABLE}")
     say(f"Lines: {folder / _LINES}")
     return {what: total, "statuses": dict(statuses), "faces": faces, "emotions": dict(emotions)}
-
-
-def count(number: int, what: str) -> str:
-    """Format a count with the noun in singular or plural.
-
-    Example:
-        >>> count(1, "photos"), count(1200, "photos")
-        ('1 photo', '1,200 photos')
-    """
-    return f"{number:,} {what.removesuffix('s') if number == 1 else what}"

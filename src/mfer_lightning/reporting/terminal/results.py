@@ -19,6 +19,7 @@ from rich.table import Table
 from mfer_lightning.evaluation.intervals import is_wilson, result_interval
 from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
 from mfer_lightning.evaluation.valence_arousal import TITLES as VALENCE_AROUSAL
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.terminal.tables import new_table, print_heading, print_lists
 
 #: Entries of a sweep's row besides the varied axes.
@@ -71,7 +72,7 @@ def print_evaluation(
     """
     console = console or Console()
     console.print()
-    console.print(f"[bold]{escape(title)}[/]: {evaluation['n']:,} faces")
+    console.print(f"[bold]{escape(title)}[/]: {counted(evaluation['n'], 'face')}")
     console.print()
     _print_figures(evaluation, console)
     console.print()
@@ -141,7 +142,7 @@ def print_sweep(rows: Sequence[Mapping[str, Any]], console: Console | None = Non
 
 
 def _print_measured_on(result: Mapping[str, Any], console: Console) -> None:
-    print_heading(result, f"{result['n']:,} faces, {len(result['class_names'])} classes", console)
+    print_heading(result, f"{counted(result['n'], 'face')}, {counted(len(result['class_names']), 'class')}", console)
     if result["split"] == "val":
         console.print(f"[bold yellow]Note:[/] {_NOT_A_TEST}.")
 
@@ -229,16 +230,15 @@ def _setting(row: Mapping[str, Any], axes: Sequence[str]) -> tuple[str, ...]:
 def _status(done: Sequence[Mapping[str, Any]], lost: Sequence[Mapping[str, Any]]) -> str:
     # the same seed twice is not two seeds
     what = "seed" if len({row.get("seed") for row in done}) == len(done) else "run"
-    total = len(done) + len(lost)
-    what += "s" * (total != 1)
-    return f"[bold red]{len(done)} of {total} {what}[/]" if lost else f"{total} {what}"
+    total = counted(len(done) + len(lost), what)
+    return f"[bold red]{len(done)} of {total}[/]" if lost else total
 
 
 def _print_failures(failed: Sequence[Mapping[str, Any]], axes: Sequence[str], console: Console) -> None:
     if not failed:
         return
     console.print()
-    console.print(f"[bold red]{len(failed)} job{'s' * (len(failed) != 1)} without a result:[/]")
+    console.print(f"[bold red]{counted(len(failed), 'job')} without a result:[/]")
     for row in failed:
         named = [f"{axis}={row[axis]}" for axis in (*axes, "seed") if row.get(axis) is not None]
         reason = str(row.get("error") or f"status {row.get('status', 'unknown')}, no reason was recorded")

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.terminal.results import print_places
 from mfer_lightning.reporting.terminal.tables import new_table, print_heading, print_lists, said
 
@@ -26,7 +27,7 @@ def print_robustness(card: Mapping[str, Any], folder: str | Path, console: Conso
     """
     console = console or Console()
     clean = card["clean"]
-    print_heading(card, f"robustness, {card['n']:,} faces", console)
+    print_heading(card, f"robustness, {counted(card['n'], 'face')}", console)
     console.print()
     if card["curves"]:
         console.print(_table(card))

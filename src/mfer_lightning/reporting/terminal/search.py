@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from mfer_lightning.plurals import counted
+
 
 def print_search(
     done: int,
@@ -39,10 +41,10 @@ def print_search(
     """
     console = console or Console()
     console.print()
-    lost = f", and {failed} trial{'s' * (failed != 1)} without a result" if failed else ""
+    lost = f", and {counted(failed, 'trial')} without a result" if failed else ""
     early = f", {pruned} of them pruned" if pruned else ""
-    others = f"; {running} trial{'s are' if running != 1 else ' is'} running elsewhere" if running else ""
-    console.print(f"The study has {done} of {wanted} results{early}{lost}{others}.")
+    others = f"; {counted(running, 'trial is', 'trials are')} running elsewhere" if running else ""
+    console.print(f"The study has {done} of {counted(wanted, 'result')}{early}{lost}{others}.")
     if number is None or value is None:
         console.print("[bold red]No trial has a result.[/]")
         return

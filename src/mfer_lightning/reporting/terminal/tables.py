@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mfer_lightning.plurals import counted
+
 
 def new_table(first: str, *numbers: str) -> Table:
     """Create an empty table: one column for names, which may wrap, and columns of numbers."""
@@ -36,7 +38,7 @@ def print_lists(lists: Mapping[str, Any], console: Console) -> None:
     """
     for name, figures in lists.items():
         subset, rest = figures["subset"], figures["rest"]
-        words = f"{name}: {said(subset['accuracy'], subset['low'], subset['high'])} on {subset['n']:,} faces"
+        words = f"{name}: {said(subset['accuracy'], subset['low'], subset['high'])} on {counted(subset['n'], 'face')}"
         if rest is not None:
             words += f", {said(rest['accuracy'], rest['low'], rest['high'])} on the other {rest['n']:,}"
         console.print(escape(words))

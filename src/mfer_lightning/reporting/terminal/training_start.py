@@ -14,6 +14,7 @@ from mfer_lightning.config.chosen import is_peer, kept_choices, name_of
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.module import FERModule
 from mfer_lightning.nn.cost import count_parameters
+from mfer_lightning.plurals import counted
 
 
 def print_start(
@@ -49,7 +50,7 @@ def print_start(
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    table.add_row("data", f"{datamodule.protocol.name}: {faces} faces, {datamodule.num_classes} classes")
+    table.add_row("data", f"{datamodule.protocol.name}: {faces} faces, {counted(datamodule.num_classes, 'class')}")
     table.add_row("layout", escape(datamodule.index.layout))
     table.add_row(
         "network",

@@ -15,6 +15,7 @@ import wandb_workspaces.expr as expr
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
+from mfer_lightning.plurals import counted
 from mfer_lightning.tracking import names
 from mfer_lightning.tracking.choice import chosen_loggers
 from mfer_lightning.tracking.dashboards import tables
@@ -109,7 +110,7 @@ def build_dashboard(
         entity=entity,
         project=project,
         title=title[:128],
-        description=f"{len(runs)} runs; made by mfer dashboard",
+        description=f"{counted(len(runs), 'run')}; made by mfer dashboard",
         blocks=blocks,
         width="fluid",
     )
@@ -162,7 +163,8 @@ def _chapter(
 ) -> list[Any]:
     runset = _runset(runs, protocol, split, where)
     first = runs[0].result
-    said = f"{first['evaluation_set']}: {first['n']:,} faces, {len(first['class_names'])} classes. {len(runs)} runs."
+    classes = counted(len(first["class_names"]), "class")
+    said = f"{first['evaluation_set']}: {counted(first['n'], 'face')}, {classes}. {counted(len(runs), 'run')}."
     blocks: list[Any] = [wr.H1(text=f"{protocol}, {split}"), wr.P(text=said)]
     if split == "val":
         blocks.append(wr.CalloutBlock(text=_SELECTION_FIGURES))
@@ -178,7 +180,7 @@ def _chapter(
         "Loss by backbone": f"Accuracy %, mean ± standard deviation (runs):\n\n{tables.loss_by_backbone(runs)}",
         "Settings": tables.by_setting(runs),
         "Classes": f"Mean recall %:\n\n{tables.class_recalls(runs)}",
-        "Best runs": f"Ranked on val:\n\n{tables.best_runs(runs)}",
+        "Best runs": f"{tables.ranking(runs)}:\n\n{tables.best_runs(runs)}",
     }
     panels = _panels(runs, split, entity)
     for name in dict.fromkeys([*texts, *panels]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
+from mfer_lightning.data.protocols import BEST_ON_TEST
 from mfer_lightning.evaluation.statistics.seeds import mean_and_spread
 from mfer_lightning.tracking.dashboards.runs import FinishedRun
 
@@ -85,15 +86,25 @@ def class_recalls(runs: Sequence[FinishedRun]) -> str:
     return markdown(["setting", *classes], rows)
 
 
+def ranking(runs: Sequence[FinishedRun]) -> str:
+    """Describe how :func:`best_runs` ranks the runs of a protocol."""
+    selection = runs[0].result["selection"]
+    if selection["split"] is None:
+        return "Not ranked, because the protocol reports the last epoch and selects nothing"
+    if selection["rule"] == BEST_ON_TEST:
+        return "Ranked on the test split, on which this protocol selects checkpoints (optimistic)"
+    return f"Ranked on the {selection['split']} split, on which this protocol selects checkpoints"
+
+
 def best_runs(runs: Sequence[FinishedRun], limit: int = 10) -> str:
-    """Make the table of the best runs on val, where checkpoints are chosen, with the reported results."""
+    """Make the table of the runs with the best value of the selection metric, with the reported results."""
     ranked = sorted(runs, key=lambda run: run.result["selection"]["value"] or 0.0, reverse=True)
     rows = []
     for run in ranked[:limit]:
         figures = [run.result["selection"]["value"], *(run.metric(name) for name in METRICS)]
         shown = ["–" if figure is None else f"{100 * figure:.2f}" for figure in figures]
         rows.append([run.folder.name, run.setting, str(run.seed), *shown])
-    return markdown(["run", "setting", "seed", "val %", *(f"{title} %" for title in METRICS.values())], rows)
+    return markdown(["run", "setting", "seed", "selection %", *(f"{title} %" for title in METRICS.values())], rows)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -21,6 +21,7 @@ from mfer_lightning.data.targets import TARGET_KINDS
 from mfer_lightning.errors import UserError, excerpt
 from mfer_lightning.optim import unused_options
 from mfer_lightning.optim.schedules import READERS
+from mfer_lightning.plurals import counted
 
 Config = Mapping[str, Any]
 
@@ -192,8 +193,8 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
     )
     yield (
         freeze["name"] != "none" and (freeze["epochs"] or 0) > (epochs or _ENDLESS) > 0,
-        f"freeze.epochs={freeze['epochs']}: the run has {epochs} epochs. Use freeze.epochs=null for a backbone that "
-        "stays frozen throughout.",
+        f"freeze.epochs={freeze['epochs']}: the run has {counted(epochs, 'epoch')}. Use freeze.epochs=null for a "
+        "backbone that stays frozen throughout.",
     )
     frozen = is_peer(config) and config["network"].get("freeze_landmarks") is True
     yield (
@@ -231,7 +232,9 @@ def idle_options(config: Config) -> list[str]:
     if not affect["loss"] and affect["name"] != "none":
         found.append(f"valence_arousal={affect['name']} has no effect with valence_arousal.loss=null")
     if early["name"] != "none" and early["patience"] >= (epochs or _ENDLESS) > 0:
-        found.append(f"early_stopping.patience={early['patience']} has no effect in a run of {epochs} epochs")
+        found.append(
+            f"early_stopping.patience={early['patience']} has no effect in a run of {counted(epochs, 'epoch')}"
+        )
     if config["adapter"]["name"] != "none" and config["weights"] == "none":
         found.append("adapter=lora keeps the backbone's weights, which are random with weights=none")
     return found

@@ -11,6 +11,7 @@ import torch
 from mfer_lightning.config.precision import configured_precision
 from mfer_lightning.data.workers import check_workers
 from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 #: Environment variables set by launchers of multi-machine jobs.
 LAUNCHERS = ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "GROUP_RANK", "NODE_RANK")
@@ -34,7 +35,7 @@ def check_hardware(config: Mapping[str, Any]) -> None:
     if on_cpu and devices > cores:
         raise UserError(
             f"trainer.devices={trainer['devices']}: on the CPU, each device is a separate process, and this machine "
-            f"has {cores} cores. The value must be at most {cores}."
+            f"has {counted(cores, 'core')}. The value must be at most {cores}."
         )
     ranks = max(devices * trainer["num_nodes"], 1)
     if batch % ranks:

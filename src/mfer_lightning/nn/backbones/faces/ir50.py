@@ -6,8 +6,8 @@ Papers: Deng et al.: ArcFace, CVPR 2019, arXiv 1801.07698 (the residual units); 
 https://github.com/mk-minchul/AdaFace (MIT; BGR in [-1, 1]). Both differ from iResNet in the shortcut of the first
 stage, which takes every second pixel without a convolution. In addition, the residual units of face.evoLVe have no
 batch norm between the first convolution and PReLU. Reimplemented; names and shapes of the tensors are those of these
-projects' files. The identity embedding (``output_layer.3``, ``output_layer.4``) is not part of a backbone. Ours:
-drop-path, initialisation.
+projects' files. The identity embedding (``output_layer.3``, ``output_layer.4``) is not part of a backbone. This project
+adds drop-path and chose the initialisation.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Paper: Deng, Guo, Xue, Zafeiriou: ArcFace, CVPR 2019, arXiv 1801.07698 ("improve
 convolution, batch norm, PReLU, convolution, batch norm; a first convolution of stride 1, so that a 112x112 image gives
 a 7x7 feature map). Weights: https://github.com/deepinsight/insightface, ``recognition/arcface_torch`` (code MIT,
 weights for non-commercial research only), trained on RGB in [-1, 1]. Reimplemented; names and shapes of the tensors are
-those of that project's files. Its identity embedding (``fc``, ``features``) is not part of a backbone. Ours: drop-path,
-initialisation.
+those of that project's files. Its identity embedding (``fc``, ``features``) is not part of a backbone. This project
+adds drop-path and chose the initialisation.
 """
 
 from __future__ import annotations
