@@ -86,7 +86,7 @@ def listed(root: Path, train: str, test: str, **options: Any) -> FolderDataModul
     return datamodule
 
 
-DIFFER = "of dataset=folder differ from those of the training run (files or dataset options); "
+DIFFER = "of dataset=folder differ from those of the training run (the files or the dataset options have changed); "
 MAYBE_SEEN = (
     f"{DIFFER}the test faces have the same file names as in the training run, but their contents were not compared, so "
     "the model may have been trained on them"

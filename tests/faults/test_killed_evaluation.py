@@ -16,7 +16,7 @@ from mfer_lightning.data.dataset import FaceDataset
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.export.run import export
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="loader workers are forked")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs forked loader workers")
 
 KILLED = (
     r"^A worker of the loader \(process \d+\) was killed; .* loader\.eval_batch_size=... Then repeat the command\.$"

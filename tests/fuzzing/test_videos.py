@@ -1,4 +1,4 @@
-"""Damaged videos in every container that OpenCV writes give frames, and a message if they end early."""
+"""Damaged videos in the usual containers give frames or one error message."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def _of_changed_files(stored: Any, origin: Protocol, datamodule: FaceDataModule,
     selected = split == "val" and not origin.takes_last_epoch
     then = "those that its epoch was selected on" if selected else "in the training run"
     return [
-        f"the {' and the '.join(changed)} of dataset={dataset} differ from those of the training run (files or dataset "
-        f"options); the {split} faces have the same file names as {then}, but their contents were not compared, so the "
-        f"model may have been trained {'or selected ' if selected else ''}on them"
+        f"the {' and the '.join(changed)} of dataset={dataset} differ from those of the training run (the files or the "
+        f"dataset options have changed); the {split} faces have the same file names as {then}, but their contents "
+        f"were not compared, so the model may have been trained {'or selected ' if selected else ''}on them"
     ]

@@ -23,10 +23,10 @@ def bundled_weights(weights: str) -> BundledModel | None:
 
 
 def fitting_options(model: BundledModel) -> str:
-    """Format for a shell the options of ``mfer train`` that build the same network as a bundled model.
+    """Return the options of ``mfer train`` that build the same network as a bundled model, quoted for a shell.
 
     Returns:
-        ``"backbone=... attention=..."``; empty if the model does not record its training.
+        ``"backbone=... attention=..."``; empty if the model has no training configuration, or is not an MFER network.
     """
     config = model.description().get("config")
     if not isinstance(config, Mapping) or is_peer(config):
