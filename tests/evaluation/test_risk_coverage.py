@@ -85,5 +85,5 @@ def test_invalid_arguments_raise_value_error() -> None:
         with pytest.raises(ValueError, match="`risk` to be within"):
             choose_threshold(np.array([0.5]), np.array([True]), risk)
     for confidence, right in ((np.zeros(0), np.zeros(0, bool)), (np.zeros(3), np.zeros(2, bool))):
-        with pytest.raises(ValueError, match=r"one shape \(N,\) with N above 0"):
+        with pytest.raises(ValueError, match=r"to have the same shape \(N,\) with N above 0"):
             risk_coverage(confidence, right)

@@ -114,7 +114,7 @@ class TestPairs:
 
 
 def test_uncertainty_branch_learns_which_face_is_hard() -> None:
-    """Face 0 has a weak feature next to a strong one: it is visible in the mixture only with more weight."""
+    """Face 0 has a weaker feature than face 1: it is visible in the mixture only if it has more weight."""
     torch.manual_seed(0)
     method, partner = RUL(2, width=8, dropout=0.0), torch.tensor([1, 0])
     feature, kept = torch.tensor([[0.2, 0.0], [0.0, 2.0]]), torch.ones(2, 2, dtype=torch.bool)

@@ -19,7 +19,7 @@ from mfer_lightning.nn.weights.nearest_backbone import nearest_backbone
 
 SMALL = ([1, 1, 2, 1], [4, 8, 8, 16])
 SHAPE = {"depths": SMALL[0], "widths": SMALL[1]}
-#: Layout -> backbone, its options, the file's tensors, its channel order, first names of left-out tensors.
+#: Layout -> backbone, its options, the file's tensors, its channel order, name prefixes of the tensors left out.
 LAYOUTS = {
     "InsightFace": ("iresnet50", SHAPE, files.insightface(*SMALL), "RGB", ("fc", "features")),
     "face.evoLVe": ("ir50_evolve", SHAPE, files.ir(False, True, *SMALL), "RGB", ("output_layer.3", "output_layer.4")),
@@ -62,7 +62,7 @@ def test_file_of_each_layout_is_loaded_completely(tmp_path, layout, prefix):
     report = load_weights(model, tmp_path / "face.pth")
     assert (report.layout, report.colour) == (layout, colour)
     assert {*report.dropped} == {key for key in state if key.startswith(tuple(f"{part}." for part in left_out))}
-    made = "backbone" if layout == "POSTER V2" else ""  # the last norm of three stages
+    made = "backbone" if layout == "POSTER V2" else ""  # the norm after the third stage, which the file lacks
     assert set(report.new_parts) == {"attention", "final norm", "head", made} - {""}
     assert len(report.loaded) == len(state) - len(report.dropped)
     arrived = sorted(float(model.state_dict()[key].double().sum()) for key in report.loaded)

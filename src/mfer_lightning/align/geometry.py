@@ -42,7 +42,9 @@ def similarity(source: Points, target: Points) -> Matrix:
     """
     a, b = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2 or len(a) < 2:
-        raise ValueError(f"Expected `source` and `target` of one shape (N, 2), N >= 2, but got {a.shape}, {b.shape}.")
+        raise ValueError(
+            f"Expected `source` and `target` to have the same shape (N, 2), N >= 2, but got {a.shape}, {b.shape}."
+        )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("Expected `source` and `target` to be finite.")
     mean_a, mean_b = a.mean(0), b.mean(0)

@@ -13,7 +13,8 @@ import torch
 from mfer_lightning.errors import UserError
 from mfer_lightning.memory import peak_memory_bytes
 
-#: float32; float32 with the factors of products rounded to TF32 (NVIDIA GPUs since Ampere); bfloat16 by autocast.
+#: float32; float32 with the inputs of matrix products and convolutions rounded to TF32 (NVIDIA GPUs since Ampere);
+#: bfloat16 through autocast.
 ARITHMETIC = ("float32", "tf32", "bfloat16")
 
 

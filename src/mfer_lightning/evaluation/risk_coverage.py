@@ -88,7 +88,7 @@ def risk_coverage(confidence: NDArray[np.floating], right: NDArray[np.bool_]) ->
     confidence64, hits = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=bool)
     if confidence64.ndim != 1 or len(confidence64) == 0 or hits.shape != confidence64.shape:
         raise ValueError(
-            "Expected arguments `confidence` and `right` to be of one shape (N,) with N above 0, but got "
+            "Expected arguments `confidence` and `right` to have the same shape (N,) with N above 0, but got "
             f"{confidence64.shape} and {hits.shape}."
         )
     order = np.argsort(-confidence64, kind="stable")
