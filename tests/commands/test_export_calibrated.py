@@ -18,7 +18,7 @@ from mfer_lightning.inference.model import read_model
 
 
 def relabel(run: Path, right: int) -> None:
-    """Make the predictions on val correct for a number of the most confident faces, and wrong for all others."""
+    """Make a number of the most confident predictions on val correct, and all others wrong."""
     path = run / "predictions_val.csv"
     head, *lines = path.read_text().splitlines()
     names = head.split(",")

@@ -1,4 +1,4 @@
-"""The example grid: the most confident faces, correct above wrong, each with its prediction."""
+"""The example grid: the faces with the most confident predictions, correct above incorrect ones."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_each_face_is_captioned_with_its_prediction(
 
 
 def texts(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts of a figure, all of them inside it and none on another."""
+    """Return the texts of a figure, after checking their size, that they lie inside it and that none overlap."""
     from matplotlib.text import Text
 
     found: list[Text] = []
