@@ -68,7 +68,7 @@ def test_each_face_is_captioned_with_its_prediction(
 
 
 def texts(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts of a figure, all of them inside it and none on another."""
+    """Return the texts of a figure, after checking their size, that they lie inside it and that none overlap."""
     from matplotlib.text import Text
 
     found: list[Text] = []

@@ -1,8 +1,9 @@
 """Run a campaign: damage an input repeatedly, read it, and classify every outcome.
 
-Set ``MFER_FUZZ_SEED=7`` for other damage and ``MFER_FUZZ_EXAMPLES=20000`` for more examples. Hypothesis shrinks each
-failure; its damaged input is saved in ``.hypothesis/inputs``, and the next slow campaign starts with it.
-With ``MFER_FUZZ_LIST=1``, the campaign does not stop at the first failure, and lists all distinct failures.
+Set ``MFER_FUZZ_SEED=7`` for other damage and ``MFER_FUZZ_EXAMPLES=20000`` for more examples. A campaign stops at the
+first failure, which Hypothesis shrinks; damaged inputs that fail are saved in ``.hypothesis/inputs``. A slow campaign
+first repeats the failures of earlier slow campaigns. With ``MFER_FUZZ_LIST=1``, a campaign does not stop at the first
+failure; it lists all distinct failures, without shrinking or repeating them.
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ def survives(kind: Kind, folder: Path, count: int, limits: Limits = USUAL, *, ev
         The results.
 
     Raises:
-        AssertionError: at the first failure, unless ``every``; if the undamaged input cannot be read; or if no damage
-            was ever detected.
+        AssertionError: unless ``every``: if the undamaged input cannot be read; at the first failure, or after the last
+            example with ``MFER_FUZZ_LIST=1``; or if no damaged input was rejected.
     """
     tally, listed = Tally(), bool(os.environ.get("MFER_FUZZ_LIST")) and not every
     every = every or listed

@@ -50,11 +50,11 @@ def doubt_class_order(
     """Check whether swapping class names would make a confusion matrix nearly diagonal.
 
     Finds the permutation with the largest diagonal (each class with the same weight), and splits it into cycles. A
-    cycle is accepted only if each of its classes is predicted as the class it was swapped with more often than as any
-    other class (its own included), if over the cycle such predictions are at least three times as frequent as correct
-    ones, and if such counts are very improbable under correct names. The corrected matrix must also be that of a
-    reasonable model, with a mean recall over classes of at least one half. Weak models, models that predict a single
-    class, and models that confuse fear with surprise but not surprise with fear are not reported.
+    cycle is accepted only if each of its classes is predicted as the class it was swapped with more often than as
+    itself and at least as often as any third class, if over the cycle such predictions are at least three times as
+    frequent as correct ones, and if such counts are very improbable under correct names. The corrected matrix must also
+    be that of a reasonable model, with a mean recall over classes of at least one half. Weak models, models that
+    predict a single class, and models that confuse fear with surprise but not surprise with fear are not reported.
 
     Args:
         confusion: (K,K) counts, with true classes in rows.
@@ -91,7 +91,7 @@ def doubt_class_order(
         if _believed(cycle, called, counts, share, faces):
             order[cycle] = called[cycle]
     moved = np.flatnonzero(order != np.arange(len(names)))
-    # nearly diagonal: a weak model has its own errors that may look like a swap
+    # the corrected matrix must be nearly diagonal, because the errors of a weak model may look like a swap
     if not len(moved) or share[np.arange(len(names)), order][faces > 0].mean() < MIN_MEAN_SHARE:
         return None
     n = max(int(faces.sum()), 1)

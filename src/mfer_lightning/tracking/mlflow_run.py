@@ -67,7 +67,7 @@ class RunMlflowLogger(RunLogger, MLFlowLogger):  # type: ignore[misc] # its fina
 
     @property
     def name(self) -> str:
-        """Name of the experiment; Lightning's class would ask the server for its number."""
+        """Name of the experiment; Lightning's class would ask the server for its id."""
         return self._experiment_name
 
     @property
