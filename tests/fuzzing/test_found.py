@@ -23,6 +23,7 @@ from mfer_lightning.evaluation.runs import find_results
 from mfer_lightning.inference.media.photos import read_photo
 from mfer_lightning.inference.results import UNREADABLE
 from mfer_lightning.nn.weights.nearest_backbone import nearest_backbone
+from mfer_lightning.nn.weights.read import read_state
 from mfer_lightning.onnx.read_faces import read_face
 from mfer_lightning.reporting.study.runs import open_runs
 from mfer_lightning.training.checks.names import check_names
@@ -32,6 +33,18 @@ def test_invalid_class_names_are_not_quoted_in_full() -> None:
     with pytest.raises(UserError, match="its class names are") as refusal:
         check_class_names([{"network": ["x"] * 2_000}], Path("model.ckpt"))
     assert len(str(refusal.value)) < 500
+
+
+def test_reason_for_a_damaged_weight_file_does_not_quote_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({f"layer{n}.weight": torch.zeros(16) for n in range(200)}, path)
+    content = bytearray(path.read_bytes())
+    content[6:8] = bytes(2)  # names are not UTF-8
+    content[26:28] = (9_000).to_bytes(2, "little")  # length of the first name
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as weights: File name in directory") as refusal:
+        read_state(path)
+    assert len(str(refusal.value)) < 600
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow cannot write AVIF")

@@ -68,7 +68,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             "loaded). Save only the state dict: torch.save(model.state_dict(), path), or use .safetensors."
         ) from error
     except Exception as error:  # damaged files make the readers raise many kinds of exceptions
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__  # may quote the file
         raise UserError(
             f"{path} cannot be read as weights: {reason}. The file may be damaged. Download it again."
         ) from error
