@@ -169,18 +169,15 @@ def risk_coverage_panels(panels: SectionPanels) -> Group | None:
         confidence = np.concatenate([t.probabilities.max(axis=1) for t in tables])
         right = np.concatenate([t.pred == t.label for t in tables])
         curve = risk_coverage(confidence, right)
-        told = "; ".join(f"{share:.0%} answered, {100 * curve.risk_at(share):.1f}" for share in (1.0, 0.8, 0.5))
-        alt = (
-            f"Incorrect predictions of {method.short} in % if only the faces with the most confident predictions are "
-            f"answered: {told}."
-        )
+        told = "; ".join(f"{share:.0%} accepted, {100 * curve.risk_at(share):.1f}" for share in (1.0, 0.8, 0.5))
+        alt = f"Error rate of {method.short} in % if only the most confident predictions are accepted: {told}."
         name = f"risk-coverage-{method.short}"
         words: dict[str, Any] = {"title": method.short, "seeds": len(tables)}
         pictures.append(panels.picture(name, alt, risk_coverage_panel, confidence, right, **words))
     caption = (
-        "Proportion of incorrect predictions if only the faces with the most confident predictions are answered, all "
-        "seeds together, with Wilson's 95% intervals, which count each face once. The dashed line is the error rate over "
-        f"all faces. If confidence predicts correctness, the curve rises late.{panels.limit_note()}"
+        "Error rate if only the most confident predictions are accepted, all seeds together, with "
+        "Wilson's 95% intervals, which count each face once. The dashed line is the error rate over all faces. If "
+        f"confidence predicts correctness, the curve rises late.{panels.limit_note()}"
     )
     return Group("Risk and coverage", caption, tuple(pictures)) if pictures else None
 
