@@ -145,7 +145,7 @@ def excerpt(value: object, most: int = 200) -> str:
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
+def nearest(name: object, legal: Iterable[str], n: int = 3) -> str:
     """Suggest the legal names most similar to a wrong one.
 
     Args:
@@ -163,7 +163,7 @@ def nearest(name: str, legal: Iterable[str], n: int = 3) -> str:
         'legal: ce, lgm'
     """
     options = list(legal)
-    close = difflib.get_close_matches(name, options, n=n, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), options, n=n, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     if len(options) > MOST_NAMES:

@@ -15,16 +15,20 @@ from PIL import Image, features
 from reporting.fabricate import write_run
 
 from mfer_lightning.checkpoints.file_checks import check_class_names
+from mfer_lightning.config.instantiate import instantiate
 from mfer_lightning.config.location import use_config_dirs
 from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
 from mfer_lightning.data.images.decode import decode
 from mfer_lightning.errors import UserError
+from mfer_lightning.evaluation.keep_study import keep_study
 from mfer_lightning.evaluation.runs import find_results
+from mfer_lightning.evaluation.study_archive import read_archive
 from mfer_lightning.inference.media.photos import read_photo
 from mfer_lightning.inference.results import UNREADABLE
 from mfer_lightning.nn.weights.nearest_backbone import nearest_backbone
 from mfer_lightning.nn.weights.read import read_state
 from mfer_lightning.onnx.read_faces import read_face
+from mfer_lightning.reporting.study.provenance import made_with
 from mfer_lightning.reporting.study.runs import open_runs
 from mfer_lightning.training.checks.names import check_names
 
@@ -120,3 +124,32 @@ def test_matching_backbone_is_found_quickly_after_the_first_file() -> None:
     started = time.process_time()
     nearest_backbone({"x": torch.zeros(1)})
     assert time.process_time() - started < 0.5
+
+
+def test_archive_with_a_damaged_array_header_is_rejected(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs", n=42)
+    keep_study([tmp_path / "runs"], tmp_path / "kept")
+    archive = tmp_path / "kept" / "runs.npz"
+    with zipfile.ZipFile(archive) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    array = next(name for name in members if name.endswith("logits.npy"))
+    members[array] = members[array].replace(b"'shape': (", b"'shape': [(", 1)  # NumPy's parser raises TokenError
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_archive(archive)
+
+
+@pytest.mark.parametrize("gpus", [1.5, None, "H100", {}])
+def test_damaged_list_of_gpus_is_left_out_of_a_report(tmp_path: Path, gpus: object) -> None:
+    path = write_run(tmp_path, n=42) / "result.json"
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps({**result, "hardware": {**result["hardware"], "gpus": gpus}}))
+    runs, _ = open_runs(find_results([tmp_path]).results)
+    assert dict(made_with(runs))["hardware"]
+
+
+def test_wrong_option_that_is_a_number_is_rejected() -> None:
+    with pytest.raises(UserError, match="has no option `3`"):
+        instantiate({"_target_": "mfer_lightning.losses.CrossEntropy", 3: 1}, where="loss.feature")

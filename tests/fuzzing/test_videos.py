@@ -41,7 +41,7 @@ def read(path: Path) -> list[Picture]:
 
 def check(pictures: list[Picture]) -> str:
     """Return what is wrong with the frames."""
-    if len(pictures) > 200 * FRAMES:  # damage repeats up to three parts up to fifty times each
+    if len(pictures) > 1_000 * FRAMES:  # damage repeats up to three parts up to fifty times each
         return f"{len(pictures)} frames of {FRAMES}"
     images = [picture.image for picture in pictures]
     if any(image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 for image in images):
@@ -67,7 +67,7 @@ class _Endless:
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self.get, self.release, self.isOpened = capture.get, capture.release, lambda: True
-        self.grab = iter([True] * 300 * FRAMES + [False]).__next__
+        self.grab = iter([True] * 1_500 * FRAMES + [False]).__next__
 
     def retrieve(self) -> tuple[bool, np.ndarray]:
         return True, np.zeros((4, 4, 3), np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tokenize
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +112,6 @@ def _same(file: Path, identity: dict[str, str]) -> bool:
 def _kept(file: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
     try:
         kept = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, tokenize.TokenError):  # numpy parses the header as Python source
         return None
     return kept if kept.shape == shape and kept.dtype == np.float32 and bool(np.isfinite(kept).all()) else None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -84,7 +87,7 @@ def _groups_beside(path: Path, index: NDArray[np.int64]) -> NDArray[np.int64] | 
         with np.load(features, allow_pickle=False) as stored:
             group = stored["group"].astype(np.int64)
             same = np.array_equal(stored["index"], index)
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError):
         return None
     return group if same and group.shape == index.shape else None
 

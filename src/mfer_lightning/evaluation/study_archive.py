@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -106,7 +107,7 @@ def read_archive(path: str | Path) -> list[ArchivedRun]:
             return [_run(entry, groups) for entry in index["runs"]]
     except FileNotFoundError:
         raise UserError(f"There is no archive {path}.") from None
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, tokenize.TokenError) as error:
         raise UserError(f"The archive {path} cannot be read: it is truncated or damaged ({short(error)}).") from error
     except (KeyError, TypeError, AttributeError, IndexError) as error:  # something has an unexpected type
         raise UserError(

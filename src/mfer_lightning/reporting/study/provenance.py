@@ -203,7 +203,8 @@ def _commit(git: Any) -> str:
 
 
 def _machine(hardware: Mapping[str, Any]) -> str:
-    gpus = hardware.get("gpus") or []
+    gpus = hardware.get("gpus")
+    gpus = gpus if isinstance(gpus, list) else []  # the file may be damaged
     cores = hardware.get("cores")
     number = counted(cores, "core") if isinstance(cores, int) else "? cores"
     parts = [str(hardware.get("processor", "processor unknown")), number]
