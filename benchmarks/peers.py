@@ -128,7 +128,7 @@ def as_predictions(faces: Faces, answers: Answers, drop: Sequence[str]) -> Predi
     Args:
         faces: the pictures.
         answers: answers of one model.
-        drop: classes to leave out: faces with this label, and the probability of this class.
+        drop: classes to leave out: faces with these labels, and the probabilities of these classes.
     """
     match = match_classes(answers.class_names, faces.class_names, drop)
     label = match.to_common[faces.label]

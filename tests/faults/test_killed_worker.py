@@ -58,7 +58,7 @@ def kill_a_worker(bench: Bench, process: subprocess.Popen[str], rng: random.Rand
 
 
 def ended(process: subprocess.Popen[str]) -> str:
-    """Return the output of the command: one error message, with exit code 2."""
+    """Wait for the command to end with exit code 2, and return its only error message."""
     said = process.communicate(timeout=120)[1]
     errors = [line for line in said.splitlines() if line.startswith("Error: ")]
     assert process.returncode == 2, said

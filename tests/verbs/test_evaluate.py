@@ -1,4 +1,4 @@
-"""`evaluate` gives the results of the command line for a run, a file or a network in memory."""
+"""`evaluate` gives the same results as the command line for a run, a file or a network in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`train` and `sweep` give the results of the command line, and do not change the caller's process."""
+"""`train` and `sweep` give the same results as the command line, and do not change the caller's process."""
 
 from __future__ import annotations
 

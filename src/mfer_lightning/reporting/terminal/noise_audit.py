@@ -85,7 +85,8 @@ def _print_votes(votes: Mapping[str, Any], suspected: int, console: Console) -> 
     if suspected:
         more = votes["suggested_has_more"]
         console.print(
-            f"The suggested label has more votes for {more:,} of {suspected:,} ({100 * more / suspected:.0f}%)"
+            f"More votes for the suggested label than for the given one: {more:,} of {suspected:,} "
+            f"({100 * more / suspected:.0f}%)"
         )
 
 

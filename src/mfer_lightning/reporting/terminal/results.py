@@ -148,7 +148,7 @@ def _print_measured_on(result: Mapping[str, Any], console: Console) -> None:
 
 
 def _mean_and_spread(values: Sequence[float | None]) -> str:
-    """Format mean and spread over seeds; empty if any seed has no value."""
+    """Format mean and spread over seeds; a dash if any seed has no value."""
     known = [value for value in values if value is not None]
     return mean_and_spread(known if len(known) == len(values) else [])
 
