@@ -1,4 +1,4 @@
-"""Schedules against torch's own, which step by epoch, and against closed forms."""
+"""Schedules compared with those of torch and timm, and with closed forms."""
 
 from __future__ import annotations
 

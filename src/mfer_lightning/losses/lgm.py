@@ -86,8 +86,8 @@ class LGMLoss(CenterLossBase):
         num_classes: K >= 2.
         feature_dim: D >= 1.
         covariance: ``identity``, or ``diagonal`` for learned variances ``floor + exp(log_variance)``, initially 1.
-        margin: alpha >= 0; the paper uses 0.1 to 1.
-        likelihood_weight: lambda >= 0; the paper uses 0.01 to 0.1.
+        margin: alpha >= 0; the MFER paper uses 0.1 to 1.
+        likelihood_weight: lambda >= 0; the MFER paper uses 0.01 to 0.1.
         variance_floor: minimum variance for ``diagonal``, within (0, 1). It bounds the loss from below by
             ``likelihood_weight / 2 * log(variance_floor)``.
         init_std: standard deviation of the initial centres.

@@ -1,4 +1,4 @@
-"""Label files from practice: those listed in docs/datasets.md under "Label files we have seen"."""
+"""Real-world label formats, listed in docs/datasets.md under "Tested label files"."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ class Seen:
 
     Args:
         begins: its first row, as shown in the documentation.
-        rows: rows of four or more faces, with ``{i}`` for a number and ``{label}`` for the label.
-        labels: the labels in turn; ``Labels`` of names or numbers.
+        rows: template of one row, with the placeholders ``{i}``, ``{label}``, ``{root}`` and ``{split}``.
+        labels: names or numbers of the classes, assigned to the faces in turn.
         classes: expected classes.
         options: options of the dataset.
         file: name of the file.
         image: path of the images.
         encoding: encoding of the file.
         attributes: expected attributes.
+        header: whether the first row is a header rather than a face.
     """
 
     begins: str
