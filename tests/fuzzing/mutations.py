@@ -156,13 +156,14 @@ def edited_table(draw: Draw, text: str, separator: str = ",") -> str:
     """Change one to three rows or cells of a table of lines."""
     lines = text.split("\n")
     for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, max(0, len(lines) - 1)))
-        cells = lines[at].split(separator) if lines else [""]
+        lines = lines or [""]  # an earlier change may have removed all rows
+        at = draw(st.integers(0, len(lines) - 1))
+        cells = lines[at].split(separator)
         what = draw(
             st.sampled_from(("cell", "cell", "cell", "copy", "drop", "swap", "add", "remove", "move", "row", "ends"))
         )
         column = draw(st.integers(0, len(cells) - 1))
-        other = draw(st.integers(0, max(0, len(lines) - 1)))
+        other = draw(st.integers(0, len(lines) - 1))
         if what == "cell":
             cells[column] = draw(st.sampled_from(ODD_CELLS))
         elif what == "swap":
@@ -181,7 +182,7 @@ def edited_table(draw: Draw, text: str, separator: str = ",") -> str:
             lines[at] = draw(st.sampled_from(ODD_CELLS))
         elif what == "ends":
             lines[at] += draw(st.sampled_from(("\r", "\r\r", " ", separator, '"', "\x0c", "\x85", "\u2028")))
-        elif lines:
+        else:
             lines[at] = separator.join(cells)
     return "\n".join(lines)
 

@@ -72,6 +72,6 @@ def _load(file: Path) -> dict[str, Any]:
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
         int(settings["height"]), str(settings["template"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise UserError(f"{file} is damaged. Align the faces again with mfer align, or delete the file.") from error
     return dict(settings)

@@ -86,7 +86,9 @@ def _parse(content: bytes, file: Path, what: str) -> tuple[str, NDArray[Any]]:
     """Return the single value of a file as text, ``""`` if there is none, and the whole array."""
     try:
         value = np.load(io.BytesIO(content), allow_pickle=False)
+        str(value)  # text of invalid code points cannot be read
     except (
+        SystemError,
         ValueError,
         OSError,
         EOFError,

@@ -33,16 +33,23 @@ ORDERS: Mapping[str, Order] = {
 }
 
 
+#: Maximum number of digits of an integer in a label file.
+MOST_DIGITS = 18
+
+
 @lru_cache(maxsize=4096)
 def whole_number(text: str) -> int | None:
     """Parse an integer, which may have a decimal point or comma followed by zeros; return None for other text.
+
+    Also return None for integers of more than :data:`MOST_DIGITS` digits, which do not fit into int64.
 
     Example:
         >>> [whole_number(text) for text in ("3", "3.0", "03", "3.5", "sad")]
         [3, 3, 3, None, None]
     """
     whole, _, rest = text.replace(",", ".").partition(".")
-    return int(whole) if whole.lstrip("+-").isdecimal() and not rest.strip("0") else None
+    digits = whole[1:] if whole[:1] in ("+", "-") else whole
+    return int(whole) if digits.isdecimal() and len(digits) <= MOST_DIGITS and not rest.strip("0") else None
 
 
 def is_number(text: str) -> bool:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mfer_lightning.data.labels.image_files import is_image, unreadable
 from mfer_lightning.data.labels.numbers import is_number
-from mfer_lightning.errors import UserError
+from mfer_lightning.errors import UserError, excerpt
 
 #: Separators to try, in order of preference.
 SEPARATORS = (",", "\t", ";", "|", " ")
@@ -71,7 +71,7 @@ def malformed(path: Path, line: int, expected: str, got: object) -> UserError:
         got: the value.
     """
     return UserError(
-        f"{path}, line {line}: expected {expected}, but got {got!r}. Fix the row or download the file again."
+        f"{path}, line {line}: expected {expected}, but got {excerpt(got, 80)}. Fix the row or download the file again."
     )
 
 

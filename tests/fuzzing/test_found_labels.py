@@ -1,0 +1,56 @@
+"""Regression tests for faults in label files that were found by campaigns."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data.layout_trees import write_affectnet_npy
+from PIL import Image
+
+from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
+from mfer_lightning.data.datasets.folder import FolderDataModule
+from mfer_lightning.data.labels.numbers import whole_number
+from mfer_lightning.data.labels.table_head import malformed
+from mfer_lightning.errors import UserError
+
+
+@pytest.mark.parametrize("text", ["9" * 19, "-" + "9" * 19, "9" * 5_000, "9" * 19 + ".0", "+-3"])
+def test_malformed_or_huge_integer_is_not_a_number(text: str) -> None:
+    assert whole_number(text) is None
+
+
+def test_largest_accepted_integer_fits_into_64_bits() -> None:
+    number = whole_number("9" * 18)
+    assert number is not None
+    assert int(np.array([number], dtype=np.int64)[0]) == number
+
+
+def test_message_on_a_malformed_row_quotes_only_a_part_of_a_long_value() -> None:
+    assert len(str(malformed(Path("list.txt"), 1, "a label from 1 to 11", "x" * 5_000))) < 300
+
+
+def test_npy_annotation_with_an_invalid_code_point_is_rejected(tmp_path: Path) -> None:
+    write_affectnet_npy(tmp_path, train=16, val=8)
+    buffer = io.BytesIO()
+    np.save(buffer, np.array("3"))
+    (tmp_path / "train_set" / "annotations" / "3_exp.npy").write_bytes(buffer.getvalue()[:-4] + b"\xff\xff\xff\x7f")
+    with pytest.raises(UserError, match="is not a NumPy file"):
+        AffectNetDataModule(root=tmp_path, cache="none").setup("predict")
+
+
+def test_alignment_with_an_infinite_size_is_rejected(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("anger", "fear"):
+            write_faces(tmp_path / split / name)
+    (tmp_path / "alignment.json").write_text('{"height": Infinity, "template": "ferplus-48"}')
+    with pytest.raises(UserError, match=r"alignment\.json is damaged"):
+        FolderDataModule(root=tmp_path, cache="none").setup("predict")
+
+
+def write_faces(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for number in range(12):
+        Image.effect_noise((48, 48), 90).convert("RGB").save(folder / f"{number}.png")
