@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data.layout_trees import write_affectnet_npy
+from data.further_trees import write_caers, write_expw
+from data.layout_trees import write_affectnet_csv, write_affectnet_npy
 from PIL import Image
 
 from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
+from mfer_lightning.data.datasets.caers import CAERSDataModule
+from mfer_lightning.data.datasets.expw import ExpWDataModule
 from mfer_lightning.data.datasets.folder import FolderDataModule
 from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.data.labels.table_head import malformed
@@ -48,6 +51,25 @@ def test_alignment_with_an_infinite_size_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "alignment.json").write_text('{"height": Infinity, "template": "ferplus-48"}')
     with pytest.raises(UserError, match=r"alignment\.json is damaged"):
         FolderDataModule(root=tmp_path, cache="none").setup("predict")
+
+
+@pytest.mark.parametrize("huge", ["9" * 30, "-" + "9" * 30, "1e19"])
+def test_face_box_beyond_64_bits_is_rejected_with_its_line(tmp_path: Path, huge: str) -> None:
+    write_affectnet_csv(tmp_path / "affectnet", train=16, val=8)
+    write_caers(tmp_path / "caers", train=7, test=7)
+    write_expw(tmp_path / "expw", photos=8)
+    for module, file, separator, column in (
+        (AffectNetDataModule, "affectnet/training.csv", ",", 1),
+        (CAERSDataModule, "caers/test.txt", ",", 4),
+        (ExpWDataModule, "expw/label/label.lst", " ", 4),
+    ):
+        path = tmp_path / file
+        lines = path.read_text().split("\n")
+        cells = lines[2].split(separator)
+        lines[2] = separator.join([*cells[:column], huge, *cells[column + 1 :]])
+        path.write_text("\n".join(lines))
+        with pytest.raises(UserError, match=rf"{path.name}, line 3: expected a face box in pixels .* up to 2147483647"):
+            module(root=tmp_path / file.partition("/")[0], cache="none").setup("predict")
 
 
 def write_faces(folder: Path) -> None:

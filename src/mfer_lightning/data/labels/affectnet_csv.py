@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mfer_lightning.data.labels.image_files import is_image
 from mfer_lightning.data.labels.locate import locate_images
-from mfer_lightning.data.labels.numbers import whole_number
+from mfer_lightning.data.labels.numbers import MOST_PIXELS, whole_number, whole_pixels
 from mfer_lightning.data.labels.table_head import Head, malformed, read_head
 from mfer_lightning.data.labels.tables import Table, check_name, read_table
 from mfer_lightning.errors import UserError
@@ -143,9 +143,10 @@ def _code(text: str, table: Table, row: int) -> int:
 
 def _box(texts: Sequence[str], table: Table, row: int) -> tuple[int, int, int, int]:
     try:
-        x, y, width, height = (int(float(text)) for text in texts)
-    except (ValueError, OverflowError):
-        raise table.refuse(row, "a face box in pixels (x, y, width, height)", ",".join(texts)) from None
+        x, y, width, height = map(whole_pixels, texts)
+    except ValueError:
+        legal = f"a face box in pixels (x, y, width, height) with numbers up to {MOST_PIXELS}"
+        raise table.refuse(row, legal, ",".join(texts)) from None
     if width == 0 or (width > 0 and height <= 0):
         raise table.refuse(row, "a face box with a positive size", ",".join(texts))
     return x, y, width, height

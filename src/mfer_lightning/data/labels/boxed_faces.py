@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mfer_lightning.data.labels.locate import locate_images
-from mfer_lightning.data.labels.numbers import whole_number
+from mfer_lightning.data.labels.numbers import MOST_PIXELS, whole_number, whole_pixels
 from mfer_lightning.data.labels.table_head import read_head
 from mfer_lightning.data.labels.tables import Table, check_name, read_table, repeated_rows
 from mfer_lightning.errors import UserError
@@ -88,9 +88,10 @@ def read_boxed_faces(
 
 def _box(texts: list[str], table: Table, row: int) -> tuple[int, int, int, int]:
     try:
-        left, top, right, bottom = (int(float(text)) for text in texts)
-    except (ValueError, OverflowError):
-        raise table.refuse(row, "a face box in pixels (left, top, right, bottom)", ",".join(texts)) from None
+        left, top, right, bottom = map(whole_pixels, texts)
+    except ValueError:
+        legal = f"a face box in pixels (left, top, right, bottom) with numbers up to {MOST_PIXELS}"
+        raise table.refuse(row, legal, ",".join(texts)) from None
     if right <= left or bottom <= top:
         raise table.refuse(row, "a face box with a positive size", ",".join(texts))
     return left, top, right - left, bottom - top

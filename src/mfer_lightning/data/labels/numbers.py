@@ -36,6 +36,9 @@ ORDERS: Mapping[str, Order] = {
 #: Maximum number of digits of an integer in a label file.
 MOST_DIGITS = 18
 
+#: Largest coordinate of a face box; no image file format in use has larger sides.
+MOST_PIXELS = 2**31 - 1
+
 
 @lru_cache(maxsize=4096)
 def whole_number(text: str) -> int | None:
@@ -50,6 +53,22 @@ def whole_number(text: str) -> int | None:
     whole, _, rest = text.replace(",", ".").partition(".")
     digits = whole[1:] if whole[:1] in ("+", "-") else whole
     return int(whole) if digits.isdecimal() and len(digits) <= MOST_DIGITS and not rest.strip("0") else None
+
+
+def whole_pixels(text: str) -> int:
+    """Parse a coordinate or side of a face box in pixels; decimals are cut off.
+
+    Raises:
+        ValueError: if it is not a number of at most :data:`MOST_PIXELS` in magnitude.
+
+    Example:
+        >>> whole_pixels("12.7"), whole_pixels("-1")
+        (12, -1)
+    """
+    number = float(text)
+    if not abs(number) <= MOST_PIXELS:  # NaN compares false with everything
+        raise ValueError(f"{text[:40]} is not a number of pixels up to {MOST_PIXELS:,}")
+    return int(number)
 
 
 def is_number(text: str) -> bool:
