@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
 from mfer_lightning.data.datasets.folder import FolderDataModule
+from mfer_lightning.data.labels.affectnet_csv import _box
 from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.data.labels.table_head import malformed
 from mfer_lightning.errors import UserError
@@ -48,6 +50,13 @@ def test_alignment_with_an_infinite_size_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "alignment.json").write_text('{"height": Infinity, "template": "ferplus-48"}')
     with pytest.raises(UserError, match=r"alignment\.json is damaged"):
         FolderDataModule(root=tmp_path, cache="none").setup("predict")
+
+
+@pytest.mark.parametrize("side", ["1e30", "-1e30", "1e400", "1000001"])
+def test_huge_face_box_is_rejected(side: str) -> None:
+    table = SimpleNamespace(refuse=lambda _, expected, got: UserError(f"expected {expected}, but got {got}"))
+    with pytest.raises(UserError, match="a face box in pixels"):
+        _box(["1", side, "10", "10"], table, 0)  # type: ignore[arg-type]
 
 
 def write_faces(folder: Path) -> None:

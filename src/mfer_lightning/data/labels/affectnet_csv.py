@@ -141,11 +141,17 @@ def _code(text: str, table: Table, row: int) -> int:
     return code
 
 
+#: Largest absolute value of a side or position of a face box; no photo is larger.
+MOST_PIXELS = 1_000_000
+
+
 def _box(texts: Sequence[str], table: Table, row: int) -> tuple[int, int, int, int]:
     try:
-        x, y, width, height = (int(float(text)) for text in texts)
+        x, y, width, height = sides = tuple(int(float(text)) for text in texts)
     except (ValueError, OverflowError):
-        raise table.refuse(row, "a face box in pixels (x, y, width, height)", ",".join(texts)) from None
+        sides = (MOST_PIXELS + 1,)
+    if any(abs(side) > MOST_PIXELS for side in sides):
+        raise table.refuse(row, "a face box in pixels (x, y, width, height)", ",".join(texts))
     if width == 0 or (width > 0 and height <= 0):
         raise table.refuse(row, "a face box with a positive size", ",".join(texts))
     return x, y, width, height
