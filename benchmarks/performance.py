@@ -96,7 +96,7 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
         p = parts["startup"]
         found["startup"] = _rows(
             ("`mfer --help`", f"{p['help_seconds']} s"),
-            ("`mfer train` to the end of the first step", f"{p['first_step_seconds']} s"),
+            ("`mfer train` to the end of the first backward pass", f"{p['first_step_seconds']} s"),
         )
     if "memory" in parts:
         p = parts["memory"]

@@ -1,4 +1,4 @@
-"""With synthetic faces the truth is known: each option of the generator changes a report in the right direction."""
+"""With synthetic faces, the truth is known: label noise, occlusion and ambiguity worsen the results in a report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_more_label_noise_lowers_every_metric(mfer: Mfer, tmp_path: Path) -> Non
     assert falls(column(methods[1:], "baseline_difference"))
     assert falls(column(table(report, "further"), "nll")[::-1])
     assert falls(column(table(report, "compactness"), "ratio")[::-1]), "wrong labels blur the classes in feature space"
-    assert column(table(report, "methods"), "accuracy")[0] > 0.7, "it has learned at all"
+    assert column(table(report, "methods"), "accuracy")[0] > 0.7, "the model has learned to classify the faces"
     assert "Worse than the baseline: label noise=0.2" in (report / "report.md").read_text()
 
 
@@ -68,4 +68,4 @@ def test_harder_faces_lower_every_metric(mfer: Mfer, tmp_path: Path, knob: str, 
     assert sum(lower) > len(lower) / 2, "most classes are recognised less often"
     page = (report / "report.html").read_text()
     assert page.count("There is no other method to compare it with.") == 2
-    assert f"dataset.{knob}={values[0]},{values[1]}" in page, "the command that makes it again"
+    assert f"dataset.{knob}={values[0]},{values[1]}" in page, "the command that reproduces the report"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mfer_lightning.data.datasets.affectnet import AffectNetDataModule
 from mfer_lightning.data.datasets.caers import CAERSDataModule
 from mfer_lightning.data.datasets.expw import ExpWDataModule
 from mfer_lightning.data.datasets.folder import FolderDataModule
+from mfer_lightning.data.labels.affectnet_csv import _box
 from mfer_lightning.data.labels.numbers import whole_number
 from mfer_lightning.data.labels.table_head import malformed
 from mfer_lightning.errors import UserError
@@ -54,7 +56,7 @@ def test_alignment_with_an_infinite_size_is_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("huge", ["9" * 30, "-" + "9" * 30, "1e19"])
-def test_face_box_beyond_64_bits_is_rejected_with_its_line(tmp_path: Path, huge: str) -> None:
+def test_huge_face_box_in_a_table_is_rejected_with_its_line(tmp_path: Path, huge: str) -> None:
     write_affectnet_csv(tmp_path / "affectnet", train=16, val=8)
     write_caers(tmp_path / "caers", train=7, test=7)
     write_expw(tmp_path / "expw", photos=8)
@@ -68,8 +70,15 @@ def test_face_box_beyond_64_bits_is_rejected_with_its_line(tmp_path: Path, huge:
         cells = lines[2].split(separator)
         lines[2] = separator.join([*cells[:column], huge, *cells[column + 1 :]])
         path.write_text("\n".join(lines))
-        with pytest.raises(UserError, match=rf"{path.name}, line 3: expected a face box in pixels .* up to 2147483647"):
+        with pytest.raises(UserError, match=rf"{path.name}, line 3: expected a face box in pixels .* up to 1000000"):
             module(root=tmp_path / file.partition("/")[0], cache="none").setup("predict")
+
+
+@pytest.mark.parametrize("side", ["1e30", "-1e30", "1e400", "1000001"])
+def test_huge_face_box_is_rejected(side: str) -> None:
+    table = SimpleNamespace(refuse=lambda _, expected, got: UserError(f"expected {expected}, but got {got}"))
+    with pytest.raises(UserError, match="a face box in pixels"):
+        _box(["1", side, "10", "10"], table, 0)  # type: ignore[arg-type]
 
 
 def write_faces(folder: Path) -> None:

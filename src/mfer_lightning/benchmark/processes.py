@@ -20,7 +20,7 @@ from mfer_lightning.benchmark.workload import Work, bare_step
 #: Overrides for a short run on the default dataset.
 SHORT = ("logger=csv", "trainer.max_epochs=1", "trainer.limit_val_batches=1", "evaluation.embedding_points=0")
 
-#: Program that runs the command line up to the end of the first training step.
+#: Program that runs the command line up to the end of the first backward pass.
 _FIRST_STEP = """
 import os, sys
 from mfer_lightning.cli import main
@@ -35,7 +35,7 @@ main(sys.argv[1:])
 
 
 def measure_startup(repeats: int) -> dict[str, Any]:
-    """Measure the time of ``mfer --help``, and of ``mfer train`` until the end of the first step.
+    """Measure the time of ``mfer --help``, and of ``mfer train`` until the end of the first backward pass.
 
     Training uses the built-in dataset with 512 faces; a warm-up run builds its cache.
 

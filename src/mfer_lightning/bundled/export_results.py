@@ -12,7 +12,7 @@ from mfer_lightning.views import Views
 _OPTIONAL = ("intervals", "cost")
 #: Metrics of each class; None if undefined.
 _OF_CLASS = ("precision", "recall", "f1")
-#: Numbers of faces from here on are not exact as floating-point numbers.
+#: Counts must be below this value: floating-point numbers cannot represent all larger integers exactly.
 _MOST_FACES = 1 << 53
 
 
@@ -62,7 +62,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a value is None or a finite number, also as a float."""
+    """Whether a value is None, or a number that is finite when converted to a float."""
     return value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)  # false for NaN
 
 

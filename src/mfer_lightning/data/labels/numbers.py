@@ -36,8 +36,8 @@ ORDERS: Mapping[str, Order] = {
 #: Maximum number of digits of an integer in a label file.
 MOST_DIGITS = 18
 
-#: Largest coordinate of a face box; no image file format in use has larger sides.
-MOST_PIXELS = 2**31 - 1
+#: Largest absolute value of a side or position of a face box; no photo is larger.
+MOST_PIXELS = 1_000_000
 
 
 @lru_cache(maxsize=4096)

@@ -1,8 +1,8 @@
 """Write the files in this folder: `pip install av pillow-heif`, then `python generate.py`. They contain no real faces.
 
-screen.webm: as a browser records a screen: 24 frames in 6 seconds at irregular times, nominally 1000 a second, and no
-    count of frames. Each frame shows one shade of grey.
-face.heic: an embedded-dataset face, stored on its side with the rotation that an iPhone writes.
+screen.webm: like a screen recording made by a browser: 24 frames at irregular times within 6 seconds, a nominal rate of
+    1000 frames per second, and no stored number of frames. Each frame shows one shade of grey.
+face.heic: a face of the built-in dataset, stored on its side with the rotation that an iPhone writes.
 """
 
 from __future__ import annotations
