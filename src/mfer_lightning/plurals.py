@@ -17,8 +17,8 @@ def counted(number: int, one: str, many: str | None = None) -> str:
         The number, with commas between thousands, and the words.
 
     Example:
-        >>> counted(1, "training face"), counted(1200, "training face"), counted(0, "class"), counted(2, "copy")
-        ('1 training face', '1,200 training faces', '0 classes', '2 copies')
+        >>> counted(1, "training face"), counted(1200, "training face"), counted(0, "class"), counted(2, "epoch")
+        ('1 training face', '1,200 training faces', '0 classes', '2 epochs')
         >>> counted(1, "image has", "images have"), counted(2, "image has", "images have")
         ('1 image has', '2 images have')
     """
@@ -28,6 +28,6 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def _plural(noun: str) -> str:
-    if re.search(r"(s|x|ch|sh)$", noun):
+    if re.search(r"(s|x|(?<!epo)ch|sh)$", noun):  # two batches, but two epochs
         return f"{noun}es"
     return re.sub(r"(?<=[^aeiou])y$", "ie", noun) + "s"

@@ -193,7 +193,7 @@ def _freezing(config: Config) -> Iterator[tuple[bool, str]]:
     )
     yield (
         freeze["name"] != "none" and (freeze["epochs"] or 0) > (epochs or _ENDLESS) > 0,
-        f"freeze.epochs={freeze['epochs']}: the run has {counted(epochs, 'epoch')}. Use freeze.epochs=null for a "
+        f"freeze.epochs={freeze['epochs']}: the run has {counted(epochs or 0, 'epoch')}. Use freeze.epochs=null for a "
         "backbone that stays frozen throughout.",
     )
     frozen = is_peer(config) and config["network"].get("freeze_landmarks") is True
