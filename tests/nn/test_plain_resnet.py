@@ -15,7 +15,6 @@ from mfer_lightning.nn.regions import repeated_blocks
 from mfer_lightning.optim import parameter_groups
 
 #: The first stage is as wide as the stem, so its first shortcut has no convolution.
-WIDE_FIRST = {"options": {"channels": [64, 8, 8, 8]}}
 NARROW = {"options": {"channels": [8, 12, 16, 20]}}
 SMALL = {"stem": "small", **NARROW}
 LINEAR = {"attention": "none", "head": "linear"}

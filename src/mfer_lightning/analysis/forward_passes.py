@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tokenize
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfer_lightning.analysis.model_on_split import ModelOnSplit
+from mfer_lightning.damaged_arrays import DAMAGE
 from mfer_lightning.data.dataset import Change
 from mfer_lightning.files import atomic_path, write_json
 from mfer_lightning.inference.predict_split import predict_split
@@ -112,6 +112,6 @@ def _same(file: Path, identity: dict[str, str]) -> bool:
 def _kept(file: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
     try:
         kept = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, tokenize.TokenError):  # numpy parses the header as Python source
+    except DAMAGE:
         return None
     return kept if kept.shape == shape and kept.dtype == np.float32 and bool(np.isfinite(kept).all()) else None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +12,7 @@ from numpy.typing import NDArray
 
 from mfer_lightning.analysis.evaluated import Evaluated
 from mfer_lightning.analysis.face_lists import match_lists, measure_lists
+from mfer_lightning.damaged_arrays import DAMAGE
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
@@ -87,7 +85,7 @@ def _groups_beside(path: Path, index: NDArray[np.int64]) -> NDArray[np.int64] | 
         with np.load(features, allow_pickle=False) as stored:
             group = stored["group"].astype(np.int64)
             same = np.array_equal(stored["index"], index)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError):
+    except DAMAGE:
         return None
     return group if same and group.shape == index.shape else None
 

@@ -71,12 +71,8 @@ def say_relabelled(counts: dict[str, int]) -> str | None:
     said = f"labels of {counts['faces']:,} of {counted(counts['training_faces'], 'training face')} were changed"
     if "flipped" in counts:
         said += (
-            f": of {counted(counts['flipped'], 'wrong label')}, {_were(counts['mended'])} corrected and "
-            f"{_were(counts['still_wrong'])} changed to another wrong label; "
+            f": of {counted(counts['flipped'], 'wrong label')}, {counted(counts['mended'], 'was', 'were')} corrected "
+            f"and {counted(counts['still_wrong'], 'was', 'were')} changed to another wrong label; "
             f"{counted(counts['spoilt'], 'correct label was', 'correct labels were')} changed to a wrong label"
         )
     return said
-
-
-def _were(count: int) -> str:
-    return counted(count, "was", "were")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import tokenize
-import zipfile
 from collections.abc import Iterator
 from math import nan
 from pathlib import Path, PurePosixPath
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.damaged_arrays import DAMAGE
 from mfer_lightning.data.labels.affectnet_csv import known_affect
 from mfer_lightning.data.labels.image_files import files_in, listing, some, unreadable
 from mfer_lightning.data.labels.locate import check_images
@@ -87,17 +86,7 @@ def _parse(content: bytes, file: Path, what: str) -> tuple[str, NDArray[Any]]:
     try:
         value = np.load(io.BytesIO(content), allow_pickle=False)
         str(value)  # text of invalid code points cannot be read
-    except (
-        SystemError,
-        ValueError,
-        OSError,
-        EOFError,
-        SyntaxError,
-        OverflowError,
-        MemoryError,
-        tokenize.TokenError,
-        zipfile.BadZipFile,
-    ) as error:
+    except DAMAGE as error:
         raise UserError(
             f"{file} is not a NumPy file with one {what} ({error}). It may be truncated: unpack the annotations again."
         ) from error

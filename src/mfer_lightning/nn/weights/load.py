@@ -53,10 +53,8 @@ class LoadReport:
     def __str__(self) -> str:
         text, count = "no weights", ""
         if self.loaded:
-            text, count = (
-                f"{counted(len(self.loaded), 'tensor')} from {self.source} ({self.layout} layout)",
-                f"{len(self.new)} ",
-            )
+            text = f"{counted(len(self.loaded), 'tensor')} from {self.source} ({self.layout} layout)"
+            count = f"{len(self.new)} "
         text += f"; {count}new: {', '.join(self.new_parts)}" if self.new_parts else "; nothing new"
         if self.dropped:
             more = ", ..." if len(self.dropped) > _LISTED else ""

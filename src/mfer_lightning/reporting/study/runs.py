@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.damaged_arrays import DAMAGE
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.predictions_csv import find_table
 from mfer_lightning.evaluation.runs import LeftOut, StoredResult
 from mfer_lightning.figures.plane import Plane
 from mfer_lightning.reporting.study.axes import flatten, in_words
-
-#: Exceptions that NumPy and zipfile raise for damaged files.
-_DAMAGE = (
-    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, OverflowError, SyntaxError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError, tokenize.TokenError),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +56,7 @@ class Run(StoredResult):
                 stored = {name: np.asarray(file[name]) for name in file.files}  # bytes for members that are not arrays
             feature, label = stored["feature"].astype(np.float32), stored["label"].astype(np.int64)
             plane = _plane(stored, label)
-        except _DAMAGE:
+        except DAMAGE:
             return None
         legal = feature.ndim == 2 and feature.size > 0 and label.shape == feature.shape[:1]
         legal = legal and bool(np.isfinite(feature).all()) and bool((label >= 0).any())
