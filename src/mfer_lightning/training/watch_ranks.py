@@ -1,9 +1,9 @@
 """Detect when a process of a distributed run dies, report it, and end the processes that wait for it.
 
 Lightning starts the other ranks as child processes of the first rank. It monitors them from a thread and, if one of
-them dies, kills the first rank without a message. It does not monitor the first rank, whose death would leave the
-others waiting for half an hour; they monitor it themselves (:mod:`mfer_lightning.first_rank`). torchrun and SLURM
-monitor all processes that they start.
+them dies, kills the first rank without a message. It does not monitor the first rank: if the first rank dies, the
+others may wait for half an hour. The others therefore monitor it themselves (:mod:`mfer_lightning.first_rank`).
+torchrun and SLURM monitor all processes that they start.
 """
 
 from __future__ import annotations
