@@ -3,9 +3,9 @@
     python benchmarks/dataset_templates.py ferplus /datasets/ferplus --faces 2000
     python benchmarks/dataset_templates.py facs --faces 500
 
-Each face is enlarged, padded with a wide border and detected, and its refined landmarks are mapped back. The output is
-the median landmark positions in a crop of 112 x 112 pixels, and the median absolute deviations, which no template can
-reduce.
+Each face is resized to 192 x 192 pixels, padded with a wide border and detected, and its refined landmarks are mapped
+back. The output is the median landmark positions in a crop of 112 x 112 pixels, and the median absolute deviations,
+which no template can reduce.
 """
 
 from __future__ import annotations

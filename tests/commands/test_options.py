@@ -144,7 +144,7 @@ def test_long_cpu_training_prints_a_time_estimate_first(
 ) -> None:
     monkeypatch.setattr("mfer_lightning.training.time_estimate.LONG", 0.0)
     assert mfer(*FEW, "debug=fast_dev_run") == 0
-    assert "by a rough estimate" not in capsys.readouterr().out  # one batch is not a meaningful training
+    assert "by a rough estimate" not in capsys.readouterr().out  # one batch is not a real training run
     assert mfer(*FEW) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Note: this will take about 0 hours on" in said

@@ -37,7 +37,7 @@ def config() -> dict:
 
 
 def load(config: dict, tmp_path: Path, name: str, colour: str | None = None) -> tuple[str, str]:
-    """Load a file of a network; return the order and the file."""
+    """Load a network's weights from a file; return the channel order and the path."""
     path = tmp_path / f"{name}.pth"
     torch.save(files.random_file(SHAPES[name]), path)
     options = {} if name == "mobilefacenet" else SHAPE

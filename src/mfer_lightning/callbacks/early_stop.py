@@ -45,4 +45,8 @@ class EarlyStop(EarlyStopping):
             moved = "risen above" if self.mode == "max" else "fallen below"
             best = float(self.best_score)
             every = "epochs" if self._check_on_train_epoch_end else "validations"
-            print(f"Stopped early: {self.monitor} has not {moved} {best:.4f} for {self.patience} {every}.", flush=True)
+            print(
+                f"Stopped early: {self.monitor} has not {moved} {best:.4f} by more than min_delta for {self.patience} "
+                f"{every}.",
+                flush=True,
+            )
