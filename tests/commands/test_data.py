@@ -139,7 +139,7 @@ def test_faces_used_for_selection_on_the_test_set_are_listed_as_shared(mfer: Mfe
         (("shared=data/../data/ferplus",), "is inside the dataset's folder"),
         (("shared=file",), "Cannot create the folder file"),
         (("sheet=file/sheet.png",), "Cannot create the folder file"),
-        (("sheet=data/ferplus/sheet.png",), "sheet=data/ferplus is inside the dataset's folder"),
+        (("sheet=data/ferplus/sheet.png",), "sheet=data/ferplus/sheet.png is inside the dataset's folder"),
     ],
 )
 def test_unusable_list_folder_is_rejected_before_images_are_read(
