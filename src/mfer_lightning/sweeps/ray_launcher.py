@@ -141,7 +141,7 @@ class Jobs(Launcher):
                 amount = asked.get(name)
                 if amount is None:
                     continue
-                # Ray divides a GPU among jobs, but gives a job only whole GPUs from one upwards. Cores are only counted.
+                # Ray can divide a GPU among jobs, but above one, a job gets whole GPUs. Cores are only counted.
                 part = node == "remote" and type(amount) is float and amount > 0 and (name == "num_cpus" or amount < 1)
                 if not part and (type(amount) not in (int, float) or amount < 0 or amount % 1):
                     also = {"num_cpus": ", or a positive fraction", "num_gpus": ", or a fraction below 1"}
