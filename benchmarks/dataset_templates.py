@@ -3,9 +3,9 @@
     python benchmarks/dataset_templates.py ferplus /datasets/ferplus --faces 2000
     python benchmarks/dataset_templates.py facs --faces 500
 
-Each face is enlarged, padded with a wide border and detected, and its refined landmarks are mapped back. The output is
-the median landmark positions in a crop of 112 x 112 pixels, and the median absolute deviations, which no template can
-reduce.
+Each face is resized to 192 x 192 pixels, padded with a wide border and detected, and its refined landmarks are mapped
+back. The output is the median landmark positions in a crop of 112 x 112 pixels, and the median absolute deviations,
+which no template can reduce.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def main() -> None:
     points = np.stack(seen)
     print(f"{len(points)} of {len(rows)} faces detected exactly once; medians on 112 x 112:")
     print(", ".join(f"({x:.1f}, {y:.1f})" for x, y in np.median(points, axis=0)))
-    print("median absolute deviation:", np.median(np.abs(points - np.median(points, axis=0)), axis=0).round(1).tolist())
+    deviations = np.median(np.abs(points - np.median(points, axis=0)), axis=0)
+    print("median absolute deviation in these pixels:", deviations.round(1).tolist())
 
 
 if __name__ == "__main__":

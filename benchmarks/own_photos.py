@@ -1,11 +1,12 @@
-"""Measure the benefit of fine-tuning the bundled model on a folder of labelled photos (docs/own_photos.md).
+"""Measure the benefit of fine-tuning a bundled model on a folder of labelled photos (docs/own_photos.md).
 
     python benchmarks/own_photos.py photos --out work
 
 Aligns the faces like the training faces of the model, divides them into two halves stratified by emotion, and uses each
 half once for training and once for testing, so that every face is tested once. The output is the accuracy of the
-bundled model and of each variant, with an exact paired test of each variant against the bundled model. ``photos``
-contains ``labels.csv`` (image, emotion). ``--half working`` uses only the working half of benchmarks/peers.py.
+bundled model (``--model``; the default model if not given) and of each variant, with an exact paired test of each
+variant against the bundled model. ``photos`` contains ``labels.csv`` (image, emotion). ``--half working`` uses only the
+working half of benchmarks/peers.py.
 """
 
 from __future__ import annotations
@@ -23,20 +24,15 @@ from scipy.stats import binomtest
 from mfer_lightning import evaluate, train
 from mfer_lightning.align.run import align
 
-#: Options of each variant in addition to experiment=bundled/finetune_tiny.
-VARIANTS = {
-    "fine-tuned, lr=3e-4": ["optimizer.lr=3e-4"],
-    "fine-tuned, lr=1e-3": [],
-    "fine-tuned, lr=3e-3": ["optimizer.lr=3e-3"],
-    "heads only, lr=3e-3": ["freeze=backbone", "optimizer.lr=3e-3"],
-    "from random weights": ["weights=none", "optimizer.lr=3e-3", "trainer.max_epochs=60"],
-}
+#: The recipe that fine-tunes each model, and its learning rate.
+RECIPES = {"ferplus": ("bundled/finetune", 5e-4), "ferplus_tiny": ("bundled/finetune_tiny", 1e-3)}
 
 
 def main() -> None:
     """Run the whole comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
+    parser.add_argument("--model", choices=tuple(RECIPES), default="ferplus")
     parser.add_argument("--half", choices=("working", "all"), default="working")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
@@ -55,16 +51,17 @@ def main() -> None:
     plain = {}
     for root in roots:
         options = {"dataset_name": "folder", "dataset_options": [f"dataset.root={root}"]}
-        evaluate("ferplus_tiny", split="test", output=root / "as_it_is", **options)
+        evaluate(given.model, split="test", output=root / "as_it_is", **options)
         plain |= read(root / "as_it_is")
     show("not fine-tuned", plain)
-    for number, (name, options) in enumerate(VARIANTS.items()):
+    recipe, rate = RECIPES[given.model]
+    for number, (name, options) in enumerate(variants(rate).items()):
         tuned = {}
         for root in roots:
             runs = root / f"runs{number}"
             train(
                 [
-                    "experiment=bundled/finetune_tiny",
+                    f"experiment={recipe}",
                     f"dataset.root={root}",
                     f"paths.runs={runs}",
                     "trainer=cpu",
@@ -73,6 +70,18 @@ def main() -> None:
             )
             tuned |= read(next(runs.glob("*/result.json")).parent)
         show(name, tuned, plain)
+
+
+def variants(rate: float) -> dict[str, list[str]]:
+    """Return the options of each variant in addition to the recipe, whose learning rate is ``rate``."""
+    low, high = f"{0.3 * rate:g}", f"{3 * rate:g}"
+    return {
+        f"fine-tuned, lr={low}": [f"optimizer.lr={low}"],
+        f"fine-tuned, lr={rate:g}": [],
+        f"fine-tuned, lr={high}": [f"optimizer.lr={high}"],
+        f"heads only, lr={high}": ["freeze=backbone", f"optimizer.lr={high}"],
+        "from random weights": ["weights=none", f"optimizer.lr={high}", "trainer.max_epochs=60"],
+    }
 
 
 def write_halves(out: Path, labels: dict[str, str]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""SIGTERM ends a process in one line with exit code 143, whatever else fails at the same time."""
+"""SIGTERM ends a process with one line and exit code 143, whatever else fails at the same time."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_augmentation_sheet_shows_training_faces_of_the_first_epochs(
     for _, (face, *augmented) in rows:
         assert len(augmented) == 8
         alike = [np.corrcoef(picture[:, ::-1].ravel(), face.ravel())[0, 1] for picture in augmented]
-        assert min(alike) > 0.97, "mirrored, and another light"
+        assert min(alike) > 0.97, "mirrored, with different brightness and contrast"
     assert mfer("data", *few, "preview=2", "sheet=out/my.png", "--json") == 0
     assert json.loads(capsys.readouterr().out)["preview"] == "out/my-augment.png"
     assert mfer("data", *few, "preview=-1") == 2
@@ -139,7 +139,7 @@ def test_faces_used_for_selection_on_the_test_set_are_listed_as_shared(mfer: Mfe
         (("shared=data/../data/ferplus",), "is inside the dataset's folder"),
         (("shared=file",), "Cannot create the folder file"),
         (("sheet=file/sheet.png",), "Cannot create the folder file"),
-        (("sheet=data/ferplus/sheet.png",), "sheet=data/ferplus is inside the dataset's folder"),
+        (("sheet=data/ferplus/sheet.png",), "sheet=data/ferplus/sheet.png is inside the dataset's folder"),
     ],
 )
 def test_unusable_list_folder_is_rejected_before_images_are_read(

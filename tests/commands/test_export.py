@@ -82,7 +82,7 @@ def test_prediction_on_saved_faces_matches_evaluation(trained: Path, tmp_path: P
     other = json.loads((tmp_path / "alone" / "predictions.jsonl").read_text().splitlines()[0])
     averaged = found[other["key"]]
     moved = max(abs(share - averaged[name]) for name, share in other["faces"][0]["probabilities"].items())
-    assert moved > 1e-3, "of one view the answer is to be another, or nothing was averaged"
+    assert moved > 1e-3, "a single view must give different probabilities, or nothing was averaged"
 
 
 def test_views_are_stored_in_the_export(trained: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_unreachable_risk_is_rejected(run: Path, tmp_path: Path) -> None:
 def test_number_of_faces_behind_the_threshold_is_printed(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """One correct answer of 24 meets any risk, but does not show that the next one is correct."""
+    """A single answer that is correct meets any risk, but does not show that the next one will be correct."""
     relabel(run, right=1)
     assert command("export", f"checkpoint={run}", "calibrate=true", f"output={tmp_path / 'out'}") == 0
     assert (

@@ -50,7 +50,7 @@ def test_every_pair_is_evaluated_and_the_matrix_is_written(two: tuple[Path, Path
         result = json.loads((Path(cell["folder"]) / "result.json").read_text())
         assert result["metrics"]["accuracy"] == cell["accuracy"]
     folders = {cell["folder"] for cell in matrix["cells"]}
-    assert len(folders) == 8, "variants of one dataset lie apart"
+    assert len(folders) == 8, "variants of one dataset have separate folders"
 
 
 def test_failing_pair_is_reported_and_the_others_are_evaluated(

@@ -21,7 +21,7 @@ OF_FEATURES = {"compactness.csv", "subgroups.csv"}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two losses with three seeds and test curves, an evaluation elsewhere, and an interrupted run."""
+    """Two losses with three seeds and test curves, an evaluation on another dataset, and an interrupted run."""
     folder = tmp_path_factory.mktemp("keep") / "losses"
     own = {"paths.data": f"{folder}/data", "dataset.root": f"{folder}/data/raf-db", "paths.runs": str(folder)}
     for loss, accuracy in (("ce", 0.6), ("dsf", 0.75)):

@@ -1,4 +1,4 @@
-"""Small classes have faces in val."""
+"""Holdouts contain faces of small classes, and parts are stratified; both keep groups together."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class TestLearningCurves:
             plot_learning_curves(tmp_path / "none.csv", tmp_path / "c.png")
         with pytest.raises(UserError, match="There is no column epoch among a"):
             plot_learning_curves([{"a": 1}], tmp_path / "c.png")
-        with pytest.raises(UserError, match="No curve of train, val or lr is among seconds"):
+        with pytest.raises(UserError, match="There are no train, val or lr curves among seconds"):
             plot_learning_curves([{"epoch": 0, "seconds": 1.0}], tmp_path / "c.png")
         assert not list(tmp_path.iterdir())
 

@@ -33,7 +33,7 @@ def test_face_gets_a_box_in_its_emotion_colour_and_the_photo_is_unchanged() -> N
 )
 def test_label_plates_stay_within_the_image(box: tuple | None) -> None:
     drawn = annotate(np.full((240, 320, 3), 128, np.uint8), [(box, "", SHARES)])
-    assert (drawn > 215).all(2).sum() > 50, "some of the plate is to be seen"
+    assert (drawn > 215).all(2).sum() > 50, "part of the plate must be visible"
 
 
 def test_tiny_image_and_no_face() -> None:

@@ -75,7 +75,7 @@ def test_shift_averages_a_face_and_four_shifted_copies(save: Callable[..., Path]
     model, views = read_model(save(MFER(TINY, 3)), device="cpu"), Views(shift=0.05)
     expected = torch.stack([model(view)["logits"] for view in views.of(faces)])
     torch.testing.assert_close(model(faces, views=views)["logits"], expected.mean(0))
-    assert (expected[1:] != expected[0]).any(), "the copies are to differ from the face"
+    assert (expected[1:] != expected[0]).any(), "the copies must differ from the face"
 
 
 def test_loaded_model_cannot_be_set_to_training_mode(save: Callable[..., Path]) -> None:

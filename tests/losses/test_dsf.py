@@ -65,7 +65,7 @@ def test_equidistant_centres_at_the_gap_are_the_minimum(classes, margin):
     terms["total"].backward()
     assert terms["total"].item() == pytest.approx(0, abs=1e-14)
     assert max(feature.grad.abs().max(), centers.grad.abs().max()) < 1e-14
-    # It is a minimum, and finite: farther apart is worse, as is nearer.
+    # The optimal gap is finite: the loss increases if the centres move closer together or farther apart.
     for scale in (0.9, 1.1, 2.0):
         moved = simplex(classes, gap) * scale
         assert dsf_loss(moved, target, moved, margin=margin)["total"] > 1e-4

@@ -24,7 +24,7 @@ def batch(rows=12, gaps=((0, 0), (0, 1), (5, 0), (7, 1))):
 
 
 def ccc(x, y):
-    """Lin's coefficient with moments divided by n, from Pearson's correlation and the standard deviations."""
+    """Lin's coefficient with the divisor n, from Pearson's correlation and the standard deviations."""
     rho = np.corrcoef(x, y)[0, 1]
     return 2 * rho * x.std() * y.std() / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)
 

@@ -95,7 +95,7 @@ def unit(names: Sequence[str], name: str, channels: int, before: int, kernel: in
 
 
 def mobilefacenet(embedding: int = EMBEDDING) -> Shapes:
-    """Names of TreB1eN."""
+    """Names in TreB1eN's MobileFaceNet."""
     leaves = ("conv", "bn", "prelu")
 
     def inverted(name: str, before: int, channels: int, inner: int) -> Shapes:
@@ -116,7 +116,7 @@ def mobilefacenet(embedding: int = EMBEDDING) -> Shapes:
 
 
 def insightface_mobilefacenet() -> Shapes:
-    """Names of InsightFace, twice as wide, with numbered modules."""
+    """Names in InsightFace's MobileFaceNet, which is twice as wide and has numbered modules."""
     leaves = ("layers.0", "layers.1", "layers.2")
 
     def inverted(name: str, before: int, channels: int, inner: int) -> Shapes:

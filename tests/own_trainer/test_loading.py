@@ -46,7 +46,7 @@ class Further(FERModule):
 
 @pytest.fixture
 def saved(make, faces, trainer, tmp_path):
-    """Return a function that trains a module and returns its checkpoint."""
+    """Return a function that trains a module and returns the path of its best checkpoint and the test results."""
 
     def train(module, datamodule=faces, **options):
         best = ModelCheckpoint(tmp_path / "checkpoints", monitor="val/accuracy", mode="max")

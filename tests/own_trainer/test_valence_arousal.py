@@ -1,4 +1,4 @@
-"""Valence and arousal in a plain Trainer: logged, predicted, stored in checkpoints, and rejected if there are none."""
+"""Valence and arousal in a plain Trainer: logged, predicted and stored; data or networks without them are rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invalid sweeps are rejected in one sentence before the first job."""
+"""Invalid sweeps are rejected with a one-line error before the first job."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_only_slurm_jobs_are_requeued(
     if requeue is None:
         return
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not requeue(), "without scontrol it is not in the queue"
+    assert not requeue(), "without scontrol, the job cannot be requeued"
     scontrol = tmp_path / "scontrol"
     scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said.txt\n')
     scontrol.chmod(0o755)

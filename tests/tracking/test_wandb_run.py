@@ -120,7 +120,7 @@ def test_examples_are_the_most_confident_correct_and_wrong_faces(logged: Offline
         assert row[4] == pytest.approx(table.probabilities[i].max(), abs=1e-6)
     wrong = table.probabilities.max(axis=1)[table.pred != table.label]
     assert max(row[4] for row in rows if row[1] == "wrong") == pytest.approx(wrong.max(), abs=1e-6)
-    assert not list(run.glob("figures/*example*")), "faces stay in no folder that might be passed on"
+    assert not list(run.glob("figures/*example*")), "example faces must not be stored in a folder that might be shared"
 
 
 def test_selected_checkpoint_is_an_artifact_uploaded_in_place(logged: OfflineRun, run: Path) -> None:

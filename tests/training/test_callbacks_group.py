@@ -84,7 +84,7 @@ def test_callback_order_is_ours_then_user_then_run_checkpoints(tmp_path: Path) -
     kinds = [type(c).__name__ for c in built(config, tmp_path)]
     assert kinds[:2] == ["FiniteLossGuard", "History"]
     assert kinds.index("Timer") < kinds.index("SlowLoader") < kinds.index("RunCheckpoint"), (
-        "others' time is not waiting"
+        "time spent in other callbacks must not count as waiting for data"
     )
     assert kinds[-1] == "ModelCheckpoint"
     trainer = build_trainer(config, tmp_path, "accuracy", History(tmp_path / "metrics.csv"))
@@ -214,7 +214,7 @@ def test_lightning_early_stopping_stays_stopped_and_callbacks_keep_their_state(
     assert mfer(*options) == 0
     run = only_run(tmp_path / "runs")
     rows = (run / "metrics.csv").read_text().splitlines()[1:]
-    assert len(rows) == 3, "the wait of the first start counts"
+    assert len(rows) == 3, "epochs without improvement before the interruption count as well"
     (run / "result.json").unlink()  # killed after its last epoch
     assert mfer(*options) == 0
     assert (run / "metrics.csv").read_text().splitlines()[1:] == rows

@@ -74,7 +74,7 @@ def judge_training_set(
         checkpoints: runs, checkpoints, or folders of runs (a sweep), trained on parts of one training set
             (``dataset.hold_out=1/3`` and so on).
         device: ``"auto"``, or a torch device.
-        data: the data root; None: the one used for training.
+        data: the data root; None: ``MFER_DATA`` if it is set, otherwise the root used for training.
         cache: folder of decoded images.
         loader: ``eval_batch_size`` and ``num_workers``.
         progress: called with one line per network, before it predicts.

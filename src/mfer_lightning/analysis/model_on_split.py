@@ -43,8 +43,9 @@ class ModelOnSplit:
         views: views averaged for each face.
         dataset: the dataset's configuration.
         options: the options of the dataset that change its faces, as text. For a dataset opened by name, these are the
-            options that were given; for a datamodule, the arguments that differ from those of the dataset that the
-            model was trained on, or from the defaults if the datamodule has another dataset.
+            options that were given and the options used in training that ``dataset=<name>`` reset to their defaults;
+            for a datamodule, the arguments that differ from those of the dataset that the model was trained on, or from
+            the defaults if the datamodule has another dataset.
     """
 
     model: FERModel
@@ -102,7 +103,7 @@ class ModelOnSplit:
         }
 
     def identity(self) -> str:
-        """Hash the weights, the faces and the prediction settings. Equal hashes mean equal results."""
+        """Hash the weights, the paths and labels of the faces, and the prediction settings, but not the images."""
         digest = hashlib.sha256()
         for name, tensor in self.model.network.state_dict().items():
             digest.update(name.encode())
@@ -179,7 +180,8 @@ def open_model_on_split(
             None: float32 for a file, and the current precision for a loaded model.
         compile: compile the network, see :func:`~mfer_lightning.inference.compilation.compile_model`.
         verify: compare the weights with the checksums in their file.
-        data: the data root; None: the stored one, or the default.
+        data: the data root; None: ``MFER_DATA`` if it is set, otherwise the stored root or, with ``dataset_name``, the
+            default.
         cache: folder of decoded images; None: the default.
         loader: ``eval_batch_size`` and ``num_workers``.
 
@@ -225,13 +227,13 @@ def open_model_on_split(
 def choose_faces(
     datamodule: FaceDataModule, split: SplitName, match: ClassMatch, limit: int | None = None
 ) -> NDArray[np.int64]:
-    """Choose the faces of a split to evaluate: all of the common classes, or a stratified sample of them.
+    """Choose the faces of a split to evaluate: all faces of the common classes, or a stratified sample.
 
     Args:
         datamodule: the dataset, with its labels read.
         split: the split.
         match: the common classes; faces of dropped classes are left out.
-        limit: approximate number of faces; the sample depends only on their paths. None: all.
+        limit: approximate number of faces; the sample depends only on their paths and labels. None: all.
 
     Returns:
         Positions within the split, sorted by row of the index.

@@ -87,7 +87,7 @@ def evaluate_robustness(
     first: np.ndarray = batch_of_one["image"][0].permute(1, 2, 0).numpy().copy()
     wanted = conditions(min(first.shape[:2]), kinds)
 
-    # the data hash covers only labels: options of the dataset may change the images of the same faces
+    # the data hash does not cover the images, which options of the dataset may change
     pictures = {name: value for name, value in sorted(subject.dataset.items()) if name != "root"}
     with progress_bar() as bar:
         total = len(subject.positions) * (len(wanted) + 2 + (subject.views.count > 1) + bool(batch))

@@ -16,7 +16,7 @@ from mfer_lightning.benchmark.timing import Sample, interleaved
 SHAPES = ((1568, 512, 2048), (1568, 2048, 512), (6272, 256, 1024), (2048, 2048, 2048))
 #: Side of the square matrix product for GPUs.
 GPU_SIDE = 8192
-#: Size of the copy in MiB, larger than any cache.
+#: Size of the copy in MiB, larger than the caches of most devices.
 MEGABYTES = 256
 #: Number of measurements, of which the best is taken.
 REPEATS = 8

@@ -77,7 +77,7 @@ def normalised(work: Work) -> tuple[Tensor, Tensor]:
 def our_step(network: nn.Module, work: Work) -> Callable[[Tensor, Tensor], None]:
     """Return a training step as in ``mfer train``, but without Lightning.
 
-    The part ``overhead`` of the benchmark measures what Lightning adds.
+    The ``overhead`` part of the benchmark measures what Lightning, our callbacks and logging add.
 
     Args:
         network: our network.

@@ -6,6 +6,7 @@ import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping
 
 from mfer_lightning.errors import check_number
+from mfer_lightning.plurals import counted
 
 #: Validation metrics that can be monitored, and whether higher or lower values are better.
 MODES = {"accuracy": "max", "mean_class_accuracy": "max", "macro_f1": "max", "nll": "min"}
@@ -44,5 +45,8 @@ class EarlyStop(EarlyStopping):
         if self.wait_count >= self.patience and trainer.is_global_zero:
             moved = "risen above" if self.mode == "max" else "fallen below"
             best = float(self.best_score)
-            every = "epochs" if self._check_on_train_epoch_end else "validations"
-            print(f"Stopped early: {self.monitor} has not {moved} {best:.4f} for {self.patience} {every}.", flush=True)
+            duration = counted(self.patience, "epoch" if self._check_on_train_epoch_end else "validation")
+            print(
+                f"Stopped early: {self.monitor} has not {moved} {best:.4f} by more than min_delta for {duration}.",
+                flush=True,
+            )

@@ -78,7 +78,7 @@ def _examine(config: dict[str, Any], options: Sequence[str]) -> int:
     preview = path.with_stem(f"{path.stem}-augment") if config["preview"] else None
     # check the folders before reading every image, which takes a while
     if own and (drawn or preview):
-        _check_outside("sheet", path.parent, datamodule.index.root)
+        _check_outside("sheet", path, datamodule.index.root)
     if shared is not None:
         _check_outside("shared", shared, datamodule.index.root)
     for folder in ([path.parent] if drawn or preview else []) + ([shared] if shared else []):

@@ -28,7 +28,7 @@ def overrides(arguments: Sequence[str]) -> list[str]:
     """Convert a positional argument to ``source=``.
 
     Raises:
-        UserError: if there are several.
+        UserError: if more than one source is given, positionally or with ``source=``.
 
     Example:
         >>> overrides(["photo.jpg", "annotate=true"])

@@ -112,7 +112,7 @@ def _check_transform(key: str, value: Any, others: list[str]) -> None:
 
 def _renamed(spec: Any) -> Any:
     """Convert ``name`` to ``_target_`` in a transform and its nested transforms."""
-    if not isinstance(spec, Mapping) or "_target_" in spec:  # anything else is rejected when it is built
+    if not isinstance(spec, Mapping) or "_target_" in spec:  # build_augment rejects values that are not transforms
         return spec
     options = {k: v for k, v in spec.items() if k != "name"}
     if isinstance(options.get(_MORE), (list, tuple)):

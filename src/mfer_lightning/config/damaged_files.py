@@ -1,4 +1,4 @@
-"""Explain errors that Hydra raises for YAML files of the user without naming the file."""
+"""Explain errors in the user's YAML files that Hydra reports without naming the file."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _shown(option: Option) -> str:
 
 
 def _group(group: str, option: Option, width: int) -> list[str]:
-    """Format the heading of a group: its choice, the description, and the other choices."""
+    """Format the heading of a group: its choice, the description, and all choices."""
     path = config_file(f"{group}/{option.default}")
     head = " ".join(read_config_file(path).head) if path else option.comment
     first = re.split(r"(?<!e\.g)(?<!\bal)\.(?= |$)", head)[0]

@@ -1,8 +1,9 @@
 """Build the objects that a configuration names with ``_target_``. No other module does this.
 
 Configurations come from the command line, files and checkpoints, so they must not be able to name arbitrary code: a
-target must be public in a package in :data:`ALLOWED`, a class of a library in :data:`LIBRARIES`, or a class of a plugin
-given by the user (:mod:`mfer_lightning.config.plugins`).
+target must be public in a package in :data:`ALLOWED`, a class of a library that the caller allows (:data:`LIBRARIES`,
+and Optuna's samplers and pruners for a search), or a class of a plugin given by the user
+(:mod:`mfer_lightning.config.plugins`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Evaluate a ranked list of suspected labels against known truth: precision at k, recall, and their intervals."""
+"""Evaluate a ranked list of suspected label errors against true labels: precision at k, recall, and their intervals."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ FIGURES = tuple(f"{measure}{of}" for measure in ("ccc", "rmse", "sagr") for of i
 
 _MEASURES = {"ccc": ("CCC", "", 1.0, 3), "rmse": ("RMSE", "", 1.0, 3), "sagr": ("SAGR", "%", 100.0, 2)}
 _OF = {"": "valence/arousal", "_valence": "valence", "_arousal": "arousal"}
-#: Metric -> its title, its unit, and factor and decimals of the number in that unit.
+#: Metric -> its title, its unit, the factor that converts a value to that unit, and the number of decimals.
 TITLES: Mapping[str, tuple[str, str, float, int]] = {
     f"{measure}{of}": (f"{title}, {words}", unit, factor, digits)
     for measure, (title, unit, factor, digits) in _MEASURES.items()
@@ -58,8 +58,8 @@ def summands(table: Predictions) -> NDArray[np.float64]:
 def figures_of_sums(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     """Compute the metrics of many sets of faces at once.
 
-    Variances and covariance are divided by n - 1, as in torchmetrics' ``ConcordanceCorrCoef``; 0 counts as a separate
-    sign.
+    Variances and the covariance use the divisor n - 1, as in torchmetrics' ``ConcordanceCorrCoef``; 0 counts as a
+    separate sign.
 
     Args:
         sums: (R,14), each the sum of :func:`summands` over a set of faces.

@@ -60,7 +60,7 @@ def estimates_panel(
         rows: the estimates, from the top.
         path: PNG to write, or None.
         title: heading.
-        unit: label of the axis.
+        unit: label of the x axis.
         differences: values are differences: draw a line at zero, and mark verdicts by colour and marker.
         baseline: position of a dashed line.
         reference: position and name of a dotted line; if it is so far away that the intervals would become too

@@ -58,7 +58,8 @@ def plot_learning_curves(
     named = {"loss": losses, "accuracy, F1 (%)": shares, "learning rate": rates}
     panels = [(what, group) for what, group in named.items() if group]
     if not panels:
-        raise UserError(f"No curve of train, val or lr is among {', '.join(curves) or 'the metrics, which are empty'}.")
+        found = ", ".join(curves) or "the metrics, which are empty"
+        raise UserError(f"There are no train, val or lr curves among {found}.")
 
     heights = [1.0 if what == "learning rate" else 2.2 for what, _ in panels]
     with new_figure(path, 8.0, 1.0 + 1.25 * sum(heights)) as figure:
@@ -145,7 +146,7 @@ def curves_panel(
         bands: the curves, at least one and at most eight.
         path: PNG to write, or None.
         title: heading.
-        unit: label of the axis.
+        unit: label of the y axis.
         scale: factor for all values.
         marks: label -> mean selected epoch, counted from 0, marked by a dot on the curve.
 
@@ -173,7 +174,7 @@ def curves_panel(
 def _draw_curve(
     axes: Axes, epoch: ArrayLike, values: ArrayLike, colour: str, dash: str, label: str, chosen: float | None
 ) -> None:
-    """Draw a curve over epochs counted from 1, with a dot at the selected epoch, which is counted from 0."""
+    """Draw a curve, with a dot at the selected epoch. The given epochs are counted from 0, the drawn ones from 1."""
     x, y = np.asarray(epoch) + 1, np.asarray(values)
     axes.plot(x, y, color=colour, linestyle=dash, marker="o" if len(x) == 1 else None, label=label)
     if chosen is not None:

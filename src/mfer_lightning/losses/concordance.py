@@ -23,8 +23,8 @@ EPS = 1e-8
 def concordance(prediction: Tensor, target: Tensor) -> Tensor:
     r"""Compute Lin's coefficient of each column over its known values.
 
-    ``2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2)``, with variances and covariance divided by n, as in Lin's
-    paper.
+    ``2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2)``, with the divisor n for variances and covariance, as in
+    Lin's paper.
 
     Args:
         prediction: (B,C).

@@ -28,7 +28,8 @@ def describe_method(method: Method) -> dict[str, Any] | None:
         'mfer_lightning.methods.SCN'
     """
     parameters = inspect.signature(type(method).__init__).parameters
-    names = [name for name in parameters if name not in ("self", "args", "kwargs", "teachers")]  # may be empty
+    # teachers are excluded by name, because _is_network does not recognise an empty tuple of teachers
+    names = [name for name in parameters if name not in ("self", "args", "kwargs", "teachers")]
     names = [name for name in names if not _is_network(getattr(method, name, None))]
     return describe_by_attributes(method, names, _HOME)
 

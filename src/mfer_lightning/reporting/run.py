@@ -69,7 +69,7 @@ def report(
     Args:
         runs: a sweep, a run, a folder of runs or a study's archive; or a list of these.
         output: folder of the report; None: ``report/`` in the first folder.
-        keep: folder in which the numbers of the runs are also archived, small enough for version control.
+        keep: folder for an archive of the runs' numbers, small enough for version control; None: no archive.
         title: heading; None: derived from the folders.
         baseline: method that all others are compared with, e.g. ``"loss=ce"``; None: the simplest method.
         metric: metric used to compare methods: ``"accuracy"`` or ``"mean_class_accuracy"``.

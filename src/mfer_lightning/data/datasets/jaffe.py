@@ -11,7 +11,7 @@ Any of these layouts, in this order of precedence::
     jaffe/                                  jaffe/
     └── aligned/KA.AN1.39_aligned.jpg ...   └── KA.AN1.39.tiff ...   (or in jaffe/, jaffedbase/)
 
-A name contains the person, the expression with the number of its take, and a running number. ``aligned/`` is the output
+A name contains the person, the expression with the number of its take, and a serial number. ``aligned/`` is the output
 of ``mfer align source=jaffe output=jaffe/aligned``.
 
 The names, people and total were verified against the description of the dataset and public dataset readers, not against

@@ -124,8 +124,9 @@ def read_rafdb(root: str | Path) -> FaceIndex:
     """Read RAF-DB in any of its layouts.
 
     The list may be in ``EmoLabel`` or at the root, and its name may be misspelled as published or spelled correctly. In
-    layouts with a list, a face called ``test_...`` belongs to the test set in any folder. A set without any images is
-    left out. If ``Annotation/manual`` exists, gender, race and age are read as attributes.
+    layouts with a list, the name of a face gives its set (``train_...`` or ``test_...``), and only the folder of that
+    set is searched for its image. A set without any images is left out. If ``Annotation/manual`` exists, gender, race
+    and age are read as attributes.
 
     Args:
         root: the dataset's folder.

@@ -171,7 +171,7 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
         if not paths[row] or labels[row].lower() in ("", "nan"):
             raise table.refuse(row, "a path and a label", ",".join(table.columns[i][row] for i in table.columns)[:120])
         if splits[row] not in SPLITS:
-            raise table.refuse(row, "a split of train, val, test", splits[row])
+            raise table.refuse(row, "train, val or test as the split", splits[row])
     rows = list(zip(paths, labels, splits, strict=True))
     kept = sorted({row: i for i, row in reversed(list(enumerate(rows)))}.values())  # keep the first of equal rows
     paths, labels, splits = ([column[i] for i in kept] for column in (paths, labels, splits))

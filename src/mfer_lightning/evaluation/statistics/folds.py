@@ -18,7 +18,8 @@ from mfer_lightning.evaluation.metrics import evaluate
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import METRICS
 
-#: Metrics that are not proportions. Their intervals have no upper limit; ``cohen_kappa`` has no lower limit either.
+#: Metrics that are not proportions. Their intervals are not clipped at 1; that of ``cohen_kappa`` is not clipped at 0
+#: either.
 _NO_UPPER_END = ("nll", "brier", "cohen_kappa")
 
 
@@ -44,7 +45,7 @@ def fold_intervals(folds: Sequence[Predictions], confidence: float = 0.95) -> di
         confidence: nominal coverage, between 0 and 1.
 
     Returns:
-        metric -> [low, high], None if the metric is undefined for all folds together or without any one of them.
+        metric -> [low, high], None if the metric is undefined for the joined folds, or when any one fold is left out.
 
     Raises:
         ValueError: as for :func:`join_predictions`, or if ``confidence`` is out of range.

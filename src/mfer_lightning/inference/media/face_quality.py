@@ -1,7 +1,7 @@
 """Mark faces that are too small or too blurred for their prediction to be trusted.
 
 The limits come from the robustness card in docs/evaluation.md (synthetic faces, crops of 64 pixels, clean accuracy
-75.2%). A resolution of 32 pixels does not reduce the accuracy, 24 pixels reduce it by 3 points and 16 pixels by 17.
+75.2%). A resolution of 32 pixels reduces the accuracy by less than 1 point, 24 pixels by 3 points and 16 pixels by 17.
 Defocus reduces it by 6 points at a radius of 2.5 pixels, and by 16 points at 3.5 pixels. The box of a face is about
 0.72 times as wide as the crop, so 32 pixels in the crop correspond to 23 pixels in the box.
 """

@@ -1,13 +1,13 @@
-"""Feature extractors, one file per family, built from the options ``backbone.*``.
+"""Feature extractors, built from the options ``backbone.*``.
 
-The rest of the package uses only :func:`resolve_backbone` and :func:`build_backbone`. To add a family, add a module
-that builds a :class:`~mfer_lightning.nn.backbones.backbone.Backbone` or a class like it (``feature_dim``, ``stages``,
-and a ``forward`` from normalised images to features), a branch in these two functions, and a
+The rest of the package builds backbones only with :func:`resolve_backbone` and :func:`build_backbone`. To add a family,
+add a module that builds a :class:`~mfer_lightning.nn.backbones.backbone.Backbone` or a class like it (``feature_dim``,
+``stages``, and a ``forward`` from normalised images to features), a branch in these two functions, and a
 ``conf/backbone/<name>.yaml``.
 
 timm is imported when it is needed: its import takes seconds, and some trained models predict without it. It is
-imported in the context of the CPU, because callers may build a network on the meta device, where modules that create
-tensors when imported fail.
+imported under ``torch.device("cpu")``, because callers may build a network on the meta device, where the import of
+modules that create tensors fails.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ def _grounds(p: Planned) -> str:
 def _briefly(p: Planned) -> str:
     comparison = p.comparison
     if comparison is None or comparison.smallest_detectable is None:
-        return f"{p.contrast.name} (nothing to compare, too few seeds, or the same faces correct)"
+        return f"{p.contrast.name} (nothing to compare, too few seeds, or all seeds correct on the same faces)"
     return f"{p.contrast.name} ({signed(comparison.difference)}, {points(comparison.smallest_detectable)} detectable)"
 
 
