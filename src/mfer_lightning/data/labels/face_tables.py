@@ -138,7 +138,8 @@ def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
         root: folder that the image paths are relative to.
 
     Raises:
-        UserError: if a row is malformed, or an image is listed twice, missing, or outside of the root.
+        UserError: if a row is malformed, an image is listed twice (except in rows of one table with the same label and
+            split), or an image is missing or outside of the root.
     """
     faces = TableFaces()
     seen: set[str] = set()
