@@ -256,8 +256,8 @@ def _run_job(
     """Run a job in a process that Ray has started on some machine."""
     if not Path(folder).is_dir():
         raise UserError(
-            f"there is no folder {folder} on {os.uname().nodename}; jobs of a Ray cluster need the working folder, the "
-            "data and paths.runs under the same path on each machine"
+            f"there is no folder {folder} on {os.uname().nodename}; jobs of a Ray cluster need the working "
+            "directory, the data and paths.runs under the same path on each machine"
         )
     os.chdir(folder)
     os.environ.update(environment)
