@@ -49,7 +49,7 @@ def load_model(
             large enough to make it worthwhile.
         expected_faces: approximate number of faces to be classified; 0: unknown.
         plugins: your own packages that define parts of the model; importing them executes their code.
-        verify: compare the weights with the checksums in the file.
+        verify: compare the weights with the stored checksums.
         uncertain: probability below which a prediction is uncertain. None: the model's threshold, if it has one; True:
             the model's threshold, which is then required; False: no prediction is uncertain.
 

@@ -206,7 +206,7 @@ def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool
         where: a run's folder, a checkpoint file, a folder written by ``mfer export format=safetensors`` or a file in
             it, or the name of a bundled model.
         device: ``"auto"`` (a GPU if there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
-        verify: compare the weights with the checksums in the file.
+        verify: compare the weights with the stored checksums.
 
     Returns:
         The model, in evaluation mode.
