@@ -139,7 +139,7 @@ class FERModel(nn.Module):
     def describe(self) -> dict[str, Any]:
         """Return everything needed to build, use and evaluate the model: the content of ``config.json``.
 
-        The values are plain, without folders of this machine.
+        The values are plain and contain no local paths.
         """
         preprocess = self.preprocess.to_config()
         derived = ("format", "config", "datamodule", "results", "versions", "alignment", "sha256", *_DERIVED)
