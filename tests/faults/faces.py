@@ -1,4 +1,4 @@
-"""Synthetic photos: drawn faces on noise."""
+"""Test photos: synthetic faces on noise."""
 
 from __future__ import annotations
 
