@@ -44,7 +44,12 @@ def begin(bench: Bench, name: str, **more: str) -> subprocess.Popen[bytes]:
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=(bench.folder / f"{name}.txt").open("ab"),
-        env=bench.environment(TMPDIR=str(scratch), MFER_CACHE=str(bench.folder / "cache"), **more),
+        env=bench.environment(
+            TMPDIR=str(scratch),
+            MFER_CACHE=str(bench.folder / "cache"),
+            TORCHINDUCTOR_CACHE_DIR=str(bench.folder / "compiled"),  # torch creates it on import, by default in TMPDIR
+            **more,
+        ),
         start_new_session=True,
     )
 
