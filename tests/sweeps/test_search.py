@@ -79,7 +79,7 @@ class Here:
 
 
 class Beside(Here):
-    """A launcher that reports jobs as they end: the last running one first."""
+    """A launcher that reports each job as it ends; the most recently started job ends first."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

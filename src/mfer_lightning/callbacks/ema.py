@@ -19,12 +19,13 @@ LARGEST_DECAY = 0.9999999
 class WarmEMA(WeightAveraging):
     """Keep a moving average of all weights and buffers from the first step, for validation, checkpoints and test.
 
-    At step n, the average moves towards the weights by ``1 - min(decay, (1 + n) / (10 + n))``. With this warm-up, the
-    average of a run of a few hundred steps covers its last part instead of its start.
+    The first step copies the weights. At each later step n, counted from 0, the average moves towards the weights by
+    ``1 - min(decay, (1 + n) / (10 + n))``. With this warm-up, the average of a run of a few hundred steps covers its
+    last part instead of its start.
 
-    Unlike Lightning's ``EMAWeightAveraging``, this callback has the warm-up, updates all tensors in one fused call, and
-    validates or tests a checkpoint (``ckpt_path="best"``) with the average stored in it. Lightning 2.6 would use the
-    weights of the last step instead.
+    Unlike Lightning's ``EMAWeightAveraging``, this callback has the warm-up, updates the tensors of each dtype in one
+    ``foreach`` call, and tests a checkpoint after training (``ckpt_path="best"``) with the average stored in it.
+    Lightning 2.6 would test its unaveraged weights instead.
 
     Args:
         decay: fraction of the average that is kept at each step after the warm-up, from 0 to :data:`LARGEST_DECAY`.

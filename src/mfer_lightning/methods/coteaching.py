@@ -38,8 +38,9 @@ class CoTeaching(Method):
     Attributes:
         kept: int64 scalar, 0 if the first network is kept, 1 if the second is.
 
-    The objective's terms are those of the first network. Additional terms: ``peer``, the objective of the second
-    network; ``remembered``, R(T); ``agreed``, the fraction of the selected faces that both networks selected.
+    ``total`` is the sum of both networks' objectives; the objective's other terms are those of the first network.
+    Additional terms: ``peer``, the objective of the second network; ``remembered``, R(T); ``agreed``, the fraction of
+    the selected faces that both networks selected.
 
     Raises:
         ValueError: for arguments outside their range.
@@ -90,10 +91,10 @@ class CoTeaching(Method):
     def _objective(
         step: Step, output: Mapping[str, Any], target: Tensor, chosen: Tensor, own: slice
     ) -> dict[str, Tensor]:
-        """Compute the objective of this rank's selected faces; the mean over ranks is that over all selected faces.
+        """Compute this rank's share of the objective: the mean over ranks is the objective of all selected faces.
 
         A rank without a selected face still participates, because the objective may gather over ranks: it uses its
-        first face, whose terms are multiplied by zero and whose valence and arousal are unknown.
+        first face, whose terms are multiplied by zero and whose valence and arousal are treated as unknown.
         """
         mine = chosen[own]
         size = len(mine)
