@@ -20,7 +20,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 
 @dataclass(frozen=True)
 class Case:
-    """A dataset tree and the expected messages."""
+    """A dataset tree and what the commands should report about it."""
 
     folder: str
     write: Callable[[Path], Path]

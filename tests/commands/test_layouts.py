@@ -1,4 +1,4 @@
-"""Every known layout of FER datasets, as a tiny tree: the dataset doctor and a training step on each."""
+"""Layouts of RAF-DB, AffectNet, FERPlus and folder datasets as tiny trees: dataset checks and a training step."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mfer_lightning.emotions import EMOTIONS
 
 @dataclass(frozen=True)
 class Layout:
-    """A dataset tree and the expected messages."""
+    """A dataset tree and what the commands should report about it."""
 
     dataset: str
     folder: str
     write: Callable[[Path], object]
-    words: str  # name of the detected layout
+    words: str  # part of the detected layout's name
     protocol: str
     test: int  # number of reported faces
     quick: bool = False

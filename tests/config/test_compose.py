@@ -21,10 +21,10 @@ from mfer_lightning.training.build_trainer import build_callbacks, build_trainer
 from mfer_lightning.training.checks import check_config
 from mfer_lightning.training.checks.trial_build import build_on_trial
 
-#: Command -> the name of its run in the first version; for other commands see tests/compatibility/test_run_names.py.
 FILES = Path(__file__).parents[1] / "compatibility" / "files"
+#: Command -> the name of its run in the first version; for other commands see tests/compatibility/test_run_names.py.
 NAMES = json.loads((FILES / "run_names.json").read_text())
-#: The same, since the defaults have changed.
+#: The same with the current defaults.
 SINCE = {**NAMES, **json.loads((FILES / "run_names_since.json").read_text())}
 ALL = [(group, name) for group in groups() for name in choices(group)]
 

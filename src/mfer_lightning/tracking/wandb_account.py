@@ -18,8 +18,8 @@ def wandb_mode(asked: str) -> str:
     """Return the mode of W&B.
 
     Args:
-        asked: ``logger.mode``. ``auto`` is the environment variable ``WANDB_MODE`` if set, else online if there is a
-            key, else offline.
+        asked: ``logger.mode``. ``auto`` is the environment variable ``WANDB_MODE`` if that is ``offline`` or
+            ``disabled``, else online if there is a key, else offline.
 
     Returns:
         ``online``, ``offline`` or ``disabled``.

@@ -47,7 +47,10 @@ class DepthwiseConv2d(nn.Conv2d):
 
 
 def speed_up_depthwise(module: nn.Module) -> int:
-    """Convert the depthwise convolutions of a module to :class:`DepthwiseConv2d`, in place.
+    """Convert the slow depthwise convolutions of a module to :class:`DepthwiseConv2d`, in place.
+
+    A depthwise convolution counts as slow if its stride is above 1 or its kernel is at least 5x5. Layers with dilation
+    or with a padding mode other than ``zeros`` are not converted.
 
     Args:
         module: any module; its parameters and the names in its state dict do not change.
