@@ -1,4 +1,4 @@
-"""Folders of photos: each photo is in the report, and a second start processes only the rest."""
+"""Folders of photos: each photo is in the report, and a second run processes only the rest."""
 
 from __future__ import annotations
 

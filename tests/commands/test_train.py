@@ -1,4 +1,4 @@
-"""`mfer train` end to end: content of a finished run, a second start, and error messages."""
+"""`mfer train` end to end: content of a finished run, repeated and resumed runs, and error messages."""
 
 from __future__ import annotations
 

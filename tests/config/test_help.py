@@ -138,7 +138,7 @@ def test_user_config_files_are_included(tmp_path: Path) -> None:
 
 
 def test_several_choices_of_a_group_are_all_listed(tmp_path: Path) -> None:
-    """A group whose default is a list, in a primary file of the user."""
+    """A group whose default is a list, in the user's primary file."""
     (tmp_path / "train.yaml").write_text("# Mine.\ndefaults:\n  - parts: [a, b] # several\n")
     (tmp_path / "parts").mkdir()
     for name in "ab":

@@ -130,7 +130,7 @@ def of_commands(folder: Path) -> Kind:
 
 
 def of_files(lab: Path) -> Kind:
-    """YAML files of the user and of a plugin as a kind of input; only commands that use the damaged file are run."""
+    """The user's and a plugin's YAML files as a kind of input; only commands that use the damaged file are run."""
     few = ("attention.kernel_size=3", "preprocess.size=32", "dataset.size=32", "evaluation.embedding_points=0")
 
     def read(place: Path) -> str:

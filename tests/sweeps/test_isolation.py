@@ -33,7 +33,7 @@ def test_process_group_and_environment_are_cleaned_up_after_the_job(
 ) -> None:
     for name in LEFTOVERS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NODE_RANK", "3")  # variables of the user are kept
+    monkeypatch.setenv("NODE_RANK", "3")  # the user's variables are kept
     try:
         with isolated_job(("seed=1",)):
             torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)

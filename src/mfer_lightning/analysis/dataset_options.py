@@ -91,7 +91,7 @@ def _changed(datamodule: FaceDataModule, stored: Mapping[str, Any] | None) -> di
 def _defaults_of(dataset: str) -> Mapping[str, Any]:
     try:
         return dataset_config(dataset, (), None, None)
-    except UserError:  # a dataset of the user without a file in conf/dataset
+    except UserError:  # a user's dataset without a file in conf/dataset
         return {}
 
 

@@ -53,8 +53,8 @@ def is_given(option: str) -> bool:
 def composing() -> Iterator[None]:
     """Make it possible to compose our configurations within a block.
 
-    The Hydra instance of the running command is used if there is one, because it knows the folders of ``--config-dir``.
-    Otherwise, a new one is created: an instance of the caller does not know our configuration files.
+    The Hydra instance of the running command is used if there is one, because it knows the folders passed with
+    ``--config-dir``. Otherwise, a new one is created: an instance of the caller does not know our configuration files.
     """
     hydra = GlobalHydra.instance().hydra
     known = [] if hydra is None else hydra.config_loader.get_search_path().get_path()

@@ -111,7 +111,7 @@ def primary_config(flags: Sequence[str], verb: str) -> str:
         verb: name of the command.
 
     Raises:
-        UserError: if the file is not in any folder of ``--config-dir``.
+        UserError: if the file is not in any folder passed with ``--config-dir``.
 
     Example:
         >>> primary_config(["-m"], "train")
@@ -122,8 +122,8 @@ def primary_config(flags: Sequence[str], verb: str) -> str:
     name = name.removesuffix(".yaml")
     if name != verb and not any((Path(folder) / f"{name}.yaml").is_file() for folder in config_dirs(words)):
         raise UserError(
-            f"--config-name {name}: there is no {name}.yaml in a folder of --config-dir. Write one that starts with "
-            f"`defaults: [{verb}, _self_]` and add --config-dir <its folder>, or make it a recipe: "
+            f"--config-name {name}: there is no {name}.yaml in any folder passed with --config-dir. Write one "
+            f"that starts with `defaults: [{verb}, _self_]` and add --config-dir <its folder>, or make it a recipe: "
             f"<folder>/experiment/{name}.yaml and experiment={name}."
         )
     return name

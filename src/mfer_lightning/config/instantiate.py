@@ -29,9 +29,8 @@ ALLOWED = (
     "mfer_lightning.optim",
 )
 
-#: Configuration node -> additional modules whose public classes it may name. Such a node is built only from the
-#: configuration of the user, never from that of a checkpoint, so that a file cannot create callbacks, loggers or
-#: transforms.
+#: Configuration node -> additional modules whose public classes it may name. Such a node is built only from the user's
+#: configuration, never from that of a checkpoint, so that a file cannot create callbacks, loggers or transforms.
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "augment": ("mfer_lightning.data.augment", "albumentations"),
     "callbacks": ("mfer_lightning.callbacks", "lightning.pytorch.callbacks"),

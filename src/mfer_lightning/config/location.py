@@ -1,7 +1,7 @@
 """Locate the configuration files and list their choices. Imports neither Hydra nor torch.
 
 In a checkout, the files of this package are at the repository root; in an installed wheel, they are in the package.
-``--config-dir`` adds a folder of the user, whose choices are listed with ours in help texts and error messages.
+``--config-dir`` adds one of the user's folders, whose choices are listed with ours in help texts and error messages.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mfer_lightning.errors import UserError
 
-#: Folders of ``--config-dir`` on the command line of this process.
+#: Folders passed with ``--config-dir`` on the command line of this process.
 _users: list[Path] = []
 
 
@@ -35,7 +35,7 @@ def config_dir() -> Path:
 
 
 def config_dirs(arguments: Sequence[str]) -> list[str]:
-    """Return the folders of ``--config-dir`` on a command line.
+    """Return the folders passed with ``--config-dir`` on a command line.
 
     Example:
         >>> config_dirs(["--config-dir", "mine", "-m", "-cd=yours"])
@@ -46,7 +46,7 @@ def config_dirs(arguments: Sequence[str]) -> list[str]:
 
 
 def use_config_dirs(arguments: Sequence[str]) -> None:
-    """Make the functions of this module search the folders of ``--config-dir`` on a command line as well."""
+    """Make this module also search the folders passed with ``--config-dir`` on a command line."""
     _users[:] = [Path(folder) for folder in config_dirs(arguments)]
 
 
@@ -68,7 +68,7 @@ def choices(group: str) -> list[str]:
 
 
 def config_file(name: str) -> Path | None:
-    """Find a configuration file; files of the user take precedence over those of the package.
+    """Find a configuration file; the user's files take precedence over those of the package.
 
     Args:
         name: name without ``.yaml``, e.g. ``"predict"`` or ``"loss/dsf"``.

@@ -54,7 +54,7 @@ class ConfigFile(NamedTuple):
 
 @cache
 def read_config_file(path: Path) -> ConfigFile:
-    """Read a YAML file in ``conf/``, or in a folder of the user.
+    """Read a YAML file in ``conf/``, or in one of the user's folders.
 
     Raises:
         yaml.YAMLError: if the file is not valid YAML.

@@ -6,9 +6,9 @@ If :math:`\mu_k` is the mean feature of class k, D the width of the feature and 
     \text{spread} = \frac1K \sum_k \frac1{n_k} \sum_{i: y_i = k} \frac{\lVert f_i - \mu_k \rVert^2}{D}, \qquad
     \text{distance} = \frac{2}{K(K-1)} \sum_{j<k} \frac{\lVert \mu_j - \mu_k \rVert^2}{D}.
 
-Both are squared and divided by D, as in the feature losses, so that networks of different widths can be compared. Every
-class has the same weight. A loss that shrinks the whole space lowers both without any benefit. Their ratio, spread /
-distance, does not depend on the scale.
+Both are squared and divided by D, as in the center and DSF losses, so that networks of different widths can be
+compared. Every class has the same weight. A loss that shrinks the whole space lowers both without any benefit. Their
+ratio, spread / distance, does not depend on the scale.
 """
 
 from __future__ import annotations

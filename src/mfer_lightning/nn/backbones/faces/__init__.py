@@ -1,6 +1,6 @@
 """Face-recognition networks at 112 pixels, registered with timm: their names work wherever a timm name does.
 
-Importing this package registers them. Module names follow the public weight files.
+Importing this package registers them. The names of their submodules follow the public weight files.
 """
 
 from __future__ import annotations

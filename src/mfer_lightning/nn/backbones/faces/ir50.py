@@ -7,7 +7,7 @@ https://github.com/mk-minchul/AdaFace (MIT; BGR in [-1, 1]). Both differ from iR
 stage, which takes every second pixel without a convolution. In addition, the residual units of face.evoLVe have no
 batch norm between the first convolution and PReLU. Reimplemented; names and shapes of the tensors are those of these
 projects' files. The identity embedding (``output_layer.3``, ``output_layer.4``) is not part of a backbone. This project
-adds drop-path and chose the initialisation.
+adds drop-path and uses its own initialisation.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ convolution, batch norm, PReLU, convolution, batch norm; a first convolution of 
 a 7x7 feature map). Weights: https://github.com/deepinsight/insightface, ``recognition/arcface_torch`` (code MIT,
 weights for non-commercial research only), trained on RGB in [-1, 1]. Reimplemented; names and shapes of the tensors are
 those of that project's files. Its identity embedding (``fc``, ``features``) is not part of a backbone. This project
-adds drop-path and chose the initialisation.
+adds drop-path and uses its own initialisation.
 """
 
 from __future__ import annotations

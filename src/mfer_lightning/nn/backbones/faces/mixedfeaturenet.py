@@ -6,7 +6,7 @@ depthwise convolution has kernels of several sizes on groups of channels (MixCon
 1907.09595) and is followed by coordinate attention. Depths, widths and groups as in the authors' public code
 (https://github.com/simon20010923/DDAMFN). Reimplemented; names and shapes of the tensors are those of their files. A
 batch norm and a PReLU next to each mixed convolution, which are in their files but never called by their network, are
-left out. This project adds drop-path and options for depths and widths, and chose the initialisation.
+left out. This project adds drop-path and options for depths and widths, and uses its own initialisation.
 """
 
 from __future__ import annotations
