@@ -106,7 +106,7 @@ def test_killed_predict_worker_raises_one_clear_error_and_the_same_command_resum
     lines = output / "predictions.jsonl"
     wait_for(process, lambda: lines.is_file() and lines.read_bytes().count(b"\n") > 50)
     kill_a_worker(bench, process, random.Random(0))
-    assert "A worker process died (out of memory?). What is done is kept" in ended(process)
+    assert "A worker process died (out of memory?). Finished work is kept" in ended(process)
     assert bench.left_running() == []
     for folder in (output, bench.folder / "alone"):
         process = begin(bench, bench.folder, *command, f"output={folder}")

@@ -1,4 +1,4 @@
-"""Time training steps and forward passes of the network of the paper, relative to the plain baseline and the device."""
+"""Time training steps and forward passes of the paper's network, relative to the plain baseline and device limits."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def measure_inference(work: Work, repeats: int, ceiling: Mapping[str, float]) ->
 
     Returns:
         The table of :func:`compare`, and ``relative_difference_of_logits``: the largest difference between the logits
-        of the two networks relative to the largest logit, in float32 and, if measured, in bfloat16.
+        of our network, in float32 and, if measured, in bfloat16, and those of the baseline in float32, relative to the
+        largest logit of the baseline.
     """
     naive, ours = build(work)
     naive.eval()
