@@ -17,6 +17,7 @@ from mfer_lightning.config.help import verb_help
 from mfer_lightning.config.location import choices, config_dir, use_config_dirs
 from mfer_lightning.config.options import RECIPES, group_options, is_internal, options_of, primary_file
 from mfer_lightning.config.yaml_options import read_config_file
+from mfer_lightning.errors import UserError
 
 OWN = sorted(set(VERBS) - {"train"})
 GROUPS = [g for g in primary_file("train").chosen if g not in RECIPES]
@@ -137,9 +138,22 @@ def test_user_config_files_are_included(tmp_path: Path) -> None:
         use_config_dirs(())
 
 
+def test_user_file_that_hydra_would_ignore_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "loss").mkdir()
+    built_in = config_dir() / "loss" / "ce.yaml"
+    (tmp_path / "loss" / "ce.yaml").write_bytes(built_in.read_bytes())
+    try:
+        use_config_dirs(["--config-dir", str(tmp_path)])
+        (tmp_path / "loss" / "ce.yaml").write_text("name: ce # ours")
+        with pytest.raises(UserError, match=r"would have no effect, .* a file loss/ce\.yaml, .* to loss/my_ce\.yaml\."):
+            use_config_dirs(["--config-dir", str(tmp_path)])
+    finally:
+        use_config_dirs(())
+
+
 def test_several_choices_of_a_group_are_all_listed(tmp_path: Path) -> None:
     """A group whose default is a list, in the user's primary file."""
-    (tmp_path / "train.yaml").write_text("# Mine.\ndefaults:\n  - parts: [a, b] # several\n")
+    (tmp_path / "mine.yaml").write_text("# Mine.\ndefaults:\n  - parts: [a, b] # several\n")
     (tmp_path / "parts").mkdir()
     for name in "ab":
         (tmp_path / "parts" / f"{name}.yaml").write_text(
@@ -147,9 +161,9 @@ def test_several_choices_of_a_group_are_all_listed(tmp_path: Path) -> None:
         )
     use_config_dirs(["--config-dir", str(tmp_path)])
     try:
-        assert options_of("train")["parts.b.size"].comment == "of b"
-        assert options_of("train")["parts"].default == "[a,b]"
-        assert "parts.a.size" not in options_of("train", {"parts": "[b]"})
+        assert options_of("mine")["parts.b.size"].comment == "of b"
+        assert options_of("mine")["parts"].default == "[a,b]"
+        assert "parts.a.size" not in options_of("mine", {"parts": "[b]"})
     finally:
         use_config_dirs(())
 

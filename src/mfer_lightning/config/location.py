@@ -46,8 +46,21 @@ def config_dirs(arguments: Sequence[str]) -> list[str]:
 
 
 def use_config_dirs(arguments: Sequence[str]) -> None:
-    """Make this module also search the folders passed with ``--config-dir`` on a command line."""
+    """Make this module also search the folders passed with ``--config-dir`` on a command line.
+
+    Raises:
+        UserError: if a file in such a folder has the name of a different file of the package, which Hydra would use
+            instead without a message.
+    """
     _users[:] = [Path(folder) for folder in config_dirs(arguments)]
+    for folder in _users:
+        for file in sorted(folder.rglob("*.yaml")):
+            name = file.relative_to(folder)
+            if (ours := config_dir() / name).is_file() and ours.read_bytes() != file.read_bytes():
+                raise UserError(
+                    f"{file} would have no effect, because mfer_lightning has a file {name.as_posix()}, which takes "
+                    f"precedence. Rename it, e.g. to {name.with_stem(f'my_{name.stem}').as_posix()}."
+                )
 
 
 def choices(group: str) -> list[str]:
@@ -68,7 +81,7 @@ def choices(group: str) -> list[str]:
 
 
 def config_file(name: str) -> Path | None:
-    """Find a configuration file; the user's files take precedence over those of the package.
+    """Find a configuration file; as in Hydra, the files of the package take precedence over those of the user.
 
     Args:
         name: name without ``.yaml``, e.g. ``"predict"`` or ``"loss/dsf"``.
@@ -76,7 +89,7 @@ def config_file(name: str) -> Path | None:
     Returns:
         Its path, or None if there is no such file.
     """
-    return next((f for d in (*_users, config_dir()) if (f := d / f"{name}.yaml").is_file()), None)
+    return next((f for d in (config_dir(), *_users) if (f := d / f"{name}.yaml").is_file()), None)
 
 
 def groups() -> list[str]:
