@@ -20,7 +20,8 @@ def confusion(recall: float, faces: np.ndarray, rng: np.random.Generator, concen
         recall: probability of a correct prediction.
         faces: number of faces per class, (K,).
         rng: random generator.
-        concentration: concentration of the Dirichlet distribution of the errors; small values confuse few classes.
+        concentration: concentration of the Dirichlet distribution of the errors; small values concentrate the
+            errors on few classes.
     """
     rows = []
     for k, n in enumerate(faces):

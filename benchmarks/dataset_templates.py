@@ -55,7 +55,8 @@ def main() -> None:
     points = np.stack(seen)
     print(f"{len(points)} of {len(rows)} faces detected exactly once; medians on 112 x 112:")
     print(", ".join(f"({x:.1f}, {y:.1f})" for x, y in np.median(points, axis=0)))
-    print("median absolute deviation:", np.median(np.abs(points - np.median(points, axis=0)), axis=0).round(1).tolist())
+    deviations = np.median(np.abs(points - np.median(points, axis=0)), axis=0)
+    print("median absolute deviation in these pixels:", deviations.round(1).tolist())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ reads the csv files and compares them.
 
 - `crops`: FER2013Valid under `ferplus@dev`, each classifier with its own preprocessing, no detector.
 - `photos`: half of a folder of photos with `labels.csv` (image, emotion), each detector with its classifier. The face
-  with the largest box counts. A photo in which no face is found counts as an error. The halves are fixed; the half
+  with the largest box is used. A photo in which no face is found counts as an error. The halves are fixed; the half
   `final` is for a single final evaluation, when all choices have been made.
 
 If a model lacks the class contempt, the class is excluded for all models: faces with this label are removed, and the

@@ -4,9 +4,10 @@ For the table of docs/statistics.md (a few minutes on one core)::
 
     python benchmarks/statistics_coverage.py --repetitions 1000 --resamples 500
 
-A model is simulated once: seven classes, with logits normally distributed around the true class and an offset that
-makes some classes harder and the model overconfident. Its true metrics are those on two million faces with the same
-class proportions. Test sets are then drawn from it repeatedly to check each interval.
+One model is simulated, with seven classes and normally distributed logits. The mean logit of the true class differs by
+class, so some classes are harder. One class is predicted too often, and the model is underconfident. Its true metrics
+are those on two million faces with the same class proportions. Test sets are then drawn repeatedly to check each
+interval.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.statistics import bootstrap_intervals
 
 NAMES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-#: Samples per class: RAF-DB's rarest classes have 74 and 160 test faces, and about 16 in a held-out validation set.
+#: Samples per class. RAF-DB's rarest class has 28 faces in the held-out validation set and 74 in the test set.
 SIZES = (16, 74, 160, 500)
 METRICS = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "cohen_kappa", "nll", "brier")
 
@@ -71,7 +72,7 @@ def coverage(size: int, truth: dict[str, float], repetitions: int, resamples: in
 
 
 def intervals(table: Predictions, seed: int, resamples: int) -> dict[str, tuple[float, float]]:
-    """Return the intervals of a result, and for accuracy also the bootstrap interval."""
+    """Return the bootstrap intervals of all metrics, and the Wilson intervals of accuracy and mean-class accuracy."""
     found = bootstrap_intervals(table, (*METRICS, "ece"), resamples=resamples, seed=seed)
     right = int((table.pred == table.label).sum())
     hits = np.bincount(table.label, weights=table.pred == table.label).astype(int)

@@ -83,7 +83,7 @@ def test_readme_command_composes_the_paper_network(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_missing_data_error_names_the_paths_searched(tmp_path: Path) -> None:
-    """The other datasets: tests/commands/test_check.py."""
+    """For the other datasets, see tests/training/test_checks.py."""
     done = mfer("dataset=affectnet8", f"paths.data={tmp_path}/none", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr

@@ -5,7 +5,7 @@
 // The package does everything except decoding files. `crops`: the picture is the face. FaceExpressionNet pads it to a
 // square, resizes it to 112x112 and subtracts the mean colour.
 // `photos`: detectAllFaces (SSD MobileNet v1, the default) with landmarks and expressions, as in the package's tutorial;
-// the face with the largest box counts.
+// the face with the largest box is used.
 
 import fs from 'node:fs';
 import path from 'node:path';

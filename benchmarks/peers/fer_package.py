@@ -4,8 +4,8 @@
 
 The package does everything except reading files. `crops`: the picture is the face. Neither the detector nor the
 package's margin of 10 px is used; the package converts the picture to greyscale, resizes it to 64x64 and scales it to
-[-1, 1]. `photos`: the package's detector with its defaults; the face with the largest box counts. The scores are read
-before the package rounds them to two decimals.
+[-1, 1]. `photos`: the package's detector with its defaults; the face with the largest box is used. The scores are
+read before the package rounds them to two decimals.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/peers/ours.py <run, checkpoint or export> crops|photos <list> <answers.csv>
 
 `crops`: the picture is the aligned face. `photos`: the model's own detector and alignment, with the defaults of
-`mfer predict`; the face with the largest box counts. Pictures are processed one at a time, as by the other adapters.
+`mfer predict`; the face with the largest box is used. Pictures are processed one at a time, as by the other adapters.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from mfer_lightning.config.flags import join_values
 from mfer_lightning.config.location import choices, groups, use_config_dirs
 from mfer_lightning.errors import UserError, nearest
+from mfer_lightning.first_rank import end_with_first_rank
 
 #: Command -> its purpose; each is a module of :mod:`mfer_lightning.commands` with ``main(arguments) -> int``.
 VERBS = {
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: instead of exit code 2, if ``MFER_FULL_ERROR`` or ``HYDRA_FULL_ERROR`` is 1.
     """
+    end_with_first_rank()
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:

@@ -1,8 +1,7 @@
 """Memory of this process: keep freed blocks for reuse, skip libraries in garbage collection, and report the peak.
 
 By default, glibc returns every large block to the system when it is freed, and the system zeroes the pages before it
-allocates them again. For image batches of tens of megabytes, this takes longer than resizing the images
-(docs/performance.md).
+allocates them again. For image batches of tens of megabytes, this takes longer than resizing the images.
 """
 
 from __future__ import annotations
@@ -32,7 +31,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep freed blocks of up to 1 GiB for its next allocations.
 
     The memory use of the process then stays at its peak until it ends. This function has no effect if environment
-    variables select or configure an allocator, or if the C library is not glibc.
+    variables select or configure an allocator, if the C library is not glibc, or if it is an older glibc, which limits
+    the mmap threshold to 32 MiB.
 
     Returns:
         Whether the thresholds were set.
@@ -49,7 +49,7 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def importing_torch() -> Iterator[None]:
-    """Skip the objects that are created within the block in every garbage collection, now and when the process ends.
+    """Exclude objects created within the block from garbage collection, including the one when the process ends.
 
     For the import of torch: its 180,000 objects live as long as the process, and searching them for garbage takes a
     quarter of the time of ``mfer predict``, most of it when the process ends. This function has no effect if torch is

@@ -212,7 +212,8 @@ def test_options_of_the_built_in_dataset_define_another_evaluation_set(trained: 
     assert levels[0]["evaluation_set"] != levels[1]["evaluation_set"]
     for named in ((), ("dataset=facs", *SMALL)):
         assert evaluate(trained, *named, "dataset.occlusion=1.0", "dataset.ambiguity=0.0") == 0
-        told = "ambiguity=0.0 occlusion=1.0" + (" test_size=37 train_size=32 val_size=24" if named else "")
+        # with dataset=, the size of the drawn faces is the default again, not that of the training run
+        told = "ambiguity=0.0 occlusion=1.0" + (" size=64 test_size=37 train_size=32 val_size=24" if named else "")
         folder = trained / "evaluations" / f"facs@native-test-{told.replace(' ', '-')}"
         found, usual = result_in(folder), result_in(trained)
         assert found["evaluation_set"] == f"all of test, with {told}"

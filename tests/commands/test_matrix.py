@@ -18,7 +18,7 @@ FEW = ("loader.num_workers=0", "device=cpu")
 
 @pytest.fixture
 def two(trained: Path, tmp_path: Path, mfer: Mfer) -> tuple[Path, Path]:
-    """Two runs, copies of one, in the working folder of ``mfer``."""
+    """Two runs, copies of one, in the working directory of ``mfer``."""
     runs = [tmp_path / "runs" / name for name in ("a", "b")]
     for run in runs:
         shutil.copytree(trained, run, ignore=shutil.ignore_patterns("evaluations"))

@@ -25,7 +25,7 @@ from mfer_lightning.inference.checkpoint import read_checkpoint
 from mfer_lightning.module import FERModule
 
 SCN = ("method=scn", "method.relabel_epoch=1", "method.relabel_margin=0.0", "dataset.label_noise=0.3")
-#: Options that let each method act within few epochs.
+#: Options that let each method take effect within a few epochs.
 METHODS = {
     "scn": SCN,
     "eac": ("method=eac",),

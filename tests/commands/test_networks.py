@@ -23,7 +23,7 @@ from mfer_lightning.module import FERModule
 from mfer_lightning.sweeps.identity import run_name
 
 PEERS = ("dan_64px", "ddamfn_64px", "poster2_64px")
-#: Faces of 32 pixels, for a run of seconds.
+#: Faces of 32 pixels, for a run that takes only seconds.
 SMALL = (
     "dataset=facs",
     "dataset.size=32",
@@ -185,7 +185,7 @@ def test_one_step_at_full_size(mfer: Mfer, tmp_path: Path, peer: str, size: int)
     small = [o for o in SMALL if o.partition("=")[0] not in {p.partition("=")[0] for p in options}]
     assert mfer(*small, f"network={peer}", *options) == 0
     said = json.loads((only_run(tmp_path / "runs") / "result.json").read_text())
-    expected = {"dan": 19_724_248, "ddamfn": 4_106_512, "poster2": 43_754_710}[peer]  # of 8 classes
+    expected = {"dan": 19_724_248, "ddamfn": 4_106_512, "poster2": 43_754_710}[peer]  # with 8 classes
     assert said["cost"]["parameters"] == expected
 
 

@@ -105,7 +105,7 @@ def test_contrasts_of_part_one_compare_each_method_with_the_baseline(tmp_path: P
 
 
 def test_page_states_that_the_complete_study_was_not_run() -> None:
-    assert "Nothing of the complete study has been run" in REGISTERED
+    assert "None of the complete study has been run" in REGISTERED
     assert not list((ROOT / "studies" / STUDY).glob("*.npz")), "the page must say what was found"
 
 

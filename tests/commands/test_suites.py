@@ -232,3 +232,18 @@ def test_invalid_arguments_raise_one_clear_error(
     assert words in err
     assert "Traceback" not in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("suite", ["standard", "robustness", "explain"])
+def test_dropping_all_faces_of_a_split_is_rejected(
+    suite: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for folder in ("train/anger", "train/fear", "train/neutral", "test/anger"):
+        (tmp_path / "faces" / folder).mkdir(parents=True)
+        for number in range(2):
+            image = np.full((64, 64, 3), 40 * number + len(folder), np.uint8)
+            Image.fromarray(image).save(tmp_path / "faces" / folder / f"{number}.png")
+    here = ("dataset=folder", f"dataset.root={tmp_path / 'faces'}", f"output={tmp_path / 'out'}", f"suite={suite}")
+    assert evaluate(trained, *here, "drop=[happiness,sadness,surprise,disgust,contempt,anger]") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "Error: All faces of the test split belong to dropped classes. Drop fewer classes."

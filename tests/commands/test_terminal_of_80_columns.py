@@ -41,6 +41,6 @@ def test_each_bar_stays_on_one_line(tmp_path: Path) -> None:
     assert set(re.findall(r"Epoch (\d+)/12", text)) == {str(n) for n in range(1, 13)}
     assert any("val acc" in bar and "loss" in bar for bar in bars), bars[-1]
     assert max(map(len, bars)) <= 80, max(bars, key=len)
-    # Rich goes up by one line for each further line of a picture: the bar of validation is the second.
+    # Rich moves up once for each line after the first. The validation bar is the second; there must be no third.
     assert "\x1b[1A\x1b[2K\x1b[1A" not in text
     assert "poch 0" not in text

@@ -68,7 +68,7 @@ def test_classes_are_sampled_at_the_expected_frequencies(mode: str, shares: list
         counts = np.bincount(LABEL[drawn], minlength=3)
         assert np.abs(counts - expected).max() < 12
     visits = np.bincount(np.concatenate(draws), minlength=100)
-    assert (visits > 0).all()  # every face is seen within some epochs
+    assert (visits > 0).all()  # every face is drawn at least once in the 20 epochs
     mean = np.bincount(LABEL, weights=visits) / 20
     np.testing.assert_allclose(mean, expected, rtol=0.1)
     assert len({tuple(d) for d in draws}) == 20

@@ -106,7 +106,7 @@ def test_classes_without_confident_or_labelled_faces_are_reported() -> None:
     ("p", "given", "words"),
     [
         ([[0.5, 0.5]], [2], "`given` within"),
-        ([[0.5, 0.2]], [0], "rows do not sum to 1"),
+        ([[0.5, 0.2]], [0], "some rows have negative values or do not sum to 1"),
         ([[0.5, 0.5]], [0, 1], r"but got \(1, 2\) and \(2,\)"),
     ],
 )

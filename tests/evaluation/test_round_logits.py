@@ -67,11 +67,11 @@ def test_rows_with_close_top_classes_keep_more_digits() -> None:
     logits = np.array(
         [
             [1.234, -2.0, 0.0],
-            [1.01, 1.02, 0.0],  # the first class by a hundredth
+            [1.01, 1.02, 0.0],  # the two largest logits differ by a hundredth
             [1.0002, 1.0003, 0.0],  # by a ten-thousandth
-            [1.0000001, 1.0000002, 0.0],  # by the last bit
-            [3.0, 1.0002, 1.0003],  # the second class
-            [2.0, 2.0, 1.0],  # equal before rounding
+            [1.0000001, 1.0000002, 0.0],  # by one bit
+            [3.0, 1.0002, 1.0003],  # the second and third largest differ by a ten-thousandth
+            [2.0, 2.0, 1.0],  # the two largest are equal before rounding
         ],
         dtype=np.float32,
     )

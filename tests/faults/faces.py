@@ -1,4 +1,4 @@
-"""Synthetic photos: drawn faces on noise."""
+"""Test photos: synthetic faces on noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FACES = FacsGenerator(size=64, seed=5)
 
 
 def photo(number: int, width: int = 96, height: int = 80) -> np.ndarray:
-    """Return the photo of this number, (height,width,3) RGB: a face of 64 pixels at a random position on noise."""
+    """Return photo ``number``, (height,width,3) RGB: a face of 64 pixels at a random position on noise."""
     random = np.random.default_rng(number)
     picture = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
     x, y = (int(random.integers(0, side - 63)) for side in (width, height))

@@ -34,7 +34,7 @@ OPTIONS = (
 )
 
 
-def begin(bench: Bench, name: str) -> subprocess.Popen[bytes]:
+def begin(bench: Bench, name: str, **more: str) -> subprocess.Popen[bytes]:
     """Start the run in a separate folder, with a separate folder for temporary files."""
     folder, scratch = bench.folder / name, bench.folder / f"{name}-tmp"
     folder.mkdir(exist_ok=True)
@@ -44,7 +44,12 @@ def begin(bench: Bench, name: str) -> subprocess.Popen[bytes]:
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=(bench.folder / f"{name}.txt").open("ab"),
-        env=bench.environment(TMPDIR=str(scratch), MFER_CACHE=str(bench.folder / "cache")),
+        env=bench.environment(
+            TMPDIR=str(scratch),
+            MFER_CACHE=str(bench.folder / "cache"),
+            TORCHINDUCTOR_CACHE_DIR=str(bench.folder / "compiled"),  # torch creates it on import, by default in TMPDIR
+            **more,
+        ),
         start_new_session=True,
     )
 

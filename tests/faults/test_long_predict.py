@@ -39,7 +39,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people who move, and are replaced from time to time."""
+    """Two people, one of whom moves; both are replaced from time to time."""
     path = tmp_path_factory.mktemp("video") / "day.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 1.0, (192, 96))
     for number in range(FRAMES):
@@ -76,7 +76,7 @@ def watched(process: subprocess.Popen[bytes], output: Path) -> list[tuple[int, i
 
 
 def check_flat(found: list[tuple[int, int]], total: int) -> str:
-    """Check that memory does not grow after the first items, nor from the first half to the second."""
+    """Check that memory grows by at most ``GROWTH`` after the first items."""
     after = [(done, size) for done, size in found if WARM <= done < total]
     assert len(after) > 10
     first = max(size for done, size in after if done <= 2 * WARM)

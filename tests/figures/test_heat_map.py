@@ -1,4 +1,4 @@
-"""Heat maps: numbers, frames, and text if there is room for it."""
+"""Heat maps: numbers, and intervals if there is room for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of the suites: rejected arguments, and drawn content."""
+"""Figures of the robustness and explain suites: they are not blank, and invalid arguments are rejected."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 
 class Checkpoint:
-    """Damage a checkpoint; remember whether the last damage kept its checksums."""
+    """Damage a checkpoint; remember whether the last damage left the original checksums in place."""
 
     def __init__(self, source: Path) -> None:
         self.content = source.read_bytes()

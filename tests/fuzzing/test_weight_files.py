@@ -36,7 +36,7 @@ _PLAIN = tuple(w for w in _DENSE if w.layout is torch.strided)
 
 
 class WeightFile:
-    """Damage the file of one layout; remember whether the last damage kept its checksums."""
+    """Damage the file of one layout; remember whether the last damage left the original checksums in place."""
 
     def __init__(self, layout: LayoutFile, state: dict[str, Tensor], path: Path) -> None:
         self.layout, self.state, self.content = layout, state, path.read_bytes()

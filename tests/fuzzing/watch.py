@@ -69,7 +69,7 @@ def watched(allowed: Sequence[Path]) -> Iterator[list[str]]:
     Yields:
         A list with one line per file written, moved or removed, program started, and connection opened.
     """
-    global _seen, _allowed  # an audit hook cannot have other state
+    global _seen, _allowed  # read by the audit hook, which is added once per process
     found: list[str] = []
     _seen, _allowed = found, tuple(os.path.realpath(place) for place in allowed)
     try:

@@ -1,4 +1,4 @@
-"""When a loaded model is compiled, and that its predictions do not change."""
+"""Compilation of a loaded model: when it takes place, how failures are handled, and unchanged predictions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_auto_compiles_only_long_gpu_work(forms: Forms, monkeypatch: pytest.Monk
     monkeypatch.setattr(type(model), "device", torch.device("cuda"))
     assert compilation._pays(model, 500_000)
     assert not compilation._pays(model, 50_000)
-    assert not compilation._pays(model, 0), "their number is not known"
+    assert not compilation._pays(model, 0), "the number of faces is unknown"
 
 
 @pytest.mark.parametrize("said", [True, "true", False, "False", "auto"])

@@ -1,4 +1,7 @@
-"""Requirements for every loss: correct gradients, finite values, independence of the batch order."""
+"""Requirements for every classification and feature loss.
+
+Correct gradients, finite values, and independence of the batch order.
+"""
 
 from __future__ import annotations
 
@@ -119,7 +122,7 @@ def test_batch_order_does_not_matter(name):
 
 @pytest.mark.parametrize("name", [*SOFT])
 def test_is_a_mean_over_samples(name):
-    """So that gradients averaged over ranks with equal batches are those of the joined batch."""
+    """So that gradients averaged over ranks with batches of equal size are those of the joined batch."""
     loss, x, target = make(name)
     loss, x, target = loss.double(), x.double(), target.double()
     single = torch.stack([scalar(loss(x[i : i + 1], target[i : i + 1])) for i in range(B)])
@@ -128,7 +131,7 @@ def test_is_a_mean_over_samples(name):
 
 @pytest.mark.parametrize("name", [n for n in SOFT if n not in ("multi_target", "dsf_margin", "lgm_diagonal", "lgm")])
 def test_soft_target_gradient_is_the_weighted_mean_of_hard_labels(name):
-    """Without a margin, the gradient of a soft target is the mean of the hard labels' gradients, by its weights."""
+    """Without a margin, a soft target's gradient is the mean of the hard labels' gradients, weighted by the target."""
     loss, x, _ = make(name)
     loss, x = loss.double(), x.double().requires_grad_()
     eye = torch.eye(K, dtype=torch.float64)

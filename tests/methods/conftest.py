@@ -1,4 +1,4 @@
-"""A small network, an objective, and a step for methods."""
+"""A small network, a training step and a batch for the tests of methods."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class TestFormula:
         easy = [sorted(range(6), key=lambda i, own=own: own[i])[:remembered] for own in losses]
         expected = [sum(losses[own][i] for i in easy[1 - own]) / remembered for own in (0, 1)]
         if epoch:
-            assert set(easy[0]) != set(easy[1]), "the test needs networks of different opinions"
+            assert set(easy[0]) != set(easy[1]), "the test needs networks that find different faces easy"
         assert float(terms["classification"].detach()) == pytest.approx(expected[0], rel=1e-9)
         assert float(terms["peer"]) == pytest.approx(expected[1], rel=1e-9)
         assert float(terms["total"].detach()) == pytest.approx(sum(expected), rel=1e-9)

@@ -79,7 +79,7 @@ def test_stages_are_the_last_four_resolutions():
     [
         ("hrnet_w18_small", "its output is a list of 3 parts, not one map"),
         ("levit_128s", r"has stages 1 to 3; attention cannot be placed after 4\. Use attention.stages=\[2,3\]"),
-        ("twins_svt_small", "it is not called in one forward pass"),
+        ("twins_svt_small", "it is not called in a forward pass"),
         ("nest_tiny", "has stages 1 to 3; attention cannot be placed after 4"),
         ("crossvit_tiny_240", "does not end in a feature map but in a list of 2 parts"),
     ],

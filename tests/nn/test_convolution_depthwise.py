@@ -33,7 +33,7 @@ def layers() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(128, 128, 7, padding=3, groups=128),
         nn.Conv2d(128, 128, 3, padding=1, groups=128, stride=2),
-        nn.Conv2d(128, 128, 3, padding=1, groups=128),  # not depthwise, like the next two
+        nn.Conv2d(128, 128, 3, padding=1, groups=128),  # not replaced, like the next two
         nn.Conv2d(128, 128, 7, padding=3, groups=64),
         nn.Conv2d(128, 128, 7, padding=3, groups=128, padding_mode="reflect"),
     )

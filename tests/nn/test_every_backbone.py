@@ -71,8 +71,8 @@ STAGES = {
 #: Rejected with attention, with the reason; without attention they are tested like the others.
 WITHOUT_ATTENTION = {
     "hrnet_w18": "its output is a list of 3 parts",
-    "twins_svt_small": "it is not called in one forward pass",
-    "mvitv2_tiny": "it is not called in one forward pass",
+    "twins_svt_small": "it is not called in a forward pass",
+    "mvitv2_tiny": "it is not called in a forward pass",
 }
 REFUSED = {"crossvit_tiny_240": "does not end in a feature map but in a list of 2 parts"}
 #: Not supported by ONNX, with the message of the export.

@@ -1,4 +1,4 @@
-"""Face networks: the published sizes, maps for the attention, and all features of the other backbones."""
+"""Face networks: the published sizes, maps for the attention, gradient checkpointing, layer decay and options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PUBLIC = {
     "ir50_evolve": files.ir(False, True),
     "ir50_adaface": files.ir(True, False),
 }
-#: Small ones, of each structure.
+#: Options of small networks, one per structure (tests/nn/test_ddamfn.py covers MixedFeatureNet).
 TINY = {
     "mobilefacenet": {"depths": [1, 1, 1]},
     "iresnet50": {"depths": [1, 1, 2, 1], "widths": [4, 8, 8, 16]},

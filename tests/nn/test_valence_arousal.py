@@ -1,4 +1,4 @@
-"""The head of valence and arousal: off by default, within [-1, 1], and compatible with older files."""
+"""The valence and arousal head: off by default, within [-1, 1], and compatible with older files."""
 
 from __future__ import annotations
 
@@ -78,5 +78,6 @@ def test_weights_with_and_without_the_head_load_into_both_kinds_of_network(tmp_p
     torch.testing.assert_close(fresh.head.state_dict(), plain.head.state_dict())
     assert load_weights(build(), files["both"]).new_parts == ()
     again = build(valence_arousal=True)
-    assert load_weights(again, files["both"], head="new").new_parts == ("head",)  # it has no classes
+    # The valence and arousal head does not depend on the classes, so it is loaded even with `head="new"`.
+    assert load_weights(again, files["both"], head="new").new_parts == ("head",)
     torch.testing.assert_close(again.valence_arousal.state_dict(), both.valence_arousal.state_dict())

@@ -38,12 +38,12 @@ class Gradients(L.Callback):
 
 
 def found_by(world_size: int, device: str, folder: Path) -> dict[str, Any]:
-    """Return gradients of a step, and rows and logits of the test faces, of this rank's training and prediction.
+    """Train for one step and predict the test faces; return this rank's gradients and the predictions of all ranks.
 
     Args:
-        world_size: 1 or 2; of two ranks each is a machine of one device, so that they may share the device.
+        world_size: 1 or 2; two ranks run as two machines with one device each, so that they can share a device.
         device: ``"cpu"`` or ``"cuda"``.
-        folder: folder for the drawn faces.
+        folder: folder for the cache of synthetic faces.
     """
     L.seed_everything(0, verbose=False)
     torch.backends.cudnn.allow_tf32 = False

@@ -121,7 +121,7 @@ def test_command_line_accepts_the_checkpoint(make, trainer, faces, tmp_path, mon
     run.fit(module, datamodule=faces)
     run.save_checkpoint(tmp_path / "own.ckpt")
     (figures,) = run.test(module, datamodule=faces, verbose=False)
-    assert "datamodule" not in read_model(tmp_path / "own.ckpt").describe()  # it names folders of this machine
+    assert "datamodule" not in read_model(tmp_path / "own.ckpt").describe()  # it contains local paths
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         main(("evaluate", "checkpoint=own.ckpt", "loader.num_workers=0", "evaluation.embedding_points=0"))

@@ -16,7 +16,7 @@ from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.schema import SCHEMA_VERSION
 from mfer_lightning.inference.predict_split import write_features
 
-#: A configuration with the nodes of a real one.
+#: A configuration with some of the nodes of a real one.
 CONFIG: Mapping[str, Any] = {
     "paths": {"data": "data", "runs": "runs", "cache": None},
     "dataset": {"name": "rafdb", "root": "data/raf-db", "label_noise": 0.0},
@@ -60,8 +60,8 @@ def write_run(
 ) -> Path:
     """Write a finished run whose predictions are correct with the given probability per face.
 
-    Which faces are hard is the same for every run, as in reality; ``shift`` draws other faces. ``changes`` are dotted
-    names of the configuration.
+    The same faces are hard in every run, as in reality; another ``shift`` makes other faces hard. ``changes`` maps
+    dotted names in the configuration to their new values.
     """
     dataset = protocol.partition("@")[0]
     rule = BEST_ON_TEST if protocol.endswith("@paper") else BEST_ON_VAL
@@ -120,7 +120,7 @@ def hash_of(*parts: object) -> int:
 
 
 def predictions(names: Sequence[str], n: int, accuracy: float, seed: int, shift: int = 0) -> Predictions:
-    """Predictions that are correct for easy faces, and random for the others."""
+    """Return predictions that are correct for easy faces, and a random wrong class for the others."""
     k = len(names)
     hardness = np.random.default_rng(1000 + shift).random(n)
     rng = np.random.default_rng(seed)

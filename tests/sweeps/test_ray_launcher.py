@@ -95,6 +95,8 @@ def test_jobs_that_fit_on_no_node_are_abandoned_and_recorded(tmp_path: Path, mon
         ("remote", "num_gpus", 1.5, False),
         ("remote", "num_gpus", 0.25, True),
         ("remote", "num_cpus", 2.0, True),
+        ("remote", "num_cpus", 1.5, True),
+        ("init", "num_cpus", 1.5, False),
         ("init", "num_gpus", 0.5, False),
         ("init", "num_gpus", 2, True),
     ],

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from mfer_lightning.errors import UserError
@@ -62,6 +63,13 @@ def test_wandb_receives_the_outcome_of_a_run(end: BaseException | None, heard: l
     assert made._experiment is None, "the next job starts its own"
 
 
-def test_other_loggers_are_not_finished_explicitly() -> None:
-    with tracked([], {}):
+def test_other_loggers_are_left_to_lightning(tmp_path: Path) -> None:
+    class Other(CSVLogger):
+        def finish(self, *_: Any, **__: Any) -> None:
+            pytest.fail("Lightning finalizes loggers that are not of this project")
+
+        start = finalize = finish
+
+    with tracked([Other(tmp_path)], {"protocol": "facs@native"}):
         pass
+    assert not list(tmp_path.iterdir())

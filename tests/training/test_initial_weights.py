@@ -110,7 +110,7 @@ def test_face_network_trains_from_its_file_exports_and_predicts(mfer: Mfer, tmp_
     options, shapes, colour = NETWORKS[name]
     ours = [o for o in FEW if not o.startswith("backbone.")] + [f"backbone={name}", f"backbone.options={options}"]
     kept = files.random_file(shapes)
-    if name == "mobilefacenet":  # fewer units than in the file
+    if name == "mobilefacenet":  # the network has fewer units than the original file
         kept = {key: t for key, t in kept.items() if ".model." not in key or ".model.0." in key}
     torch.save({"state_dict": kept}, tmp_path / "face.pth")
     extra = ["optimizer.layer_decay=0.8", "trainer.checkpointing=true", "freeze=backbone", "freeze.epochs=1"]

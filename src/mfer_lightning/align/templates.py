@@ -72,7 +72,7 @@ class Template:
 
 
 #: Median landmarks over 701 training faces of FERPlus (benchmarks/dataset_templates.py). The crops of FERPlus are not
-#: aligned: the median deviation of a coordinate is 3 to 5% of the side.
+#: aligned: the median deviation of a coordinate is 3 to 4% of the side.
 _FERPLUS = ((14.6, 18.2), (32.6, 17.9), (23.7, 28.4), (16.5, 37.3), (31.3, 37.1))
 #: Median landmarks over 120 rendered training faces of facs, by the same script; deviation 3 to 5% of the side.
 _FACS = ((22.8, 27.6), (40.6, 27.5), (32.2, 38.2), (24.4, 47.4), (39.6, 48.4))

@@ -179,7 +179,7 @@ def open_model_on_split(
         precision: precision of the forward passes, see :func:`~mfer_lightning.inference.arithmetic.choose_precision`;
             None: float32 for a file, and the current precision for a loaded model.
         compile: compile the network, see :func:`~mfer_lightning.inference.compilation.compile_model`.
-        verify: compare the weights with the checksums in their file.
+        verify: compare the weights with the stored checksums.
         data: the data root; None: ``MFER_DATA`` if it is set, otherwise the stored root or, with ``dataset_name``, the
             default.
         cache: folder of decoded images; None: the default.

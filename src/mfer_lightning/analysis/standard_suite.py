@@ -61,6 +61,7 @@ def evaluate_model(
         UserError: if there are no faces to evaluate, a list contains none of them, or, with ``calibrate``, there is
             no val split.
     """
+    subject.require_faces()
     split, index = subject.split, subject.datamodule.index
     matched = match_lists(lists or {}, index.path.tolist(), subject.rows)  # before the slow predictions
     started = time.perf_counter()

@@ -63,7 +63,7 @@ def measure_matrix(
         drop: classes to leave out for all pairs, in addition to those that only the model or only the dataset has.
         runs: folder for the results of checkpoints that belong to no run.
         device: ``"auto"``, or a torch device.
-        verify: compare the weights with the checksums in their files.
+        verify: compare the weights with the stored checksums.
         data: the data root.
         cache: folder of decoded images.
         loader: ``eval_batch_size`` and ``num_workers``.

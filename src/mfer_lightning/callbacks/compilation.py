@@ -31,7 +31,7 @@ PAYS_FROM = 600.0
 class CompileNetwork(Callback):
     """Run the network through ``torch.compile``; if that fails, print one line and continue without it.
 
-    First, a layer with two parameters is compiled, forward and backward, to detect immediately whether a compiler is
+    First, a tiny linear layer is compiled, forward and backward, to detect immediately whether a compiler is
     available. If compiling the network fails anyway, the network falls back to eager mode at the first batch.
     Compilation is in place, so the names in checkpoints do not change. Compiled code is kept in the cache folder, so
     that later runs start faster.
@@ -90,8 +90,8 @@ class CompileNetwork(Callback):
 def pays_to_compile(trainer: L.Trainer, module: FERModule) -> bool:
     """Whether training runs on a GPU and takes long enough for compilation to save time.
 
-    The time is estimated from the multiply-adds of the network and the number of training faces. It is not measured, so
-    the same command always gives the same decision.
+    The time is estimated from the multiply-adds of the network and the number of faces processed in all epochs. It is
+    not measured, so the same command always gives the same decision.
     """
     if trainer.strategy.root_device.type != "cuda":
         return False

@@ -113,7 +113,7 @@ def in_plugin(module: str) -> bool:
 def find_in_plugin(target: str, where: str) -> Any:
     """Return the plugin class named by a ``_target_``.
 
-    Functions are rejected: otherwise, a checkpoint could call any helper of the plugin with its arguments.
+    Functions are rejected: otherwise, a checkpoint could call any helper of the plugin with arguments of its choice.
 
     Args:
         target: dotted name in a module for which :func:`in_plugin` is true.

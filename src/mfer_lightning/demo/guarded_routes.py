@@ -27,7 +27,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 _API = "/gradio_api"
 _UPLOAD, _FILE = f"{_API}/upload", f"{_API}/file="
 
-#: Routes used by a browser or Gradio's client: the page, its scripts, uploads, and the only function.
+#: Routes used by a browser or Gradio's client: the page, its scripts, uploads, and the demo's only API function.
 _ROUTES = re.compile(
     r"/|/(config|info|theme\.css|favicon\.ico|manifest\.json|robots\.txt)/?|/(static|assets|svelte)/.*|"
     rf"{_API}/((info|app_id|startup-events|theme\.css|upload|upload_progress|cancel|reset|queue/(join|data|status))/?"
@@ -60,8 +60,8 @@ class UploadFolder(PathLike[str]):
 class GuardedRoutes:
     """ASGI middleware in front of Gradio's application.
 
-    Requests for other routes get the status 404, and requests that are too large 413. An interrupted or rejected upload
-    leaves no file.
+    Requests for other routes are answered with status 404, and requests that are too large with status 413. An
+    interrupted or rejected upload leaves no file.
 
     Args:
         app: Gradio's application.

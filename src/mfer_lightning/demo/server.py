@@ -36,7 +36,8 @@ def serve(
     """Serve the page.
 
     Args:
-        model: a model from :func:`mfer_lightning.load_model`, or its argument; None: the default bundled model.
+        model: a model from :func:`mfer_lightning.load_model`, or the first argument of that function; None: the default
+            bundled model.
         device: device for a model that is loaded here.
         uncertain: threshold for a model that is loaded here, as in :func:`mfer_lightning.load_model`.
         host: address to listen on.
@@ -84,7 +85,7 @@ def serve(
         raise UserError(f"The page cannot be served at {where}: {error} Choose another port with port=...") from error
     print(f"The page: {page.local_url}    (Ctrl-C stops it)", flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
-        print(f"The page has no password, so everyone who can reach {host} can use it.", flush=True)
+        print(f"The page has no password: with host={host}, anyone who can reach this machine can use it.", flush=True)
     while block:
         try:
             time.sleep(3600)

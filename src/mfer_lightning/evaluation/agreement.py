@@ -24,7 +24,7 @@ class AgreementBin:
 
     Args:
         low: minimum share of a face's votes for its most frequent answer.
-        high: upper limit of that share, exclusive; inclusive in the last bin, where it is 1.
+        high: upper limit of that share, exclusive except in the last bin.
         n: number of faces, above 0.
         accuracy: fraction of these faces that the model classifies correctly.
         interval: 95% Wilson interval of the accuracy.

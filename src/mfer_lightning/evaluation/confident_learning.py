@@ -105,7 +105,10 @@ def find_label_noise(
     if y.min() < 0 or y.max() >= k:
         raise ValueError(f"Expected argument `given` within [0, {k - 1}], but got {y.min()} to {y.max()}.")
     if not np.allclose(p.sum(axis=1), 1.0, atol=1e-4) or p.min() < 0:
-        raise ValueError("Expected argument `probabilities` to contain distributions, but rows do not sum to 1.")
+        raise ValueError(
+            "Expected argument `probabilities` to contain distributions, but some rows have negative values "
+            "or do not sum to 1."
+        )
     own = p[np.arange(n), y]
     counts = np.bincount(y, minlength=k)
     with np.errstate(invalid="ignore"):

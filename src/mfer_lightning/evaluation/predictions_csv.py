@@ -31,7 +31,7 @@ from mfer_lightning.plurals import counted
 
 COMPRESSED = ".xz"
 #: Maximum size of a decompressed ``.xz`` table, and maximum memory for decompression. A malicious file of a few
-#: kilobytes could otherwise expand to terabytes. A table of 300,000 faces is a third of this size.
+#: megabytes could otherwise expand to tens of gigabytes. A table of 300,000 faces is a third of this size.
 MOST_BYTES = 100_000_000
 _MEMORY = 128 * 2**20
 #: The two values in addition to the emotions, in the order of their columns.
@@ -42,7 +42,7 @@ _TOLERANCE = 1e-4
 
 
 def csv_text(columns: Mapping[str, Sequence[Any]]) -> str:
-    """Format columns of equal length as CSV, by name."""
+    """Format a mapping from names to columns of equal length as CSV."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)

@@ -36,7 +36,8 @@ def round_predictions(table: Predictions, figures: Mapping[str, float | None]) -
         The same faces with rounded logits.
 
     Raises:
-        ValueError: if even the original table does not give these metrics; phrased to follow the folder's name.
+        ValueError: if even the original table does not give these metrics. The message is phrased to follow the name
+            of the run's folder.
 
     Example:
         >>> table = Predictions([0], ["a.png"], [1], [[0.3123, 1.0271]], ("anger", "fear"))
@@ -57,12 +58,12 @@ def round_predictions(table: Predictions, figures: Mapping[str, float | None]) -
 
 
 def round_logits(logits: NDArray[np.float32], step: float) -> NDArray[np.float32]:
-    """Round to multiples of a step, with finer steps in rows whose first two classes would change.
+    """Round to multiples of a step, with finer steps in rows whose two most likely classes would change.
 
     Args:
         logits: (N,K) float32.
-        step: the coarsest step. Rows whose first or second class would change use a tenth or a hundredth of it, or are
-            not rounded.
+        step: the coarsest step. Rows whose two most likely classes would change or swap use a tenth or a hundredth of
+            it, or are not rounded.
 
     Returns:
         (N,K) float32.

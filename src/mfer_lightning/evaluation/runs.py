@@ -78,7 +78,8 @@ class StoredResult:
             split: None for the reported split, whose table must match the result.
 
         Raises:
-            ValueError: if there is none or it belongs to another result; phrased to follow the folder's name.
+            ValueError: if there is none or it belongs to another result. The message is phrased to follow the folder's
+                name.
             UserError: if it cannot be read.
         """
         name = f"predictions_{split or self.result['split']}.csv"

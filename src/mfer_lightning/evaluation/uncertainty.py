@@ -25,8 +25,8 @@ def metric_intervals(
 
     If faces are grouped (several of one photo or person), they are not independent, and all metrics are bootstrapped by
     group; intervals of fractions of faces are never shorter than for the same number of independent faces
-    (:mod:`.share_interval`). A bootstrap interval has zero width if no face is misclassified. Such an interval is
-    meaningless and is replaced by None.
+    (:mod:`.share_interval`). If no face is misclassified, the bootstrap intervals of F1 and kappa have zero width.
+    Such intervals are meaningless and are replaced by None.
 
     Args:
         predictions: the table; at least one row must have a label.

@@ -1,4 +1,4 @@
-"""Embed features in 2-D by t-SNE or PCA: at the end of a run, and in reports for runs without an embedding."""
+"""Embed features in 2-D by t-SNE or PCA: after a run or evaluation, and in reports for runs without an embedding."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def embed(features: NDArray[np.floating], method: str = "tsne", seed: int = 0) -
 
 
 def plane_of(features: NDArray[np.floating], label: NDArray[np.integer], points: int, seed: int = 0) -> Plane | None:
-    """Embed a subset of the faces by t-SNE, once per run for all figures.
+    """Embed a subset of the faces by t-SNE, once per run or evaluation, for all figures.
 
     Args:
         features: (N,D), finite.

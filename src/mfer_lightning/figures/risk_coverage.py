@@ -39,7 +39,7 @@ def draw_risk_coverage(axes: Axes, curve: RiskCoverage, seeds: int = 1) -> None:
     axes.plot(coverage, risk, color=BLUE, linewidth=1.4)
     axes.axhline(float(curve.risk[-1]), color=INK, linewidth=1, linestyle="--")
     axes.set(xlim=(0, 1), ylim=(0, max(0.02, 1.1 * float(ends[:, 1].max()))), ylabel="incorrect predictions (%)")
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))  # steps of 2.5 would be labelled 2, 5, 8
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))  # round steps, not 1.5, 2.5 or 3
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
 

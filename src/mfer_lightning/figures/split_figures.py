@@ -21,7 +21,7 @@ def draw_figures(folder: Path, result: Mapping[str, Any], table: Predictions, em
     """Draw confusion matrix, recall of each class, reliability, accuracy on lists and embedding (``folder/figures``).
 
     Args:
-        folder: folder with ``features_<split>.npz`` of the same faces.
+        folder: folder of the results; an embedding requires ``features_<split>.npz`` of the same faces in it.
         result: the content of ``result.json``.
         table: the predictions behind it.
         embedding_points: number of faces in the embedding; if it is below the number of classes, there is no embedding,

@@ -48,7 +48,8 @@ def dataset_config(
         A plain mapping with ``_target_``.
 
     Raises:
-        UserError: if there is no such dataset or option, or the model does not name its dataset.
+        UserError: if there is no such dataset, or the model does not name its dataset. An unknown option is only
+            rejected by :func:`open_dataset`.
     """
     if name is None:
         if stored is None or "dataset" not in stored:

@@ -43,13 +43,13 @@ def load_model(
         flip: average with the mirrored face; None: as stored with the model.
         shift: average with four copies shifted by this fraction of the side; None: as stored with the model.
         precision: ``"32-true"``, ``"bf16-mixed"`` (at least twice as fast on hardware with native bfloat16, half the
-            memory; probabilities differ by about 0.01), ``"16-mixed"`` (GPUs only), or ``"auto"``:
+            memory for weights; probabilities differ by up to about 0.01), ``"16-mixed"`` (GPUs only), or ``"auto"``:
             bfloat16 on a GPU with native bfloat16, else float32.
         compile: compile the network's repeated blocks for full batches; ``"auto"``: on a GPU, if ``expected_faces`` is
             large enough to make it worthwhile.
         expected_faces: approximate number of faces to be classified; 0: unknown.
         plugins: your own packages that define parts of the model; importing them executes their code.
-        verify: compare the weights with the checksums in the file.
+        verify: compare the weights with the stored checksums.
         uncertain: probability below which a prediction is uncertain. None: the model's threshold, if it has one; True:
             the model's threshold, which is then required; False: no prediction is uncertain.
 

@@ -139,7 +139,7 @@ class FERModel(nn.Module):
     def describe(self) -> dict[str, Any]:
         """Return everything needed to build, use and evaluate the model: the content of ``config.json``.
 
-        The values are plain, without folders of this machine.
+        The values are plain and contain no local paths.
         """
         preprocess = self.preprocess.to_config()
         derived = ("format", "config", "datamodule", "results", "versions", "alignment", "sha256", *_DERIVED)
@@ -206,7 +206,7 @@ def read_model(where: str | PathLike[str], device: str = "auto", *, verify: bool
         where: a run's folder, a checkpoint file, a folder written by ``mfer export format=safetensors`` or a file in
             it, or the name of a bundled model.
         device: ``"auto"`` (a GPU if there is one), or a torch device, e.g. ``"cpu"`` or ``"cuda:1"``.
-        verify: compare the weights with the checksums in the file.
+        verify: compare the weights with the stored checksums.
 
     Returns:
         The model, in evaluation mode.

@@ -29,7 +29,8 @@ def affinity_loss(feature: Tensor, target: Tensor, centers: Tensor) -> Tensor:
         centers: (K,D), K >= 2.
 
     Returns:
-        A scalar, >= 0, independent of the scale of features and centres and of D.
+        A scalar, >= 0, unchanged if features and centres are scaled by the same factor. Its magnitude does not depend
+        on D.
 
     Example:
         >>> centers = torch.tensor([[0.0, 0.0], [2.0, 0.0]])  # variances 2 and 0

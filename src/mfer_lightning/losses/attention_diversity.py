@@ -1,9 +1,9 @@
 """Attention loss of DDAMFN: make the attention maps of several heads differ.
 
-Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression Recognition,
-Electronics 12(17), 2023, doi 10.3390/electronics12173595: the inverse of the mean squared difference over all pairs of
-heads. The authors' public code adds it with weight 0.1. In this implementation, the mean is over the faces of all
-ranks.
+Paper: Zhang, Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression
+Recognition, Electronics 12(17), 2023, doi 10.3390/electronics12173595: the inverse of the mean squared difference over
+all pairs of heads. The authors' public code adds it with weight 0.1. In this implementation, the mean is over the faces
+of all ranks.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ class BalancedSoftmax(Loss):
     """Cross-entropy over ``logits + tau * log prior``, where the prior is the class frequencies of the training set.
 
     Predictions use the logits without the prior and therefore suit a balanced evaluation set (such as AffectNet's). The
-    prior is that of the training set. On a set with other class frequencies, the loss is not a likelihood, so compare
-    models by metrics instead.
+    loss always includes the prior of the training set. On a set with other class frequencies, it does not measure the
+    quality of the predictions, so compare models by metrics instead.
 
     Args:
         class_counts: number of training faces of each of the K classes, > 0, in class order.

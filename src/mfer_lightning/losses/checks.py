@@ -28,7 +28,7 @@ def check_logits(logits: Tensor, target: Tensor) -> None:
     """Check that logits and target are both (B,K), B >= 1.
 
     Raises:
-        ValueError: if they are not. The message mentions hard labels of shape (B,), the most likely cause.
+        ValueError: if they are not. If the target is 1-D, as hard labels are, the message explains how to convert it.
     """
     if logits.ndim != 2 or logits.shape[0] == 0:
         raise ValueError(f"Expected argument `logits` to have shape (B, K), B >= 1, but got {tuple(logits.shape)}.")

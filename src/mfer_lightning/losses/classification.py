@@ -21,7 +21,7 @@ def smooth(target: Tensor, label_smoothing: float) -> Tensor:
     """Mix a target with the uniform distribution: ``(1 - eps) * target + eps / K``; eps is spread over all K classes.
 
     Args:
-        target: (B,K).
+        target: (B,K) distributions.
         label_smoothing: eps within [0, 1].
 
     Returns:

@@ -34,7 +34,7 @@ def check_classes(class_names: tuple[str, ...], datamodule: FaceDataModule) -> N
 
 def _other_classes(class_names: tuple[str, ...], theirs: tuple[str, ...], whose: str) -> UserError:
     return UserError(
-        f"The classes of the module ({', '.join(class_names)}) are not those of "
+        f"The classes of the module ({', '.join(class_names)}) must be the same as those of "
         f"{whose} ({', '.join(theirs)}), in the same order. Build the module with class_names=datamodule.class_names."
     )
 

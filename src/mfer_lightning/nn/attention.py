@@ -39,7 +39,7 @@ _SHARED = {
 }
 
 #: Options of each attention with their defaults (`stages`: the stages after which it is inserted). A single branch
-#: accepts and ignores the options of the other branch, so that one sweep can run over names and options.
+#: accepts all shared options and ignores those of the other branch, so that one sweep can run over names and options.
 ATTENTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "ds": {**_SHARED, "residual": True, "static": "dense", "branches": "both"},
@@ -65,9 +65,9 @@ class DSAttention(nn.Module):
         K' = Linear(C/r -> C)(GELU(Linear(C -> C/r)(X))) * X        dynamic: differs from face to face
         Q  = LayerNorm(GELU(Conv_kxk(X)))                           static: the same filter everywhere
         V  = Linear(C -> C)(X)
-        Y  = X + softmax over the H*W positions (K' + Q) * V
+        Y  = X + softmax(K' + Q) * V
 
-    The softmax runs over positions separately in each channel, so each channel's weights sum to 1 over the map.
+    The softmax runs over the H*W positions of each channel separately, so each channel's weights sum to 1 over the map.
 
     Args:
         dim: channels C of the feature map.

@@ -1,7 +1,7 @@
 """Compile the repeated blocks of a network, each kind once, instead of the whole network.
 
 PyTorch calls this regional compilation. The blocks of a stage share one graph, so compilation takes as long as for a
-few blocks. Everything between the blocks runs in eager mode.
+few blocks. DS attention modules are compiled as well; everything else runs in eager mode.
 """
 
 from __future__ import annotations
@@ -95,12 +95,12 @@ def _kind(block: nn.Module) -> tuple[type[nn.Module], tuple[tuple[int, ...], ...
 
 
 def compile_blocks(network: nn.Module, **options: Any) -> list[nn.Module]:
-    """Compile the repeated blocks of a network in place; the names in its state dict do not change.
+    """Compile the modules found by :func:`repeated_blocks` in place; the names in the state dict do not change.
 
     The compiler runs on the first call of the blocks. Their stochastic depth is replaced by :class:`TensorDropPath`.
 
     Args:
-        network: a network without repeated blocks stays unchanged.
+        network: any network; unchanged if :func:`repeated_blocks` finds nothing.
         **options: arguments of ``torch.compile``, e.g. ``backend``.
 
     Returns:

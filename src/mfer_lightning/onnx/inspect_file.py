@@ -1,9 +1,9 @@
 """Inspect an ONNX file before loading it: reject external data, custom operators, control flow and NaN weights.
 
 No library is used, because ONNX Runtime exposes the graph only after loading the file, and the onnx package, which is
-not needed to run a model, copies all weights while parsing. Here, the file is memory-mapped, and only the protocol
-buffer fields that decide whether it may be loaded are read. Field numbers come from onnx.proto3 (ONNX, Apache
-2.0).
+not needed to run a model, copies all weights while parsing. Here, the file is memory-mapped, and only the metadata and
+the protocol buffer fields that decide whether it may be loaded are parsed. Field numbers come from onnx.proto3 (ONNX,
+Apache 2.0).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def inspect(path: Path) -> tuple[dict[str, str], str]:
         raise UserError(f"There is no ONNX file {path}. Write one with: mfer export checkpoint=<run> format=onnx")
     size = path.stat().st_size
     if not 0 < size <= MOST_BYTES:
-        raise UserError(f"{path} is not an ONNX file: it has {size:,} bytes, but 1 to {MOST_BYTES:,} are possible.")
+        raise UserError(f"{path} is not an ONNX file: its size is {size:,} bytes, but must be 1 to {MOST_BYTES:,}.")
     with path.open("rb") as file:
         # Not closed here, because the traceback of an error may hold views. The last view unmaps the file.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -260,7 +260,7 @@ def limit_memory(most: int | None = None) -> int:
         most: bytes; None: half of this machine's memory, at most 8 GiB.
 
     Returns:
-        The current limit in bytes.
+        The limit of the first call, in bytes. It has no effect if the program has already set one in ONNX Runtime.
     """
     if not _limited:
         limit = min(_MOST_MEMORY, _installed_memory() // 2) if most is None else most

@@ -50,7 +50,7 @@ def configured(
     schedule = schedule_for(built, scheduler, None if math.isinf(total_steps) else int(total_steps), steps)
     schedules: list[dict[str, Any]] = [{"scheduler": schedule, "interval": "step"}]
     if plateau is not None:
-        # At the last batch, after validation, because with interval="epoch" it would step after the epoch's checkpoint.
+        # Step at the last batch, after validation: with interval="epoch", it would step after the epoch's checkpoint.
         last = {"interval": "step", "frequency": batches}
         schedules.append({"scheduler": plateau, "monitor": f"val/{monitor}", **last})
     return [built], schedules

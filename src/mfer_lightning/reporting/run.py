@@ -43,7 +43,7 @@ class Report:
 
     @property
     def findings(self) -> list[str]:
-        """The findings, one sentence each."""
+        """The findings of all chapters."""
         return [finding for chapter in self.document.chapters for finding in chapter.findings]
 
     def __repr__(self) -> str:

@@ -1,9 +1,9 @@
 """Isolate the jobs of a sweep: each has its own command line, process group, environment and output.
 
 Lightning starts the other ranks of a distributed job by running the main module again with ``sys.argv``. Inside a
-sweep, this would run the whole sweep again, and in a process of joblib or submitit, their own program. Therefore,
-``sys.argv`` is set to the command line of the single job. Afterwards, the job's torch process group is destroyed, so
-that the next job can create its own.
+sweep, this would run the whole sweep again; inside a joblib or submitit worker, it would run the program of the worker.
+Therefore, the main module and ``sys.argv`` are set to those of the single job. Afterwards, the job's torch process
+group is destroyed, so that the next job can create its own.
 """
 
 from __future__ import annotations

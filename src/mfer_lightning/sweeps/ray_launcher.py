@@ -141,11 +141,13 @@ class Jobs(Launcher):
                 amount = asked.get(name)
                 if amount is None:
                     continue
-                part = node == "remote" and type(amount) is float and 0 < amount < 1
+                # Ray can divide a GPU among jobs, but above one, a job gets whole GPUs. Cores are only counted.
+                part = node == "remote" and type(amount) is float and amount > 0 and (name == "num_cpus" or amount < 1)
                 if not part and (type(amount) not in (int, float) or amount < 0 or amount % 1):
+                    also = {"num_cpus": ", or a positive fraction", "num_gpus": ", or a fraction below 1"}
                     raise UserError(
                         f"hydra.launcher.ray.{node}.{name}={amount}: the value must be a whole number"
-                        f"{', or a fraction below 1' if node == 'remote' else ''}."
+                        f"{also[name] if node == 'remote' else ''}."
                     )
         none = "remote" if self._remote.get("num_gpus") == 0 else "init" if self._init.get("num_gpus") == 0 else ""
         if none and self._config.trainer.accelerator in ("gpu", "cuda"):
@@ -254,8 +256,8 @@ def _run_job(
     """Run a job in a process that Ray has started on some machine."""
     if not Path(folder).is_dir():
         raise UserError(
-            f"there is no folder {folder} on {os.uname().nodename}; jobs of a Ray cluster need the working folder, the "
-            "data and paths.runs under the same path on each machine"
+            f"there is no folder {folder} on {os.uname().nodename}; jobs of a Ray cluster need the working "
+            "directory, the data and paths.runs under the same path on each machine"
         )
     os.chdir(folder)
     os.environ.update(environment)

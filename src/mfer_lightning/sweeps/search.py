@@ -27,7 +27,7 @@ class Progress:
 
     Args:
         done: number of trials with a result, including pruned trials.
-        failed: number of finished trials without a result.
+        failed: number of trials that ended without a result, including interrupted trials.
         cut: number of interrupted trials, which are repeated first.
         started: number of trials started so far.
         pruned: number of pruned trials, which are included in ``done``.

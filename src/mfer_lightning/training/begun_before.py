@@ -1,6 +1,6 @@
-"""Resume runs of earlier versions with their option values, if the defaults of newer options differ.
+"""Resume runs of earlier versions with the values used before newer options existed, if the defaults differ.
 
-The name of a run depends on its option values, so the same command gives a different run name in the earlier version
+The name of a run depends on its option values, so the same command gives different run names in the earlier version
 and in this one, and the two runs never share a folder. An unfinished run under the earlier name, and a sweep with runs
 of an earlier version, continue with their original values, unless the command line sets one of the options or
 ``resume=never``.

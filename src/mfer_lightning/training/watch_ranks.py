@@ -2,12 +2,12 @@
 
 Lightning starts the other ranks as child processes of the first rank. It monitors them from a thread and, if one of
 them dies, kills the first rank without a message. It does not monitor the first rank: if the first rank dies, the
-others may wait for half an hour. torchrun and SLURM monitor all processes that they start.
+others may wait for half an hour. The others therefore monitor it themselves (:mod:`mfer_lightning.first_rank`).
+torchrun and SLURM monitor all processes that they start.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -22,15 +22,10 @@ import lightning as L
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher, subprocess_script
 
 from mfer_lightning import termination
+from mfer_lightning.first_rank import FIRST, LOOK, end_process, is_further_rank
 
-#: Environment variable with the process id of the first rank, set for the ranks that it starts.
-FIRST = "MFER_FIRST_RANK"
-
-#: Exit code of a rank after the first rank has died, and of the first rank if it hangs after another rank has died.
-GONE = 2
-
-#: Seconds between two checks; seconds that the first rank has to fail with its own error after another rank has died.
-LOOK, PATIENCE = 2.0, 15.0
+#: Seconds that the first rank has to fail with its own error after another rank has died.
+PATIENCE = 15.0
 
 Ranks = Sequence[subprocess.Popen]
 
@@ -39,11 +34,9 @@ Ranks = Sequence[subprocess.Popen]
 def ranks_watched() -> Iterator[None]:
     """Monitor the ranks that Lightning starts within a block, replacing Lightning's observer.
 
-    On a rank that was started in this way, end this process if the first rank dies.
+    The environment variable set here tells these ranks which process to monitor.
     """
-    leader = os.environ.get(FIRST)
-    if leader is not None:
-        threading.Thread(target=_end_with, args=(int(leader),), name="mfer-first-rank", daemon=True).start()
+    if is_further_rank():
         yield
         return
     launching: Any = subprocess_script  # there is no public way to replace the observer
@@ -114,17 +107,4 @@ def _end_without(ranks: Ranks) -> None:
     print(f"Error: {said}", file=sys.stderr, flush=True)
     for process in ranks:
         process.kill()
-    _end()
-
-
-def _end_with(leader: int) -> None:
-    while os.getppid() == leader:
-        time.sleep(LOOK)
-    _end()
-
-
-def _end() -> None:
-    """Kill the loader workers of this process, and end it immediately."""
-    for child in multiprocessing.active_children():
-        child.kill()
-    os._exit(GONE)
+    end_process()

@@ -134,7 +134,7 @@ class TestTable:
 
     def test_unknown_split_is_rejected(self, tmp_path: Path) -> None:
         write_table(tmp_path, ["1.png,sad,train", "2.png,happy,dev"], "path,label,split")
-        with pytest.raises(UserError, match="line 3: expected a split of train, val, test, but got 'dev'"):
+        with pytest.raises(UserError, match="line 3: expected train, val or test as the split, but got 'dev'"):
             read_folder(tmp_path)
 
     def test_table_without_required_columns_is_rejected(self, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mfer_lightning.data.images.cache_checksum import is_intact
 
 
 class Numbers:
-    """Images that are numbers, counting how often they are decoded."""
+    """Images filled with their row number; ``decoded`` counts the reads."""
 
     def __init__(self) -> None:
         self.decoded = 0

@@ -1,4 +1,4 @@
-"""A folder of fifty mixed files (all formats, orientations and kinds of damage), and the expected results."""
+"""A folder of fifty mixed files (many formats, all orientations, several kinds of damage), and the expected results."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def folder(faces: np.ndarray, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def middle(forms: Forms, folder: Path) -> float:
-    """A threshold between the probabilities of the faces' answers."""
+    """A threshold that exactly half of the predictions fall below."""
     said = load_model(forms.checkpoint, "cpu").predict(folder, aligned=True)
     return float(np.median([face.probability for face in said.faces]))
 

@@ -1,7 +1,7 @@
 """An independent MFER, written only from the description: the reference for the parity tests.
 
 Paper: Xu, Li, Yang, He, Luo, "MFER", IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
-This is the network of the released checkpoints: Meta's ConvNeXt names, DS attention appended behind the last block of
+This is the network of the released checkpoints: Meta's ConvNeXt names, DS attention appended after the last block of
 stages 3 and 4, a multiscale head. It shares no code with ``mfer_lightning`` or timm; it is slow and literal on
 purpose (every normalisation, activation and softmax is spelt out), so that an error in the fast one cannot be hidden by
 a common helper. It evaluates only: no drop-path, no initialisation worth training from.
@@ -9,8 +9,8 @@ a common helper. It evaluates only: no drop-path, no initialisation worth traini
 Where the description is ambiguous, this file decides as documented here:
 
 - The attention's LayerNorm is built without an epsilon in the released code: PyTorch's 1e-5. All others have 1e-6.
-- Which layers carry biases follows from the parameter counts (153,438,016 and 1,918,997): all of them do, and every
-  LayerNorm is affine. No other combination gives these numbers.
+- Which layers carry biases follows from the parameter counts (153,438,016 in the backbone with attention, 1,918,997 in
+  the heads): all of them do, and every LayerNorm is affine. No other combination gives these numbers.
 - The bias of the attention's LayerNorm cannot change any output: it shifts a channel's scores by the same amount at
   every position, and the softmax over positions ignores that. It is in the checkpoint anyway.
 """
@@ -41,7 +41,7 @@ def gelu(x: Tensor) -> Tensor:
 
 
 class Norm(nn.Module):
-    """LayerNorm over the last axis, for any other axes."""
+    """LayerNorm over the last axis, for any number of leading axes."""
 
     def __init__(self, width: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -203,8 +203,8 @@ def random_released_state_dict(
             gain = 1.4
             if name.startswith(attention):
                 # A map's H*W positions share one unit of weight, so the values have to be large to matter. The scores
-                # hold the square of the trunk and go through an exponential, which magnifies rounding: keep them low,
-                # so that two correct float32 networks of base size agree to about 1e-5.
+                # are quadratic in the input and go through an exponential, which magnifies rounding: keep them low, so
+                # that two correct float32 networks of base size agree to about 1e-5.
                 gain = 12.0 if "value" in name else 0.7
             state[name] = noise.mul_(gain / math.sqrt(fan_in))
         elif name.endswith("weight"):
@@ -223,7 +223,7 @@ def load_naive(state_dict: dict[str, Tensor], **sizes: object) -> NaiveMFER:
 
 
 def images(seed: int, batch: int, size: int) -> Tensor:
-    """Return normalised random pictures (B, 3, size, size): smooth blobs with some grain, so that space matters."""
+    """Return normalised random images (B, 3, size, size): smooth blobs with some grain, so that position matters."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(batch, 3, 8, 8, generator=generator)
     blobs = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)

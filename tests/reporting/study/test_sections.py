@@ -77,7 +77,7 @@ def test_synthetic_faces_with_other_options_are_another_test_set(tmp_path: Path)
 
 
 def evaluation(run: Path, name: str, **options: Any) -> Path:
-    """A later evaluation in a run's folder, without a configuration."""
+    """Write a later evaluation to a run's folder, without ``config.yaml``."""
     folder = write_run(run / "evaluations", name=name, **options)
     (folder / "config.yaml").unlink()
     model = {"checkpoint": str(run / "checkpoints" / "best.ckpt"), "trained_on": "rafdb@holdout", "flip": False}

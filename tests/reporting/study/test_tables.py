@@ -219,4 +219,4 @@ def test_stored_embedding_is_not_recomputed(tmp_path: Path) -> None:
         folder / "features_test.npz", index, feature, label, plane=Plane(np.zeros((2, 2)), np.array([0, 70]))
     )
     (cloud,) = measure_features(section_of(tmp_path), 50).clouds.values()
-    assert cloud.plane is None, "of other faces"
+    assert cloud.plane is None, "the stored plane belongs to other faces"

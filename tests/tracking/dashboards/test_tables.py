@@ -13,14 +13,20 @@ from mfer_lightning.tracking.dashboards.tables import best_runs, by_setting, cla
 
 
 def run(
-    loss: str, seed: int, accuracy: float, val: float | None, recall: float | None = 0.5, more: str = ""
+    loss: str,
+    seed: int,
+    accuracy: float,
+    val: float | None,
+    recall: float | None = 0.5,
+    more: str = "",
+    monitor: str | None = "accuracy",
 ) -> FinishedRun:
     result = {
         "seed": seed,
         "class_names": ["joy", "fear"],
         "metrics": {"accuracy": accuracy, "mean_class_accuracy": accuracy, "macro_f1": None},
         "per_class": {"joy": {"recall": recall}, "fear": {"recall": None}},
-        "selection": {"value": val},
+        "selection": {"value": val, "monitor": monitor},
         "config": {"loss": {"name": loss}, "backbone": {"name": "atto"}, "logger": {"name": "csv"}},
     }
     return FinishedRun(Path(f"{loss}-{seed}{more}"), result, True, setting=f"{loss} atto{more}")
@@ -65,4 +71,15 @@ def test_ranking_names_the_split_that_the_protocol_selects_on(selection: dict[st
 def test_best_runs_are_ranked_by_val_not_test() -> None:
     ranked = rows(best_runs([*RUNS, run("last", 0, 0.99, None)], limit=4))[2:]
     assert [row[0] for row in ranked] == ["ce-1", "dsf-0", "ce-0", "last-0"]
-    assert ranked[-1][3] == "–"
+    assert [row[3] for row in ranked] == ["accuracy 90.00%", "accuracy 80.00%", "accuracy 70.00%", "–"]
+
+
+def test_best_runs_by_nll_have_the_lowest_value_first() -> None:
+    ranked = rows(best_runs([run("ce", seed, 0.8, nll, monitor="nll") for seed, nll in enumerate((0.5, 0.3, 1.2))]))[2:]
+    assert [row[3] for row in ranked] == ["nll 0.3000", "nll 0.5000", "nll 1.2000"]
+
+
+def test_best_runs_do_not_compare_different_selection_metrics() -> None:
+    by_nll = [run("ce", 7, 0.8, 0.95, monitor="nll"), run("ce", 8, 0.8, 0.6, monitor="nll")]
+    ranked = rows(best_runs([*by_nll, *RUNS]))[2:]
+    assert [row[0] for row in ranked] == ["ce-1", "dsf-0", "ce-0", "ce-8", "ce-7"]

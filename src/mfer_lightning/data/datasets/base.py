@@ -54,7 +54,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         name: name of the dataset, if a class declares several (``affectnet7``); None: the first.
         protocol: name of the protocol without the dataset; None: the default of the dataset.
         fold: test fold, from 0, for protocols with folds; None: the first.
-        target: rule of the training target, :data:`~mfer_lightning.data.splits.TARGET_RULES`; None: as in the protocol.
+        target: rule of the training target, :data:`~mfer_lightning.data.targets.TARGET_RULES`; None: the protocol's.
         augment: an argument of :func:`~mfer_lightning.data.augment.build_augment`: a name, one or several
             albumentations transforms, a mapping, or a function (:data:`~mfer_lightning.data.dataset.Change`).
         sampler: ``"shuffle"``, ``"balanced"`` or ``"sqrt"``.
@@ -78,7 +78,7 @@ class FaceDataModule(DescribedDataModule, ABC):
 
     Raises:
         ValueError: if a number is out of range.
-        UserError: if a name is unknown, or the augmentation is invalid.
+        UserError: if a name is unknown, the protocol has no such fold, or the augmentation is invalid.
     """
 
     #: The declaration of the dataset; several if one class reads variants of a dataset.
@@ -133,7 +133,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         if sampler not in SAMPLERS:
             raise UserError(f"sampler={sampler} is not a sampler: {nearest(str(sampler), SAMPLERS)}")
         if cache not in ("memmap", "none"):
-            raise UserError(f"dataset.cache={cache} is not possible: {nearest(str(cache), ('memmap', 'none'))}")
+            raise UserError(f"dataset.cache={cache} is not a cache mode: {nearest(str(cache), ('memmap', 'none'))}")
         self.sampler, self.seed = sampler, seed
         self.batch_size: int = 64 if batch_size is None else batch_size
         self.shrink_batch = shrink_batch or batch_size is None

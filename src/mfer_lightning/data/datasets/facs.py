@@ -134,7 +134,7 @@ class FacsDataModule(FaceDataModule):
         for part, faces in self.sizes.items():
             least = 0 if part == "test" else 1
             if faces < least:
-                raise UserError(f"dataset.{part}_size={faces} is not possible: it must be at least {least}.")
+                raise UserError(f"dataset.{part}_size={faces} is out of range: it must be at least {least}.")
         try:
             self.generator = FacsGenerator(
                 size=size,

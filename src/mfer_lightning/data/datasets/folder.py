@@ -142,7 +142,8 @@ def read_folder(
     Raises:
         UserError: if nothing is found, there are fewer than two classes, classes are numbers without names, two folders
             mean the same class, a table and the class folders next to it disagree, a row is malformed, an image is
-            listed twice or missing, val or test has a class that train lacks, or the folder contains another dataset.
+            listed twice (except in rows of one table with the same label and split) or missing, val or test has a class
+            that train lacks, or the folder contains another dataset.
     """
     root = Path(root)
     if root.is_file():

@@ -1,4 +1,4 @@
-"""Detect copies with an unexpected class order from their class counts."""
+"""Detect an unexpected class order in a copy of a dataset, from its class counts."""
 
 from __future__ import annotations
 

@@ -138,7 +138,8 @@ def read_faces(tables: Sequence[FoundTable], root: Path) -> TableFaces:
         root: folder that the image paths are relative to.
 
     Raises:
-        UserError: if a row is malformed, or an image is listed twice, missing, or outside of the root.
+        UserError: if a row is malformed, an image is listed twice (except in rows of one table with the same label and
+            split), or an image is missing or outside of the root.
     """
     faces = TableFaces()
     seen: set[str] = set()
@@ -171,7 +172,7 @@ def _read_one(found: FoundTable, root: Path, partition: str | None, faces: Table
         if not paths[row] or labels[row].lower() in ("", "nan"):
             raise table.refuse(row, "a path and a label", ",".join(table.columns[i][row] for i in table.columns)[:120])
         if splits[row] not in SPLITS:
-            raise table.refuse(row, "a split of train, val, test", splits[row])
+            raise table.refuse(row, "train, val or test as the split", splits[row])
     rows = list(zip(paths, labels, splits, strict=True))
     kept = sorted({row: i for i, row in reversed(list(enumerate(rows)))}.values())  # keep the first of equal rows
     paths, labels, splits = ([column[i] for i in kept] for column in (paths, labels, splits))

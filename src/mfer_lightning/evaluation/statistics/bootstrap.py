@@ -3,8 +3,9 @@
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993. The intervals cover the variation from the choice of
 faces, but not from the class counts or the training seed. For seeds, see :mod:`.seeds` and :mod:`.statistics.methods`.
 
-``scipy.stats.bootstrap`` is not used: it supports neither fixed class counts nor groups of faces, and calls each metric
-once per resample. This takes 5 s for the macro F1 of 3,000 faces; here, all metrics together take 0.4 s.
+``scipy.stats.bootstrap`` is not used: it does not support groups of faces, keeps the class counts fixed only if each
+class is passed as a separate sample, and calls a metric that is not vectorized once per resample. This takes 5 s for
+the macro F1 of 3,000 faces; here, all metrics together take 0.4 s.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from mfer_lightning.evaluation.valence_arousal import FIGURES, figures_of_sums, 
 
 Interval = tuple[float, float]
 
-#: Metrics with a bootstrap interval. Those on votes, and on valence and arousal, need a table with these columns.
+#: Metrics with a bootstrap interval. Those on votes need votes or soft targets in the table; those on valence and
+#: arousal need columns for both.
 BOOTSTRAPPED = (*FROM_COUNTS, "top2_accuracy", "nll", "brier", "ece", "kl_to_votes", "cross_entropy_to_votes", *FIGURES)
 
 
@@ -136,7 +138,7 @@ def _draw(
         by_counts = []
     if not by_counts and not by_faces and not by_values:
         return drawn
-    # one matrix of all sums over faces, so that a block of resamples is one matrix product
+    # all values to be summed over faces, in one matrix, so that a block of resamples takes one matrix product
     columns = [np.eye(k * k)[cell]] if by_counts else []
     for name in by_faces:
         columns.append(_gaps(table) if name == "ece" else np.stack([faces[name][0], faces[name][1]], axis=1))

@@ -23,8 +23,8 @@ class Setting:
         accuracy: expected accuracy of method b.
         spread: standard deviation over seeds of a's and b's accuracy on infinitely many images, as fractions; on a test
             set, random variation of single images increases it.
-        heterogeneity: standard deviation of the difficulties, at least 0. At 0, all images are equally
-            difficult; at 3, most are always correct or always wrong.
+        heterogeneity: standard deviation of the part of the difficulties that both methods share, at least 0. If this
+            and ``interaction`` are 0, all images are equally difficult; at 3, most are always correct or always wrong.
         interaction: standard deviation of the method-specific part of the difficulties, at least 0.
         difference: expected accuracy of a minus that of b, as a fraction.
     """

@@ -85,7 +85,7 @@ def export(
         risk: with ``calibrate``: maximum fraction of incorrect predictions among those not marked as uncertain, within
             (0, 1).
         faces: number of validation faces for the comparison with the checkpoint; 0: none are read.
-        verify: compare the weights with the checksums in their file.
+        verify: compare the weights with the stored checksums.
         data: the data root; None: ``MFER_DATA`` if it is set, otherwise the root used for training.
         cache: folder of decoded images; None: the default.
         loader: ``eval_batch_size`` and ``num_workers`` for reading validation faces.

@@ -72,7 +72,7 @@ def read_photo(path: Path, most_pixels: int = MOST_PIXELS) -> Picture:
         most_pixels: larger photos are rejected.
 
     Returns:
-        The picture. No file content raises an exception.
+        The picture. Damaged or unsupported files do not raise an exception; ``status`` and ``message`` describe them.
     """
     name = shown(path)
     try:

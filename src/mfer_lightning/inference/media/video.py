@@ -30,7 +30,7 @@ _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 #: duration by the frame rate, which is arbitrary if it is variable (1000 per second in screen and browser recordings).
 _CUT_OFF = 0.95
 
-#: Frame rate of an annotated copy if the rate of the video is above the second number, which no camera has.
+#: Frame rate of an annotated copy if that of the video is above the second number, and therefore only nominal.
 _USUAL_RATE, _HIGHEST_RATE = 60.0, 240.0
 
 
@@ -45,7 +45,7 @@ def is_camera(source: str) -> bool:
 
 
 def is_video(source: str | Path) -> bool:
-    """Whether a source is a file with the name of a video."""
+    """Whether a source is a file with a video file extension."""
     path = Path(source).expanduser()
     return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
 
@@ -103,7 +103,7 @@ class Frames:
         return max(1, round(min(self.length, self.seconds or self.length) * self.rate))
 
     def __iter__(self) -> Iterator[Picture]:
-        """Read the frames in order; those between the wanted ones are not decoded."""
+        """Read the frames in order; those between the wanted ones are decoded, but not converted to RGB."""
         try:
             if not self._opened():
                 return

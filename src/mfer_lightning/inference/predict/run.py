@@ -93,7 +93,7 @@ def predict(
         precision: ``"auto"`` (bfloat16 on a GPU with native bfloat16, else float32), ``"32-true"``, ``"bf16-mixed"``,
             or ``"16-mixed"`` on GPUs.
         compile: compile the network; ``"auto"``: on a GPU, if there are enough photos to make it worthwhile.
-        verify: compare the weights with the checksums in their file.
+        verify: compare the weights with the stored checksums.
         uncertain: probability below which a prediction is uncertain. None: the model's threshold, if it has one; True:
             the model's threshold, which is then required; False: no prediction is uncertain. A loaded model keeps its
             own threshold.

@@ -263,7 +263,7 @@ def _stage(model: nn.Module, entry: dict[str, Any], outputs: list[Any], side: in
     if len(outputs) == 1:
         problem = f"its output is {_describe(output)}, not one map"
     else:
-        problem = f"it is {f'called {len(outputs)} times' if outputs else 'not called'} in one forward pass"
+        problem = f"it is {f'called {len(outputs)} times' if outputs else 'not called'} in a forward pass"
     return Stage(path, channels, reduction, fallback, problem)
 
 

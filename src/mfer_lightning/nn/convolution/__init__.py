@@ -1,8 +1,9 @@
 """Faster implementations of convolutions that are slow in cuDNN or oneDNN, with the same results.
 
-These implementations are the project's own. They are exact up to the order of summation, except that some depthwise
-convolutions are computed in float32 instead of bfloat16, which is more accurate. Graph capture for export always uses
-torch's own convolution.
+These implementations are the project's own. They are exact up to the order of summation, with two exceptions:
+in 16-bit precision, :mod:`.taps` rounds each tap's product before adding it; and some depthwise convolutions are
+computed in float32 instead of bfloat16, which is more accurate. Graph capture for export always uses torch's own
+convolution.
 
 - :mod:`.depthwise`: the backward pass of depthwise convolutions in bfloat16 on the CPU.
 - :mod:`.taps`: dense convolutions on small feature maps on the CPU, one matrix product per tap.

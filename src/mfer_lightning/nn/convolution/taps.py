@@ -2,8 +2,9 @@
 
 This is the project's own implementation. With a dense 7x7 kernel on a 7x7 map, 43% of the multiplications read padding.
 They are skipped by computing one matrix product per tap, over only those positions where the tap overlaps the map.
-Exact up to the order of summation. ``docs/performance.md`` lists times on one core with AVX-512 and bfloat16 products
-(torch 2.14.1, oneDNN 3.12); ``mfer benchmark parts=[convolutions] device=cpu`` measures them.
+Exact up to the order of summation, except that in 16-bit precision, each tap's product is rounded before it is added.
+``docs/performance.md`` lists times on one core with AVX-512 and bfloat16 products (torch 2.14.1, oneDNN 3.12);
+``mfer benchmark parts=[convolutions] device=cpu`` measures them.
 """
 
 from __future__ import annotations

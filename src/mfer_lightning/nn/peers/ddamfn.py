@@ -1,11 +1,11 @@
 """DDAMFN: dual-direction attention heads on the last feature map of MixedFeatureNet.
 
-Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression Recognition,
-Electronics 12(17), 2023, doi 10.3390/electronics12173595. Structure from the paper; widths and the order of operations
-as in the authors' public code (https://github.com/simon20010923/DDAMFN), whose weight files can be loaded. These files
-also contain modules that the authors' network never calls, which are left out. This project adds support for maps of
-sizes other than 7x7 (the kernels over a whole row, column or map have the size of the map), and for other backbones
-with a last feature map.
+Paper: Zhang, Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression
+Recognition, Electronics 12(17), 2023, doi 10.3390/electronics12173595. Structure from the paper; widths and the order
+of operations as in the authors' public code (https://github.com/simon20010923/DDAMFN), whose weight files can be
+loaded. These files also contain modules that the authors' network never calls, which are left out. This project adds
+support for maps of sizes other than 7x7 (the kernels over a whole row, column or map have the size of the map), and for
+other backbones with a last feature map.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class CrossFusion(nn.Module):
 
 
 class GlobalQueryAttention(nn.Module):
-    """Multi-head attention with an external query and a bias by relative position.
+    """Multi-head attention with an external query and a relative position bias.
 
     Args:
         width: C of a token, a multiple of ``heads``.
@@ -77,7 +77,7 @@ class GlobalQueryAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Add the attention output to the shortcut, then the output of an MLP; both have channel scales of 1e-5 at first.
+    """Add the attention output to the shortcut, then the output of an MLP, each with a layer scale initialised to 1e-5.
 
     Args:
         width: C of a token.

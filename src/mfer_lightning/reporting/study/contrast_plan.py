@@ -30,7 +30,7 @@ class Contrast:
         against: values that identify the method to compare with.
         claim: the claim about ``method``, made beforehand: better or worse than ``against``, or no difference ("none");
             None if nothing was claimed.
-        family: name of a group of contrasts that are corrected together; None if the plan is one unnamed family.
+        family: name of a group of contrasts that are corrected together; None: the unnamed family.
     """
 
     name: str

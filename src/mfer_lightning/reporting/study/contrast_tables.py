@@ -17,8 +17,8 @@ _ORDER: tuple[Outcome, ...] = ("confirmed", "refuted", "better", "worse", "tie",
 MOST_TOLD = 6
 #: Introduction of comparisons that are not in the plan.
 NOT_PLANNED = (
-    "The following comparisons were not planned. Methods against the baseline, and the highest mean against all, are "
-    "separate families with separate corrections; their findings were not claimed beforehand."
+    "The following comparisons were not planned. Methods against the baseline, and the method with the highest mean "
+    "against all others, are separate families with separate corrections; their findings were not claimed beforehand."
 )
 
 
@@ -154,7 +154,7 @@ def metric_in_words(metric: MethodMetric) -> str:
 
 
 def _families(plan: Plan) -> str:
-    """List the named families, and if there are several, their numbers of contrasts."""
+    """Name the only family, if it has a name, or list several families with their numbers of contrasts."""
     if len(plan.families) > 1:
         return ", families " + ", ".join(f"{name or 'without a name'} ({n})" for name, n in plan.families.items())
     family = next(iter(plan.families))

@@ -24,7 +24,7 @@ MOST_NAMES = 8
 
 @dataclass(frozen=True)
 class JobFailure:
-    """A job of a sweep without a result: its command line, the reason, and the name of its folder."""
+    """A job of a sweep without a result: its options, the reason, and the name of its folder."""
 
     overrides: str
     error: str
@@ -188,7 +188,7 @@ def _each_once(words: Iterable[str]) -> str:
 
 
 def short_path(path: Path) -> str:
-    """Format a path relative to the working folder if it is inside it, else its last two parts."""
+    """Format a path relative to the working directory if it is inside it, else its last two parts."""
     try:
         return os.fspath(path.resolve().relative_to(Path.cwd()))
     except ValueError:

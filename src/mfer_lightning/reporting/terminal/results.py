@@ -211,7 +211,7 @@ def print_places(run_dir: Path, console: Console) -> None:
 
 
 def _short(path: Path) -> str:
-    """Format a path relative to the working folder if it is inside it."""
+    """Format a path relative to the working directory if it is inside it."""
     try:
         return os.fspath(path.resolve().relative_to(Path.cwd()))
     except ValueError:

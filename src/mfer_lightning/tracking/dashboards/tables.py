@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mfer_lightning.data.protocols import BEST_ON_TEST
@@ -11,6 +12,9 @@ from mfer_lightning.tracking.dashboards.runs import FinishedRun
 
 #: Metric -> heading.
 METRICS = {"accuracy": "accuracy", "mean_class_accuracy": "mean class", "macro_f1": "macro F1"}
+
+#: Selection metrics for which lower values are better. For all others, including those of the user, higher is better.
+_LOWER_IS_BETTER = frozenset({"nll", "rmse", "rmse_valence", "rmse_arousal"})
 
 
 def spread(values: Sequence[float | None]) -> str:
@@ -97,14 +101,31 @@ def ranking(runs: Sequence[FinishedRun]) -> str:
 
 
 def best_runs(runs: Sequence[FinishedRun], limit: int = 10) -> str:
-    """Make the table of the runs with the best value of the selection metric, with the reported results."""
-    ranked = sorted(runs, key=lambda run: run.result["selection"]["value"] or 0.0, reverse=True)
+    """Make the table of the runs with the best value of the selection metric, with the reported results.
+
+    Values of different selection metrics are not comparable: if there are several metrics, the runs are grouped by
+    metric, with the most frequent metric first. Runs without a value come last.
+    """
+    monitors = Counter(run.result["selection"]["monitor"] for run in runs)
+
+    def rank(run: FinishedRun) -> tuple[bool, int, str, float]:
+        monitor, value = run.result["selection"]["monitor"], run.result["selection"]["value"]
+        sign = 1.0 if monitor in _LOWER_IS_BETTER else -1.0
+        return value is None, -monitors[monitor], monitor or "", sign * (value or 0.0)
+
     rows = []
-    for run in ranked[:limit]:
-        figures = [run.result["selection"]["value"], *(run.metric(name) for name in METRICS)]
+    for run in sorted(runs, key=rank)[:limit]:
+        figures = [run.metric(name) for name in METRICS]
         shown = ["–" if figure is None else f"{100 * figure:.2f}" for figure in figures]
-        rows.append([run.folder.name, run.setting, str(run.seed), *shown])
-    return markdown(["run", "setting", "seed", "selection %", *(f"{title} %" for title in METRICS.values())], rows)
+        rows.append([run.folder.name, run.setting, str(run.seed), _selection(run), *shown])
+    return markdown(["run", "setting", "seed", "selection", *(f"{title} %" for title in METRICS.values())], rows)
+
+
+def _selection(run: FinishedRun) -> str:
+    monitor, value = run.result["selection"]["monitor"], run.result["selection"]["value"]
+    if value is None:
+        return "–"
+    return f"{METRICS[monitor]} {100 * value:.2f}%" if monitor in METRICS else f"{monitor} {value:.4f}"
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -84,7 +84,7 @@ class FaceNetwork(nn.Module):
         raise NotImplementedError
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Map normalised images (B,C,H,W) to the last map (B,D,H/16,W/16)."""
+        """Map normalised images (B,C,H,W) to the last map: (B,D,H/16,W/16), or larger without the last stages."""
         x = self.stem(x)
         if self.grad_checkpointing:
             # a stage with blocks, or with attention after it, is checkpointed part by part

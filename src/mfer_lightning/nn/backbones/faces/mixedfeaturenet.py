@@ -1,9 +1,9 @@
 """MixedFeatureNet, the backbone of DDAMFN: MobileFaceNet with mixed kernel sizes and coordinate attention.
 
-Paper: Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression Recognition,
-Electronics 12(17), 2023, doi 10.3390/electronics12173595: MobileFaceNet's inverted residuals, whose depthwise
-convolution has kernels of several sizes on groups of channels (MixConv, Tan and Le, BMVC 2019, arXiv 1907.09595) and is
-followed by coordinate attention. Depths, widths and groups as in the authors' public code
+Paper: Zhang, Zhang, Zhang, Wang, Song: A Dual-Direction Attention Mixed Feature Network for Facial Expression
+Recognition, Electronics 12(17), 2023, doi 10.3390/electronics12173595: MobileFaceNet's inverted residuals, whose
+depthwise convolution has kernels of several sizes on groups of channels (MixConv, Tan and Le, BMVC 2019, arXiv
+1907.09595) and is followed by coordinate attention. Depths, widths and groups as in the authors' public code
 (https://github.com/simon20010923/DDAMFN). Reimplemented; names and shapes of the tensors are those of their files. A
 batch norm and a PReLU next to each mixed convolution, which are in their files but never called by their network, are
 left out. This project adds drop-path and options for depths and widths, and chose the initialisation.
