@@ -23,28 +23,43 @@ from scipy.stats import binomtest
 
 from mfer_lightning import evaluate, train
 from mfer_lightning.align.run import align
+from mfer_lightning.errors import UserError
+from mfer_lightning.plurals import counted
 
 #: The recipe that fine-tunes each model, and its learning rate.
 RECIPES = {"ferplus": ("bundled/finetune", 5e-4), "ferplus_tiny": ("bundled/finetune_tiny", 1e-3)}
 
 
 def main() -> None:
-    """Run the whole comparison."""
+    """Run the whole comparison; exit code 2 for photos or labels that cannot be read, or an existing output folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--model", choices=tuple(RECIPES), default="ferplus")
     parser.add_argument("--half", choices=("working", "all"), default="working")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    given.out.mkdir(parents=True)
-    with (given.photos / "labels.csv").open(newline="") as file:
-        labels = {row["image"]: row["emotion"] for row in csv.DictReader(file)}
-    if given.half == "working":
-        labels = {name: labels[name] for name in halves(list(labels))["working"]}
+    try:
+        run(given)
+    except UserError as error:
+        parser.exit(2, f"Error: {error}\n")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Align the photos, and evaluate and fine-tune the model on them.
+
+    Args:
+        given: the arguments of the script.
+
+    Raises:
+        UserError: if the photos or their labels cannot be read, or the output folder exists.
+    """
+    labels = read_labels(given.photos, given.half)
+    if given.out.exists():
+        raise UserError(f"--out {given.out} already exists. Choose a new folder.")
     chosen = given.out / "photos"
-    chosen.mkdir()
     for name in labels:
-        shutil.copy(given.photos / name, chosen)
+        (chosen / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(given.photos / name, chosen / name)
     align(chosen, given.out / "faces", template="ferplus-48", border="edge", refine=1, second_look=True)
     roots = write_halves(given.out, labels)
 
@@ -79,9 +94,36 @@ def variants(rate: float) -> dict[str, list[str]]:
         f"fine-tuned, lr={low}": [f"optimizer.lr={low}"],
         f"fine-tuned, lr={rate:g}": [],
         f"fine-tuned, lr={high}": [f"optimizer.lr={high}"],
-        f"heads only, lr={high}": ["freeze=backbone", f"optimizer.lr={high}"],
+        f"heads only, lr={high}": ["freeze=backbone", "freeze.epochs=null", f"optimizer.lr={high}"],
         "from random weights": ["weights=none", f"optimizer.lr={high}", "trainer.max_epochs=60"],
     }
+
+
+def read_labels(photos: Path, half: str) -> dict[str, str]:
+    """Return photo -> emotion of ``labels.csv``.
+
+    Args:
+        photos: the folder.
+        half: ``"all"``, or ``"working"`` for the working half of benchmarks/peers.py.
+
+    Raises:
+        UserError: if there is no such table, it lacks a column or rows, or a photo is missing.
+    """
+    table = photos / "labels.csv"
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"Cannot read {table}: {getattr(error, 'strerror', None) or error}.") from error
+    if not rows or not all(row.get("image") and row.get("emotion") for row in rows):
+        raise UserError(f"{table} must have the columns image and emotion, and a row with both for each photo.")
+    labels = {row["image"]: row["emotion"] for row in rows}
+    if half == "working":
+        labels = {name: labels[name] for name in halves(list(labels))["working"]}
+    missing = [name for name in labels if not (photos / name).is_file()]
+    if missing:
+        raise UserError(f"{table}: {len(missing):,} of {counted(len(labels), 'photo')} missing, e.g. {missing[0]}.")
+    return labels
 
 
 def write_halves(out: Path, labels: dict[str, str]) -> list[Path]:
@@ -132,7 +174,7 @@ def show(name: str, found: dict[str, tuple[str, str]], plain: dict[str, tuple[st
     if plain is not None:
         gained = sum(right[path] and label != said for path, (label, said) in plain.items())
         lost = sum(not right[path] and label == said for path, (label, said) in plain.items())
-        row += f", gained {gained}, lost {lost}, p {binomtest(gained, max(1, gained + lost)).pvalue:.2f}"
+        row += f", gained {gained}, lost {lost}, p {binomtest(gained, max(1, gained + lost)).pvalue:.3f}"
     print(row, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A number and its noun agree, in the helper and in the messages that count one thing."""
+"""A number and its noun agree."""
 
 import pytest
 

@@ -13,8 +13,10 @@ from mfer_lightning.bundled.registry import find_bundled, with_version
 from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.cli import main
 from mfer_lightning.config.compose import compose_train
+from mfer_lightning.errors import UserError
 from mfer_lightning.inference.model import read_model
-from mfer_lightning.nn import MFER
+from mfer_lightning.nn import MFER, load_weights
+from mfer_lightning.training.build import build_network
 from mfer_lightning.training.bundled_weights import fitting_options
 from mfer_lightning.training.initial_weights import load_initial_weights
 from mfer_lightning.training.teachers import teacher_files
@@ -52,6 +54,33 @@ def test_name_is_stored_with_its_version_and_a_path_takes_precedence(bundled: Pa
     ]
     Path("large").touch()
     assert compose_train(["weights=large"])["weights"] == "large"
+
+
+def test_path_that_takes_precedence_is_reported(bundled: Path, capsys: pytest.CaptureFixture) -> None:
+    note = "small is a file or folder here, and is used instead of the bundled model. To use the bundled model, set "
+    Path("small").mkdir()
+    assert run(*FEW, "weights=small") == 2
+    assert f"Error: weights=small: {note}weights=small-v1." in capsys.readouterr().err
+    Path("small").rmdir()
+    Path("small").write_text("not weights")
+    with pytest.raises(UserError):
+        load_initial_weights({"weights": "small"}, MFER("resnet18", 3), ("anger", "fear", "happiness"))
+    assert f"Note: {note}weights=small-v1." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("recipe", "name"), [("finetune", "ferplus"), ("finetune_tiny", "ferplus_tiny")])
+def test_recipe_that_fine_tunes_a_bundled_model_builds_its_network(recipe: str, name: str) -> None:
+    Path(name).mkdir()  # e.g. the folder of the dataset
+    config = compose_train([f"experiment=bundled/{recipe}"])
+    assert config["weights"] == f"{name}-v1", "neither a path nor a later model may replace the weights"
+    model = find_bundled(config["weights"])
+    assert model is not None
+    trained = model.description()
+    network = build_network(config, len(trained["class_names"]))
+    report = load_weights(network, str(model.folder / "model.safetensors"))
+    assert (report.new, report.dropped) == ((), ())
+    same = ("size", "mean", "std", "interpolation")
+    assert [config["preprocess"][key] for key in same] == [trained["config"]["preprocess"][key] for key in same]
 
 
 def test_training_uses_new_heads_for_other_classes(bundled: Path, capfd: pytest.CaptureFixture) -> None:

@@ -45,6 +45,7 @@ MISTAKES: list[tuple[str, ...]] = [
     ("trainer.max_epochs=abc", "trainer.max_epochs=abc", "whole number"),
     ("resume=maybe", "resume=maybe: the value must be auto"),
     ("paths.runs=", "paths.runs= has no value"),
+    ("dataset=folder dataset.root=", "dataset.root= has no value"),
     # numbers out of range
     ("trainer.max_epochs=-3", "trainer.max_epochs=-3", "at least 1"),
     ("preprocess.size=8", "does not run on images of 8x8", "preprocess.size=32"),

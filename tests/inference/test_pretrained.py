@@ -115,6 +115,15 @@ def test_model_card_is_readable_by_hubs(forms: Forms) -> None:
     assert "*Psychological Science in the Public Interest* 20(1), 2019" in words
 
 
+def test_classes_on_a_model_card_are_those_of_the_test_split(forms: Forms) -> None:
+    val = {**RESULT, "split": "val", "per_class": {"anger": {**RESULT["per_class"]["anger"], "n": 34}}}
+    description = forms.model.describe()
+    both = model_card({**description, "results": [val, RESULT]}, "safetensors")
+    assert re.search(r"By class, on \*\*test\*\*:\n\n.*\n.*\n\| anger \| 33 \|", both)
+    only = model_card({**description, "results": [val]}, "safetensors")
+    assert re.search(r"By class, on \*\*val\*\*:\n\n.*\n.*\n\| anger \| 34 \|", only)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -14,7 +14,6 @@ from mfer_lightning.nn.backbones.plain_resnet import PlainResNet, prediction_onl
 from mfer_lightning.nn.regions import repeated_blocks
 from mfer_lightning.optim import parameter_groups
 
-#: The first stage is as wide as the stem, so its first shortcut has no convolution.
 NARROW = {"options": {"channels": [8, 12, 16, 20]}}
 SMALL = {"stem": "small", **NARROW}
 LINEAR = {"attention": "none", "head": "linear"}

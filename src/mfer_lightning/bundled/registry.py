@@ -124,6 +124,23 @@ def with_version(name: str) -> str:
     return name if model is None else model.full_name
 
 
+def precedence_note(name: str, option: str) -> str | None:
+    """Return a note that a path is used instead of the bundled model of this name.
+
+    Args:
+        name: the value of the option.
+        option: the option, ``"checkpoint"`` or ``"weights"``.
+
+    Returns:
+        A sentence that names the model; None if there is no such path, or no such model.
+    """
+    model = find_bundled(name)
+    if model is None or not Path(name).expanduser().exists():
+        return None
+    other = f". To use the bundled model, set {option}={model.full_name}" if name != model.full_name else ""
+    return f"{name} is a file or folder here, and is used instead of the bundled model{other}."
+
+
 def default_model() -> BundledModel:
     """Return the default model.
 

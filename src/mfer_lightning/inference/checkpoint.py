@@ -6,7 +6,7 @@ import json
 from os import PathLike
 from pathlib import Path
 
-from mfer_lightning.bundled.registry import find_bundled, names_in_words
+from mfer_lightning.bundled.registry import find_bundled, names_in_words, precedence_note
 from mfer_lightning.checkpoints.read import read_checkpoint as read_checkpoint
 from mfer_lightning.errors import UserError
 
@@ -31,8 +31,7 @@ def model_path(where: str | PathLike[str]) -> Path:
         return path
     if not path.exists():
         return bundled.checked()
-    other = f". To use the bundled model, set checkpoint={bundled.full_name}" if str(where) != bundled.full_name else ""
-    print(f"Note: {where} is a file or folder here, and is used instead of the bundled model{other}.", flush=True)
+    print(f"Note: {precedence_note(str(where), 'checkpoint')}", flush=True)
     return path.absolute()
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from mfer_lightning.bundled.registry import precedence_note
 from mfer_lightning.checkpoints.read import read_checkpoint
 from mfer_lightning.checkpoints.rebuild import unlike_attention
 from mfer_lightning.config.instantiate import described
@@ -37,6 +38,8 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
         UserError: if the weights do not match, or their channel order is unknown.
     """
     weights = str(config["weights"])
+    if (note := precedence_note(weights, "weights")) is not None:
+        print(f"Note: {note}", flush=True)
     bundled = bundled_weights(weights)
     file = weights if bundled is None else str(bundled.checked() / WEIGHTS)
     ours = _description(file)

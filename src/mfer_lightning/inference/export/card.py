@@ -77,6 +77,7 @@ def model_card(description: Mapping[str, Any], kind: str, measured: Sequence[str
         config=description.get("config") or {},
         augmentation=_augmentation(description.get("augmentation")),
         results=results,
+        main=next((result for result in results if result["split"] == "test"), results[0] if results else None),
         confidences=list(calibration_in_words(description)),
         measured=measured,
         views=Views.of_metadata(description),

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Timer
 from torch import nn
 
-from mfer_lightning.bundled.registry import bundled_models
+from mfer_lightning.bundled.registry import bundled_models, precedence_note
 from mfer_lightning.callbacks import EarlyStop, FreezeBackbone, WarmEMA
 from mfer_lightning.config.instantiate import described
 from mfer_lightning.errors import UserError
@@ -88,7 +88,10 @@ def _check_time(max_time: Any) -> None:
 
 def _check_weights(weights: str) -> None:
     if weights not in ("none", "imagenet") and bundled_weights(weights) is None:
-        check_exists(Path(weights).expanduser(), dict.fromkeys(model.name for model in bundled_models()))
+        path = Path(weights).expanduser()
+        if path.is_dir() and (note := precedence_note(weights, "weights")) is not None:
+            raise UserError(f"weights={weights}: {note}")
+        check_exists(path, dict.fromkeys(model.name for model in bundled_models()))
 
 
 def _check_figures(config: Mapping[str, Any], modes: Mapping[str, str], monitor: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mfer_lightning.config.path_options import empty_paths
 from mfer_lightning.errors import Range, UserError, nearest
 from mfer_lightning.sweeps.identity import check_name
 from mfer_lightning.views import LARGEST_SHIFT
@@ -181,7 +182,6 @@ def _check_devices(devices: Any) -> None:
 
 
 def _check_places(config: Mapping[str, Any]) -> None:
-    for option in ("paths.data", "paths.runs", "paths.cache", "weights", "backbone.name"):
-        if look_up(config, option) == "":
-            raise UserError(f"{option}= has no value. Set one, or remove the option.")
+    for option in (*empty_paths(config), *(["backbone.name"] if look_up(config, "backbone.name") == "" else [])):
+        raise UserError(f"{option}= has no value. Set one, or remove the option.")
     check_name(config["name"])
