@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import IO
 
 from mfer_lightning.errors import UserError
+from mfer_lightning.nn.weights.pickle_copies import Copies
 
 #: Pickles of real checkpoints are a few hundred kilobytes: names, shapes and the configuration.
 MOST_PICKLE_BYTES = 64 << 20
+#: Elements that calls in a pickle may copy, at most about 2 GB. Real checkpoints: a few per tensor.
+MOST_COPIES = 32 << 20
 
 _STORAGES = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _DTYPES = ("float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
@@ -124,7 +127,14 @@ def _check_pickle_size(size: int, path: Path) -> None:
 
 
 def _check_pickle(data: bytes | IO[bytes], path: Path, allowed: frozenset[str]) -> None:
+    copies = Copies()
     for opcode, argument, _ in pickletools.genops(data):
+        copies.step(opcode, argument)
+        if copies.total > MOST_COPIES:
+            raise UserError(
+                f"{path} cannot be read: loading it would copy the same objects again and again and could exhaust the "
+                "memory. It is damaged, or designed to do so."
+            )
         named = argument if opcode.name == "GLOBAL" else opcode.name if opcode.name in _CALLS else None
         if named is not None and named not in allowed:
             raise UserError(
