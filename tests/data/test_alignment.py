@@ -1,4 +1,4 @@
-"""The settings of `mfer align` are found with the faces, and mismatches are reported."""
+"""The settings that `mfer align` saved are found in the folder of a face or above it, and mismatches are reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def put(folder: Path, **changes: object) -> None:
 
 
 def test_nearest_settings_file_up_to_the_root_is_used(tmp_path: Path) -> None:
-    put(tmp_path, height=1)  # above the dataset: not its own
+    put(tmp_path, height=1)  # above the root of the dataset: not used
     root = tmp_path / "faces"
     root.mkdir()
     assert read_alignment(index(root, "train/fear/1.png")) == (None, [])
@@ -47,7 +47,7 @@ def test_nearest_settings_file_up_to_the_root_is_used(tmp_path: Path) -> None:
 def test_mixed_and_missing_alignment_are_noted(tmp_path: Path) -> None:
     put(tmp_path / "a")
     put(tmp_path / "b", margin=0.5)
-    put(tmp_path / "c", quality=10)  # only how files were written
+    put(tmp_path / "c", quality=10)  # affects only how files are written, not the alignment
     (tmp_path / "d").mkdir()
     settings, notes = read_alignment(index(tmp_path, "a/1.png", "a/2.png", "b/1.png", "c/1.png", "d/1.png"))
     assert settings == SETTINGS

@@ -37,7 +37,7 @@ STOOD_IN_FOR = frozenset(
     f"pytorch_lightning.callbacks.{name}"
     for name in ("model_checkpoint.ModelCheckpoint", "early_stopping.EarlyStopping", "lr_monitor.LearningRateMonitor")
 )
-#: Additional globals in third-party weights. None of them allocates more memory than the size of the file.
+#: Additional globals in third-party weights. The memory that a call allocates is proportional to its arguments.
 ALLOWED_IN_WEIGHTS = ALLOWED | {
     *(" ".join(name.rsplit(".", 1)) for name in STOOD_IN_FOR),
     "torch.nn.parameter Parameter",
@@ -53,7 +53,7 @@ _CALLS = frozenset(["STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"])
 
 
 def check_archive(path: Path) -> None:
-    """Reject a checkpoint that could allocate more memory than its size or contains more than tensors and plain values.
+    """Reject a checkpoint with compressed or oversized members, or with globals that are not in :data:`ALLOWED`.
 
     Args:
         path: a file supposedly written by ``torch.save``.
@@ -82,7 +82,8 @@ def check_weights_file(path: Path) -> None:
 
     Raises:
         UserError: if the file is rejected; the message states the reason.
-        ValueError: if it is not such a file, or is damaged.
+        ValueError: if it is not such a file, or a pickle is damaged.
+        zipfile.BadZipFile: if the zip archive is damaged.
     """
     if zipfile.is_zipfile(path):
         _check_zip(path, ALLOWED_IN_WEIGHTS)
