@@ -236,7 +236,7 @@ def test_missing_or_empty_file_raises_one_clear_error(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="There is no ONNX file"):
             OnnxModel(where)
     (tmp_path / "empty.onnx").touch()
-    with pytest.raises(UserError, match="it has 0 bytes"):
+    with pytest.raises(UserError, match="its size is 0 bytes, but must be 1 to 2,147,483,647"):
         OnnxModel(tmp_path / "empty.onnx")
 
 
