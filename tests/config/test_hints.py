@@ -1,4 +1,4 @@
-"""Names from Lightning, timm or Ultralytics, or without their node, lead to a hint at the right option."""
+"""Option names from Lightning, timm or Ultralytics, or without their node, produce a hint that names the right one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ MEANT = [
     ("source=photos", "it is an option of mfer align"),
     (
         "network.backbone.name=resnet18",
-        "it is an option of network=dan, dan_64px, ddamfn and others, or use backbone.name=resnet18.",
+        "it is an option of network=dan, dan_64px, ddamfn and others. Otherwise, use backbone.name=resnet18.",
     ),
     (
         "network.heads=3",

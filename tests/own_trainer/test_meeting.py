@@ -21,7 +21,7 @@ NAMES = FacsDataModule.info.class_names
 
 @pytest.fixture
 def folder(tmp_path):
-    """Faces in class folders, which ``mfer align`` may have made."""
+    """Random faces in class folders, without an ``alignment.json``."""
     root, noise = tmp_path / "faces", np.random.default_rng(0)
     for part, count in (("train", 8), ("val", 4), ("test", 4)):
         for name in ("happiness", "anger"):

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command-line arguments after ``evaluate``.
 
     Returns:
-        Exit code: 0, or 1 if one of several evaluations, or a pair of a matrix, failed.
+        Exit code: 0, or 1 if any of several evaluations, or any model-dataset pair of a matrix, failed.
     """
     rest, options = split_dataset_options(arguments)
     return run_each("evaluate", _evaluate, rest, options)

@@ -37,7 +37,7 @@ def no_option(key: str, legal: Iterable[str], verb: str, overrides: Sequence[str
     others = _other_choices(full) if full in names else ""
     if others:
         inner = _without_first_nodes(full, names)
-        more = f", or use {inner}={value}" if inner else ""
+        more = f". Otherwise, use {inner}={value}" if inner else ""
         return f"There is no option `{key}` here: it is an option of {others}{more}."
     said = hint(full, value, names, verb) or _close(key, value, list(legal), names)
     if said:

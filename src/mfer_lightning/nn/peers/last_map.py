@@ -15,7 +15,7 @@ from mfer_lightning.nn.options import Spec, split
 def backbone_with_map(
     network: str, spec: Spec, *, in_chans: int = 3, image_size: int | None = None
 ) -> tuple[dict[str, Any], Backbone]:
-    """Build a backbone without a final norm, as in the networks from other papers.
+    """Build a backbone, by default without a final norm, as in the networks from other papers.
 
     Args:
         network: name of the network, for messages.
