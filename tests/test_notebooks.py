@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom: here in a small version, in the slow tests unchanged.
+"""The notebooks run from top to bottom, in a small version and unchanged; their stored outputs are checked.
 
 The small version runs cells and commands in this process: a kernel, and a process for each command, would import torch
 and Lightning a dozen times, which takes most of the time. The unchanged version uses a kernel and separate processes.
@@ -52,7 +52,7 @@ def here(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[
             return subprocess.CompletedProcess(command, int(stop.code or 0), said.getvalue(), complaint.getvalue())
         finally:
             os.chdir(before)
-    raise AssertionError("the command line ends with an exit code")
+    raise AssertionError("the command line ended without an exit code")
 
 
 @pytest.mark.slow

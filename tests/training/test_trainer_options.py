@@ -32,10 +32,10 @@ from mfer_lightning.training.build_trainer import build_trainer
 LIGHTNING = inspect.signature(L.Trainer.__init__).parameters
 OPTION = {f.name: f.default for f in fields(Trainer)}
 
-#: Our defaults that differ from Lightning's, where None means automatic.
+#: Our defaults that differ from those in the signature of Lightning's Trainer.
 OWN_DEFAULTS = {
     "devices": 1,  # one process, unless more are asked for
-    "precision": "auto",  # None is float32
+    "precision": "auto",  # Lightning's default, None, means float32
     "max_epochs": "???",  # the dataset's or the recipe's
     "num_sanity_val_steps": 0,  # errors are found without sanity batches
     "enable_model_summary": False,  # shown at the start of a run
@@ -279,7 +279,7 @@ def test_training_by_steps_ends_with_validation_and_resumes_exactly(
 
     (run / "result.json").unlink()  # killed after its last step
     assert mfer(*QUICK, *length, "name=whole") == 0
-    assert rows(run) == found, "all steps are trained"
+    assert rows(run) == found, "no steps were left to train"
 
 
 @pytest.mark.slow
@@ -296,7 +296,7 @@ def test_validation_every_second_epoch_selects_and_stops_among_those_epochs(
     stop = ("early_stopping=default", "early_stopping.patience=1")
     run = train_whole_and_cut(mfer, tmp_path, monkeypatch, *QUICK, *options, *stop, at=3)
     found = rows(run)
-    assert len(found) == 4, "one validation without improvement, the second"
+    assert len(found) == 4, "training stops at the second validation, the first without improvement"
     assert [bool(row["val/accuracy"]) for row in found] == [False, True, False, True]
     assert result(run)["selection"]["epoch"] == 1
 

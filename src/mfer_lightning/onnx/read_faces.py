@@ -32,7 +32,7 @@ def as_faces(source: Any) -> Iterator[NDArray[np.uint8]]:
         (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: if a file is missing or damaged, or a face is too large or has more than 8 bits per channel.
+        UserError: if a file is missing or damaged, or a face is too large or greyscale with more than 8 bits.
         ValueError: for any other source, or an array of the wrong type or shape.
 
     Example:
@@ -58,7 +58,7 @@ def read_face(path: Path) -> NDArray[np.uint8]:
     """Read an aligned face, rotated according to its EXIF orientation; (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: if the file is missing, damaged, too large, or has more than 8 bits per channel.
+        UserError: if the file is missing, damaged, too large, or greyscale with more than 8 bits.
     """
     try:
         from PIL import Image

@@ -49,7 +49,7 @@ def test_predict_repeats_the_alignment_of_mfer_align(mfer: Mfer, tmp_path: Path)
                 write(tmp_path / "photos" / split / emotion / f"{i}.png", image ^ rng.integers(0, 4, 3, np.uint8))
     align = ("detector.name=squares", "refine=0", "template=face-evolve-96x112", "margin=0.25", "format=png")
     assert mfer("align", "source=photos", "output=faces", "border=mirror", *align) == 0
-    for split in ("train", "val"):  # as `mfer align` names them, below the classes
+    for split in ("train", "val"):  # named by `mfer align`, in the class folders
         assert (tmp_path / "faces" / split / "fear" / "0_aligned.png").is_file()
     own = ("dataset=folder", "dataset.root=faces", *TINY, *QUIET, "loader.batch_size=8")
     assert mfer(*own) == 0
