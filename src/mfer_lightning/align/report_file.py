@@ -1,4 +1,4 @@
-"""Write ``report.csv``: one row per face, and one for each photo without a face, appended photo by photo."""
+"""Write ``report.csv``: one row per aligned face, and one for each photo without any, appended photo by photo."""
 
 from __future__ import annotations
 

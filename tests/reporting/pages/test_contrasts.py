@@ -47,7 +47,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(study: Path, plan: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Document]:
-    """A report with its figures drawn: fixtures of a module come before those of a test."""
+    """A report with its figures drawn: module-scoped fixtures are set up before ``blank_figures``."""
     output = tmp_path_factory.mktemp("contrasts") / "report"
     return output, write_report([str(study)], output, Options(embedding="none", plan=read_plan(plan)))
 

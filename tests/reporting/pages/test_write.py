@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def made(study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Document]:
-    """A report with its figures drawn: fixtures of a module come before those of a test."""
+    """A report with its figures drawn: module-scoped fixtures are set up before ``blank_figures``."""
     output = tmp_path_factory.mktemp("made") / "report"
     return output, write_report([str(study)], output, Options(embedding="pca", embedding_points=40))
 

@@ -20,7 +20,7 @@ def refuse_lookalike(index: FaceIndex) -> None:
 
     Counts match if the numbers of faces by class in a partition are exactly those in a partition of the other dataset,
     in any order, as in a renumbered copy. A copy with the dataset's own expected counts in another order is rejected
-    too.
+    too. Counts that are the same for all classes never match, because they do not identify a dataset.
 
     Args:
         index: the index that was read.

@@ -20,7 +20,7 @@ def check_storages(path: Path, tensors: Iterable[Tensor]) -> None:
     """Reject tensors whose bytes differ from those that ``torch.save`` wrote.
 
     A file written by ``torch.save`` is a zip archive with a CRC-32 of each storage, which ``torch.load`` does not
-    check. Only the storages of the given tensors are read. (zlib computes about 4 GB/s.)
+    check. Only the storages of the given tensors are read. zlib computes a CRC-32 at about 4 GB/s.
 
     Args:
         path: the file that the tensors were loaded from. Files in torch's format before 1.6 have no checksums and are
