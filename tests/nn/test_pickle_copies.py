@@ -101,3 +101,10 @@ def test_damaged_pickle_raises_a_clear_error(tmp_path: Path) -> None:
         copies_in(pickled(b"h\x07"))
     with pytest.raises(UserError, match="truncated or damaged"):
         safety.check_archive(archive(tmp_path / "bad.ckpt", pickled(b"R")))
+
+
+def test_damaged_pickle_does_not_affect_the_next_one() -> None:
+    numbers = pickled(b"K\x01q\x00" + b"c__builtin__\nset\nh\x00\x85R0")
+    before = copies_in(numbers)
+    copies_in(pickled(b"K\x01(" + b"K\x01" * N + b"e"))  # adds elements to a number
+    assert copies_in(numbers) == before == 0

@@ -32,7 +32,8 @@ class _Object:
     name: str = ""
 
 
-_MARK, _PLAIN, _RESULT = _Object(), _Object(), _Object()
+#: Shared by all pickles, and therefore never changed: the mark, numbers, and results of calls that copy nothing.
+_MARK, _PLAIN, _RESULT = _SHARED = _Object(), _Object(), _Object()
 
 
 class Copies:
@@ -79,7 +80,8 @@ class Copies:
         else:
             items = self._pop(opcode)
             if name in _ADDING:
-                stack[-1].size += len(items) // _ADDING[name]
+                if stack[-1] not in _SHARED:  # torch rejects additions to such an object
+                    stack[-1].size += len(items) // _ADDING[name]
             elif opcode.stack_after:
                 stack.append(_made(name, argument, items))
 

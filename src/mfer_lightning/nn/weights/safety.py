@@ -53,7 +53,7 @@ _CALLS = frozenset(["STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"])
 
 
 def check_archive(path: Path) -> None:
-    """Reject a checkpoint with compressed or oversized members, or with globals that are not in :data:`ALLOWED`.
+    """Reject a checkpoint with compressed or oversized members, globals not in :data:`ALLOWED`, or too many copies.
 
     Args:
         path: a file supposedly written by ``torch.save``.
