@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUDGET = 480.0
 #: Precisions of the small training runs on a GPU, and in a rehearsal.
 PRECISIONS, REHEARSED = ("32-true", "bf16-mixed", "16-mixed"), ("32-true", "bf16-mixed")
-#: The reference training.
+#: The training run whose accuracy is the reference.
 REFERENCE = "cpu-32-true"
 
 BENCHMARK = ("batch=256", "precision=bf16-mixed", "baselines=bfloat16", "stored=224", "workers=14", "faces=8192")

@@ -1,4 +1,4 @@
-"""When training compiles its network, and its messages."""
+"""When training compiles its network, how an invalid mode is rejected, and where compiled code is cached."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfer_lightning.nn import MFER, Preprocess
 
 
 def training(device: str, steps: int, batch: int = 256) -> tuple[SimpleNamespace, SimpleNamespace]:
-    """A minimal trainer and a module of MFER-Base for the decision."""
+    """A minimal trainer, and a module with a tiny network; the test sets its GFLOPs to those of MFER-Base."""
     trainer = SimpleNamespace(
         strategy=SimpleNamespace(root_device=torch.device(device)),
         estimated_stepping_batches=steps,

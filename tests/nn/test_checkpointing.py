@@ -35,7 +35,7 @@ def test_gradients_are_equal_and_blocks_run_twice(backbone):
     assert len(calls) == 1
     network.backbone.set_checkpointing()
     checkpointed = gradients(network, image)
-    assert len(calls) == 3  # forwards, and again in the backward pass
+    assert len(calls) == 3  # in the forward pass, and again in the backward pass
     for a, b in zip(plain, checkpointed, strict=True):
         torch.testing.assert_close(a, b)
     assert list(network.state_dict()) == names

@@ -1,4 +1,4 @@
-"""The estimate for a training run of hours on a CPU, and advice to shorten it."""
+"""The time estimate for a long training run on a CPU, and the advice to shorten it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ BIG = {"backbone": {"options": None}}
 
 
 def test_duration_is_estimated_from_flops_and_core_throughput() -> None:
-    # 20.5e9 multiply-adds, two operations each, three times for forwards and backwards, 1e4 faces, 10 epochs
+    # 20.5e9 multiply-adds, two operations each, times three for the forward and backward passes, 1e4 faces, 10 epochs
     said = note_on_duration(BIG, 20.5, 10_000, 10, 2, "32-true")
     assert said is not None
     assert "about 24 hours on 2 CPU cores" in said  # 1.23e16 / 1.4e11 / 3600

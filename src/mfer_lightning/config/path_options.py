@@ -92,7 +92,7 @@ def expand(text: str) -> str:
         >>> expand("$MFER_FACES/faces"), expand("$MFER_NOT_SET/faces")
         ('/data/faces', '$MFER_NOT_SET/faces')
     """
-    return os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - Path would make https:/ of https://
+    return os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - Path would turn https:// into https:/
 
 
 def expand_paths(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -66,7 +66,7 @@ def ray_started(options: Mapping[str, Any], log: Path) -> Iterator[None]:
 
     Args:
         options: arguments of ``ray.init``; None values are ignored. ``address`` is ``"local"``, or names a cluster.
-        log: file for Ray's messages; with ``log_to_driver``, only for those while it starts.
+        log: file for Ray's messages; with ``log_to_driver``, only for those written while Ray starts.
 
     Raises:
         UserError: if Ray cannot be started or reached.

@@ -32,8 +32,8 @@ class FaceList:
 
     Args:
         name: name given by the user.
-        listed: number of distinct names in the list.
-        repeated: number of lines that repeat a name or a face.
+        listed: number of distinct names in the list, without those that repeat an evaluated face.
+        repeated: number of lines that repeat a name or an evaluated face.
         rows: (M,) rows of the index that are in the list and evaluated.
         elsewhere: names of the dataset's faces that are not evaluated here (another split, no label under the protocol,
             excluded by a limit).
