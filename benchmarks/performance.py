@@ -1,4 +1,4 @@
-"""Measure everything in docs/performance.md in one run, and fill its tables.
+"""Measure the marked tables of docs/performance.md in one run on the CPU, and fill them.
 
     python benchmarks/performance.py                    # 15 minutes on two idle cores; writes recorded.json
     python benchmarks/performance.py --only-tables      # fill the tables again from benchmarks/recorded.json

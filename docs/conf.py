@@ -16,7 +16,7 @@ release = version = __version__
 
 extensions = [
     "myst_nb",  # Markdown pages and the notebooks
-    "sphinx.ext.apidoc",  # a page for each module, written into reference/
+    "sphinx.ext.apidoc",  # a page for each package, written into reference/
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",  # Google-style docstrings
     "sphinx.ext.viewcode",

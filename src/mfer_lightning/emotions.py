@@ -2,8 +2,8 @@
 
 A wrong class order (a checkpoint trained with one order and evaluated with another) is the most common silent error in
 the field. Therefore, class indices never cross a module boundary without their names: a class order is always a tuple
-of these names, and only :func:`remap` converts between two orders. Each dataset declares its order
-(:mod:`mfer_lightning.data.datasets`).
+of these names, and two orders are matched by name (as in :func:`remap`), never by position. Each dataset declares its
+order (:mod:`mfer_lightning.data.datasets`).
 """
 
 from __future__ import annotations

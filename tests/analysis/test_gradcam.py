@@ -155,7 +155,8 @@ def test_tokens_are_mapped_to_their_position_in_the_face(pool: str, faces: Tenso
     vit = {"name": "vit_tiny_patch16_224", "pool": pool, "options": {"depth": 4, "embed_dim": 24, "num_heads": 2}}
     network = MFER(vit, 3, attention={"name": "ds_depthwise", "stages": [2, 3]}, image_size=64)
     model = FERModel(network, Preprocess(size=64), NAMES)
-    assert stage_of(model, faces) == {"avg": 4, "token": 3}[pool]  # the class token gets nothing after the last block
+    # with the class token as the feature, the positions after the last block have no gradient
+    assert stage_of(model, faces) == {"avg": 4, "token": 3}[pool]
     found = explain(model, faces)
     assert found.shape == (len(faces), *faces.shape[-2:])
     assert found.max() > 0

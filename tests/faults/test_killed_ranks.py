@@ -107,7 +107,7 @@ def test_twenty_kills_of_two_ranks_do_not_change_the_final_weights(bench: Bench)
         code = process.wait(timeout=NOTICE)
         end = time.monotonic() + NOTICE
         while left := bench.running():
-            assert time.monotonic() < end, f"{victim} was killed after {moment:.1f} s, and still there are {left}"
+            assert time.monotonic() < end, f"{victim} was killed after {moment:.1f} s, but processes remain: {left}"
             time.sleep(0.2)
         print(f"kill {kills}: {victim} after {moment:.1f} of {seconds:.1f} s, exit code {code}", flush=True)
         said = said_by(bench)[before_start:]

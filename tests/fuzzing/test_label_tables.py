@@ -93,7 +93,7 @@ TREES: dict[str, Tree] = {
 
 
 def damage(draw: Draw, root: Path, tree: Tree) -> None:
-    """Change one label file, or rename, remove or repeat a file or folder."""
+    """Change one label file, rename a file or folder, or remove, replace or copy a file."""
     files = sorted(f for pattern in tree.files for f in root.glob(pattern))
     if not files or draw(st.integers(0, 4)) == 0:
         _move(draw, root)

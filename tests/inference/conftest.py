@@ -1,4 +1,4 @@
-"""A tiny trained model in all formats, created once."""
+"""A tiny untrained model in all formats, created once."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def write_checkpoint(path: Path, own: MFER, **changes: Any) -> Path:
 
 
 def tiny_network() -> MFER:
-    """A network with large enough weights for different outputs, the same with every version of torch and timm."""
+    """A network whose outputs differ between faces; its weights are the same for all torch and timm versions."""
     torch.manual_seed(0)
     network = MFER(TINY, len(NAMES), attention={"name": "ds", "kernel_size": 3})
     generator = np.random.default_rng(1)

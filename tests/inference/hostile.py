@@ -1,4 +1,4 @@
-"""Write malicious files; each function returns the file or folder to load."""
+"""Write malicious files; each ``Writer`` returns the file or folder to load."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def copied(what: str, folder: Path, forms: Forms) -> Path:
 
 
 def exported(change: Callable[[Path], None]) -> Writer:
-    """A changed safetensors export, without a checksum, as an attacker would do."""
+    """A changed safetensors export without its checksum, which an attacker would also remove."""
 
     def write(folder: Path, forms: Forms) -> Path:
         target = copied("safetensors", folder, forms)
@@ -188,7 +188,7 @@ def enormous_config(folder: Path) -> None:
 
 
 def graph(change: Callable[[Any], None]) -> Writer:
-    """A changed ONNX export, without a checksum, as an attacker would do."""
+    """A changed ONNX export without its checksum, which an attacker would also remove."""
 
     def write(folder: Path, forms: Forms) -> Path:
         import onnx

@@ -57,7 +57,8 @@ def evaluate(
         split: ``"test"``, ``"val"`` or ``"train"``.
         predictions: a ``predictions_*.csv`` instead of a model.
         suite: ``"standard"`` (every metric), ``"robustness"`` (image corruptions) or ``"explain"`` (Grad-CAM).
-        output: folder of the results; None: ``evaluations/`` in the run's folder, or nowhere (see ``checkpoint``).
+        output: folder of the results; None: ``evaluations/`` in the run's folder, a folder next to ``predictions``, or
+            nowhere (see ``checkpoint``).
         drop: classes to leave out.
         calibrate: fit one temperature on val and report calibration before and after.
         lists: subsets to measure: name -> text or csv file that lists file names.

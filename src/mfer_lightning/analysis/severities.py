@@ -21,7 +21,7 @@ from types import MappingProxyType
 #: Version of the definition, increased with every change. Results of different versions are not comparable.
 VERSION = 1
 
-#: Number of severities of every kind of change except low resolution.
+#: Severities of every change except low resolution.
 SEVERITIES = (1, 2, 3, 4, 5)
 
 _SMALL, _LARGE = 32, 224

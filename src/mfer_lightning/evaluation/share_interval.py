@@ -27,8 +27,8 @@ def share_interval(
 ) -> tuple[float, float]:
     """Compute the 95% interval of the fraction of correctly predicted faces.
 
-    If a few groups happen to agree, the bootstrap over groups gives an interval of zero width. The result is therefore
-    extended to contain Wilson's interval for the same number of independent faces.
+    If there are only a few groups and they happen to agree, the bootstrap over groups gives an interval of zero width.
+    The result is therefore extended to contain Wilson's interval for the same number of independent faces.
 
     Args:
         right: (N,) whether each face was predicted correctly; at least one face.

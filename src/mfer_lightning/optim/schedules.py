@@ -143,8 +143,9 @@ def build_schedule(
 ) -> LRScheduler:
     """Build a schedule; call its ``step()`` after every optimizer step (Lightning: ``interval="step"``).
 
-    All factors are multiplicative, so the ratios between groups are constant. Checkpoints store only the step count, so
-    a run that is resumed with different options follows the new options.
+    All factors are multiplicative, so the ratios between groups are constant. Checkpoints store the step count and the
+    base rates but not the options of :func:`schedule_factor`, so a run that is resumed with different options
+    follows the new options. The warm-up of ``plateau`` is an exception: its length is stored.
 
     Args:
         optimizer: the current rates of its groups correspond to factor 1.

@@ -93,7 +93,7 @@ def read_runs(places: Sequence[str], setting: Callable[[Mapping[str, Any]], str]
 
 
 def by_protocol(runs: Sequence[FinishedRun]) -> dict[tuple[str, str], list[FinishedRun]]:
-    """Group runs by protocol and reported split, whose results are never combined."""
+    """Group runs by protocol and reported split, because results of different groups are never combined."""
     groups: dict[tuple[str, str], list[FinishedRun]] = {}
     for run in runs:
         groups.setdefault((run.result["protocol"], run.result["split"]), []).append(run)
