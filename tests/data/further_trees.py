@@ -61,7 +61,7 @@ def write_caers(
 def write_sfew(root: Path, layout: str = "published", train: int = 70, val: int = 14, seed: int = 0) -> Path:
     """Write SFEW: the ``published`` aligned faces, ``flat`` ones, those of mfer ``align``, or ``frames`` alone.
 
-    Two frames each are of one clip.
+    Each clip has two frames.
     """
     rng = np.random.default_rng(seed)
     for part, count in (("Train", train), ("Val", val)):

@@ -73,7 +73,7 @@ class History(Callback):
         self._validated = False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Record that this epoch was validated. Otherwise, Lightning still has the metrics of an earlier epoch."""
+        """Record that the epoch was validated. Without validation, Lightning keeps the metrics of an earlier epoch."""
         self._validated = not trainer.sanity_checking
 
     def on_train_batch_end(

@@ -1,9 +1,9 @@
 """SCN, Self-Cure Network: weight faces by certainty, rank the weights, and relabel suspicious faces.
 
 Paper: Wang, Peng, Yang, Lu, Qiao: Suppressing Uncertainties for Large-Scale Facial Expression Recognition, CVPR 2020,
-arXiv 2002.10392. The formulas are from the paper. As in the authors' public script, and with its default values, any
-face of a batch can be relabelled (in the paper, only the lower-ranked group), and a changed label takes effect the next
-time the face is used. This implementation differs in two ways: with several heads, the logits of each head are
+arXiv 2002.10392. The formulas are from the paper, the default values from the authors' public script. As in the script,
+any face of a batch can be relabelled (in the paper, only the lower-ranked group), and a changed label takes effect the
+next time the face is used. This implementation differs in two ways: with several heads, the logits of each head are
 weighted, and the probabilities come from their sum; the weights are used only in training, whereas the authors' script
 also scales the logits in evaluation, which changes no prediction but flattens the probabilities.
 """

@@ -57,7 +57,7 @@ INFO = DatasetInfo(
         "the top level or under train/, val/ and test/; or write a csv with the columns path,label and optionally "
         "split."
     ),
-    alignment="as recorded by mfer align with the faces",
+    alignment="as recorded by mfer align in alignment.json",
     layouts=(CLASS_FOLDERS, CLASSES_ALONE, TABLE),
     protocols=(Protocol("folder@holdout", ()), Protocol("folder@native", (), val="val")),
 )
@@ -143,7 +143,7 @@ def read_folder(
         UserError: if nothing is found, there are fewer than two classes, classes are numbers without names, two folders
             mean the same class, a table and the class folders next to it disagree, a row is malformed, an image is
             listed twice (except in rows of one table with the same label and split) or missing, val or test has a class
-            that train lacks, or the folder contains another dataset.
+            that train lacks (unless ``class_names`` is given), or the folder contains another dataset.
     """
     root = Path(root)
     if root.is_file():

@@ -64,8 +64,8 @@ def publishable(config: Mapping[str, Any]) -> dict[str, Any]:
         config: the configuration stored in a checkpoint.
 
     Returns:
-        A copy in which the paths of datasets start with ``data``, the folder of the runs is ``runs``, and other
-        absolute paths, e.g. of weight files, are reduced to their last component.
+        A copy without ``logger`` and ``trainer``, in which the paths of datasets start with ``data``, the folder of the
+        runs is ``runs``, and other absolute paths, e.g. of weight files, are reduced to their last component.
 
     Example:
         >>> before = {"paths": {"data": "/sets"}, "dataset": {"root": "/sets/ferplus"}, "seed": 1}
