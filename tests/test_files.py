@@ -88,7 +88,7 @@ def test_full_disk_in_torch_save_raises_os_error(tmp_path: Path) -> None:
     from mfer_lightning.callbacks.atomic_io import write_checkpoint
 
     if not Path("/dev/full").exists():
-        pytest.skip("needs the device of a full disk")
+        pytest.skip("needs /dev/full")
     with pytest.raises(OSError, match="No space left"):
         write_checkpoint({"w": torch.zeros(1_000_000)}, Path("/dev/full"))
 

@@ -54,7 +54,9 @@ def add_model(export: Path, run: Path, full_name: str, *, default: bool = False)
     except ValueError as error:
         raise UserError(f"{run} {error}.") from error
     if result["protocol"] != model.metadata.get("protocol"):
-        raise UserError(f"{run} is of {result['protocol']}, but the export of {model.metadata.get('protocol')}.")
+        raise UserError(
+            f"{run} was trained under {result['protocol']}, but the export under {model.metadata.get('protocol')}."
+        )
     make_folder(folder)
     for name in EXPORT_FILES:
         shutil.copyfile(export / name, folder / name)

@@ -26,7 +26,7 @@ class Published:
     """A published count.
 
     Args:
-        count: the published number: an int, or a text in millions such as ``"0.993"``.
+        count: the published number: an int, or a string in millions such as ``"0.993"``.
         where: the source, as Markdown.
         how: ``"all"`` parameters; ``"folded"``, with batch norms folded into convolutions, so that one of their two
             vectors remains; ``"no PReLU"``, as counted by THOP, which ignores PReLU.
@@ -124,7 +124,7 @@ def row(face: Face) -> str:
     counts = [f"{p.count:,}" if isinstance(p.count, int) else f"{p.count} M" for p in face.published]
     notes = {"all": "", "folded": " (batch norms folded)", "no PReLU": " (by THOP, PReLU not counted)"}
     wheres = [f"{p.where}{notes[p.how]}" for p in face.published]
-    cells += [", ".join(counts) or "none found", "; ".join(wheres) or "the tensors of the project's files, counted"]
+    cells += [", ".join(counts) or "none found", "; ".join(wheres) or "counted from the tensors in the project's files"]
     return f"| {' | '.join(cells)} |"
 
 

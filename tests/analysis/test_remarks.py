@@ -1,4 +1,4 @@
-"""Notes of an evaluation about the faces it was made on."""
+"""Notes that an evaluation adds about the faces it used."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_training_faces_shared_by_two_datasets_are_reported(trained: int, evalua
 
 
 def listed(root: Path, train: str, test: str, **options: Any) -> FolderDataModule:
-    """Faces with a list, whose labels are digits: one per face."""
+    """Write faces and their list. Each digit of ``train`` and ``test`` is the class number of one face."""
     labels = [*(("train", i, label) for i, label in enumerate(train)), ("val", 0, "0"), ("val", 1, "1")]
     labels += [("test", i, label) for i, label in enumerate(test)]
     for part, i, _ in labels:

@@ -92,7 +92,7 @@ def test_lightning_logger_can_be_named_by_its_class(tmp_path: Path) -> None:
     logger.log_metrics({"val/accuracy": 0.5, "track_test/accuracy": 0.9}, 1)
     logger.finish(0)
     (table,) = tmp_path.rglob("metrics.csv")
-    assert table.read_text().splitlines()[0] == "p-val/accuracy,step", "test figures wait for the end"
+    assert table.read_text().splitlines()[0] == "p-val/accuracy,step", "test metrics are withheld until the end"
 
 
 def test_logger_failure_does_not_stop_training_and_is_reported_once(

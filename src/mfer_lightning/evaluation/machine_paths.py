@@ -61,7 +61,7 @@ class PathRemover:
 
 
 def is_absolute(path: str) -> bool:
-    r"""Whether a text is a path from a file-system root or a home directory.
+    r"""Whether a string is a path from a file-system root or a home directory.
 
     Example:
         >>> is_absolute("/sets/a b"), is_absolute("~/sets"), is_absolute("C:\\sets"), is_absolute("sets/a")

@@ -31,7 +31,7 @@ class JobRecord:
         number: the job's number in the sweep, from 0.
         overrides: overrides of the job, e.g. ``("loss=ce", "seed=0")``.
         status: ``"running"``, ``"done"``, ``"skipped"`` (already finished), ``"pruned"`` (a trial of a search that was
-            stopped early) or ``"failed"``. A job whose status is still ``"running"`` after the sweep was interrupted.
+            stopped early) or ``"failed"``. A job that was interrupted stays ``"running"``.
         run_dir: the run's folder.
         error: error message; None if it did not fail.
         token: identifies the invocation of the command that started the sweep.

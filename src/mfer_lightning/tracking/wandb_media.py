@@ -8,7 +8,7 @@ from typing import Any
 from mfer_lightning.tracking import names
 from mfer_lightning.tracking.publication import Examples, Publication
 
-#: Characters allowed by W&B in the name of an artifact, and its maximum length.
+#: Characters that W&B does not allow in the name of an artifact, and the maximum length of the name.
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME = 128
 

@@ -135,7 +135,7 @@ class TestErrors:
         ("old", "new", "message"),
         [
             (",0\n", "\n", r"label\.csv, line \d+: expected an image name, a box and 10 votes"),
-            ('48)",', '48)",x', "10 whole numbers of votes"),
+            ('48)",', '48)",x', r"10 vote counts \(whole numbers\)"),
             ('48)",', '48)",-', "no negative number"),
             ('"(0', '"(0" x', "not a csv row"),
             ("fer0000001.png", "../../fer0000001.png", "points outside the dataset's folder"),

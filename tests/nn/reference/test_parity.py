@@ -66,7 +66,7 @@ def test_small_network_matches_the_reference(num_classes, size):
     assert_agree(out, reference(state, num_classes)(x))
 
 
-@pytest.mark.parametrize("name", ["convnext_tiny", "convnext_atto"])  # linear layers, and 1x1 convolutions for them
+@pytest.mark.parametrize("name", ["convnext_tiny", "convnext_atto"])  # linear layers, or 1x1 convolutions instead
 def test_both_timm_block_implementations_match_the_reference(name):
     state, x = small_state(13), images(14, 2, 64)
     model = small(name=name)
@@ -75,7 +75,7 @@ def test_both_timm_block_implementations_match_the_reference(name):
 
 
 def test_float64_difference_is_only_rounding():
-    # An epsilon of 1e-5 for 1e-6, or 1e-6 for 1e-5, or the tanh form of GELU, would pass in float32 and is caught here.
+    # An epsilon of 1e-5 instead of 1e-6 (or vice versa) or the tanh form of GELU passes in float32, but fails here.
     state, x = small_state(15), images(16, 2, 64).double()
     model = small()
     load_released_weights(model, state)

@@ -257,7 +257,7 @@ def _votes(table: Table, rows: Sequence[int]) -> list[list[int]]:
         found = [whole_number(field) for field in fields]
         whole = [vote for vote in found if vote is not None]
         if len(whole) < len(found):
-            raise table.refuse(row, "10 whole numbers of votes", ",".join(fields))
+            raise table.refuse(row, "10 vote counts (whole numbers)", ",".join(fields))
         if min(whole) < 0:
             raise table.refuse(row, "no negative number of votes", ",".join(fields))
         votes.append(whole)

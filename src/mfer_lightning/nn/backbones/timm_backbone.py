@@ -1,4 +1,4 @@
-"""Build the backbone from any timm model.
+"""Build the backbone from a timm model.
 
 timm: Wightman, https://github.com/huggingface/pytorch-image-models (Apache 2.0), used as a library.
 """

@@ -45,6 +45,6 @@ def publish_dashboard(dashboard: Dashboard) -> list[str]:
         return [*addresses, str(dashboard.report.url)]
     except (wandb.Error, requests.RequestException, OSError, ValueError) as error:
         raise UserError(
-            f"The dashboard could not be published: {error} Check entity={dashboard.entity} and "
+            f"The dashboard could not be published ({error}). Check entity={dashboard.entity} and "
             f"project={dashboard.project}, and that the runs are uploaded (`wandb sync`)."
         ) from error
