@@ -1,4 +1,4 @@
-"""The second look: faces cut off by the photo are found with a border, and detections are never replaced."""
+"""The second look: faces cut off by the edge of a photo are found by adding a border; detections are never replaced."""
 
 from __future__ import annotations
 

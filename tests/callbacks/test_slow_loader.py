@@ -39,7 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def fit(callback: SlowLoader, clock: Clock, wait: float, step: float, **options: Any) -> None:
-    """Call the callback as Lightning does: ``epochs`` of ``batches``, each with a wait before and a step."""
+    """Call the callback as Lightning does, for ``epochs`` epochs of ``batches`` batches: first a wait, then a step."""
     datamodule = SimpleNamespace(num_workers=1, cache_dir=Path("cache"), size=48, augment=None, batch_size=10)
     trainer: Any = SimpleNamespace(is_global_zero=True, num_devices=1, datamodule=datamodule, max_epochs=0)
     trainer.max_epochs = options.get("epochs", 1)

@@ -1,4 +1,4 @@
-"""Calibration error against scikit-learn's calibration curve and known truths; temperatures that are known."""
+"""Calibration error against scikit-learn's calibration curve and known values; recovery of known temperatures."""
 
 from __future__ import annotations
 

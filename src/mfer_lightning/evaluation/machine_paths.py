@@ -39,7 +39,7 @@ class PathRemover:
         self._known = sorted(known.items(), key=lambda pair: -len(pair[0]))  # /sets/runs before /sets
 
     def remove(self, value: Any, key: str = "") -> Any:
-        """Copy plain nested values with all machine-specific paths replaced; ``key`` is the key of the value."""
+        """Copy plain nested values with machine-specific paths replaced; ``key`` is the key of the value."""
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, (list, tuple)):

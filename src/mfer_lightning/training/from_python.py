@@ -22,7 +22,7 @@ from mfer_lightning.sweeps.launch import launch
 from mfer_lightning.sweeps.records import read_records, sweep_rows
 from mfer_lightning.training.run import train as train_once
 
-#: Flags supported here; other flags print something or select a mode.
+#: Flags supported here; most other flags print something or select a mode.
 _FLAGS = ("--config-dir=", "-cd=")
 
 

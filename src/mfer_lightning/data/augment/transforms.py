@@ -70,7 +70,7 @@ class RandomWarp(BatchTransform):
 
     Args:
         shift: maximum shift as a fraction of the side, in both directions on both axes; within [0, 1].
-        scale: maximum change of scale as a fraction, in both directions; within [0, 0.99].
+        scale: maximum enlargement as a fraction, within [0, 0.99]; factors are between 1 / (1 + scale) and 1 + scale.
         rotate: maximum rotation in degrees, in both directions; within [0, 180].
         p: probability of applying it.
 

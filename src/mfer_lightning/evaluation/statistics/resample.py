@@ -1,4 +1,4 @@
-"""Draw resamples of a test set with fixed class counts: only counts if a metric needs no more, otherwise faces."""
+"""Draw resamples of a test set with fixed class counts: counts alone if they suffice for a metric, otherwise faces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-#: Number of faces times resamples held in memory at once.
+#: Number of faces, or groups of faces, times resamples drawn at once.
 _BLOCK = 2_000_000
 
 
