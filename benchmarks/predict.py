@@ -2,7 +2,8 @@
 
     python benchmarks/predict.py runs/<run> photos --photos 60
 
-Runs the steps of `mfer predict` on each photo in one process, and prints the mean time per photo and the share of each.
+Runs the steps of `mfer predict` on each photo in one process, and prints the mean time per photo of each step and its
+share of the total.
 """
 
 from __future__ import annotations

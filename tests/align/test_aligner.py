@@ -60,7 +60,7 @@ def test_stored_settings_are_plain_and_complete() -> None:
 
 
 class Lost:
-    """Finds a face once, and never again."""
+    """A detector that finds no face."""
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         return []

@@ -15,7 +15,7 @@ pytest.importorskip("wandb_workspaces")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep of one run that was not logged to W&B."""
+    """A folder with one run that was not logged to W&B."""
     folder = tmp_path_factory.mktemp("dashboard")
     options = (f"paths.runs={folder}/runs", f"paths.cache={folder}/cache", "name=ablation", "trainer.max_epochs=1")
     assert mfer(*FACS, "evaluation.embedding_points=0", *options) == 0

@@ -1,4 +1,4 @@
-"""`mfer report` through the command line: folders and options, and mistakes with one message."""
+"""`mfer report` through the command line: folders and options, and one clear message per error."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_sweep_report_can_be_disabled_and_never_fails_the_sweep(
     assert mfer(*sweep, "report=false") == 0
     assert not (tmp_path / "runs" / "s" / "report").exists()
     before = {p.name for p in (tmp_path / "runs" / "s").glob("facs-*")}
-    assert mfer(*sweep) == 0  # finished jobs are skipped: whether there is a report does not make another run
+    assert mfer(*sweep) == 0  # the finished job is skipped: report= is not part of a run's identity
     assert {p.name for p in (tmp_path / "runs" / "s").glob("facs-*")} == before
     assert f"Report: {Path('runs/s/report/report.html')}" in capsys.readouterr().out
     page = (tmp_path / "runs" / "s" / "report" / "report.html").read_text()

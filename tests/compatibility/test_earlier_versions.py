@@ -68,7 +68,7 @@ def test_same_sweep_skips_the_finished_job(mfer: Mfer, tmp_path: Path, capsys: p
         mfer("-m", *FACS, "trainer.max_epochs=1", "loss=ce,center", "seed=0", "paths.runs=sweeps", "report=false") == 0
     )
     assert (sweep / finished / "result.json").read_bytes() == before
-    other = sweep / "facs-convnext_64px-ds-center-s0-ca8a1c97"  # named by its choice since then
+    other = sweep / "facs-convnext_64px-ds-center-s0-ca8a1c97"  # newer versions name it after the backbone choice
     assert json.loads((other / "result.json").read_text())["split"] == "test"
     assert len(list(sweep.glob("facs-*"))) == 2
 

@@ -105,7 +105,7 @@ def build_cache(
         announce: called before building, with a message about the size and location of the cache.
 
     Returns:
-        A ``.npy`` file of (n,H,W,3) uint8 with a verified checksum.
+        A ``.npy`` file of (n,H,W,3) uint8 that ends with its checksum.
 
     Raises:
         ValueError: if there are no rows.

@@ -37,7 +37,7 @@ class LoadReport:
         loaded: names of our tensors that were loaded.
         new: names of our tensors that keep their initial values.
         new_parts: the parts that ``new`` belongs to, see :func:`part_of`.
-        dropped: names in the file that were not loaded (a classifier, loss centres, the heads if ``head="new"``).
+        dropped: names in the file that were not loaded (e.g. a classifier, loss centres, the heads if ``head="new"``).
         colour: channel order that the weights were trained on, ``"RGB"`` or ``"BGR"``; None: not determined by the
             layout. For our own checkpoints, their stored preprocessing applies.
     """
@@ -76,8 +76,8 @@ def load_weights(
         model: the network; changed in place, and only if everything matches.
         weights: ``"none"``; ``"imagenet"`` (downloaded by timm); or a local ``.safetensors``, ``.pth``, ``.pt``,
             ``.bin`` or ``.ckpt`` file: one of our checkpoints, released MFER, Meta ConvNeXt, timm weights of the
-            same backbone, or a face-recognition network in its project's layout
-            (:data:`~mfer_lightning.nn.weights.face_layouts.LAYOUTS`).
+            same backbone, a face-recognition network in its project's layout
+            (:data:`~mfer_lightning.nn.weights.face_layouts.LAYOUTS`), or the network in its authors' own layout.
         head: ``"load"`` the classification heads if the file has them, or keep the model's ``"new"`` ones (to fine-tune
             on other classes).
         rows: for each class of the network, its row in the file's heads (files in our own layout); None: the same
@@ -284,7 +284,7 @@ def _optional(model: Network, layout: Layout, given: set[str], head: str) -> set
     """Return our tensors that may be missing from a file of this layout."""
     starts = {"head": "head.", "valence and arousal": "valence_arousal."}
     if layout.backbone_only:
-        starts["final norm"] = "backbone.norm."  # timm's model has no norm after the pooling
+        starts["final norm"] = "backbone.norm."  # many timm models have no norm after the pooling
     optional = {part for part, start in starts.items() if not any(name.startswith(start) for name in given)}
     optional |= {"attention"} if layout.backbone_only else set()
     optional |= {"head"} if head == "new" else set()
