@@ -95,7 +95,7 @@ def test_affectnet_with_missing_values_works_with_every_command(
     card = (tmp_path / "exported" / "README.md").read_text()
     assert "It also predicts valence" in card
     assert "| CCC, valence/arousal |" in card
-    assert "Loss of valence and arousal: ccc, weight 1.0" in card
+    assert "Valence/arousal loss: ccc, weight 1.0" in card
     assert "valence" in str(load_model("exported").predict("photos", aligned=True))
 
     assert mfer("report", "runs", "output=report") == 0

@@ -1,4 +1,4 @@
-"""The losses of valence and arousal against their formulas, with gaps, and together with the emotions' loss."""
+"""The valence/arousal losses against their formulas, with gaps, and together with the emotions' loss."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_event_files_contain_curves_metrics_and_hyperparameters(mfer: Mfer, tmp_
     val = evaluate(Predictions.from_csv(run / "predictions_val.csv"))["metrics"]
     assert events.Scalars("selected/val/macro_f1")[-1].value == pytest.approx(val["macro_f1"])
     assert events.Scalars("test/accuracy")[-1].value == pytest.approx(result["metrics"]["accuracy"])
-    assert [e.step for e in events.Scalars("track_test/accuracy")] == [0, 1], "handed over when the run has ended"
+    assert [e.step for e in events.Scalars("track_test/accuracy")] == [0, 1], "must be logged after the run has ended"
     assert {*map(names.picture, names.FIGURES), names.EXAMPLE_GRID} <= set(tags["images"])
     assert "test/per_class/text_summary" in tags["tensors"]
     assert "_hparams_/session_start_info" in {str(k) for k in events.summary_metadata}

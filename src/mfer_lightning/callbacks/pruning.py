@@ -11,13 +11,13 @@ from mfer_lightning.errors import TrialPrunedError
 
 
 class PruneTrial(Callback):
-    """Ask the study at the end of each epoch with a validation whether to prune a trial.
+    """After each epoch that includes a validation, ask the study whether to prune the trial.
 
     The first rank asks, and all ranks stop together.
 
     Args:
         monitor: the logged metric of the search, e.g. ``"val/accuracy"``.
-        report: function of the epoch (from 0) and the metric that returns whether to prune the trial.
+        report: called with the epoch (from 0) and the value of the metric; returns whether to prune the trial.
     """
 
     def __init__(self, monitor: str, report: Callable[[int, float], bool]) -> None:

@@ -58,7 +58,7 @@ def test_global_seeds_and_pickling_have_no_effect(augment: Augment) -> None:
     import random
 
     first = run(augment)
-    np.random.seed(9)  # noqa: NPY002 - it is what is shown not to matter
+    np.random.seed(9)  # noqa: NPY002 - the global seed must have no effect
     random.seed(9)
     np.testing.assert_array_equal(run(pickle.loads(pickle.dumps(augment))), first)
 
@@ -113,7 +113,7 @@ def test_light_changes_stay_within_their_limits() -> None:
     assert 100 - 26 <= out.min() < 80
     assert 120 < out.max() <= 126
     steady = build_augment({"contrast": 0.2})(grey.copy() * 0 + 127, 0, np.zeros(300, dtype=np.int64), np.arange(300))
-    assert np.abs(steady.astype(int) - 127).max() <= 1  # mid-grey is where contrast turns
+    assert np.abs(steady.astype(int) - 127).max() <= 1  # contrast is relative to mid-grey
 
 
 def test_strong_preset_erases_and_changes_colours() -> None:

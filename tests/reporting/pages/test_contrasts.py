@@ -99,7 +99,7 @@ def test_figure_names_the_verdicts_in_words(made: tuple[Path, Document]) -> None
         assert "better, claim confirmed" in text
         assert "tie, claim undecided; " in text
         assert "detectable" in text
-    assert not set(re.findall(r"#[0-9a-f]{6}\b", picture.svg.lower())), "the page's colours, light or dark"
+    assert not set(re.findall(r"#[0-9a-f]{6}\b", picture.svg.lower())), "colours must come from the page"
     assert (made[0] / picture.file).read_bytes().startswith(b"\x89PNG")
 
 
