@@ -5,12 +5,13 @@
     python benchmarks/loss_study.py ferplus data/ferplus --setting dsf:temperature=0.25,pull=0.2,weight=0.3
 
 `ferplus` trains a small convolutional network on part of the training images (24 pixels, vote distributions as
-targets) and measures on FER2013Valid, majority faces. --setting and --seeds may be repeated; each run is a row.
+targets) and measures on the FER2013Valid faces with a majority. --setting takes one or more settings,
+and --seeds the number of seeds; each run is a row.
 
 Columns: accuracy on held-out data; `within`, the root mean square distance of a feature from its class mean;
-`between`, the root mean square distance between class means (both per channel: divided by sqrt D); `size`, the root
+`between`, the root mean square distance between class means; `ratio`, `between` divided by `within`; `size`, the root
 mean square deviation of features from the overall mean; `centers`, the root mean square distance between the loss's
-centres.
+centres. All distances are per channel (divided by sqrt D).
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def measure(network: Network, objective: losses.Objective, data: tuple[Tensor, T
 
 
 def gradients(args: argparse.Namespace) -> None:
-    """Print the norm of each term's gradient with respect to a LayerNormed feature, times sqrt D."""
+    """Print the norm of each term's gradient with respect to a feature, times sqrt D."""
     rows = csv.writer(sys.stdout)
     rows.writerow(["loss", "term", "width", "centre_distance", "value", "gradient_times_sqrt_width"])
     for width in (16, 64, 256, 1024):

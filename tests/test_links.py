@@ -1,4 +1,4 @@
-"""Links in README.md and between the pages of docs/ lead to a page, and to a heading of it."""
+"""Links in README.md and between the pages of docs/ lead to existing pages and headings."""
 
 from __future__ import annotations
 

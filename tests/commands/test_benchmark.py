@@ -48,7 +48,7 @@ def test_prints_tables_and_writes_json(
     assert mfer("benchmark", *TINY, parts, "workers=0", "output=out.json") == 0
     said = capsys.readouterr().out
     result = json.loads((tmp_path / "out.json").read_text())
-    order = ["train", "inference", "end_to_end", "overhead"]  # of the parts, not of the user
+    order = ["train", "inference", "end_to_end", "overhead"]  # fixed, regardless of the order in `parts`
     assert list(result["parts"]) == order
     assert result["ceiling"].keys() == {
         *("gemm_float32", "gemm_float32_core", "gemm_bfloat16", "gemm_bfloat16_core", "copy")

@@ -1,4 +1,4 @@
-"""`mfer evaluate`: the model of a run on the same and other faces, with views, and from its predictions."""
+"""`mfer evaluate` with the model of a run (on the same or other faces, with views) and with its saved predictions."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def evaluate(run: Path, *arguments: str) -> int:
 
 def test_re_evaluating_a_run_reproduces_its_metrics(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "embedding.png").write_text("of an evaluation that had one")
+    (tmp_path / "figures" / "embedding.png").write_text("from an earlier evaluation")
     assert evaluate(trained, f"output={tmp_path}") == 0
-    assert not (tmp_path / "figures" / "embedding.png").exists(), "of features other than these"
+    assert not (tmp_path / "figures" / "embedding.png").exists(), "shows features of an earlier evaluation"
     found, first = result_in(tmp_path), result_in(trained)
     validate_result(found)
     for key in ("protocol", "split", "n", "class_names", "confusion", "seed", "config", "data_hash"):
@@ -162,7 +162,7 @@ def test_face_lists_are_evaluated_with_a_model_and_from_predictions(
     assert json.loads((tmp_path / "evaluation.json").read_text())["lists"]["seen"] == found
     assert "lists" not in result_in(trained)
     assert evaluate(trained, f"output={tmp_path / 'model'}") == 0
-    assert not (tmp_path / "model" / "figures" / "lists.png").exists(), "of the evaluation that was replaced"
+    assert not (tmp_path / "model" / "figures" / "lists.png").exists(), "from the evaluation that was replaced"
 
 
 def test_list_of_only_excluded_faces_is_rejected_before_prediction(

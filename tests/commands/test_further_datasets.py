@@ -122,7 +122,7 @@ def test_faces_in_full_frames_are_detected(mfer: Mfer, tmp_path: Path) -> None:
             for k in range(many):
                 path = root / part / name / f"{k + 1:04d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                moved = photo[4 * k : 400 + 4 * k, 4 * k :]  # every image contains the face at another position
+                moved = photo[4 * k : 400 + 4 * k, 4 * k :]  # the face is at a different position in every image
                 assert cv2.imwrite(str(path), np.ascontiguousarray(moved))
     options = ("dataset=caers", "paths.data=data", "images=none", "--json")
     assert mfer("data", *options) == 2  # do what the message advises

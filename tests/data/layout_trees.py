@@ -1,4 +1,4 @@
-"""Writers of tiny RAF-DB, AffectNet and folder datasets in every layout that is read: seeded, a few kilobytes."""
+"""Writers of tiny RAF-DB, AffectNet and folder datasets in every layout that is read: seeded, at most 2 MB."""
 
 from __future__ import annotations
 

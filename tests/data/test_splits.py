@@ -175,7 +175,7 @@ class TestSplits:
     def test_evaluation_faces_without_soft_target_get_a_hard_one(self) -> None:
         index = replace(index_of("ferplus", [8] * 8, [1] * 8, "val"), label=np.full(72, -1))
         votes = np.zeros((72, 8), dtype=np.int64)
-        votes[np.arange(72), np.arange(72) % 8] = 1  # single votes: only the argmax rule keeps them
+        votes[np.arange(72), np.arange(72) % 8] = 1  # single votes: argmax keeps them, crossentropy does not
         votes[:64] *= 5
         index = replace(index, votes=votes, vote_names=index.class_names)
         splits = make_splits(index, get_protocol("ferplus", "argmax8"), "crossentropy")

@@ -51,13 +51,13 @@ CASES = {
     "votes for unknown count against a majority": [5, 0, 0, 0, 0, 0, 0, 0, 5, 0],
     "unknown wins": [2, 0, 0, 0, 0, 0, 0, 0, 8, 0],
     "NF wins": [2, 0, 0, 0, 0, 0, 0, 0, 0, 8],
-    "unknown comes second and ends the taking": [6, 0, 0, 0, 0, 0, 0, 0, 4, 0],
-    "unknown comes second and less than half was taken": [4, 0, 0, 2, 2, 0, 0, 0, 3, 0],
-    "two equals enter together": [4, 4, 2, 0, 0, 0, 0, 0, 0, 0],
-    "equals fill up three quarters": [6, 0, 2, 2, 0, 0, 0, 0, 0, 0],
-    "equals after the first take it past three": [4, 2, 2, 2, 0, 0, 0, 0, 0, 0],
-    "four equals are too many": [2, 2, 2, 2, 2, 0, 0, 0, 0, 0],
-    "three equals at thirty percent": [3, 3, 3, 1, 0, 0, 0, 0, 0, 0],
+    "unknown comes second and ends the selection": [6, 0, 0, 0, 0, 0, 0, 0, 4, 0],
+    "unknown comes second and less than half is selected": [4, 0, 0, 2, 2, 0, 0, 0, 3, 0],
+    "two tied classes are selected together": [4, 4, 2, 0, 0, 0, 0, 0, 0, 0],
+    "tied classes complete three quarters": [6, 0, 2, 2, 0, 0, 0, 0, 0, 0],
+    "ties after the first lead to more than three": [4, 2, 2, 2, 0, 0, 0, 0, 0, 0],
+    "four tied classes are too many": [2, 2, 2, 2, 2, 0, 0, 0, 0, 0],
+    "three tied classes at thirty percent": [3, 3, 3, 1, 0, 0, 0, 0, 0, 0],
     "just below thirty percent": [5, 0, 0, 0, 0, 2, 0, 0, 0, 0],
     "no vote survives": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
     "no vote at all": [0] * 10,
@@ -87,12 +87,12 @@ def test_branches_match_values_computed_by_hand() -> None:
     assert named["votes for unknown count against a majority"]["majority"] is None
     assert named["votes for unknown count against a majority"]["crossentropy"] is None
     assert named["unknown wins"]["argmax"] == [1, 0, 0, 0, 0, 0, 0, 0]  # argmax considers only the classes
-    assert named["unknown comes second and ends the taking"]["crossentropy"] == [1, 0, 0, 0, 0, 0, 0, 0]
-    assert named["unknown comes second and less than half was taken"]["crossentropy"] is None
-    assert named["two equals enter together"]["crossentropy"] == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
-    assert named["equals fill up three quarters"]["crossentropy"] == [0.6, 0, 0.2, 0.2, 0, 0, 0, 0]
-    assert named["equals after the first take it past three"]["crossentropy"] is None
-    assert named["three equals at thirty percent"]["multi"] == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert named["unknown comes second and ends the selection"]["crossentropy"] == [1, 0, 0, 0, 0, 0, 0, 0]
+    assert named["unknown comes second and less than half is selected"]["crossentropy"] is None
+    assert named["two tied classes are selected together"]["crossentropy"] == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
+    assert named["tied classes complete three quarters"]["crossentropy"] == [0.6, 0, 0.2, 0.2, 0, 0, 0, 0]
+    assert named["ties after the first lead to more than three"]["crossentropy"] is None
+    assert named["three tied classes at thirty percent"]["multi"] == [1, 1, 1, 0, 0, 0, 0, 0]
     assert named["no vote survives"]["votes"] == [0.125] * 8
     assert named["no vote at all"]["votes"] is None
 

@@ -41,7 +41,7 @@ def read_on(ready: Connection) -> None:
 
 @pytest.fixture
 def worker() -> Iterator[BaseProcess]:
-    # Forked from a fresh process: in this one other tests have left libraries that start threads after a fork.
+    # Forked from a fresh process: in this one, other tests have loaded libraries that start threads after a fork.
     multiprocessing.set_forkserver_preload([__name__])
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe()
@@ -63,7 +63,7 @@ def test_worker_survives_sigterm_until_the_checkpoint_is_saved(worker: BaseProce
     tell(worker, "TERM")
     worker.join(1)
     assert worker.is_alive()
-    tell(worker, "TERM")  # does not restart it
+    tell(worker, "TERM")  # does not restart the countdown
     worker.join(20)
     assert worker.exitcode == 128 + signal.SIGTERM
     assert time.monotonic() - began > 3.5
@@ -88,7 +88,7 @@ def test_worker_exits_when_the_training_process_tells_it_to(worker: BaseProcess,
 def test_global_random_state_is_seeded_like_lightning(monkeypatch: pytest.MonkeyPatch) -> None:
     seeded = []
     monkeypatch.setattr(workers, "pl_worker_init_function", seeded.append)
-    monkeypatch.setattr(workers.threading, "current_thread", lambda: None)  # no signals in the process of the tests
+    monkeypatch.setattr(workers.threading, "current_thread", lambda: None)  # keep this process's signal handlers
     monkeypatch.delenv("PL_SEED_WORKERS", raising=False)
     workers.start_worker(3)
     assert seeded == []

@@ -1,4 +1,4 @@
-"""Writers of tiny datasets in the real layouts: seeded, a few kilobytes, images of random shapes."""
+"""Writers of tiny datasets in the real layouts: seeded, below 1 MB, images of random shapes."""
 
 from __future__ import annotations
 

@@ -88,5 +88,5 @@ def test_home_of_the_current_user_is_detected_anywhere(monkeypatch: pytest.Monke
     monkeypatch.setattr(Path, "home", lambda: Path("/nfs/people/ann"))
     assert private_folder("x: /nfs/people/ann/sets") == "/nfs/people/ann"
     assert private_folder("x: /nfs/people/anna/sets") is None
-    monkeypatch.setattr(Path, "home", lambda: Path("/"))  # of some containers: every path would be theirs
+    monkeypatch.setattr(Path, "home", lambda: Path("/"))  # as in some containers; every path begins with it
     assert private_folder("x: /nfs/people/ann/sets") is None

@@ -47,8 +47,8 @@ def match_classes(model: Sequence[str], dataset: Sequence[str], drop: Sequence[s
         The match.
 
     Raises:
-        UserError: if one side has a class that the other lacks and ``drop`` does not name, or ``drop`` names a class
-            that neither has.
+        UserError: if one side has a class that the other lacks and ``drop`` does not name, ``drop`` names a class
+            that neither has, or fewer than two classes are left.
 
     Example:
         >>> match = match_classes(["anger", "joy", "contempt"], ["happiness", "anger"], drop=["contempt"])
