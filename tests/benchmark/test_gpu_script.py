@@ -70,7 +70,7 @@ def test_value_outside_a_bound_fails(
 
 
 def test_accuracy_beyond_the_noise_is_named_by_precision(gpu: ModuleType, tmp_path: Path) -> None:
-    write(tmp_path, figures(accuracy=0.84))  # three standard errors of 1,000 faces at 0.82 are 0.052
+    write(tmp_path, figures(accuracy=0.84))  # three standard errors of the difference (n=1000, mean 0.82): 0.052
     assert missed(gpu, tmp_path) == []
     write(tmp_path, figures(accuracy=0.86))
     assert [what.split()[2] for what in missed(gpu, tmp_path)] == ["32-true", "bf16-mixed", "16-mixed"]

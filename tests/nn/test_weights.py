@@ -271,7 +271,7 @@ def test_another_architecture_is_rejected(tmp_path):
 
 
 class Trap:
-    """A pickle that creates a file when it is executed."""
+    """A pickle that creates a folder when it is executed."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace

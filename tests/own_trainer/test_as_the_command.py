@@ -62,4 +62,4 @@ def test_plain_trainer_matches_the_command_line(mfer, tmp_path, trainer):
     loaded = FERModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt")  # of the command line
     assert plain.test(loaded, datamodule=faces, verbose=False)[0] == pytest.approx(figures, rel=1e-5)
     assert loaded.metadata["config"]["dataset"]["name"] == "facs"
-    plain.fit(loaded, datamodule=faces)  # and trains on
+    plain.fit(loaded, datamodule=faces)  # and it can be trained further

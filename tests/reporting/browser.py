@@ -58,7 +58,7 @@ parent.postMessage(JSON.stringify(found), "*");
 
 
 def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the browser without screen and without any network."""
+    """Run the browser without a screen and without network access."""
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     with tempfile.TemporaryDirectory() as profile:

@@ -1,4 +1,4 @@
-"""The page in a real browser, and the document in a real LaTeX: slow, and skipped where they are not installed."""
+"""The page in a real browser, and the document compiled with LaTeX: slow, and skipped if they are not installed."""
 
 from __future__ import annotations
 

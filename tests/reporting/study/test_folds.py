@@ -1,4 +1,4 @@
-"""The runs of a cross-validation are joined to one result per seed; folds are never treated as seeds."""
+"""The runs of a cross-validation are joined into one result per seed; folds are never treated as seeds."""
 
 from __future__ import annotations
 

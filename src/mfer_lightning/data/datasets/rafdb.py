@@ -4,7 +4,8 @@ Paper: Li, Deng, Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learni
 Wild", CVPR 2017. 12,271 training and 3,068 test faces of 100 x 100 pixels, aligned by the authors; there is no
 validation set. Licence: non-commercial research, on request from the authors; images must not be redistributed.
 
-Classes: 1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral (here counted from 0).
+Classes, with the numbers of the label file (class indices are one lower): 1 surprise, 2 fear, 3 disgust, 4 happiness,
+5 sadness, 6 anger, 7 neutral.
 
 Any of these layouts::
 

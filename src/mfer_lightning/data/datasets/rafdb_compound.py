@@ -4,9 +4,9 @@ Paper: Li, Deng, Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learni
 Wild", CVPR 2017. 3,162 training and 792 test faces, aligned by the authors; there is no validation set. Licence:
 non-commercial research, on request from the authors; images must not be redistributed.
 
-Classes, in the order of the list: 1 happily surprised, 2 happily disgusted, 3 sadly fearful, 4 sadly angry, 5 sadly
-surprised, 6 sadly disgusted, 7 fearfully angry, 8 fearfully surprised, 9 angrily surprised, 10 angrily disgusted,
-11 disgustedly surprised (here counted from 0).
+Classes, with the numbers of the label file (class indices are one lower): 1 happily surprised, 2 happily disgusted,
+3 sadly fearful, 4 sadly angry, 5 sadly surprised, 6 sadly disgusted, 7 fearfully angry, 8 fearfully surprised,
+9 angrily surprised, 10 angrily disgusted, 11 disgustedly surprised.
 
 Layout (``compound/`` may also be the dataset's folder itself)::
 

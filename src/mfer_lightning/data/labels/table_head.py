@@ -40,7 +40,8 @@ class Head(NamedTuple):
     Attributes:
         path: the file.
         encoding: name of the encoding in Python.
-        separator: one of :data:`SEPARATORS`; a space stands for any number of spaces and tabs.
+        separator: one of :data:`SEPARATORS`, or the character given by a first line such as ``sep=;``. A space stands
+            for any number of spaces and tabs.
         rows: line number and stripped fields of the first non-blank rows.
     """
 

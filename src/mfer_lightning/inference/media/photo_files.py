@@ -32,7 +32,7 @@ class Photos:
     Args:
         root: the folder that contains them.
         paths: in the order of their names.
-        left_alone: extension -> number of files in the folder that are not images by name or content.
+        left_alone: extension, or another kind of file such as macOS metadata -> number of skipped files in the folder.
     """
 
     root: Path

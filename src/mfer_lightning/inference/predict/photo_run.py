@@ -122,7 +122,7 @@ def marks(prediction: Prediction) -> list[Mark]:
 
 
 def _name(face: Face) -> str:
-    """Return the person, the marks, and the valence and arousal of a face, if it has them."""
+    """Return the person, uncertainty, quality (unless good), valence and arousal of a face, as far as available."""
     person = "" if face.track is None else f"person {face.track}"
     affect = [f"{name} {value:+.2f}" for name, value in face.affect.items()]
     doubt = UNCERTAIN if face.uncertain else ""
