@@ -41,8 +41,8 @@ class Judged:
     """Predictions for the faces of a training set, each by networks that were not trained on that face.
 
     Args:
-        datamodule: the dataset with the whole training set, in the order of its rows.
-        rows: (N,) int64 rows of the index.
+        datamodule: the dataset with the whole training set.
+        rows: (N,) int64 rows of the index, ascending.
         probabilities: (N,K) float64, the mean over the networks that judged each face.
         judges: (N,) int64 number of networks that judged each face, at least 1.
         checkpoints: files of the networks.

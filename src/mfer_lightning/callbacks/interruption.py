@@ -40,7 +40,7 @@ class Interruption(Callback):
 
     Args:
         folder: checkpoint folder of the run.
-        requeue: function that requeues the SLURM job and returns whether it succeeded; None: ignore SIGUSR1.
+        requeue: function that requeues the SLURM job and returns whether it succeeded; None: do not handle SIGUSR1.
     """
 
     def __init__(self, folder: str | Path, requeue: Callable[[], bool] | None = None) -> None:

@@ -35,7 +35,7 @@ def run_each(
         Exit code: that of :func:`run_verb` for a single combination, or 1 if any of several failed.
 
     Raises:
-        UserError: for errors that the user can correct, if there is only one combination.
+        UserError: for errors that the user can correct, except within a sweep.
     """
     chosen = each_combination(options, wants_sweep(*split_flags(arguments, verb)))
     codes = [run_verb(verb, partial(job, options=one), arguments) for one in chosen]

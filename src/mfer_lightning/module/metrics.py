@@ -77,7 +77,7 @@ class EvaluationMetrics(nn.Module):
         metrics: result of :func:`build_metrics`; copied.
         prefix: prefix of each name, e.g. ``"val/"``.
         postfix: suffix of each name.
-        means: which of :data:`MEANS` to measure, in this order.
+        means: the means to measure: all of :data:`MEANS`, only the first, or none.
 
     Attributes:
         valence_arousal: metrics of valence and arousal; None until a batch has them.
