@@ -30,7 +30,7 @@ FACS = (*TINY, "dataset.train_size=64", "dataset.val_size=24", "dataset.test_siz
 #: Even fewer faces, for tests that do not depend on their number.
 FEW = (*FACS, "dataset.train_size=32", "dataset.val_size=16", "dataset.test_size=9", "evaluation.embedding_points=0")
 
-#: Half as many faces, for the run that evaluations share.
+#: Half as many training faces as :data:`FACS`, for the run that evaluations share.
 SMALL = ("dataset.train_size=32", "dataset.val_size=24", "dataset.test_size=37")
 
 Mfer = Callable[..., int]

@@ -21,7 +21,7 @@ from commands.conftest import FACS
 #: Environment variable that marks the processes of a test, inherited by their children.
 MARK = "MFER_TEST_MARK"
 
-#: One epoch of two steps, without its own device, so that trainer=... can choose.
+#: One epoch of two steps; no accelerator is set, so that trainer=... can select one.
 SMALL = (
     *(a for a in FACS if not a.startswith(("trainer.accelerator", "trainer.max_epochs", "evaluation."))),
     "trainer.max_epochs=1",
@@ -96,7 +96,7 @@ def ranks_of(run: Path) -> list[tuple[int, int, str]]:
 
 
 def check_two_ranks(run: Path) -> None:
-    """Check that two ranks in two processes trained the run of the folder's name."""
+    """Check that two ranks in two processes trained the run that the folder is named after."""
     ranks = ranks_of(run)
     assert sorted(r for _, r, _ in ranks) == [0, 1]
     assert len({p for p, _, _ in ranks}) == 2

@@ -72,7 +72,7 @@ def test_planted_wrong_labels_are_found_and_their_matrix_is_estimated() -> None:
     assert found.rate == pytest.approx(0.2, abs=0.04)
     actual = np.array([[np.mean(given[true == i] == j) for j in range(5)] for i in range(5)])
     np.testing.assert_allclose(found.noise_matrix.sum(axis=1), 1.0)
-    assert np.abs(found.noise_matrix - actual)[:4].max() < 0.08, "not of the class with 200 faces: its threshold is low"
+    assert np.abs(found.noise_matrix - actual)[:4].max() < 0.08, "without the class of 200 faces: its threshold is low"
     right = true != given
     assert (found.suggested[right & found.suspected] == true[right & found.suspected]).mean() > 0.95
 

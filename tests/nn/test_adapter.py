@@ -99,7 +99,7 @@ def test_adapted_blocks_compile_with_the_same_gradients() -> None:
     assert [type(block).__name__ for block in blocks] == [*["Block"] * 4, *["DSAttention"] * 2]
     for network in (plain, compiled):
         network(torch.ones(2, 3, 32, 32))["logits"].square().sum().backward()
-    assert counter.frame_count <= 2 + 1  # two kinds, and no break inside a block where an adapter is
+    assert counter.frame_count <= 2 + 1  # two kinds of block, and no graph break at an adapter
     for (name, one), (_, other) in zip(plain.named_parameters(), compiled.named_parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, msg=name)
     assert list(compiled.state_dict()) == list(plain.state_dict())

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "tools"))
 import backbone_table  # noqa: E402
 
-#: Side of the images if 64 pixels is too small for the model, or not a multiple of its patches.
+#: Side of the images if 64 pixels is too small for the model, or not a multiple of its patch size.
 SIZES = {
     "vit_small_patch14_dinov2": 56,
     "vit_base_patch14_dinov2": 56,

@@ -18,7 +18,7 @@ def test_known_names_pass(name: str) -> None:
     [
         ("vit_smal", "'vit_small_patch16_224'"),  # the beginning of a name
         ("dinov2", "_patch14_dinov2'"),  # a part of it
-        ("ir50", "'ir50_evolve' or 'ir50_adaface'"),  # of ours too
+        ("ir50", "'ir50_evolve' or 'ir50_adaface'"),  # also our own networks
         ("vit_tiny_patch16_244", "'vit_tiny_patch16_224'"),  # misspelled
         ("timm/vit_base_patch16_224", "'vit_base_patch16_224'"),
     ],

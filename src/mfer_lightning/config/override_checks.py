@@ -16,8 +16,8 @@ _PLACE = (
 )
 _LOG = "the log of a run is log.txt in its folder; hydra.verbose=true adds detail"
 
-#: Option of Hydra -> why it is not supported, and what to use instead. Other options, such as ``hydra.sweep.dir``, work
-#: as in Hydra.
+#: Option of Hydra -> why it is not supported, and what to use instead. Other options work as in Hydra, except that
+#: only ``mfer train`` accepts ``hydra.sweep.dir``.
 REPLACED = {
     "hydra.run": _PLACE,
     "hydra.sweep.subdir": _PLACE,

@@ -43,7 +43,7 @@ def draw_points(
 
 
 def _add_legend(axes: Axes, names: Mapping[int, str], class_names: Sequence[str], size: float) -> None:
-    """Add a legend with one entry per class; ``names`` are class numbers with their labels."""
+    """Add one legend entry per class; ``names`` maps class numbers to labels. The caller draws the legend."""
     styles = class_styles(class_names)
     for k, name in names.items():
         colour, marker = styles[k]

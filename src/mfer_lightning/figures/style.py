@@ -1,8 +1,8 @@
 """Fonts, colours and file writing for all figures.
 
 Figures use matplotlib's objects, never pyplot, whose global state would leak figures in long runs and conflict with
-notebooks. The colours are Okabe and Ito's, which colour-blind readers can distinguish, and every class also has a
-marker; an emotion has the same colour and marker in all figures and datasets.
+notebooks. The colours are Okabe and Ito's, with grey in place of yellow. Colour-blind readers can distinguish them, and
+every class also has a marker; an emotion has the same colour and marker in all figures and datasets.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def heading(figure: Figure, title: str) -> None:
 
 
 def bare(axes: Axes, *, frame: bool = True) -> None:
-    """Remove grid, ticks and frame from axes that show an image."""
+    """Remove the grid and the ticks from axes, and also the frame if ``frame`` is false."""
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.set_yticks([])

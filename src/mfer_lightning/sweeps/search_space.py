@@ -55,7 +55,7 @@ def suggest(trial: Any, option: str, distribution: Any) -> Any:
     """Ask a trial for the value of an option.
 
     Raises:
-        UserError: if earlier trials of the study used other values, which Optuna does not support.
+        UserError: if earlier trials of the study had other choices for the option, which Optuna does not support.
     """
     from optuna.distributions import CategoricalDistribution, IntDistribution
 

@@ -38,7 +38,7 @@ def test_variances_match_a_study_of_that_size() -> None:
     other = trained(rng, 300, rng.permutation(ease), 0.01)
     small, large = (plan_seeds(a, other, images=n, difference=0.01).image_variance for n in (2000, 8000))
     assert small == pytest.approx(4 * large)
-    assert small == pytest.approx(2 * 0.15**2 / 2000, rel=0.1), "of each image's own difference in ease"
+    assert small == pytest.approx(2 * 0.15**2 / 2000, rel=0.1), "the variance of each image's difference in ease"
 
 
 def test_smallest_sufficient_number_of_seeds_is_chosen() -> None:

@@ -90,7 +90,7 @@ def mfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 
 def write(path: Path, image: np.ndarray) -> Path:
-    """Write an RGB picture in the format of its name."""
+    """Write an RGB picture in the format given by its file name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), image[:, :, ::-1])
     return path

@@ -56,7 +56,7 @@ def find_columns(head: Head, given: Mapping[str, Any] | None = None) -> dict[str
         Role -> position; ``split`` only if the table has such a column.
 
     Raises:
-        UserError: if a required role has no column or several candidates; the message lists the columns.
+        UserError: if a required role has no column, any role has several candidates, or ``given`` is invalid.
     """
     given = dict(given or {})
     unknown = set(given) - set(ROLES)

@@ -30,7 +30,7 @@ EMBEDDINGS = {"tsne": "t-SNE: neighbourhoods are meaningful, distances between c
 
 
 def curve_panels(panels: SectionPanels) -> tuple[Group | None, list[str]]:
-    """Draw learning curves, the mean over seeds with a band; also return the files that could not be read."""
+    """Draw learning curves, the mean over seeds with a band; also return notes on files that could not be read."""
     found: dict[str, dict[str, list[Curve]]] = {name: {} for name in CURVES}
     problems: list[str] = []
     shown = panels.methods[: len(STYLES)]
