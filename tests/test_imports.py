@@ -16,8 +16,8 @@ import mfer_lightning
 PACKAGE = Path(mfer_lightning.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# Heavy libraries stay loaded between two modules, but ours are unloaded, so that each module is imported as the first
-# # one. This reveals circular imports and imports that depend on those of another module.
+# Heavy libraries stay loaded between two modules, but the modules of this package are unloaded, so that each of them is
+# imported first. This reveals circular imports and imports that depend on those of another module.
 SURVEY = """
 import importlib, inspect, json, sys, traceback
 
@@ -94,7 +94,7 @@ def test_every_folder_of_modules_is_a_package():
 
 def test_no_circular_imports():
     # Imports within functions and for type checking count as well.
-    grimp = pytest.importorskip("grimp", reason="comes with import-linter, a tool of developers")
+    grimp = pytest.importorskip("grimp", reason="comes with import-linter, a developer tool")
     graph = grimp.build_graph("mfer_lightning", cache_dir=None)
     arrows = [(name, other) for name in graph.modules for other in graph.find_modules_directly_imported_by(name)]
     circles = networkx.strongly_connected_components(networkx.DiGraph(arrows))

@@ -29,7 +29,7 @@ def pilot(folders: list[str]) -> tuple[np.ndarray, np.ndarray]:
         is_of = [tuple(run.config[part]["name"] for part in ("attention", "head", "loss")) for run in found.results]
         mine = [run for run, of in zip(found.results, is_of, strict=True) if run.trained and of == parts]
         if sorted(run.seed for run in mine) != SEEDS:
-            raise UserError(f"The pilot has `{name}` with seeds {SEEDS}, but got {sorted(run.seed for run in mine)}.")
+            raise UserError(f"Expected `{name}` with seeds {SEEDS}, but got {sorted(run.seed for run in mine)}.")
         runs += sorted(mine, key=lambda run: run.seed)
     correct, _ = correct_matrix([run.predictions("val") for run in runs])
     return correct[: len(SEEDS)], correct[len(SEEDS) :]

@@ -77,4 +77,4 @@ def test_many_emotions_and_long_names_are_not_cut_off() -> None:
         blank = np.full((height, width, 3), GREY, np.uint8)
         drawn = annotate(blank, [((5.0, 5.0, 20.0, 20.0), "person 12", shares)])
         assert (drawn > 215).all(2).any(), "a label"
-        assert not (drawn > 215).all(2)[:, -1].all(), "which ends within the picture"
+        assert not (drawn > 215).all(2)[:, -1].all(), "the label ends within the image"

@@ -27,7 +27,7 @@ Script = Callable[..., Said]
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Script:
-    """Run a script of ``studies/`` like from a shell."""
+    """Run a script of ``studies/`` as if from a shell."""
 
     def run(name: str, *words: str | Path) -> Said:
         monkeypatch.setattr(sys, "argv", [name, *map(str, words)])

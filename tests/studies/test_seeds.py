@@ -37,9 +37,9 @@ def test_held_out_tenth_is_used_even_if_runs_report_other_faces(pilot: Path, tmp
 
 def test_only_the_registered_pilot_is_accepted(pilot: Path, tmp_path: Path, script: Script) -> None:
     assert "There is no folder" in script(SEEDS, tmp_path / "nowhere").err
-    assert "The pilot has `plain` with seeds [1001, 1002, 1003], but got []." in script(SEEDS).err
+    assert "Expected `plain` with seeds [1001, 1002, 1003], but got []." in script(SEEDS).err
     (pilot / "ferplus-ce-ds-s1002" / "result.json").unlink()
     assert "ferplus-ce-ds-s1002 is not finished" in script(SEEDS, pilot).err
     shutil.rmtree(pilot / "ferplus-ce-ds-s1002")
-    assert "The pilot has `full` with seeds [1001, 1002, 1003], but got [1001, 1003]." in script(SEEDS, pilot).err
+    assert "Expected `full` with seeds [1001, 1002, 1003], but got [1001, 1003]." in script(SEEDS, pilot).err
     assert "Traceback" not in script(SEEDS, pilot).err

@@ -18,7 +18,7 @@ SHOWN_ROWS = 8
 
 
 class TrainingDivergedError(UserError):
-    """The loss became infinite or NaN."""
+    """The loss or a weight became infinite or NaN."""
 
 
 class _Seen(NamedTuple):

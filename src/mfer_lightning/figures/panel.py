@@ -81,7 +81,7 @@ def themed(svg: str) -> str:
     """Convert an SVG file for inclusion in a page: the page's colours and font, unique names, no background.
 
     Args:
-        svg: a file written by matplotlib.
+        svg: content of an SVG file written by matplotlib.
 
     Returns:
         The ``<svg>`` element, without width and height, so that it fills its container.

@@ -15,7 +15,7 @@ import torch
 import mfer_lightning.memory as memory
 from mfer_lightning.files import atomic_path
 
-#: File in a run's folder with uncommitted changes to the code, and its maximum size in bytes.
+#: File in a run's folder with the uncommitted changes, and its maximum size in bytes.
 PATCH = "changes.patch"
 LONGEST_PATCH = 1_000_000
 
@@ -49,7 +49,9 @@ def versions() -> dict[str, str]:
 
 
 def git_state(run_dir: Path | None = None) -> dict[str, Any] | None:
-    """Return the commit of this package's checkout, and its uncommitted changes to code and configuration.
+    """Return the commit of this package's checkout, and whether it has uncommitted changes.
+
+    These are changes to any tracked file, and new files of code and configuration.
 
     Args:
         run_dir: folder for ``changes.patch``, which is written if it has at most :data:`LONGEST_PATCH` bytes, so that
