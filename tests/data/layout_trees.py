@@ -42,7 +42,7 @@ def write_rafdb(
 
     Args:
         layout: ``official`` (list with Image/aligned), ``flat`` (list with train/ and ``test_folder``), ``classes``.
-        by_name: class folders are called by emotions, not numbers.
+        by_name: class folders are named after emotions, not numbers.
         annotated: write Annotation/manual, for all but the first face.
     """
     rng = np.random.default_rng(seed)
@@ -122,7 +122,10 @@ def write_affectnet_npy(
 def write_class_folders(
     root: Path, counts: Mapping[str, int], classes: Sequence[str] = EMOTIONS, seed: int = 0
 ) -> Path:
-    """Write ``<partition>/<class>/<number>.png``, images in turn; a partition ``"."`` has its classes at the root."""
+    """Write ``<partition>/<class>/<number>.png``, one image per class in turn.
+
+    A partition ``"."`` has its classes at the root.
+    """
     rng = np.random.default_rng(seed)
     for partition, count in counts.items():
         for name in classes:
@@ -135,7 +138,7 @@ def write_class_folders(
 def write_table(
     root: Path, rows: Sequence[str], header: str = "path,label", name: str = "labels.csv", seed: int = 0
 ) -> Path:
-    """Write a csv and a picture for each first field."""
+    """Write a csv, and a picture at the path in the first field of each row."""
     rng = np.random.default_rng(seed)
     root.mkdir(parents=True, exist_ok=True)
     for row in rows:

@@ -59,7 +59,7 @@ def test_model_can_exceed_single_annotator_agreement() -> None:
 
 
 def test_kappa_matches_the_published_example() -> None:
-    """Fleiss 1971 as worked out in textbooks: 14 raters, 10 subjects, 5 categories, kappa 0.210."""
+    """The worked example in Wikipedia's "Fleiss' kappa": 14 raters, 10 subjects, 5 categories, kappa 0.210."""
     votes = [
         [0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1],
         [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7],

@@ -1,4 +1,4 @@
-"""The valence/arousal losses against their formulas, with gaps, and together with the emotions' loss."""
+"""Valence and arousal losses against their formulas, with missing values, and combined with a classification loss."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ class Backbone(nn.Module):
         if not self.stages:
             raise UserError(
                 f"Backbone '{name}' does not support attention after a stage: timm lists no stages for it. "
-                "Use `attention: none` or another model (convnext, resnet, swin, vit, ...)."
+                "Use attention=none or another model (convnext, resnet, swin, vit, ...)."
             )
         if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(self.stages):
             last = list(range(1, len(self.stages) + 1))[-2:]
@@ -194,6 +194,6 @@ class Backbone(nn.Module):
         if stage.problem:
             raise UserError(
                 f"Backbone '{name}' does not support attention after stage {number} ('{stage.module}'): "
-                f"{stage.problem}. Use `attention: none` or another backbone."
+                f"{stage.problem}. Use attention=none or another backbone."
             )
         return stage

@@ -62,9 +62,8 @@ def shrink_stem(model: nn.Module, name: str, family: str, stem_stride: int | Non
     if not isinstance(conv, nn.Conv2d) or not isinstance(path, str) or conv.stride[0] == 1:
         raise UserError(
             f"Backbone '{name}' (timm family '{family}') has no stem that can be made smaller: its first "
-            "layer is not a "
-            "strided convolution. Use `stem: default`, larger images, or another family (convnext, resnet, regnet, "
-            "efficientnet, mobilenet, swin, ...)."
+            "layer is not a strided convolution. Use backbone.stem=default, larger images, or another family ("
+            "convnext, resnet, regnet, efficientnet, mobilenet, swin, ...)."
         )
     pool = next((p for p in _POOLS if not isinstance(_submodule(model, p), (nn.Identity, type(None)))), None)
     original = conv.stride[0] * (2 if pool else 1)

@@ -112,7 +112,7 @@ class IR(FaceNetwork):
             self.feature_info.append({"num_chs": width, "reduction": 2**number, "module": last})
         self.output_layer = nn.Sequential(nn.BatchNorm2d(channels))
         self.num_features = channels
-        if num_classes:  # the second and third position in the files are dropout and flattening
+        if num_classes:  # the second and third positions in the files are dropout and flattening
             self.output_layer.extend([nn.Identity(), nn.Flatten(), nn.Linear(channels * 7 * 7, num_classes)])
             self.output_layer.append(nn.BatchNorm1d(num_classes, affine=embedding_affine))
         initialise(self)
