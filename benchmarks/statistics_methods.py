@@ -3,7 +3,7 @@
 For the tables of docs/statistics.md::
 
     python benchmarks/statistics_methods.py errors --repetitions 10000
-    python benchmarks/statistics_methods.py power --repetitions 4000
+    python benchmarks/statistics_methods.py power --repetitions 1000
     python benchmarks/statistics_methods.py image-only --repetitions 4000
     python benchmarks/statistics_methods.py intervals --repetitions 1000
 

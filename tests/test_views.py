@@ -14,7 +14,7 @@ FACES = np.random.default_rng(0).integers(0, 256, (2, 3, 10, 6), dtype=np.uint8)
 
 
 def moved(image: np.ndarray, down: int, right: int) -> np.ndarray:
-    """An equivalent implementation: pad by the border and crop."""
+    """An equivalent implementation: pad with the edge pixels and crop."""
     most = 8
     padded = np.pad(image, ((0, 0), (0, 0), (most, most), (most, most)), mode="edge")
     height, width = image.shape[-2:]

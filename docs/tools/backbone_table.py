@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parents[1] / "backbones.md"
 BEGIN, END = "<!-- backbones -->", "<!-- /backbones -->"
 SIZE = 224
 
-#: timm's name -> family, the most common first. The slow tests build, train, export and reload each of them.
+#: timm's name -> family, in the order of the table. The slow tests build, train, export and reload each supported one.
 BACKBONES = {
     "convnext_base": "ConvNeXt (the paper's)",
     "convnext_tiny": "ConvNeXt",
@@ -123,7 +123,7 @@ def row(name: str, size: int = SIZE) -> str:
 
 
 def legal_stages(name: str, size: int) -> tuple[list[int], str]:
-    """Return the stages that DS attention can follow, and why it cannot follow the last one; empty if it can."""
+    """Return the stages that DS attention can follow, and the last reason why it cannot follow one; empty if none."""
     stages, why = [], ""
     for number in (1, 2, 3, 4):
         try:

@@ -28,7 +28,7 @@ NEUTRAL = {
     "larger": 1.0,
     "smaller": 1.0,
 }
-#: Changes without such an amount: even the best quality and the smallest brightness have some effect.
+#: Changes without such an amount: even the best JPEG quality and very many photons have some effect.
 NEARLY = {"jpeg": (100, 3.0), "shot_noise": (1e7, 0.6)}
 
 

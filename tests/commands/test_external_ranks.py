@@ -33,7 +33,7 @@ def torchrun(bench: Bench, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def srun(bench: Bench, *arguments: str, tasks: int = 2, **more: str) -> list[subprocess.Popen[str]]:
-    """Start the tasks of a SLURM step of this machine."""
+    """Start the tasks of a SLURM step on this machine."""
     port = free_port()
     return [
         subprocess.Popen(
@@ -52,7 +52,7 @@ def srun(bench: Bench, *arguments: str, tasks: int = 2, **more: str) -> list[sub
                 SLURM_PROCID=str(rank),
                 SLURM_LOCALID=str(rank),
                 SLURM_NODELIST="127.0.0.1",
-                MASTER_PORT=port,  # the default of SLURM would be 15000 plus the last digits of the job id
+                MASTER_PORT=port,  # Lightning's default would be 15000 plus the last four digits of the job id
                 **more,
             ),
         )

@@ -24,7 +24,7 @@ from mfer_lightning.module import FERModule
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> list[list[int]]:
-    """Make the loss of one batch NaN; return the file to which its rows are written."""
+    """Make the loss of one batch NaN; return a list that receives the rows of the batch."""
     rows: list[list[int]] = []
     step = FERModule.training_step
 
@@ -58,7 +58,7 @@ def test_non_finite_loss_reports_step_batch_rows_and_checkpoint(
     assert result_of(run)["cost"]["epochs"] == 2
 
 
-#: The command line of two ranks, of which the second gets a NaN loss.
+#: The command line, for two ranks: the second rank gets a NaN loss (with POISON), or the first rank's disk is full.
 PROGRAM = """
 import os, sys
 from mfer_lightning.cli import main

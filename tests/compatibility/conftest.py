@@ -1,4 +1,4 @@
-"""The command line fixtures of tests/commands."""
+"""The command-line fixture of tests/commands."""
 
 from __future__ import annotations
 

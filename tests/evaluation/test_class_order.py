@@ -51,7 +51,7 @@ def test_complete_permutation_is_named() -> None:
 
 
 def test_weak_models_with_correct_order_give_no_warning() -> None:
-    """Models of all qualities, with few and many faces, with errors spread evenly or into one class."""
+    """Models of all qualities, with few and many faces, with errors spread evenly or concentrated in one class."""
     rng = np.random.default_rng(2)
     for _ in range(2_000):
         recall = rng.uniform(0.3, 1.0)
@@ -71,7 +71,7 @@ def test_random_models_give_no_warning() -> None:
 @pytest.mark.parametrize(
     "matrix",
     [
-        [[60, 0, 0], [55, 5, 0], [0, 0, 60]],  # fear is predicted as anger, but not the reverse
+        [[60, 0, 0], [55, 5, 0], [0, 0, 60]],  # happiness is predicted as neutral, but not the reverse
         [[0, 0, 60], [0, 0, 60], [0, 0, 60]],  # everything is predicted as one class
         [[0, 4, 0], [4, 0, 0], [0, 0, 4]],  # too few faces
         [[20, 25, 15], [25, 20, 15], [0, 0, 60]],  # two classes that are hard to distinguish

@@ -1,4 +1,4 @@
-"""Archiving the numbers of a study: what is copied or rejected; it is written atomically and only if it changed."""
+"""Archiving the numbers of a study: what is kept or rejected; archives are written atomically, and only if changed."""
 
 from __future__ import annotations
 

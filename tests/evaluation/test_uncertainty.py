@@ -1,4 +1,4 @@
-"""Intervals of a result's metrics: the right kind, fast, with a schema for old files."""
+"""Intervals of a result's metrics: the right kind, computed quickly, and optional in the schema."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_faces_of_one_photo_are_not_independent() -> None:
     apart, together = metric_intervals(copies), metric_intervals(copies, groups)
     for name in ("accuracy", "mean_class_accuracy", "top2_accuracy", "nll"):
         assert np.diff(together[name])[0] > 2 * np.diff(apart[name])[0], name
-    assert metric_intervals(base, np.arange(100)) == metric_intervals(base)  # groups of one face are no groups
+    assert metric_intervals(base, np.arange(100)) == metric_intervals(base)  # groups of one face change nothing
 
 
 def test_degenerate_resamples_give_a_wilson_interval_or_none() -> None:

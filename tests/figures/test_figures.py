@@ -144,7 +144,7 @@ class TestLearningCurves:
         assert {"train loss", "train feature", "val nll", "val accuracy", "lr", f"selected: epoch {n}"} <= set(words)
         curves = {line.get_label(): line for axes in drawn[0].axes for line in axes.lines}
         np.testing.assert_allclose(curves["val accuracy"].get_ydata(), [1 - 0.5**e for e in range(n)])
-        assert list(curves["val accuracy"].get_xdata()) == list(range(1, n + 1)), "counted from 1, as while training"
+        assert list(curves["val accuracy"].get_xdata()) == list(range(1, n + 1)), "counted from 1, as during training"
         assert [axes.get_ylabel() for axes in drawn[0].axes] == ["loss", "accuracy, F1 (%)", "learning rate"]
 
     def test_never_draws_test_metrics(self, tmp_path: Path, drawn: list[Figure]) -> None:

@@ -45,7 +45,7 @@ def flip(path: Path, position: int, bit: int) -> None:
 
 
 def storages(path: Path) -> list[range]:
-    """Return the position of the weights in a file of torch.save."""
+    """Return the byte ranges of the weights in a file written by ``torch.save``."""
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         found = []
         for member in archive.infolist():
@@ -58,7 +58,7 @@ def storages(path: Path) -> list[range]:
 
 
 def initializers(path: Path) -> list[range]:
-    """Return the position of the weights in an ONNX file."""
+    """Return the byte ranges of the weights in an ONNX file."""
     onnx = pytest.importorskip("onnx")
     content = path.read_bytes()
     raws = [i.raw_data for i in onnx.load(str(path)).graph.initializer if len(i.raw_data) >= 64]
@@ -120,7 +120,7 @@ def test_optimizer_state_is_not_verified(forms: Forms, tmp_path: Path) -> None:
     flip(path, at + 100, 3)
     read_model(path, "cpu")
     with pytest.raises(UserError, match="its tensors do not match the checksums in the file"):
-        AtomicCheckpointIO().load_checkpoint(path, weights_only=True)  # a resumed training reads everything
+        AtomicCheckpointIO().load_checkpoint(path, weights_only=True)  # resuming a run reads everything
 
 
 def test_initial_weights_are_verified_too(forms: Forms, tmp_path: Path) -> None:

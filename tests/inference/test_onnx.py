@@ -1,4 +1,4 @@
-"""The ONNX file and its predictor: the outputs of the checkpoint for all batch sizes, image sizes and input types."""
+"""The ONNX file and its predictor reproduce the checkpoint for all batch sizes, image sizes and input types."""
 
 from __future__ import annotations
 

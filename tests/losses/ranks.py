@@ -53,7 +53,7 @@ class Model(nn.Module):
 
 
 def objectives():
-    """Every loss that is a mean over samples, and a pair loss that gathers."""
+    """Return the objectives to compare, by name; only ``supcon_local`` must differ between one rank and two."""
     ce = CrossEntropy(0.1)
     return {
         "cross_entropy": Objective(ce),
@@ -93,7 +93,7 @@ def gradients(rank, world_size):
         target = hard if name.startswith(("supcon", "arcface")) else soft
         run(x[rows], target[rows], affect[rows]).backward()
         found[name] = {key: parameter.grad.clone() for key, parameter in model.named_parameters()}
-    # Centres from data: each rank holds a part of unequal size, and class 2 on one of them only.
+    # Centres from data: the ranks hold parts of unequal size, and only one of them has faces of class 2.
     loss = CenterLoss(K, D)
     feature, label = torch.randn(N, D, generator=generator), torch.tensor([0, 0, 1, 0, 1, 1, 2, 1])
     part = slice(0, N) if world_size == 1 else (slice(0, 3), slice(3, N))[rank]
@@ -103,12 +103,12 @@ def gradients(rank, world_size):
 
 
 def uneven_gather(rank):
-    """Return the gradient of a gathered sum over ranks that hold 1 and 3 rows."""
+    """Return the rows gathered from ranks that hold 1 and 3 rows, and the gradient of this rank's rows."""
     from mfer_lightning.losses.gather import gather_rows
 
     rows = (torch.arange(4.0).reshape(4, 1) + 1)[slice(0, 1) if rank == 0 else slice(1, 4)].clone().requires_grad_()
     (joined,) = gather_rows(rows)
-    (joined.square() * (rank + 1)).sum().backward()  # ranks weigh the loss 1 and 2
+    (joined.square() * (rank + 1)).sum().backward()  # the ranks weight their losses by 1 and 2
     return joined.detach(), rows.grad
 
 

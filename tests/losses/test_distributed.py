@@ -45,7 +45,7 @@ def test_gradients_of_network_heads_and_centres_match_one_rank(found, name):
 
 
 def test_pair_loss_without_gathering_differs(found):
-    """Gathered gradients are sums over ranks, so the test above can fail."""
+    """Without gathering, pairs across ranks are missed and the gradients differ, so the test above can fail."""
     one, two = found
     name = "supcon_local"
     differences = [(two[0]["gradients"][name][p] - g).abs().max() for p, g in one[name].items()]

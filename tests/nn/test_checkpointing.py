@@ -1,4 +1,4 @@
-"""Gradient checkpointing changes only the memory use."""
+"""Gradient checkpointing leaves the gradients unchanged and runs the checkpointed blocks twice, to save memory."""
 
 from __future__ import annotations
 

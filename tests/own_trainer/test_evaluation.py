@@ -43,7 +43,7 @@ def test_validate_and_test_match_a_loop_over_the_faces(make, faces, trainer):
 
 @pytest.mark.parametrize("first", ["validate", "test", "predict"])
 def test_fit_can_precede_and_follow_every_other_call(make, faces, trainer, first):
-    # Lightning evaluates in inference mode, whose tensors training cannot change.
+    # Lightning evaluates in inference mode, and training cannot modify tensors created there.
     module, run = make(), trainer(max_epochs=1)
     getattr(run, first)(module, datamodule=faces)
     run.fit(module, datamodule=faces)

@@ -24,7 +24,7 @@ def config() -> dict:
 
 
 def check_all(config: dict) -> None:
-    """Run the checks of values and combinations, and of the classes of the options."""
+    """Check values and combinations, and build the parts of the run, whose constructors check their arguments."""
     check_config(config)
     build_on_trial(config)
 

@@ -201,7 +201,7 @@ def _choose(subject: ModelOnSplit, options: Options) -> tuple[ModelOnSplit, NDAr
         chosen = np.array([position[row] for row in dict.fromkeys(options.rows)])
     elif options.choice == "sample":
         sample = choose_faces(datamodule, split, subject.match, options.count)
-        # the sample is empty if the count is too small for one face per class
+        # the sample can be empty if every class has only one face
         chosen = (sample if len(sample) else chosen)[: options.count]
     subject = replace(subject, positions=chosen)
     with progress_bar() as bar:

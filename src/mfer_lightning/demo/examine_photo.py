@@ -30,7 +30,8 @@ SMALL = 40
 #: Residual of the alignment (a fraction of the crop's height) above which the head counts as turned.
 TURNED = 0.08
 
-#: A prediction is doubtful if its probability is below UNSURE, or exceeds the second highest by less than CLOSE.
+#: A prediction is doubtful if its probability exceeds the second highest by less than CLOSE or, for a model without a
+#: threshold, is below UNSURE.
 UNSURE, CLOSE = 0.5, 0.15
 
 

@@ -77,7 +77,7 @@ class EvaluationSteps(L.LightningModule):
         return {name: "max" if more else "min" for name, more in better.items() if more is not None}
 
     def _start_evaluation(self) -> None:
-        # Not at the end, because `trainer.validate` runs in inference mode, whose tensors training cannot change.
+        # Not at the end: `trainer.validate` runs in inference mode, and training cannot modify tensors created there.
         self._measured = []
         for evaluation in self.evaluations.values():
             evaluation.reset()  # type: ignore[operator]

@@ -31,8 +31,8 @@ class Output(TypedDict, total=False):
 class Network(nn.Module):
     """A facial expression network: normalised images (B,3,S,S) to an :class:`Output`.
 
-    Parameters under ``head.`` belong to the classifier; those under ``backbone.`` are pre-trained if weights are given;
-    everything else is trained from scratch.
+    Parameters under ``head.`` belong to the classifier. The weights of a pre-trained backbone are loaded into the
+    parameters under ``backbone.``, except those of added modules, such as attention.
 
     Attributes:
         name: a name in :data:`mfer_lightning.nn.networks.NETWORKS`.

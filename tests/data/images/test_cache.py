@@ -139,7 +139,7 @@ def test_low_disk_space_is_detected_before_building(tmp_path: Path, monkeypatch:
     assert_nothing_left(tmp_path)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits of file size as on Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux file size limits")
 def test_full_disk_raises_an_error_without_crashing(tmp_path: Path) -> None:
     """A file size limit of 64 kB simulates a full disk: writing to a mapping would kill the process."""
     code = """

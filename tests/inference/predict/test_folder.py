@@ -86,7 +86,7 @@ def test_rotated_photo_gives_the_result_of_the_upright_one(mixed: tuple) -> None
     boxes = {line["key"]: line["faces"][0]["box"] for line in lines(output) if line["key"].startswith("turned")}
     assert len(boxes) == 8
     for box in boxes.values():
-        assert box == pytest.approx(boxes["turned1.jpg"], abs=12)  # of 89 x 113, at any of 8 places
+        assert box == pytest.approx(boxes["turned1.jpg"], abs=12)  # pixels, for a box of 89 x 113
 
 
 def test_lossless_formats_agree(mixed: tuple) -> None:
@@ -219,7 +219,7 @@ def test_patterns_with_spaces_single_photos_and_the_default_folder(
     assert [line["key"] for line in lines(tmp_path / "pattern")] == ["a.png", "b.png"]
     assert mfer("predict", f"checkpoint={run}", f"source={photos}/a.png") == 0
     assert [line["key"] for line in lines(tmp_path / "predictions" / "a.png")] == ["a.png"]
-    assert mfer("predict", f"checkpoint={run}", f"source={photos}/c.jpg") == 0, "one photo that is none is a row, too"
+    assert mfer("predict", f"checkpoint={run}", f"source={photos}/c.jpg") == 0, "not an image, but still one row"
 
 
 def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path) -> None:

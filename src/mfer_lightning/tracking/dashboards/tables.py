@@ -13,7 +13,8 @@ from mfer_lightning.tracking.dashboards.runs import FinishedRun
 #: Metric -> heading.
 METRICS = {"accuracy": "accuracy", "mean_class_accuracy": "mean class", "macro_f1": "macro F1"}
 
-#: Selection metrics for which lower values are better. For all others, including those of the user, higher is better.
+#: Selection metrics for which lower values are better. All others, including those of the user, are ranked as if higher
+#: values were better.
 _LOWER_IS_BETTER = frozenset({"nll", "rmse", "rmse_valence", "rmse_arousal"})
 
 

@@ -45,8 +45,8 @@ def check_hardware(config: Mapping[str, Any]) -> None:
         )
     if on_cpu and trainer["sync_batchnorm"]:
         raise UserError(
-            "trainer.sync_batchnorm=true needs GPUs, because torch does not support it on the CPU. Remove it, or use a "
-            "network without batch norms, such as backbone=convnext_atto."
+            "trainer.sync_batchnorm=true needs GPUs, because torch does not support it on the CPU. Remove it. A "
+            "network without batch norms, such as backbone=convnext_atto, does not need it."
         )
     if trainer["num_nodes"] > 1 and not any(name in os.environ for name in LAUNCHERS):
         raise UserError(
