@@ -83,7 +83,7 @@ def test_writer_repeats_and_drops_frames_to_keep_the_rate(tmp_path: Path) -> Non
 
 def test_incomplete_video_is_rejected_if_the_disk_is_not_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "_is_whole", lambda _: False)
-    with pytest.raises(UserError, match=r"a\.mp4: OpenCV wrote an incomplete video.*leave out annotate=true"):
-        with video_writer(tmp_path / "a.mp4", 10.0, 160, 120) as write:
-            write(np.zeros((120, 160, 3), np.uint8))
+    words = r"a\.mp4: OpenCV wrote an incomplete video.*leave out annotate=true"
+    with pytest.raises(UserError, match=words), video_writer(tmp_path / "a.mp4", 10.0, 160, 120) as write:
+        write(np.zeros((120, 160, 3), np.uint8))
     assert not list(tmp_path.iterdir())
