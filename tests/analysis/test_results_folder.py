@@ -88,7 +88,8 @@ def test_different_classes_have_different_folders(first: str, second: str) -> No
     [
         ("occlusion=0.5 difficulty=1", "-occlusion=0.5-difficulty=1"),
         ("relabel=my list.csv size=48", "-relabel=my-list.csv-size=48-[0-9a-f]{8}"),
-        ("exclude=['a', 'b']", "-exclude=-a-b--[0-9a-f]{8}"),
+        ("exclude=[a,b]", "-exclude=-a-b--[0-9a-f]{8}"),
+        ("exclude=null", "-exclude=null"),
     ],
 )
 def test_spaces_between_options_are_not_unusual(options: str, expected: str) -> None:

@@ -155,6 +155,6 @@ def test_truncated_video_is_rejected(share: float, small_disk: Path, fill: Fill,
 
     write(tmp_path / "whole.mp4")
     fill(int(share * (tmp_path / "whole.mp4").stat().st_size))
-    with pytest.raises(UserError, match=r"No space left on device|Is the disk full\?"):
+    with pytest.raises(UserError, match="No space left on device"):
         write(small_disk / "cut.mp4")
     assert [file.name for file in small_disk.iterdir()] == ["ballast"]

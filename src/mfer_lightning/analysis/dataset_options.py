@@ -26,6 +26,8 @@ def options_in_words(options: Sequence[str], *, faces_only: bool = True) -> str:
     Example:
         >>> options_in_words(["dataset.protocol=paper", "dataset.occlusion=0.5", "dataset.difficulty=1"])
         'difficulty=1 occlusion=0.5'
+        >>> options_in_words(["dataset.exclude=null", "dataset.drop=[contempt,fear]"])
+        'drop=[contempt,fear] exclude=null'
     """
     return _in_words(_parsed(options), OTHERWISE_SAME if faces_only else ())
 
@@ -104,4 +106,13 @@ def _resolved(options: Mapping[str, Any], datamodule: FaceDataModule) -> dict[st
 
 
 def _in_words(options: Mapping[str, Any], left_out: Sequence[str]) -> str:
-    return " ".join(f"{key}={value}" for key, value in sorted(options.items()) if key not in left_out)
+    return " ".join(f"{key}={_as_typed(value)}" for key, value in sorted(options.items()) if key not in left_out)
+
+
+def _as_typed(value: Any) -> str:
+    """Format a value as on the command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"[{','.join(map(_as_typed, value))}]" if isinstance(value, list) else str(value)

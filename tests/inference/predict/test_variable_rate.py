@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from inference.predict.files.generate import FOLDER, TIMES
 
+from mfer_lightning.errors import UserError
+from mfer_lightning.inference.media import video
 from mfer_lightning.inference.media.video import Frames, video_writer
 
 SECONDS = [time / 1000 for time in TIMES]
@@ -77,3 +79,11 @@ def test_writer_repeats_and_drops_frames_to_keep_the_rate(tmp_path: Path) -> Non
         for time, shade in [(2.0, 0), (2.1, 50), (2.12, 200), (2.5, 100)]:
             write(np.full((120, 160, 3), shade, np.uint8), time)
     assert shades(tmp_path / "a.mp4") == pytest.approx([0, 50, 50, 50, 50, 100], abs=4)
+
+
+def test_incomplete_video_is_rejected_if_the_disk_is_not_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "_is_whole", lambda _: False)
+    words = r"a\.mp4: OpenCV wrote an incomplete video.*leave out annotate=true"
+    with pytest.raises(UserError, match=words), video_writer(tmp_path / "a.mp4", 10.0, 160, 120) as write:
+        write(np.zeros((120, 160, 3), np.uint8))
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,8 @@ import pytest
 from reporting.fabricate import change, write_run
 
 from mfer_lightning.errors import UserError
-from mfer_lightning.evaluation.runs import find_results
+from mfer_lightning.evaluation.runs import LeftOut, find_results
+from mfer_lightning.reporting.study.provenance import MOST_NAMES, said_once
 from mfer_lightning.reporting.study.runs import open_runs
 from mfer_lightning.reporting.study.sections import Section, make_sections
 
@@ -136,6 +137,16 @@ def test_repeated_seed_is_counted_once(tmp_path: Path) -> None:
     assert section.methods[0].seeds == 1
     assert [(item.folder.name, item.reason) for item in left_out] == [
         ("run.2", "repeats the configuration and seed of run")
+    ]
+
+
+def test_reason_of_several_folders_is_given_once(tmp_path: Path) -> None:
+    """The folder's name and the reason form a sentence in the singular and in the plural."""
+    several = [LeftOut(tmp_path / f"runs/{k}", "is archived without features") for k in range(MOST_NAMES + 3)]
+    told = said_once([LeftOut(tmp_path / "runs/a", "is not finished"), *several])
+    assert [" ".join(pair) for pair in told] == [
+        "runs/a is not finished",
+        f"{', '.join(f'runs/{k}' for k in range(MOST_NAMES))} and 3 more: each is archived without features",
     ]
 
 

@@ -173,7 +173,7 @@ def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[A
     with atomic_path(path) as temporary:
         writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
         if not writer.isOpened():
-            temporary.write_bytes(bytes(4096))  # raises if the disk is full
+            _write_some(temporary)
             raise UserError(f"{path} cannot be written: this OpenCV has no MPEG-4 encoder. Leave out annotate=true.")
 
         def write(frame: NDArray[np.uint8], time: float | None = None) -> None:
@@ -196,7 +196,18 @@ def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[A
         finally:
             writer.release()
         if written and not _is_whole(temporary):  # OpenCV does not report a full disk
-            raise UserError(f"{path} cannot be written completely. Is the disk full? Free some space and start again.")
+            _write_some(temporary)
+            raise UserError(
+                f"{path}: OpenCV wrote an incomplete video, for example because the disk was full. Free some space and "
+                "repeat the same command, or leave out annotate=true."
+            )
+
+
+def _write_some(path: Path) -> None:
+    """Append a block to a file, which raises OSError if the disk is full."""
+    with path.open("ab") as file:
+        file.write(bytes(1 << 16))
+        os.fsync(file.fileno())
 
 
 def _is_whole(path: Path) -> bool:

@@ -244,7 +244,7 @@ def _load(model: Network, state: Mapping[str, Tensor], layout: Layout, source: s
         raise UserError(
             f"The weights of {source} ({layout.words} layout) do not fit the network; nothing was loaded:\n"
             f"  {shown}{more}\nBuild the network to match the weights (backbone, attention, head, num_classes); "
-            "if only the heads differ, keep the heads of the network (head='new')."
+            "if only the heads differ, load_weights(network, file, head='new') in Python loads everything else."
         )
     check_numbers(tensors, targets, source)
     model.load_state_dict(tensors, strict=False)

@@ -246,5 +246,5 @@ def _machine(hardware: Any) -> str:
     if isinstance(gpus, Sequence) and gpus:
         return f"{len(gpus)} x {gpus[0]}"
     threads = hardware.get("threads")
-    number = counted(threads, "thread") if isinstance(threads, int) else "? threads"
+    number = counted(threads, "thread") if isinstance(threads, int) else "number of threads unknown"
     return f"{hardware.get('processor', 'processor unknown')}, {number}"

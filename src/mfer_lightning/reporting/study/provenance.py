@@ -170,12 +170,15 @@ def said_once(left_out: Iterable[LeftOut]) -> list[tuple[str, str]]:
     """Group the left-out folders by reason, so that each reason is named once.
 
     Returns:
-        Pairs (folders as text, reason).
+        Pairs (folders as text, reason), which form a sentence: ``a is ...``; ``a, b and 7 more: each is ...``.
     """
     groups: dict[str, list[str]] = {}
     for item in left_out:
         groups.setdefault(item.reason, []).append(short_path(item.folder))
-    return [(_named(names), reason) for reason, names in groups.items()]
+    return [
+        (_named(names), reason) if len(names) == 1 else (f"{_named(names)}:", f"each {reason}")
+        for reason, names in groups.items()
+    ]
 
 
 def _named(names: Sequence[str]) -> str:
@@ -206,7 +209,7 @@ def _machine(hardware: Mapping[str, Any]) -> str:
     gpus = hardware.get("gpus")
     gpus = gpus if isinstance(gpus, list) else []  # the file may be damaged
     cores = hardware.get("cores")
-    number = counted(cores, "core") if isinstance(cores, int) else "? cores"
+    number = counted(cores, "core") if isinstance(cores, int) else "number of cores unknown"
     parts = [str(hardware.get("processor", "processor unknown")), number]
     if not gpus and isinstance(hardware.get("instructions"), str):
         parts.insert(1, hardware["instructions"])
