@@ -87,6 +87,11 @@ def test_hydra_mode_is_equivalent_to_the_multirun_flag() -> None:
     assert not wants_sweep(["-m"], ["hydra.mode=RUN"])
 
 
+def test_hydra_mode_that_contradicts_the_multirun_flag_is_rejected(mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
+    assert mfer("-m", "hydra.mode=RUN", "seed=0,1") == 2
+    assert "hydra.mode=RUN starts a single run, but -m starts a sweep." in capfd.readouterr().err
+
+
 def test_verb_can_follow_flags(mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
     assert mfer("--cfg", "job", "predict", "checkpoint=a", "source=b") == 0
     assert "source: b" in capfd.readouterr().out

@@ -73,6 +73,11 @@ def test_error_is_raised_and_the_process_continues(overrides: list[str], words: 
     assert not list((here / "runs").glob("*"))
 
 
+def test_sweep_rejects_the_mode_of_a_single_run() -> None:
+    with pytest.raises(UserError, match=r"hydra\.mode=RUN starts a single run\. Use train\(\[\.\.\.\]\)"):
+        sweep(["hydra.mode=RUN", "seed=0,1"])
+
+
 @pytest.mark.parametrize("overrides", ["dataset=facs", None, 5])
 def test_overrides_must_be_a_list_of_strings(overrides: Any) -> None:
     with pytest.raises(ValueError, match="Expected argument `overrides` to be a list of strings"):

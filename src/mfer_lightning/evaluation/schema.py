@@ -62,14 +62,20 @@ class AnnotatorFigures(TypedDict):
     by_agreement: list[AgreementFigures]
 
 
-class Selection(TypedDict):
-    """Which checkpoint was selected, how and on what."""
+class _Selection(TypedDict):
+    """Entries that all results have."""
 
     rule: str
     monitor: str | None
     split: str | None
     epoch: int | None
     value: float | None
+
+
+class Selection(_Selection, total=False):
+    """Which checkpoint was selected, how and on what."""
+
+    mode: str  # max or min; missing in older results, and if the protocol reports the last epoch
 
 
 class Uncertainty(TypedDict, total=False):
@@ -191,7 +197,7 @@ def _disagreements(result: Mapping[str, Any]) -> list[str]:
         problems.append("confusion contains values that are not counts")
     elif sum(map(sum, rows)) != result["n"]:
         problems.append(f"confusion sums to {sum(map(sum, rows))}, n is {result['n']}")
-    problems += [f"selection.{key} is missing" for key in Selection.__annotations__ if key not in result["selection"]]
+    problems += [f"selection.{key} is missing" for key in Selection.__required_keys__ if key not in result["selection"]]
     return problems + _odd_numbers(result)
 
 
@@ -203,6 +209,7 @@ def _odd_numbers(result: Mapping[str, Any]) -> list[str]:
         "monitor": (str, type(None)),
         "split": (str, type(None)),
         "epoch": (int, type(None)),
+        "mode": str,
     }
     problems = [
         f"selection.{key} is {excerpt(selection[key])}"

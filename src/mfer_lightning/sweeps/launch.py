@@ -57,6 +57,8 @@ def _launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, 
     check_extras(overrides)
     if wants_sweep(flags, overrides):
         return _launch_sweep(config_name, primary, job, flags, overrides)
+    if "hydra.mode=RUN" in overrides and not {"-m", "--multirun"}.isdisjoint(flags):
+        raise UserError("hydra.mode=RUN starts a single run, but -m starts a sweep. Leave out one of them.")
     register_sweep_dir(arguments)
     refused: list[UserError] = []
 

@@ -85,9 +85,10 @@ def sweep(overrides: Sequence[str]) -> SweepRuns:
         UserError: before the first job starts, for errors that the caller can correct.
     """
     with _called(overrides) as arguments:
-        _, planned = launch("train", train_once, ["-m", *arguments])
-        if planned is None:
+        if not wants_sweep(["-m"], arguments):
             raise UserError("hydra.mode=RUN starts a single run. Use train([...]).")
+        _, planned = launch("train", train_once, ["-m", *arguments])
+        assert planned is not None
         end_sweep(planned, arguments)
         records = read_records(planned.folder)
         rows = sweep_rows(records)

@@ -79,6 +79,15 @@ def test_best_runs_by_nll_have_the_lowest_value_first() -> None:
     assert [row[3] for row in ranked] == ["nll 0.3000", "nll 0.5000", "nll 1.2000"]
 
 
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_best_runs_by_a_metric_of_the_user_follow_its_direction(mode: str) -> None:
+    runs = [run("ce", seed, 0.8, value, monitor="mine") for seed, value in enumerate((0.5, 0.3, 1.2))]
+    for one in runs:
+        one.result["selection"]["mode"] = mode
+    ranked = rows(best_runs(runs))[2:]
+    assert [row[2] for row in ranked] == (["2", "0", "1"] if mode == "max" else ["1", "0", "2"])
+
+
 def test_best_runs_do_not_compare_different_selection_metrics() -> None:
     by_nll = [run("ce", 7, 0.8, 0.95, monitor="nll"), run("ce", 8, 0.8, 0.6, monitor="nll")]
     ranked = rows(best_runs([*by_nll, *RUNS]))[2:]

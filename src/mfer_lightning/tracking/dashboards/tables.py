@@ -13,9 +13,8 @@ from mfer_lightning.tracking.dashboards.runs import FinishedRun
 #: Metric -> heading.
 METRICS = {"accuracy": "accuracy", "mean_class_accuracy": "mean class", "macro_f1": "macro F1"}
 
-#: Selection metrics for which lower values are better. All others, including those of the user, are ranked as if higher
-#: values were better.
-_LOWER_IS_BETTER = frozenset({"nll", "rmse", "rmse_valence", "rmse_arousal"})
+#: Selection metrics for which lower values are better, for results that do not state it.
+_LOWER_IS_BETTER = frozenset({"nll", "calibration_error", "rmse", "rmse_valence", "rmse_arousal"})
 
 
 def spread(values: Sequence[float | None]) -> str:
@@ -110,8 +109,9 @@ def best_runs(runs: Sequence[FinishedRun], limit: int = 10) -> str:
     monitors = Counter(run.result["selection"]["monitor"] for run in runs)
 
     def rank(run: FinishedRun) -> tuple[bool, int, str, float]:
-        monitor, value = run.result["selection"]["monitor"], run.result["selection"]["value"]
-        sign = 1.0 if monitor in _LOWER_IS_BETTER else -1.0
+        selection = run.result["selection"]
+        monitor, value = selection["monitor"], selection["value"]
+        sign = 1.0 if selection.get("mode", "min" if monitor in _LOWER_IS_BETTER else "max") == "min" else -1.0
         return value is None, -monitors[monitor], monitor or "", sign * (value or 0.0)
 
     rows = []
