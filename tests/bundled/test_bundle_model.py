@@ -50,6 +50,25 @@ def test_export_becomes_the_default_model(
         tool.add_model(exported, run, "faces-v1")
 
 
+@pytest.mark.parametrize("name", ["ferplus-v1", "ferplus_tiny-v1"])
+def test_cards_follow_the_current_template(name: str) -> None:
+    tool, folder = load_script("docs/tools/bundled_cards.py"), ROOT / "src" / "mfer_lightning" / "bundled" / name
+    assert tool.card_of(folder) == (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_cards_are_written_again_with_their_checksums(
+    tool: ModuleType, exported: Path, no_models: Path, capsys: pytest.CaptureFixture
+) -> None:
+    card = tool.add_model(exported, RUN, "faces-v1").folder / "README.md"
+    original = card.read_text()
+    card.write_text("an earlier template")
+    with pytest.raises(UserError, match="faces-v1"):
+        registry.default_model().checked()
+    load_script("docs/tools/bundled_cards.py").main()
+    assert card.read_text() == original
+    registry.default_model().checked()
+
+
 def test_incomplete_export_is_rejected(tool: ModuleType, exported: Path, no_models: Path, tmp_path: Path) -> None:
     for name in ("faces", "Faces-v1", "faces-v0", "../faces-v1"):
         with pytest.raises(UserError, match="is not a name with a version"):
