@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 #: these faces. Metrics on ``train`` show how well the network fits the training faces.
 SPLITS = ("test", "val", "train")
 
-#: Metrics of every result; ``kl_to_votes`` and ``cross_entropy_to_votes`` are added if votes exist.
+#: Metrics of every result; ``kl_to_votes`` and ``cross_entropy_to_votes`` are added if votes or soft targets exist.
 METRICS = (
     "accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy", "cohen_kappa", "nll", "brier", "ece",
 )  # fmt: skip
@@ -112,7 +112,7 @@ class Result(Evaluation, Uncertainty):
     hardware: dict[str, Any]
 
 
-#: Metrics between 0 and 1, overall and per class.
+#: Overall metrics between 0 and 1. Precision, recall and F1 of each class have the same range.
 _SHARES = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_accuracy")
 _SHARE = (0.0, 1.0)
 _LIST = (list, tuple)

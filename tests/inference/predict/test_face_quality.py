@@ -71,7 +71,7 @@ def test_quality_is_shown_in_table_summary_and_copies(
     ],
 )
 def test_quality_limit_matches_the_drop_in_accuracy(kind: str, amount: float, least: float, most: float) -> None:
-    """Fraction of marked faces of the built-in dataset under changes of the robustness suite."""
+    """Check how many faces of the built-in dataset are marked as blurred after a change from the robustness suite."""
     faces = FacsGenerator(seed=0)
     rng = np.random.default_rng(0)
     changed = [CHANGES[kind](faces.image("test", i), amount, rng, "edge") for i in range(60)]
