@@ -59,7 +59,7 @@ def write_caers(
 
 
 def write_sfew(root: Path, layout: str = "published", train: int = 70, val: int = 14, seed: int = 0) -> Path:
-    """Write SFEW: the ``published`` aligned faces, ``flat`` ones, those of mfer ``align``, or ``frames`` alone.
+    """Write SFEW: the ``published`` aligned faces, ``flat`` ones, those of mfer align (``align``), or ``frames`` alone.
 
     Each clip has two frames.
     """

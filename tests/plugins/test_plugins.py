@@ -184,7 +184,8 @@ def test_checkpoint_names_its_missing_plugins() -> None:
 def test_plugins_work_in_sweep_processes(where: str, lab: Path) -> None:
     bench = Bench(lab)
     sweep = ("-m", *MINE, *OPTIONS, "trainer=cpu", where, "loss=ce,spread", "name=both")
-    done = bench.program("mfer_lightning", *sweep, PYTHONSAFEPATH="1")  # the package is found without `-m`'s own path
+    # with PYTHONSAFEPATH, `python -m` does not add the working directory to sys.path, so mfer itself must add it
+    done = bench.program("mfer_lightning", *sweep, PYTHONSAFEPATH="1")
     assert done.returncode == 0, done.stderr
     found = results(lab / "runs" / "both")
     assert len(found) == 2

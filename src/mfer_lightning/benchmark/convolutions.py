@@ -1,7 +1,8 @@
 """Time every implementation of the convolutions of MFER-Base, to check that the network uses the fastest one.
 
-:mod:`mfer_lightning.nn.convolution.choice` makes the choice. For all implementations, the number of operations is
-that of a direct convolution, including padding, with two operations per multiply-add.
+:mod:`mfer_lightning.nn.convolution.choice` selects the implementation of the dense convolutions, and
+:mod:`mfer_lightning.nn.convolution.depthwise` that of the depthwise weight gradient. For all implementations, the
+number of operations is that of a direct convolution, including padding, with two operations per multiply-add.
 """
 
 from __future__ import annotations

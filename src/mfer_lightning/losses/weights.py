@@ -92,6 +92,6 @@ def weigh(target: Tensor, class_weights: Tensor | None) -> Tensor:
     if class_weights.shape != target.shape[1:]:
         raise ValueError(
             f"Expected argument `class_weights` to contain {counted(target.shape[1], 'weight')}, one per class, "
-            f"but got {tuple(class_weights.shape)}."
+            f"but got a tensor of shape {tuple(class_weights.shape)}."
         )
     return target * class_weights.to(target.dtype)

@@ -4,8 +4,8 @@ Valence measures how pleasant a facial expression is, arousal how excited; both 
 (Mollahosseini, Hasani, Mahoor, IEEE Transactions on Affective Computing 2017, arXiv 1708.03985). A linear layer on the
 shared feature, next to the emotion head, is the usual multi-task design (Kollias, Sharmanska, Zafeiriou, Face Behavior
 a la carte, arXiv 1910.11111; Toisoul et al., Nature Machine Intelligence 2021, doi 10.1038/s42256-020-00280-0). The
-hyperbolic tangent is this project's choice. It keeps predictions within the range of the labels with a gradient
-everywhere; others leave the layer linear or clip it.
+hyperbolic tangent is this project's choice. It keeps predictions within the range of the labels and has a non-zero
+gradient everywhere; others leave the layer linear or clip its output.
 """
 
 from __future__ import annotations
