@@ -49,7 +49,9 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def importing_torch() -> Iterator[None]:
-    """Exclude objects created within the block from garbage collection, including the one when the process ends.
+    """Exclude the objects that exist at the end of the block from all later garbage collection.
+
+    This includes the final collection when the process ends.
 
     For the import of torch: its 180,000 objects live as long as the process, and searching them for garbage takes a
     quarter of the time of ``mfer predict``, most of it when the process ends. This function has no effect if torch is

@@ -38,7 +38,7 @@ class NoiseAudit:
     Args:
         judged: the faces, with predictions of networks that were not trained on them.
         noise: the estimates of confident learning, indexed by position among the judged faces.
-        given: (N,) int64 labels in the dataset.
+        given: (N,) int64 labels to audit, after any ``dataset.relabel`` and ``dataset.label_noise``.
         truth: (N,) int64 labels before label noise was added (``dataset.label_noise``); None if none was added.
         votes: (N,K) int64 annotators' votes by class; None if the dataset has none.
         folder: folder of the results.

@@ -11,7 +11,7 @@ from mfer_lightning.errors import TrialPrunedError
 
 
 class PruneTrial(Callback):
-    """After each epoch that includes a validation, ask the study whether to prune the trial.
+    """After each epoch that includes validation, ask the study whether to prune the trial.
 
     The first rank asks, and all ranks stop together.
 

@@ -25,8 +25,8 @@ class SlowLoader(Callback):
 
     The waiting time is the time from the end of one step to the start of the next. The loader fills its queue while the
     device computes, so it is close to 0 if the device is the bottleneck. Measuring does not synchronise with the
-    device. The first of several epochs, the first 20 batches of each epoch, and steps after a validation or a
-    checkpoint are ignored.
+    device. The first of several epochs, the first 20 batches of each epoch, and steps after validation or
+    checkpointing are ignored.
 
     Args:
         share: minimum fraction of waiting time for a warning, within [0, 1].
@@ -81,7 +81,7 @@ class SlowLoader(Callback):
             self.batches = 0
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Ignore a validation between two steps."""
+        """Ignore validation between two steps."""
         self._ended = None
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def find_label_noise(
 
     Args:
         probabilities: (N,K) of each class, from networks that were not trained on the face; rows sum to 1.
-        given: (N,) the labels in the dataset, from 0.
+        given: (N,) labels to audit, from 0.
         least_margin: a face is suspected only if another class is more probable than the given one by at least this
             much, within [0, 1). Not in the paper; does not affect the estimates. With 0, every face off the diagonal is
             suspected.

@@ -66,7 +66,7 @@ def resample_weights(
     for first in range(0, resamples, block):
         r = min(block, resamples - first)
         drawn = low + (rng.random((r, units), dtype=np.float32) * span).astype(np.int64)
-        np.minimum(drawn, low + span - 1, out=drawn)  # a float32 just below 1, times the span, can round up to it
+        np.minimum(drawn, low + span - 1, out=drawn)  # a safeguard; the float64 product is below the span
         drawn += np.arange(r)[:, None] * units
         sorted_weights = np.bincount(drawn.ravel(), minlength=r * units).reshape(r, units)
         weights = np.empty((r, units))

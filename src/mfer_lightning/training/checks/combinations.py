@@ -160,8 +160,8 @@ def _optimizer(config: Config) -> Iterator[tuple[bool, str]]:
     every = trainer["check_val_every_n_epoch"]
     yield (
         config["scheduler"]["name"] == "plateau" and every != 1,
-        f"scheduler=plateau needs a validation in each epoch, but trainer.check_val_every_n_epoch={every} skips "
-        "some. Use trainer.check_val_every_n_epoch=1, or another schedule.",
+        f"scheduler=plateau needs validation in every epoch, but trainer.check_val_every_n_epoch={every} skips "
+        "it in some epochs. Use trainer.check_val_every_n_epoch=1, or another schedule.",
     )
     yield (
         sam and trainer["accumulate_grad_batches"] > 1,
