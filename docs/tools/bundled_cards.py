@@ -1,4 +1,4 @@
-"""Write the model cards of the bundled models again.
+"""Regenerate the model cards of the bundled models.
 
 ``python docs/tools/bundled_cards.py`` renders each card from the model's ``config.json`` and ``export.json`` with the
 current template, and updates its checksum in the index. Weights, descriptions and results stay as they are.

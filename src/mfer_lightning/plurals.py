@@ -1,4 +1,4 @@
-"""Write a number and its noun, which agree: 1 face, 2 faces."""
+"""Write a number with its noun in the singular or plural: 1 face, 2 faces."""
 
 from __future__ import annotations
 

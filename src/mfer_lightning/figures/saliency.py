@@ -41,7 +41,7 @@ class Explained:
 
 
 def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32], strength: float = 0.55) -> NDArray[np.uint8]:
-    """Overlay a map on a greyscale face: the larger its value, the stronger the colour.
+    """Overlay a map on a greyscale face: the larger its value, the brighter the colour.
 
     Args:
         face: (H,W,3) uint8 RGB.

@@ -33,7 +33,7 @@ EXTRAS = {
     "ray": ("ray", "ray"),
     "optuna": ("optuna.storages.journal", "optuna"),  # a module added in Optuna 4
 }
-#: Extra -> a Hydra plugin that conflicts with it, because options of the same names have other types.
+#: Extra -> a Hydra plugin that conflicts with it, because its options have the same names but different types.
 _IN_THE_WAY = {"optuna": "hydra_plugins.hydra_optuna_sweeper", "ray": "hydra_plugins.hydra_ray_launcher"}
 _GROUPS = ("launcher", "hydra/launcher", "sweep", "hydra/sweeper")
 

@@ -13,7 +13,7 @@ from mfer_lightning.data.facs import FacsGenerator
 
 
 def quick_start() -> dict:
-    """The options of the built-in default dataset on the command line."""
+    """The options of the default dataset in its configuration file."""
     return yaml.safe_load((config_dir() / "dataset" / "facs.yaml").read_text(encoding="utf-8"))["dataset"]
 
 

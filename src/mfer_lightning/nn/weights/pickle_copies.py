@@ -1,6 +1,6 @@
-"""Count what the calls in a pickle copy, without executing it.
+"""Count the elements copied by the calls in a pickle, without executing it.
 
-A pickle refers to an object that it has created before with two bytes. Constructors such as ``torch.Size`` and
+A pickle needs only two bytes to refer to an object that it has already created. Constructors such as ``torch.Size`` and
 ``OrderedDict`` copy such an object at every call, so the memory may grow with the square of the file's size.
 """
 
