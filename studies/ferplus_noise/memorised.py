@@ -20,7 +20,7 @@ BATCH = 256
 
 
 def main() -> None:
-    """Print a line per run: the fractions of its flipped faces with the given and with the true label predicted."""
+    """Print one line per run: the percentages of flipped faces predicted as the given label and as the true label."""
     if len(sys.argv) < 3:
         raise SystemExit("usage: python studies/ferplus_noise/memorised.py <folder of the faces> <run>...")
     root, *runs = map(Path, sys.argv[1:])

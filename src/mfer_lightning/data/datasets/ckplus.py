@@ -6,8 +6,8 @@ emotion label. Licence: non-commercial research, on request; images of most peop
 
 Emotion codes: 0 neutral, 1 anger, 2 contempt, 3 disgust, 4 fear, 5 happiness, 6 sadness, 7 surprise. They are the class
 indices of the protocols with neutral; without it, the indices are one lower. As is common practice, the last three
-images of a labelled sequence have its emotion as label. The first image is neutral; only the protocols with neutral use
-it.
+images of a labelled sequence have its emotion as their label. The first image is neutral; only the protocols with
+neutral use it.
 
 Any of these layouts, in this order of precedence::
 

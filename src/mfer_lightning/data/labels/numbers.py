@@ -44,7 +44,7 @@ MOST_PIXELS = 1_000_000
 def whole_number(text: str) -> int | None:
     """Parse an integer, which may have a decimal point or comma followed by zeros; return None for other text.
 
-    Also return None for integers of more than :data:`MOST_DIGITS` digits, which do not fit into int64.
+    Also return None for integers of more than :data:`MOST_DIGITS` digits, which may not fit into int64.
 
     Example:
         >>> [whole_number(text) for text in ("3", "3.0", "03", "3.5", "sad")]
