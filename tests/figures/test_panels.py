@@ -1,4 +1,4 @@
-"""Panels: SVG in the page's colours with unique names, equal for equal data; errors name the argument."""
+"""Panels: SVG in the page's colours with unique ids, identical for identical data; errors name the argument."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def draw_panel(path: str | Path | None, height: float, title: str) -> Iterator[P
 
 
 def themed(svg: str) -> str:
-    """Convert an SVG file for inclusion in a page: the page's colours and font, unique names, no background.
+    """Convert an SVG file for inclusion in a page: the page's colours and font, unique ids, no background.
 
     Args:
         svg: content of an SVG file written by matplotlib.
