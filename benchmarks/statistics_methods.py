@@ -46,7 +46,7 @@ SETTINGS = (
 
 
 def rates(setting: Setting, repetitions: int, seed: int) -> tuple[float, float, float]:
-    """Return the rate of verdicts, the coverage of intervals, and the median smallest detectable difference."""
+    """Return the rate of significant differences, the coverage of intervals, and the median detectable difference."""
     rng = np.random.default_rng(seed)
     called, held, detectable = 0, 0, []
     for _ in range(repetitions):
@@ -73,7 +73,7 @@ def errors(repetitions: int, first: int = 0) -> None:
 
 
 def power(repetitions: int, first: int = 0) -> None:
-    """Print the rate of verdicts for methods that differ."""
+    """Print the rate of significant differences for methods that differ."""
     print("| seeds | spread (points) | difference (points): detected in | smallest detectable, median |")
     print("|---|---|---|---|")
     for seeds in ((3, 3), (5, 5), (10, 10)):

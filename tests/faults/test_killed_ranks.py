@@ -138,7 +138,7 @@ def test_twenty_kills_of_two_ranks_do_not_change_the_final_weights(bench: Bench)
     assert not [path for path in left if path.is_file()]
     # empty folders created by Python and wandb at startup
     assert all(path.name.startswith(("pymp-", "listener-")) or "wandb-" in path.name for path in left), left
-    # torch briefly names the shared memory of a batch while a worker passes it on; a kill at that moment leaves it
+    # torch briefly names the shared memory of a batch while a worker passes it on; a kill then leaves it behind
     handed_over = set(shared.iterdir()) - before if shared.is_dir() else set()
     assert all(path.name.startswith("torch_") for path in handed_over), handed_over
     assert len(handed_over) <= 2

@@ -15,7 +15,7 @@ B, K, D = 5, 3, 4
 
 
 def naive(feature, label, centers, variance, alpha, weight):
-    """Equations 5 to 11 of Wan et al. (2018) for hard labels, over D."""
+    """Equations 5 to 11 of Wan et al. (2018) for hard labels, divided by D."""
     classification = likelihood = 0.0
     for f, y in zip(feature, label, strict=True):
         inverse = [np.linalg.inv(np.diag(variance[k])) for k in range(K)]

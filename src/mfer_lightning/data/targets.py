@@ -4,7 +4,8 @@ Paper: Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial 
 Crowd-Sourced Label Distribution", ICMI 2016 (arXiv 1608.01041). Original repository: microsoft/FERPlus.
 The rules are implemented and vectorised from their published description. ``argmax`` (the label that SCN, DMUE and
 others evaluate on) and ``votes`` (the distribution of votes) are additions. Columns are found by name, so the rules
-apply to any dataset with votes; votes in columns that are not classes (``unknown``, ``NF``) count against all classes.
+apply to any dataset with votes. ``argmax`` and ``votes`` ignore votes in columns that are not classes (``unknown``,
+``NF``); under the other rules, these votes count against all classes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Targets(NamedTuple):
         keep: (N,) bool, whether the rule has a target for the face.
         target: (N,K) float32, the target. Rows sum to 1, except for ``multi``, whose rows contain a 1 for every
             accepted class (a set, not a distribution). All 0 if the face is not kept.
-        label: (N,) int64, class of the largest target (the first in a tie), -1 if the face is not kept.
+        label: (N,) int64, class with the largest target, or for ``multi`` with the most votes (the first in a tie); -1
+            if the face is not kept.
     """
 
     keep: NDArray[np.bool_]

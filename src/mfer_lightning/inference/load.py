@@ -42,7 +42,7 @@ def load_model(
         batch_size: faces per batch; None: 256 on a GPU, 64 elsewhere.
         flip: average with the mirrored face; None: as stored with the model.
         shift: average with four copies shifted by this fraction of the side; None: as stored with the model.
-        precision: ``"32-true"``, ``"bf16-mixed"`` (at least twice as fast on hardware with native bfloat16, half the
+        precision: ``"32-true"``, ``"bf16-mixed"`` (about twice as fast on hardware with native bfloat16, half the
             memory for weights; probabilities differ by up to about 0.01), ``"16-mixed"`` (GPUs only), or ``"auto"``:
             bfloat16 on a GPU with native bfloat16, else float32.
         compile: compile the network's repeated blocks for full batches; ``"auto"``: on a GPU, if ``expected_faces`` is

@@ -130,7 +130,7 @@ def pictures(source: Any, colour: str = "RGB", most_pixels: int = MOST_PIXELS) -
     """Read the pictures of a source.
 
     Args:
-        source: a path (a photo, a folder, read recursively, or a pattern such as ``photos/*.jpg``), the bytes of an
+        source: a path (a photo, a recursively searched folder, or a pattern such as ``photos/*.jpg``), the bytes of an
             image file, a PIL image, a uint8 array (H,W), (H,W,1), (H,W,3), (H,W,4) or (N,H,W,3), a uint8 tensor
             (3,H,W) or (N,3,H,W), or a list or other iterable of these, except patterns.
         colour: channel order of arrays: ``"RGB"``, or ``"BGR"`` as OpenCV reads them.
