@@ -1,7 +1,7 @@
 """Write the parameter counts of the face networks in docs/weights.md: those of this package and the published ones.
 
-``python docs/tools/face_counts.py`` rewrites the section between the two markers; a test compares both. No weights are
-allocated: everything runs on torch's meta device.
+``python docs/tools/face_counts.py`` rewrites the section between the two markers; a test checks that the page is up to
+date. No weights are allocated: everything runs on torch's meta device.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python studies/ferplus_noise/power.py [studies/ferplus_ablation [<contrasts in a family>]]
 
 The spreads are those of `plain` and `full` in the ablation, seven seeds each, on the same faces and with the same
-network. Its labels were clean; label noise may increase the spread over seeds, so each number is also given for twice
-the spread.
+network. The ablation's labels were clean; label noise may increase the spread over seeds, so each number is also given
+for twice the spread.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Optimisers and schedules from the command line's configuration: composed, checked and built in a trial."""
+"""Optimisers and schedules configured on the command line: composition, checks and a trial build."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def name_of(config: Mapping[str, Any], group: str) -> str:
 
 
 def is_peer(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration uses a complete network other than MFER, without a selectable backbone.
+    """Whether a configuration uses a network other than MFER, to which the groups in :data:`PARTS` do not apply.
 
     Example:
         >>> is_peer({"network": {"name": "dan"}}), is_peer({"network": {"name": "mfer"}}), is_peer({})

@@ -121,10 +121,10 @@ def mode_of(option: str, monitor: str, modes: Mapping[str, str]) -> str:
     Args:
         option: the option that names the metric, for the message.
         monitor: the metric without ``val/``.
-        modes: modes of all metrics, :meth:`mfer_lightning.module.FERModule.modes`.
+        modes: metric -> mode, from :meth:`mfer_lightning.module.FERModule.modes`.
 
     Raises:
-        UserError: if the metric does not exist.
+        UserError: if the metric does not exist or has no preferred direction.
     """
     if monitor not in modes:
         raise UserError(

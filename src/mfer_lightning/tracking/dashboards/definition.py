@@ -57,7 +57,7 @@ class Dashboard:
     Args:
         entity: W&B user or team; empty if it is not known.
         project: W&B project.
-        workspaces: one per protocol, and one per proportion of flipped labels if a protocol's runs have several.
+        workspaces: one per protocol and split, and one per proportion of flipped labels if the runs have several.
         report: the report over all protocols.
     """
 
@@ -93,7 +93,7 @@ def build_dashboard(
         runs: at least one.
         entity: W&B user or team; may be empty if ``online`` is not set.
         project: W&B project.
-        title: title of the report; the workspaces are named after it and their protocol.
+        title: title of the report; the workspaces are named after it, their protocol and split.
         online: name entity and project in every set of runs, which W&B then validates; otherwise those of the report
             are used.
         verdicts: outcomes of planned contrasts as Markdown tables, by protocol and split; None: nothing planned.
