@@ -240,7 +240,7 @@ def test_mistake_raises_one_clear_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if mistake[0].startswith("dashboard runs=") and importlib.util.find_spec("wandb_workspaces") is None:
-        pytest.skip("without the extra dashboard, the message names the missing package")
+        pytest.skip("without the extra `dashboard`, the message names the missing package")
 
     def read(*arguments: object) -> None:
         raise AssertionError("the data were read before the mistake was found")

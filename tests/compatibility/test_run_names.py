@@ -63,7 +63,7 @@ def test_former_defaults_on_the_command_line_keep_the_former_run_name(command: s
     assert (SINCE[command] == NAMES[command]) == (not former)
 
 
-#: Names of commands with the options that augmentations had before their transforms were listed.
+#: Names of commands with the options that augmentations had before their transforms were listed in ``conf/augment``.
 OLDER_AUGMENTATIONS = {
     "augment=standard +augment.rotate=20": "facs-convnext_tiny-ds-dsf-s0-ec6b1a51",
     "augment=standard +augment.flip=0.3": "facs-convnext_tiny-ds-dsf-s0-b0ecdf01",

@@ -40,8 +40,8 @@ class Augment:
     """A random augmentation that depends on (seed, epoch, row), but not on the worker.
 
     Args:
-        transforms: image-only transforms of albumentations, as a list or as a mapping from names, applied in this
-            order. They are copied.
+        transforms: albumentations transforms that need no input other than the image, as a list or as a mapping from
+            names, applied in this order. They are copied.
 
     Raises:
         ValueError: if an entry is not a transform, or was given an unknown argument.

@@ -55,7 +55,8 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
 
     Args:
         plan: the planned contrasts.
-        sections: sections of the report; a note is added to those to which the plan does not apply.
+        sections: sections of the report; a note is added to those to which the plan does not apply, and to the others
+            if there are several.
 
     Returns:
         The contrasts of each section, not compared yet; empty if the section lacks a method of the plan.
@@ -82,8 +83,8 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
             section.notes.append(f"The planned contrasts do not apply here: {reasons[section.title]}")
         elif len(several) > 1:
             section.notes.append(
-                f"The planned contrasts are evaluated in {len(several)} sections, each corrected separately ({shown}). "
-                "Their file does not name a `protocol`, so each claim is tested several times."
+                f"The planned contrasts are evaluated in {len(several)} sections, each corrected separately ({shown}), "
+                "so each claim is tested several times. If their file does not name a `protocol`, add one."
             )
     return placed
 

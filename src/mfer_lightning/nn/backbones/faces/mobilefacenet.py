@@ -6,8 +6,8 @@ https://github.com/TreB1eN/InsightFace_Pytorch (MIT), and InsightFace's ``arcfac
 network is this one with ``scale=2``: the widths between the units are doubled, those inside them are not.
 Reimplemented; shapes of the tensors are those of both projects' files, and their names those of InsightFace_Pytorch.
 The depthwise convolution over the whole map and the identity embedding (``conv_6_dw``, ``linear``, ``bn``) are not part
-of a backbone, which pools feature maps of any size. This project adds drop-path and attention before the last 1x1
-convolution, and uses its own initialisation.
+of a backbone, which pools feature maps of any size. This project adds drop-path and uses its own initialisation.
+Attention after the last stage is inserted before the last 1x1 convolution.
 """
 
 from __future__ import annotations
