@@ -2,8 +2,9 @@
 //
 //     node benchmarks/peers/human.mjs --modules envs/human crops|photos <list> <answers.csv>
 //
-// `photos`: Human.detect with its default models for faces (BlazeFace, face mesh, emotion); the other models are off.
-// The face with the largest box is used. Human truncates its scores to two decimals.
+// `photos`: Human.detect with its default models for faces (BlazeFace, face mesh, iris, emotion), except face
+// description; the other models are off. The face with the largest box is used. Human truncates its scores to two
+// decimals.
 // `crops`: the picture is the face. The package has no function for this, so the emotion model is called directly, after
 // the same steps as in the package's src/gear/emotion.ts: bilinear to 64x64, greyscale by 0.2989, 0.587, 0.114, scaled
 // to [-1, 1].

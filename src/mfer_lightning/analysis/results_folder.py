@@ -33,7 +33,8 @@ def results_folder(subject: ModelOnSplit, runs: str | Path = "runs", suffix: str
         parent = Path(runs).expanduser() / f"evaluate-{source.stem}"
     else:
         parent, name = run, name if source.stem == "best" else f"{source.stem}-{name}"
-    options = re.sub(r" (?=\w+=)", "-", subject.options)  # a space separates options; others are part of a value
+    # a space before `name=` separates two options; any other space is part of a value
+    options = re.sub(r" (?=\w+=)", "-", subject.options)
     mark = f"-{_as_file_name(options)}" if options else ""
     rounded = "" if subject.model.precision == "32-true" else f"-{subject.model.precision}"
     return parent / "evaluations" / f"{name}{mark}{subject.views.mark}{rounded}{suffix}"

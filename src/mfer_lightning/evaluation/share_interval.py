@@ -32,7 +32,7 @@ def share_interval(
 
     Args:
         right: (N,) whether each face was predicted correctly; at least one face.
-        label: (N,) its class, from 0; resamples keep the class counts.
+        label: (N,) its class, from 0; resamples keep the class counts, or nearly so if groups contain several classes.
         groups: (N,) faces of one photo or person share a value. None, or all values different: Wilson's interval.
         seed: random seed of the bootstrap.
 

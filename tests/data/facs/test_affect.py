@@ -27,7 +27,7 @@ def test_both_halves_of_the_face_count_equally():
 
 
 def test_emotions_are_placed_as_in_the_circumplex_model():
-    """Only signs and order are checked, since the weights are ours."""
+    """Only coarse bounds are checked, since the weights are ours."""
     labels = FacsGenerator(seed=1, difficulty=0.3, ambiguity=0.0).labels("train", 400)
     means = {
         name: (labels.valence[labels.label == k].mean(), labels.arousal[labels.label == k].mean())
