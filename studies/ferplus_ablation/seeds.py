@@ -2,8 +2,9 @@
 
     python studies/ferplus_ablation/seeds.py runs/pilot
 
-Only the registered pilot is accepted: other seeds, missing or additional runs, and unfinished runs are rejected. The
-script reads predictions on the held-out tenth even if the runs report FER2013Valid, which must not affect the number.
+Only the registered pilot is accepted: other seeds, missing or additional runs of `plain` or `full`, and unfinished runs
+are rejected. The script reads predictions on the held-out tenth even if the runs report FER2013Valid, which must not
+affect the number.
 """
 
 import sys

@@ -92,8 +92,8 @@ MAYBE_SEEN = (
     "the model may have been trained on them"
 )
 MAYBE_SELECTED = (
-    f"{DIFFER}the val faces have the same file names as those that its epoch was selected on, but their contents were "
-    "not compared, so the model may have been trained or selected on them"
+    f"{DIFFER}the val faces have the same file names as those on which the checkpoint was selected, but their contents "
+    "were not compared, so the model may have been trained or selected on them"
 )
 SAME_NAMES = (
     "the model was trained on faces with the same file names, so the results probably do not measure generalisation"

@@ -1,4 +1,4 @@
-"""Dense convolutions tap by tap equal torch's own, in values and gradients."""
+"""Dense convolutions computed tap by tap equal torch's own, in values and gradients."""
 
 from __future__ import annotations
 

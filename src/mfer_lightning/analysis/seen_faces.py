@@ -83,7 +83,7 @@ def _of_changed_files(stored: Any, origin: Protocol, datamodule: FaceDataModule,
     if not changed:
         return []
     selected = split == "val" and not origin.takes_last_epoch
-    then = "those that its epoch was selected on" if selected else "in the training run"
+    then = "those on which the checkpoint was selected" if selected else "in the training run"
     return [
         f"the {' and the '.join(changed)} of dataset={dataset} differ from those of the training run (the files or the "
         f"dataset options have changed); the {split} faces have the same file names as {then}, but their contents "

@@ -13,7 +13,8 @@ from typing import Any
 #: The axis of all curves: epochs, counted from 0 as in ``metrics.csv``.
 EPOCH = "epoch"
 
-#: Curves that every run logs, one value per epoch. Further loss terms of a run are logged as ``train/<term>``.
+#: Curves that every run logs, one value per epoch; ``val/...`` only if the protocol has a validation set. Further loss
+#: terms of a run are logged as ``train/<term>``.
 CURVES = (
     "train/loss",
     "train/classification",

@@ -101,10 +101,10 @@ def effective_degrees_of_freedom(components: Components, seeds_a: int, seeds_b: 
 
     .. math:: 1/f = w_A^2/\nu_A + w_B^2/\nu_B + u / total^2.
 
-    If a method has only three seeds, it is inaccurate: instead of 5%, the error rate of the test is between 3.5% (equal
-    variances) and 7.8% (3 and 10 seeds). Terms of the next order, which vanish if there is only one component, correct
-    most of that. Their four coefficients were chosen to keep the largest deviation from 5% small for 3 to 10 seeds,
-    ratios of standard deviations up to 3, and image components of up to 70% of the variance:
+    The formula is inaccurate if a method has only three seeds: instead of 5%, the error rate of the test is between
+    3.5% (equal variances) and 7.8% (3 and 10 seeds). Terms of the next order, which vanish if there is only one
+    component, correct most of that. Their four coefficients were chosen to keep the largest deviation from 5% small for
+    3 to 10 seeds, ratios of standard deviations up to 3, and image components of up to 70% of the variance:
 
     .. math::
         w_A w_B [-1/(\nu_A\nu_B) + 6.5 (w_A - w_B)(1/\nu_A^2 - 1/\nu_B^2) + 3 (1/\nu_A - 1/\nu_B)^2]
