@@ -72,7 +72,7 @@ def _is_share(value: Any) -> bool:
 
 
 def _is_interval(ends: Any) -> bool:
-    """Whether a value is None, or consists of finite numbers, as a list or as a mapping with ``low`` and ``high``."""
+    """Whether a value is None, or a list or mapping whose values are finite numbers or None."""
     numbers = ends.values() if isinstance(ends, dict) else ends
     return ends is None or (isinstance(ends, (dict, list, tuple)) and all(map(_is_number, numbers)))
 

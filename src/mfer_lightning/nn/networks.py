@@ -1,6 +1,6 @@
 """Registry of networks by name, and the function that builds them.
 
-A network's module is imported when the network is used: POSTER2 needs timm, whose import takes seconds.
+A network's module is imported when the network is used: DDAMFN and POSTER2 need timm, whose import takes seconds.
 """
 
 from __future__ import annotations

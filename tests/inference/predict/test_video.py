@@ -1,4 +1,4 @@
-"""`mfer predict` on a video made of the portrait, on damaged ones, and on a missing camera."""
+"""`mfer predict` on a video made from the portrait, on damaged videos, and on a missing camera."""
 
 from __future__ import annotations
 
