@@ -250,7 +250,7 @@ def main() -> int:
         else:
             print(verdict)
             failed += [verdict.what] * (not verdict.reached)
-    print(f"Failed: {', '.join(failed)}." if failed else "All lines ran, and no result is missing.")
+    print(f"Failed: {', '.join(failed)}." if failed else "All selected lines succeeded.")
     return int(bool(failed))
 
 

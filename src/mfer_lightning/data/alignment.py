@@ -13,7 +13,8 @@ from mfer_lightning.plurals import counted
 
 NAME = "alignment.json"
 
-#: Fields that determine an alignment. The others record how files were written and which photos were processed.
+#: Faces count as aligned alike if these fields are equal. The detector, the choice of faces and the file format may
+#: differ.
 _SAME = ("template", "height", "margin", "border", "refine")
 
 

@@ -33,8 +33,8 @@ def evaluate(predictions: Predictions) -> Evaluation:
 
     Classes without samples have no recall or F1: both are None and excluded from means. A class that is never predicted
     has precision 0, as in scikit-learn, or None if it has no samples either. Padding rows and rows without a label are
-    ignored; ``notes`` lists everything that was ignored, and reports a confusion matrix that suggests swapped class
-    names (:mod:`.evaluation.class_order`).
+    ignored; ``notes`` lists everything that was ignored except padding rows, and reports a confusion matrix that
+    suggests swapped class names (:mod:`.evaluation.class_order`).
 
     Args:
         predictions: the table; at least one row must have a label.

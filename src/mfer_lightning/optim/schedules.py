@@ -192,7 +192,7 @@ def build_schedule(
     elif not 0 <= warmup_epochs * steps_per_epoch < longest:
         raise ValueError(
             "Expected argument `warmup_epochs` to be >= 0 and shorter than the run "
-            f"({longest / steps_per_epoch:g} in epochs), but got {warmup_epochs!r}."
+            f"(epochs: {longest / steps_per_epoch:g}), but got {warmup_epochs!r}."
         )
     for option, legal in RANGES.items():
         if option in shape:
@@ -237,7 +237,7 @@ def schedule_for(
         wanted = chosen.get("warmup_steps", 0), chosen.get("warmup_epochs", 0)
         if wanted[0] >= total_steps or ("warmup_steps" not in chosen and wanted[1] >= epochs):
             log.warning(
-                "The run (%g in epochs) is too short for its warm-up, which is shortened to a fifth of the run.",
+                "The run (epochs: %g) is too short for its warm-up, which is shortened to a fifth of the run.",
                 epochs,
             )
             chosen.pop("warmup_steps", None)

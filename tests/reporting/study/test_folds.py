@@ -25,7 +25,7 @@ FACES, RIGHT = (40, 60, 50), (30, 50, 40)
 
 
 def write_folds(parent: Path, loss: str = "ce", seed: int = 0, folds: tuple[int, ...] = (0, 1, 2)) -> list[Path]:
-    """Runs of three folds with separate faces, of which the first ones are correct."""
+    """Write one run per fold, each on its own faces; the first RIGHT[fold] - seed of them are classified correctly."""
     written = []
     for fold in folds:
         n, first = FACES[fold], sum(FACES[:fold])

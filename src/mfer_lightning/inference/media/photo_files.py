@@ -123,7 +123,7 @@ def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
 
 
 def _looks_like_photo(file: Path) -> bool:
-    """Whether a file without the extension of a photo is one by its first bytes; True for unreadable folders."""
+    """Whether a file without a photo extension starts with the bytes of a photo; True for unreadable folders."""
     if file.is_dir():
         return True
     if file.suffix.lower() in VIDEO_SUFFIXES or not file.is_file():
