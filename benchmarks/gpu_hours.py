@@ -1,9 +1,9 @@
 """Print a Markdown table of the operations and estimated GPU hours of each full-scale recipe.
 
 ``python benchmarks/gpu_hours.py``; docs/recipes.md contains its output. This is an estimate from operation counts, not
-a measurement: the forward pass is counted on the meta device, the backward pass as twice that, SAM as two of both, and
-the GPU is assumed to reach a fraction of its dense bfloat16 peak (NVIDIA's data sheets: A100 312, H100 SXM 989
-TFLOP/s).
+a measurement: the forward pass is counted on the meta device, the backward pass counts as twice that, everything counts
+twice with SAM, and the GPU is assumed to reach a fraction of its dense bfloat16 peak (NVIDIA's data sheets: A100 312,
+H100 SXM 989 TFLOP/s).
 """
 
 from __future__ import annotations

@@ -102,7 +102,9 @@ def replacing(target: Path, suffix: str) -> Iterator[Path]:
 
 
 def replace_folder(target: Path, new: Path, old: Path) -> None:
-    """Move a folder to ``target``, and the folder that was there to ``old``. If this fails, it is moved back.
+    """Move the folder at ``target``, if there is one, to ``old``, and ``new`` to ``target``.
+
+    If ``new`` cannot be moved, the previous folder is moved back to ``target``.
 
     Raises:
         OSError: if a folder cannot be moved.

@@ -104,7 +104,7 @@ def _check_figures(config: Mapping[str, Any], modes: Mapping[str, str], monitor:
 
 
 def _build_module(config: Mapping[str, Any], class_names: tuple[str, ...], size: int) -> FERModule | None:
-    """Build a module for a trial; None if it needs the real data."""
+    """Build a module for a trial; None if its network cannot be built on the meta device."""
     weights = look_up(config, "loss.classification.class_weights")
     count = len(class_names) or (len(weights) if isinstance(weights, list) else SOME_CLASSES)
 
