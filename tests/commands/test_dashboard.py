@@ -56,7 +56,7 @@ def test_default_output_is_next_to_the_runs_and_evaluations_are_ignored(trained:
 def test_publish_sends_charts_then_workspaces_then_report(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """Test publishing up to the calls of the W&B functions, without a network."""
+    """Test publishing up to the calls of the W&B functions, without network access."""
     import wandb
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws

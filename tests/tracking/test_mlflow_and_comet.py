@@ -1,4 +1,4 @@
-"""`logger=mlflow` and `logger=comet` without a network: the data of a run are read back."""
+"""`logger=mlflow` and `logger=comet` without network access: the data of a run are read back."""
 
 from __future__ import annotations
 

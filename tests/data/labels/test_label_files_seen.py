@@ -1,4 +1,4 @@
-"""Every label file listed in docs/datasets.md is read, and five of them are used for training."""
+"""Label files are read or rejected as listed in docs/datasets.md, and five of them are used for training."""
 
 from __future__ import annotations
 

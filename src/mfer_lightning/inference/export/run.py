@@ -75,8 +75,9 @@ def export(
         checkpoint: a run, a run's folder, a ``.ckpt`` file, a folder written with ``format="safetensors"``, or the name
             of a bundled model.
         format: ``"safetensors"`` (Hugging Face layout) or ``"onnx"`` (runs without torch).
-        output: folder to create; None: ``exports/<format>`` in the run's folder, ``exports/<name>-<format>`` for a
-            bundled model; ``half`` and ``quantize`` append ``-half`` and ``-int8``.
+        output: folder to create; None: ``exports/<format>`` in the run's folder (e.g. ``exports/last-<format>``
+            for a checkpoint other than ``best.ckpt``), ``exports/<name>-<format>`` for a bundled model,
+            ``<name>-<format>`` next to the source otherwise; ``half`` and ``quantize`` append ``-half`` and ``-int8``.
         replace: replace an earlier export in that folder.
         half: for ``format="safetensors"``: write the weights in half precision and measure the effect.
         quantize: for ``format="onnx"``: ``"none"`` or ``"int8"``.
@@ -84,7 +85,8 @@ def export(
             choose the threshold below which a prediction is uncertain.
         risk: with ``calibrate``: maximum fraction of incorrect predictions among those not marked as uncertain, within
             (0, 1).
-        faces: number of validation faces for the comparison with the checkpoint; 0: none are read.
+        faces: number of validation faces for the comparison with the checkpoint, rounded up to whole batches; 0: none
+            are read.
         verify: compare the weights with the stored checksums.
         data: the data root; None: ``MFER_DATA`` if it is set, otherwise the root used for training.
         cache: folder of decoded images; None: the default.
