@@ -85,7 +85,7 @@ def _parse(content: bytes, file: Path, what: str) -> tuple[str, NDArray[Any]]:
     """Return the single value of a file as text, ``""`` if there is none, and the whole array."""
     try:
         value = np.load(io.BytesIO(content), allow_pickle=False)
-        str(value)  # text of invalid code points cannot be read
+        str(value)  # text with invalid code points cannot be read
     except DAMAGE as error:
         raise UserError(
             f"{file} is not a NumPy file with one {what} ({error}). It may be truncated: unpack the annotations again."
