@@ -1,12 +1,12 @@
 """Measure the effect of the feature losses on features, to choose the defaults listed in docs/losses.md.
 
     python benchmarks/loss_study.py gradients          # size of each term's gradient (takes a second)
-    python benchmarks/loss_study.py widths             # one weight for every width, synthetic (takes minutes)
+    python benchmarks/loss_study.py widths             # the same weight at every width, synthetic (takes minutes)
     python benchmarks/loss_study.py ferplus data/ferplus --setting dsf:temperature=0.25,pull=0.2,weight=0.3
 
 `ferplus` trains a small convolutional network on part of the training images (24 pixels, vote distributions as
-targets) and measures on the FER2013Valid faces with a majority. --setting takes one or more settings,
-and --seeds the number of seeds; each run is a row.
+targets) and measures on the FER2013Valid faces with a majority label. --setting takes one or more
+settings, and --seeds the number of seeds; each run is a row.
 
 Columns: accuracy on held-out data; `within`, the root mean square distance of a feature from its class mean;
 `between`, the root mean square distance between class means; `ratio`, `between` divided by `within`; `size`, the root

@@ -110,7 +110,7 @@ def check_number(name: str, value: Number, low: float, high: float = math.inf, *
 
 
 def check_count(name: str, value: int, low: int = 1) -> int:
-    """Reject an argument that is not an integer of at least ``low``, and return it.
+    """Check that an argument is an integer of at least ``low``, and return it.
 
     Raises:
         ValueError: if it is not.

@@ -50,5 +50,5 @@ def damaged_weights(draw: Draw, weights: Mapping[str, Tensor], odd: tuple[Any, .
 
 
 def _is_dense(value: Any) -> bool:
-    """Whether a value can be sliced; a sparse tensor of an earlier change cannot."""
+    """Whether a value can be sliced; a sparse tensor from an earlier change cannot."""
     return isinstance(value, Tensor) and value.layout == torch.strided

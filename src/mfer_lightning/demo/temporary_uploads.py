@@ -45,7 +45,7 @@ def forget(file: str | Path, folder: Path) -> None:
     if not path.resolve().is_relative_to(folder.resolve()):
         return
     path.unlink(missing_ok=True)
-    with suppress(OSError):  # one that is not empty, or deleted already
+    with suppress(OSError):  # a folder that is not empty, or already deleted
         for parent in path.parents:
             if parent == folder:
                 break

@@ -168,7 +168,7 @@ def test_weights_for_another_number_of_classes_are_rejected_by_name():
 
 
 def test_file_without_heads_gives_the_same_feature_and_keeps_the_heads():
-    # "The heads, when saved": such files are part of the published layout.
+    # The heads are optional in the published layout.
     state, x = small_state(27), images(28, 2, 64)
     model = small()
     fresh = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Verdicts: true differences are found, others are not, and too few seeds are reported."""
+"""Verdicts: true differences are found, others are not, and a lack of seeds is reported."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def find_results(source: Path | None, metadata: Mapping[str, Any]) -> list[dict[
         metadata: metadata of the model; for an export, its ``results`` are used.
 
     Returns:
-        The main entries of each ``result.json`` about this checkpoint, first that of the run; possibly empty.
+        The main entries of each ``result.json`` about this checkpoint, starting with that of the run; possibly empty.
     """
     if isinstance(metadata.get("results"), list):
         return export_results(metadata)

@@ -87,7 +87,8 @@ class MixedFeatureNet(MobileNetwork):
 
     Args:
         depths: number of plain mixed residuals in each of the three stages.
-        width: channels w of the first stages; the others have 2w and 4w, the last feature map 8w. A multiple of 8.
+        width: channels w of the stem and the first stage; the other stages have 2w and 4w, the last feature map 8w. A
+            multiple of 8.
         num_classes: width of the identity embedding; 0: none.
         in_chans: channels of the images.
         drop_path_rate: drop-path rate of the last plain unit, increasing linearly from 0 at the first.
