@@ -85,5 +85,5 @@ wheel: $(STAMP) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 .PHONY: clean
-clean: ## remove everything that make created (runs and data are kept)
+clean: ## remove the environments, the wheel and the caches (runs, data and docs/_build are kept)
 	rm -rf $(VENV) $(LOWEST) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -57,7 +57,7 @@ CASES = {
     "tied classes complete three quarters": [6, 0, 2, 2, 0, 0, 0, 0, 0, 0],
     "ties after the first lead to more than three": [4, 2, 2, 2, 0, 0, 0, 0, 0, 0],
     "four tied classes are too many": [2, 2, 2, 2, 2, 0, 0, 0, 0, 0],
-    "three tied classes at thirty percent": [3, 3, 3, 1, 0, 0, 0, 0, 0, 0],
+    "three tied classes above thirty percent": [3, 3, 3, 1, 0, 0, 0, 0, 0, 0],
     "just below thirty percent": [5, 0, 0, 0, 0, 2, 0, 0, 0, 0],
     "no vote survives": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
     "no vote at all": [0] * 10,
@@ -92,7 +92,7 @@ def test_branches_match_values_computed_by_hand() -> None:
     assert named["two tied classes are selected together"]["crossentropy"] == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
     assert named["tied classes complete three quarters"]["crossentropy"] == [0.6, 0, 0.2, 0.2, 0, 0, 0, 0]
     assert named["ties after the first lead to more than three"]["crossentropy"] is None
-    assert named["three tied classes at thirty percent"]["multi"] == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert named["three tied classes above thirty percent"]["multi"] == [1, 1, 1, 0, 0, 0, 0, 0]
     assert named["no vote survives"]["votes"] == [0.125] * 8
     assert named["no vote at all"]["votes"] is None
 

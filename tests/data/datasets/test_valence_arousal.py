@@ -34,7 +34,7 @@ def test_npy_release_provides_both_values_and_accepts_missing_ones(tmp_path: Pat
     root = write_affectnet_npy(tmp_path, train=16, val=8)
     for i in range(10):
         np.save(root / "train_set" / "annotations" / f"{i}_aro.npy", np.array(str(-0.1 * i) if i else "-2.0"))
-    index = read_affectnet(root, 7)  # without the two faces of contempt
+    index = read_affectnet(root, 7)  # without contempt: two training faces, one validation face
     assert len(index) == len(index.attributes["arousal"]) == 14 + 7
     np.testing.assert_allclose(index.attributes["valence"], 0.5)
     np.testing.assert_allclose(index.attributes["arousal"][:8], [np.nan, *(-0.1 * np.arange(1, 7)), -0.8], atol=1e-6)
