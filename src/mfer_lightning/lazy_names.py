@@ -13,7 +13,7 @@ def lazy_name(package: str, name: str, homes: Mapping[str, str]) -> Any:
     """Import a public name or a module of a package, for the ``__getattr__`` of the package.
 
     Args:
-        package: full name of the package, which is loaded.
+        package: full name of the package, which must already be imported.
         name: the requested attribute.
         homes: public name -> the module that defines it, relative to the package.
 

@@ -40,7 +40,7 @@ def test_one_annotator_against_the_others_by_hand() -> None:
     # 3:1 -> three agree with 2:1, one does not; 2:2 -> each meets 1:2 and disagrees; 4:0 -> all agree
     found = single_annotator_agreement(table([[3, 1, 0, 0], [2, 2, 0, 0], [4, 0, 0, 0]], [0, 0, 0]))
     assert found == pytest.approx((3 / 4 + 0 + 1) / 3)
-    # 2:1:1 -> either of the two meets 1:1:1 and agrees in a third; the others disagree
+    # 2:1:1 -> each of the two meets 1:1:1, a tie of three, and counts 1/3; the others disagree
     assert single_annotator_agreement(table([[2, 1, 1, 0]], [0])) == pytest.approx(2 * (1 / 3) / 4)
 
 

@@ -1,4 +1,4 @@
-"""Weight files whose small pickle would allocate much memory when loaded, by copying one object again and again."""
+"""Weight files whose small pickle would allocate a lot of memory when loaded, by copying one object again and again."""
 
 from __future__ import annotations
 

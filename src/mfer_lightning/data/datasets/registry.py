@@ -126,7 +126,7 @@ def looks_like(folder: Path) -> DatasetInfo | None:
 
 
 def inner_folders(root: Path) -> list[Path]:
-    """Return the first subfolders that may be datasets, i.e. without folders named like a partition."""
+    """Return the first subfolders that may be datasets; those named like a partition are left out."""
     parts = {name for names in PARTITION_FOLDERS.values() for name in names}
     return [root / name for name in contents(root).folders if name.lower() not in parts][:_MOST_FOLDERS]
 
