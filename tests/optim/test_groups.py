@@ -40,7 +40,7 @@ def test_vectors_centres_and_covariances_are_not_decayed(network):
     decay = {id(p): g["weight_decay"] for g in groups for p in g["params"]}
     for name, parameter in network.named_parameters():
         assert decay[id(parameter)] == (0.05 if parameter.ndim > 1 else 0.0), name
-    # By their role, to check the rule about dimensions.
+    # The same parameters again, selected by module and name instead of by number of dimensions.
     norms = {f"{n}.weight" for n, m in network.named_modules() if "Norm" in type(m).__name__}
     others = {n for n, _ in network.named_parameters() if n.endswith((".bias", ".gamma"))}
     assert {n for n, p in network.named_parameters() if decay[id(p)] == 0} == norms | others

@@ -1,4 +1,4 @@
-"""A plain Trainer with the parts listed in docs/own_trainer.md gives exactly the results of the command."""
+"""A plain Trainer with the parts listed in docs/own_trainer.md gives the same results as the command."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_plain_trainer_matches_the_command_line(mfer, tmp_path, trainer):
     result = json.loads((run / "result.json").read_text())["metrics"]
     for name in ("accuracy", "mean_class_accuracy", "macro_f1", "nll"):
         assert figures[f"test/{name}"] == pytest.approx(result[name], rel=1e-5), name
-    loaded = FERModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt")  # of the command line
+    loaded = FERModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt")  # written by the command
     assert plain.test(loaded, datamodule=faces, verbose=False)[0] == pytest.approx(figures, rel=1e-5)
     assert loaded.metadata["config"]["dataset"]["name"] == "facs"
     plain.fit(loaded, datamodule=faces)  # and it can be trained further

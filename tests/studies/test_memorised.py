@@ -23,7 +23,7 @@ def test_fractions_of_given_and_true_labels(script: Script, tmp_path: Path) -> N
     for i, (face, k) in enumerate(zip(faces, found, strict=True)):
         Image.fromarray(face).save(tmp_path / f"{i}.png")
         predicted, other = NAMES[k], NAMES[(k + 1) % 3]
-        # the first face has memorised its wrong label, three have the true one, and one has neither
+        # the prediction is the wrong label for the first face, the true one for three faces, and neither for the last
         given, true = (predicted, other) if i == 0 else (other, predicted) if i < 4 else (other, NAMES[(k + 2) % 3])
         flips.append({"path": f"{i}.png", "given": given, "true": true})
     (run / "label_noise.json").write_text(json.dumps({"flips": flips}))

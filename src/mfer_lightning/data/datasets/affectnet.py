@@ -58,7 +58,7 @@ CLASS_FOLDERS = Layout(
     "class folders", "one folder per class, train/0 to train/7 and val/0 to val/7 (numbers or names)"
 )
 
-#: Papers report on the validation set. A folder called test must contain it, because no test set was published.
+#: Papers report on the validation set. A folder called test can only be this set, because no test set was published.
 _PARTITIONS = {"train": PARTITION_FOLDERS["train"], "val": PARTITION_FOLDERS["val"] + PARTITION_FOLDERS["test"]}
 _NPY_PARTITIONS = {"train": ("train_set",), "val": ("val_set", "valid_set")}
 _ONE = "AffectNet has a training and a validation set; its test set was never published. "

@@ -1,6 +1,6 @@
 """Reduce the downsampling in the stem of a network designed for 224 pixels.
 
-With a total stride of 32, a 48-pixel face becomes a 2x2 feature map, which has too few positions for attention. The
+With a total stride of 32, a 48-pixel face becomes a feature map of at most 2x2 positions, too few for attention. The
 changes to the stems are the project's own, except the stem for ResNets (3x3 convolution, no pooling), which follows the
 CIFAR networks of He et al., CVPR 2016, arXiv 1512.03385.
 """
