@@ -105,6 +105,6 @@ def mixed_arithmetic(precision: str) -> str | None:
     if _THEN not in precision:
         return None
     return (
-        f"Trained in {precision}, because it was resumed on a machine where trainer.precision=auto is a different "
+        f"Trained in {precision}, because it was resumed on a machine where trainer.precision=auto selects a different "
         "precision. Set trainer.precision to use the same precision everywhere."
     )

@@ -190,7 +190,7 @@ class TestErrors:
     def test_folder_one_level_too_high(self, tmp_path: Path) -> None:
         write_class_folders(tmp_path / "mine", {"train": 4}, FOUR)
         with pytest.raises(
-            UserError, match=r"mine was taken for a class folder, but contains no images, only the folders train"
+            UserError, match=r"mine was taken for a class folder, but contains no images, only subfolders: train"
         ):
             read_folder(tmp_path)
 

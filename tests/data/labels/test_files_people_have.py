@@ -316,7 +316,7 @@ class TestFolderLevels:
     @pytest.mark.parametrize("part", ["train/", ""])
     def test_folder_one_level_too_deep(self, tmp_path: Path, part: str) -> None:
         root = pictures(tmp_path, f"{part}happiness/s1/1.jpg", f"{part}anger/s1/2.jpg")
-        refused(root, "contains no images, only the folders s1", "move those in s1/ and the others up into anger/")
+        refused(root, "contains no images, only subfolders: s1", "move those in s1/ and the others up into anger/")
 
     @pytest.mark.parametrize("inner", ["happiness", "train/happiness", "3"])
     def test_folder_one_level_too_high(self, tmp_path: Path, inner: str) -> None:

@@ -1,4 +1,4 @@
-"""The dashboard of a study by label noise: panels for each proportion, averaged over seeds, verdicts as an artifact."""
+"""The dashboard of a label-noise study: panels for each noise level, averaged over seeds; verdicts as an artifact."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def scan_class_folders(root: Path, partitions: Mapping[str, str], meaning: Calla
 
 def _too_deep(folder: Path, deeper: Sequence[str], in_part: bool) -> UserError:
     """Return the error for a folder that was taken for a class folder but contains only subfolders."""
-    start = f"{folder} was taken for a class folder, but contains no images, only the folders {some(deeper)}. "
+    start = f"{folder} was taken for a class folder, but contains no images, only subfolders: {some(deeper)}. "
     parts = {name for names in PARTITION_FOLDERS.values() for name in names}
     names = [name.lower() for name in deeper]
     if any(name in parts for name in names) or any(canonical(name) in EMOTIONS or name.isdecimal() for name in names):
