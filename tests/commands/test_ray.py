@@ -193,7 +193,7 @@ cluster.shutdown()
 
 def test_jobs_of_a_lost_node_are_rerun_by_the_same_command(bench: Bench) -> None:
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
-    own = {**secret, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # loopback
+    own = {**secret, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # listen on the loopback interface
     cluster = subprocess.Popen(
         [sys.executable, "-c", CLUSTER],
         env=bench.environment(**own),

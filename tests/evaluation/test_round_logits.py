@@ -19,7 +19,7 @@ COUNTED = ("accuracy", "mean_class_accuracy", "macro_f1", "weighted_f1", "top2_a
 
 
 def ferplus(n: int = 3191, seed: int = 0, scale: float = 1.0, noise: float = 0.7) -> Predictions:
-    """A table as for FERPlus: ten annotators who mostly agree, and noisy logits."""
+    """A table like that of FERPlus: ten annotators who mostly agree, and noisy logits."""
     rng = np.random.default_rng(seed)
     share = rng.dirichlet(np.array([1.0, 0.9, 0.5, 0.4, 0.35, 0.05, 0.1, 0.05]) * 0.4, n)
     votes = np.stack([rng.multinomial(10, p) for p in np.hstack([0.97 * share, np.full((n, 2), 0.015)])])

@@ -1,4 +1,4 @@
-"""Damaged label files of every dataset give existing faces with valid labels or one error message."""
+"""Damaged label files of every dataset give distinct faces with valid labels or one error message."""
 
 from __future__ import annotations
 

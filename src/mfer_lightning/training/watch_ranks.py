@@ -1,7 +1,7 @@
 """Detect when a process of a distributed run dies, report it, and end the processes that wait for it.
 
 Lightning starts the other ranks as child processes of the first rank. It monitors them from a thread and, if one of
-them dies, kills the first rank without a message. It does not monitor the first rank: if the first rank dies, the
+them dies, kills all ranks without an error message. It does not monitor the first rank: if the first rank dies, the
 others may wait for half an hour. The others therefore monitor it themselves (:mod:`mfer_lightning.first_rank`).
 torchrun and SLURM monitor all processes that they start.
 """
@@ -51,7 +51,7 @@ def ranks_watched() -> Iterator[None]:
 
 
 def lost_rank(trainer: L.Trainer) -> str | None:
-    """Describe the first rank that has failed, to explain an error of this process; None if none has."""
+    """Describe the lowest-numbered rank that has failed, to explain an error of this process; None if none has."""
     launcher = trainer.strategy.launcher
     if not isinstance(launcher, _SubprocessScriptLauncher) or not launcher.procs:
         return None
@@ -60,7 +60,7 @@ def lost_rank(trainer: L.Trainer) -> str | None:
 
 
 def _said_of(ranks: Ranks) -> str | None:
-    """Describe the first rank that has failed.
+    """Describe the lowest-numbered rank that has failed; None if none has.
 
     Example:
         >>> dead = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])

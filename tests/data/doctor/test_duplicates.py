@@ -1,4 +1,4 @@
-"""Exact and near duplicates are found in less than quadratic time; class orders are suspected only with a reason."""
+"""Duplicates are found in less than quadratic time; another class order is suggested only with clear evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An independent MFER, written only from the description: the reference for the parity tests.
+"""An independent MFER, written only from the published description: the reference for the parity tests.
 
 Paper: Xu, Li, Yang, He, Luo, "MFER", IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 This is the network of the released checkpoints: Meta's ConvNeXt names, DS attention appended after the last block of
