@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py results              # on an H100 or H200; JSON files in results/, verdicts at the end
     python benchmarks/gpu.py results --only=inference --only=training
-    python benchmarks/gpu.py trial --rehearse     # every line on the CPU with tiny sizes, to find errors beforehand
+    python benchmarks/gpu.py trial --rehearse     # everything on the CPU with tiny sizes, to find errors beforehand
 
 Each line is a separate command with the remaining time as its limit. A line that exceeds it, or that does not start
 before the end, is reported as failed. The targets are for MFER-Base at 224 px, batch 256, bfloat16, with the plain

@@ -5,8 +5,8 @@
 Aligns the faces like the training faces of the model, divides them into two halves stratified by emotion, and uses each
 half once for training and once for testing, so that every face is tested once. The output is the accuracy of the
 bundled model (``--model``; the default model if not given) and of each variant, with an exact paired test of each
-variant against the bundled model. ``photos`` contains ``labels.csv`` (image, emotion). ``--half working`` uses only the
-working half of benchmarks/peers.py.
+variant against the bundled model. ``photos`` contains ``labels.csv`` (image, emotion). By default, only the working
+half of benchmarks/peers.py is used; ``--half all`` uses all photos.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def keep(study: Path, runs: Sequence[Path]) -> str:
 
 
 def restore(study: Path, folder: Path) -> str:
-    """Unpack the archived runs that are not finished in a folder, and summarise what was unpacked.
+    """Unpack into a folder the archived runs that are not finished there, and summarise what was unpacked.
 
     All runs are checked before the first is written.
 

@@ -34,7 +34,7 @@ _ROUTES = re.compile(
     r"|(heartbeat|call|run|api)/[\w/.-]+)"
 )
 
-#: Maximum size in bytes of a request without a file, and of an upload request in addition to its file.
+#: Maximum size in bytes of a request, not counting the file of an upload request.
 _MORE = 1 << 20
 
 _current: ContextVar[str | None] = ContextVar("mfer_demo_upload", default=None)

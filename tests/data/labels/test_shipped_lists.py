@@ -16,7 +16,7 @@ def test_each_list_contains_image_names(name: str) -> None:
 
 
 def test_twins_list_covers_validation_and_test() -> None:
-    """303 training faces duplicate a validation face, 378 a test face (FER2013Valid), and 34 both."""
+    """Under ``ferplus@dev``, 303 training faces duplicate a validation face, 378 a test face, and 34 both."""
     names = read_names(find_list("ferplus_dev_twins"))
     assert len(names) == 303 + 378
     assert len(set(names)) == 647

@@ -57,7 +57,7 @@ def test_bootstrap_has_nominal_coverage(metrics: tuple[str, ...], repetitions: i
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_wilson_interval_has_nominal_coverage() -> None:
-    """Coverage for accuracy with random class counts, and for mean-class accuracy with any counts."""
+    """Coverage for accuracy and for mean-class accuracy, with random class counts."""
     rng, recall = np.random.default_rng(0), np.linspace(0.68, 0.97, 7)
     held = np.zeros(2)
     for _ in range(3000):

@@ -207,7 +207,10 @@ def test_swapped_class_names_and_single_annotators_are_noted(tmp_path: Path) -> 
     (run / "predictions_test.csv").unlink()
     document = write_report([str(tmp_path / "runs")], tmp_path / "report", QUICK)
     assert any("surprise and fear seem to be swapped" in note for note in document.chapters[0].section.notes)
-    assert "A single annotator agrees with the others on 81.2%." in (tmp_path / "report" / "report.html").read_text()
+    assert (
+        "A single annotator agrees with the others on 81.2% of the faces."
+        in (tmp_path / "report" / "report.html").read_text()
+    )
 
 
 def test_failed_job_is_reported_once_with_the_sweep_command(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def method_panels(panels: SectionPanels, metric: str) -> Group | None:
         alt = f"{title} of each method in per cent: {'; '.join(f'{r.label} {r.value:.1f}' for r in rows)}."
         person = _one_annotator(section) if name == "accuracy" else None
         if person is not None:
-            alt += f" A single annotator agrees with the others on {person[0]:.1f}%."
+            alt += f" A single annotator agrees with the others on {person[0]:.1f}% of the faces."
         lines = {"baseline": 100 * float(np.mean(base)) if base else None, "reference": person}
         words = {"title": title[0].upper() + title[1:], "unit": f"{title} (%)"}
         pictures.append(panels.picture(name, alt, estimates_panel, rows, **words, **lines))
