@@ -25,7 +25,7 @@ from mfer_lightning.plurals import counted
 
 
 def tables(folder: str, wanted: dict[str, str]) -> list[Predictions]:
-    """Read the predictions of the runs with these parts."""
+    """Read the predictions of the runs with these choices, e.g. ``{"loss": "ce"}``."""
     runs = [
         run
         for run in find_results([folder]).results
@@ -72,7 +72,7 @@ def main() -> None:
     """Print one line per seed, their mean, and a line for all seeds together."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
-    parser.add_argument("parts", nargs="*", help="names of parts, e.g. loss=ce")
+    parser.add_argument("parts", nargs="*", help="use only runs with these choices, e.g. loss=ce")
     parser.add_argument("--rate", type=float, default=0.2)
     parser.add_argument("--margin", type=float, default=0.0)
     given = parser.parse_args()

@@ -38,8 +38,8 @@ def explain(
 ) -> NDArray[np.float32]:
     """Compute a map of the regions that support a class, for each face.
 
-    Each map is scaled to its own maximum, so it shows where the class is supported, but not how strongly. It is 0
-    everywhere if nothing supports the class.
+    Each map is scaled to [0, 1] by its own minimum and maximum, so it shows where the class is supported most, but not
+    how strongly. It is 0 everywhere if nothing supports the class.
 
     Args:
         model: a loaded model; it is not changed.
