@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.pages.document import Document
 from mfer_lightning.reporting.pages.latex import latex
 from mfer_lightning.reporting.study.tables import Cell, Table
@@ -22,7 +23,7 @@ LONG = 38
 def render_html(document: Document) -> str:
     """Write the web page, a single file that needs no network connection and no other files."""
     environment = _environment(autoescape=True)
-    environment.filters["interval"] = interval_drawing
+    environment.filters |= {"interval": interval_drawing, "counted": counted}
     return environment.get_template("report.html.j2").render(
         document=document,
         css=Markup(_resource("page.css")),  # noqa: S704 - the package's own file
