@@ -1,8 +1,8 @@
 """Complete commands, groups, choices, options and files in bash, zsh and fish. Imports neither Hydra nor torch.
 
 As in every Hydra application, ``mfer -sc install=bash`` prints a script for the shell to evaluate. Hydra's completion
-is not used: it does not know the commands, imports Hydra at every key press, and lets bash expand special characters in
-file names.
+is not used: it does not know the commands, imports Hydra each time Tab is pressed, and lets bash expand special
+characters in file names.
 """
 
 from __future__ import annotations
