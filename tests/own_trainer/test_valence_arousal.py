@@ -125,7 +125,7 @@ from own_trainer.conftest import BACKBONE, facs
 devices, out = int(sys.argv[1]), sys.argv[2]
 faces = facs(cache_dir=sys.argv[3])
 faces.setup()
-faces.index.attributes["valence"][::3] = float("nan")  # the ranks know different numbers of values
+faces.index.attributes["valence"][::3] = float("nan")  # the ranks have different numbers of known values
 faces.index.attributes["arousal"][100:] = float("nan")
 torch.manual_seed(0)
 network = MFER(BACKBONE, 8, valence_arousal=True)
