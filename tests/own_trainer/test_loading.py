@@ -1,4 +1,4 @@
-"""``FERModule.load_from_checkpoint``: checkpoints of any Trainer and of the command line, read only as data."""
+"""``FERModule.load_from_checkpoint``: checkpoints written by any Trainer or the command line, read only as data."""
 
 from __future__ import annotations
 

@@ -54,8 +54,7 @@ class FERModule(TrainingSteps):
     ``val/loss``, the loss on the validation faces (:meth:`mfer_lightning.losses.Objective.evaluate`). With the prefixes
     ``val/`` and ``test/``, it logs ``accuracy``, ``mean_class_accuracy``, ``macro_f1``, ``nll`` and the metrics in
     ``metrics``, and, if valence and arousal are predicted and known, ``ccc``, ``rmse`` and ``sagr``, for each of the
-    two (``ccc_valence``, ...) and as their mean. The ``test/`` metrics are computed in float32, like the results of the
-    command line.
+    two (``ccc_valence``, ...) and as their mean. The ``test/`` metrics are computed in float32, as on the command line.
 
     Batches are dicts of ``image`` uint8 (B,3,H,W), ``label`` int64 (B,), ``target`` float32 (B,K), ``index`` int64 (B,)
     with -1 in the padding rows of a distributed evaluation, and optionally ``valence_arousal`` float32 (B,2), NaN where
@@ -171,7 +170,8 @@ class FERModule(TrainingSteps):
     def setup(self, stage: str) -> None:
         """Check the classes against the datamodule, store its metadata when training, and set up the process for speed.
 
-        The process keeps freed memory for reuse and flushes denormal numbers to zero, as in runs of the command line.
+        As in runs started from the command line, the process keeps freed memory for reuse and flushes denormal numbers
+        to zero.
 
         Raises:
             UserError: if module and datamodule contradict each other.
@@ -278,7 +278,7 @@ class FERModule(TrainingSteps):
         weights_only: bool | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Load a module from a checkpoint of the command line or any Trainer, without executing code in it.
+        """Load a module from a checkpoint written by the command line or any Trainer, without executing code in it.
 
         Network, preprocessing, objective, class names, optimiser, schedule and metadata come from the checkpoint. Pass
         parts that it does not describe as keyword arguments, such as your own network or objective, and ``metrics``.
