@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command-line arguments after ``benchmark``.
 
     Returns:
-        Exit code: 0.
+        Exit code: 0, or 1 if one of several jobs of a sweep failed.
     """
     # Hydra would read `backbone=` as a choice of conf/backbone, whose files are for training
     named = [f"backbone_name={a[9:]}" if a.startswith("backbone=") else a for a in arguments]

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command-line arguments after ``dashboard``.
 
     Returns:
-        Exit code: 0.
+        Exit code: 0, or 1 if one of several jobs of a sweep failed.
     """
     return run_verb("dashboard", _dashboard, arguments)
 

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command-line arguments after ``models``.
 
     Returns:
-        Exit code: 0.
+        Exit code: 0, or 1 if one of several jobs of a sweep failed.
     """
     words = ["json=true" if a == "--json" else a for a in arguments]
     # Hydra would read `dataset=` as a choice of conf/dataset, whose files are for training

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command-line arguments after ``predict``.
 
     Returns:
-        Exit code: 0, even if photos are unreadable or contain no faces.
+        Exit code: 0, even if photos are unreadable or contain no faces; 1 if one of several jobs of a sweep failed.
     """
     return run_verb("predict", _predict, overrides(arguments))
 

@@ -48,7 +48,8 @@ def save_onnx(
         The comparisons of the written file.
 
     Raises:
-        UserError: if the model cannot be exported or written, or the file's predictions differ from the checkpoint's.
+        UserError: if the model cannot be exported or written, or the predictions of the file before quantisation differ
+            from the checkpoint's by more than :data:`TOLERANCE`.
     """
     description = model.describe()
     with atomic_folder(folder, replace=replace) as temporary:
