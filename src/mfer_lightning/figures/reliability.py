@@ -30,7 +30,7 @@ def draw_reliability(axes: Axes, found: Reliability, least: float = 1.0, seeds: 
     """
     right = np.round(found.accuracy * found.count).astype(int)
     ends = wilson_of_repeated(right, found.count, seeds)
-    # start at the smallest confidence or accuracy, to leave more room for the samples of a confident model
+    # start at the smallest confidence or interval bound, to leave more room for the samples of a confident model
     lowest = min(least, found.confidence.min(), ends.min())
     low = float(np.clip(np.floor(10 * lowest) / 10, 0.0, 0.9))
     axes.plot([low, 1], [low, 1], color=INK, linewidth=1, linestyle="--", label="perfectly calibrated")

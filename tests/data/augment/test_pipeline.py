@@ -135,7 +135,7 @@ def test_description_contains_plain_values() -> None:
         **{"shift": 0.08, "scale": 0.15, "rotate": 15.0, "p": 1.0},
     }
     assert A.to_dict(A.from_dict(described)).keys() == described.keys()
-    unnamed = Augment([A.Compose([A.Lambda(image=run)])]).to_dict()  # which cannot be described
+    unnamed = Augment([A.Compose([A.Lambda(image=run)])]).to_dict()  # a Lambda without a name cannot be described
     assert unnamed["transform"]["transforms"] == [{"__class_fullname__": "Compose"}]
     assert describe_augment(None) is None
     assert describe_augment(lambda *_: _) is None

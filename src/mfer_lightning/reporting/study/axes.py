@@ -141,7 +141,7 @@ def in_words(value: Any) -> str:
 def find_axes(configs: Sequence[Flat]) -> tuple[Axis, ...]:
     """Find the options in which configurations differ.
 
-    An option that is determined by the name of its choice (``loss.feature_weight`` by ``loss.name``), or by a recipe,
+    An option that is determined by the choice in its group (``loss.feature_weight`` by ``loss.name``), or by a recipe,
     is not a separate axis. If options change together, value by value, the best-known option is the axis and lists the
     others.
 
