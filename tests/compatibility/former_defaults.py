@@ -1,4 +1,4 @@
-"""Compose the current configuration of a command with the defaults of the first version."""
+"""Apply the defaults of the first version to the current configuration of a command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FORMER_SCRIPT = ("augment=paper", "optimizer.weight_decay=0.05")
 
 
 def with_former_defaults(config: dict[str, Any], command: str) -> dict[str, Any]:
-    """Apply :data:`FORMER` and :data:`FORMER_SCRIPT` to a composed configuration, as on the command line."""
+    """Apply :data:`FORMER`, and for the script's recipes :data:`FORMER_SCRIPT`, to a composed configuration."""
     changed = dict(config)
     if config["attention"]["name"] != "none":
         changed["attention"] = {**config["attention"], "norm_eps": 1e-6, "init": "torch"}

@@ -1,4 +1,4 @@
-"""Optimisers, schedules and metrics by name in a plain Lightning Trainer."""
+"""Optimisers and schedules by name, and an additional metric, in a plain Lightning Trainer."""
 
 from __future__ import annotations
 

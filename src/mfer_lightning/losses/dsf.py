@@ -3,9 +3,9 @@ r"""Deep Smooth Feature loss: **a reconstruction**, because the authors have not
 Paper: Xu, Li, Yang, He, Luo, MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
 What is public: the loss is to "balance the probability difference of encoded intra-class features and promote
 intra-class features towards corresponding centers" (abstract). The overview figure shows samples pulled to the centre
-of their class and centres pushed apart. The file smooth_feature contains only label smoothing and imports
-``torch.autograd.Function``. The training script imports a ``SmoothFunction`` and calls a ``FeatureLoss`` with the
-feature width and the number of classes; neither of them is included. A hand-written gradient, as in the original
+of their class and centres pushed apart. In the released code, the file smooth_feature contains only label smoothing and
+imports ``torch.autograd.Function``. The training script imports a ``SmoothFunction`` and calls a ``FeatureLoss`` with
+the feature width and the number of classes; neither of them is included. A hand-written gradient, as in the original
 implementation of the centre loss, is likely but cannot be verified. Everything else here, including formula and
 defaults, is this project's interpretation; docs/losses.md derives and evaluates it.
 """
