@@ -1,6 +1,6 @@
 """Search with Optuna: ask for trials, run them, and report their results.
 
-hydra-optuna-sweeper does the same with Optuna 2 and SQLAlchemy 1, which conflict with current loggers. It waits for all
+hydra-optuna-sweeper does the same but needs Optuna 2, whereas this package needs Optuna 4 or later. It waits for all
 trials of a batch, does not prune, and supports only one process per study. The option names are the same.
 """
 
@@ -75,7 +75,7 @@ class Search(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run trials until the study has the requested number of results, counting those of other processes."""
+        """Run the trials the study still needs, counting those of other processes; failed trials are not replaced."""
         space, fixed = split_overrides(self._params, arguments)
         grid = grid_of(space) if self._sampler["_target_"].endswith("GridSampler") else {}
         sampler = build_part(self._sampler, "sampler", search_space=grid)

@@ -23,7 +23,7 @@ def test_folder_of_videos_explains_how_to_predict_one(names: tuple[str, ...], nu
     for name in names:
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(UserError, match=f"no photos, but {number}. Give one at a time: source=.*/a\\."):
+    with pytest.raises(UserError, match=f"contains {number} but no photos. Give one video at a time: source=.*/a\\."):
         find_photos(tmp_path)
     write(tmp_path / "photo.png", GREY)
     assert sum(find_photos(tmp_path).left_alone.values()) == len(names) + 1

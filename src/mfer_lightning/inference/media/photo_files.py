@@ -53,7 +53,8 @@ class Photos:
 def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
     """List the photos of a file, a folder (recursively), or a pattern.
 
-    Unreadable folders and broken links are listed, too, so that they get a row of results.
+    For a folder, unreadable subfolders and broken links with an image extension are listed, too, so that they get a
+    row of results.
 
     Args:
         source: file, folder or pattern.
@@ -79,11 +80,12 @@ def find_photos(source: str | Path, leave_out: Path | None = None) -> Photos:
         if videos and not photos:
             number = "a video" if len(videos) == 1 else f"{len(videos):,} videos"
             raise UserError(
-                f"source={shown(path)} contains no photos, but {number}. Give one at a time: source={shown(videos[0])}"
+                f"source={shown(path)} contains {number} but no photos. Give one video at a time: "
+                f"source={shown(videos[0])}"
             )
         if not photos:
             there = (
-                f", but {counted(sum(others.values()), 'other file')} ({', '.join(sorted(others))})"
+                f", only {counted(sum(others.values()), 'other file')} ({', '.join(sorted(others))})"
                 if others
                 else ": it is empty"
             )
