@@ -44,7 +44,8 @@ def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollec
         A collection of metrics on logits (B,K) and labels (B,).
 
     Raises:
-        ValueError: if an additional metric is not a torchmetrics metric, or its name is already used or has a dot.
+        ValueError: if ``further`` is not a mapping, an additional metric is not a torchmetrics metric, or its name is
+            already used, has a dot, or is not a non-empty string.
     """
     metrics: dict[str, Metric | MetricCollection] = {
         "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
@@ -57,7 +58,9 @@ def build_metrics(num_classes: int, further: Mapping[str, Metric] | MetricCollec
         )
     for name, metric in (further or {}).items():
         if not isinstance(name, str) or not name or "." in name:
-            raise ValueError(f"Expected argument `metrics` to have names without a dot, but got {name!r}.")
+            raise ValueError(
+                f"Expected argument `metrics` to have names that are non-empty strings without a dot, but got {name!r}."
+            )
         if not isinstance(metric, Metric):
             raise ValueError(
                 f"Expected argument `metrics` to contain metrics of torchmetrics, but got {metric!r} as `{name}`."
