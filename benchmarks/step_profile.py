@@ -22,7 +22,7 @@ from mfer_lightning.benchmark.workload import Work, bare_step
 
 #: (kind, pattern of operator names); the first match is used.
 KINDS = (
-    ("dense 7x7 convolutions, as an operator", r"mfer|unfold|im2col"),
+    ("dense 7x7 convolutions (custom operator)", r"mfer|unfold|im2col"),
     ("matrix products (linear layers, convolutions tap by tap)", r"mm\b|addmm|bmm|linear|matmul|mkldnn_linear"),
     ("other convolutions (some dense 7x7, depthwise, stem, downsampling)", r"conv"),
     ("optimiser and clipping", r"adam|foreach|lerp|addcdiv|addcmul|norm\.Scalar|linalg_vector_norm|_fused"),

@@ -77,5 +77,8 @@ def _figure(matrix: StoredMatrix, folder: Path, file: str) -> Group:
         title="Accuracy (%)",
     )
     alt = f"Heat map of the accuracy of {', '.join(matrix.models)} on {', '.join(matrix.datasets)}"
-    caption = "Below each value: 95% interval. Frame: the model was trained on this dataset. Dash: not measured."
+    caption = (
+        "Below each value: 95% interval (omitted for more than four datasets). Frame: the model was trained on this "
+        "dataset. Dash: not measured."
+    )
     return Group("Heat map", caption, (Picture(file, svg, alt),))
