@@ -134,9 +134,9 @@ def _refuse_silence(address: str) -> None:
 def _scratch() -> str:
     """Create a folder for Ray's temporary files, and remove the folders of killed processes.
 
-    The names of the folder and its parent are short because the addresses of Ray's sockets, which are deeper, must not
-    exceed 107 bytes. The name includes the machine, because containers may share the folder without seeing each other's
-    processes.
+    The names of the folder and its parent are short because the paths of Ray's sockets, which are created in
+    subfolders, must not exceed 107 bytes. The name includes the machine, because containers may share the parent folder
+    without seeing each other's processes.
     """
     usual = tempfile.gettempdir()
     place = usual if len(usual) <= _LONGEST else "/tmp"  # noqa: S108 - the folder in it has a unique name
