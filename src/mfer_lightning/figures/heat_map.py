@@ -15,7 +15,7 @@ from mfer_lightning.figures.style import BLUE, INK, PAPER, bare, new_figure
 #: Opacity of cells of 0% and 100%.
 _FAINT, _FULL = 0.06, 1.0
 #: Maximum number of columns of a panel with room for a line of text below the numbers.
-_ROOMY = 4
+ROOMY = 4
 
 
 def draw_heat_map(
@@ -118,7 +118,7 @@ def heat_map_panel(
     Returns:
         The panel as SVG.
     """
-    texts = below if len(columns) <= _ROOMY else [["" for _ in row] for row in below]
+    texts = below if len(columns) <= ROOMY else [["" for _ in row] for row in below]
     with draw_panel(path, 1.1 + 0.5 * len(rows), title) as panel:
         draw_heat_map(panel.axes, values, texts, rows, columns, framed, small=True)
     return panel.svg

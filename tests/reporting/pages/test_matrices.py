@@ -55,6 +55,17 @@ def test_single_matrix_gives_a_page_with_heat_map_and_table(tmp_path: Path, caps
     assert r"\subsection*{Models across datasets}" in (made.folder / "report.tex").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("columns", "told"), [(4, True), (5, False)])
+def test_caption_mentions_intervals_only_if_the_heat_map_has_room_for_them(
+    columns: int, told: bool, tmp_path: Path
+) -> None:
+    datasets = ("facs", *(f"other{k}" for k in range(1, columns)))
+    cells = (HOME, *(replace(AWAY, dataset=name) for name in datasets[1:]))
+    Matrix(("a",), datasets, "test", cells).write(tmp_path / "matrix-1")
+    text = report(tmp_path / "matrix-1", tmp_path / "report").page.read_text(encoding="utf-8")
+    assert ("Below each value: 95% interval" in text) == told
+
+
 def test_matrices_follow_the_sections_of_the_runs(tmp_path: Path) -> None:
     write_run(tmp_path / "runs", n=60, features=False)
     MATRIX.write(tmp_path / "runs" / "matrix-1")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfer_lightning.figures.heat_map import heat_map_panel
+from mfer_lightning.figures.heat_map import ROOMY, heat_map_panel
 from mfer_lightning.plurals import counted
 from mfer_lightning.reporting.pages.panel_groups import Group, Picture
 from mfer_lightning.reporting.study.matrices import StoredMatrix, matrix_sentences, matrix_table
@@ -77,8 +77,6 @@ def _figure(matrix: StoredMatrix, folder: Path, file: str) -> Group:
         title="Accuracy (%)",
     )
     alt = f"Heat map of the accuracy of {', '.join(matrix.models)} on {', '.join(matrix.datasets)}"
-    caption = (
-        "Below each value: 95% interval (omitted for more than four datasets). Frame: the model was trained on this "
-        "dataset. Dash: not measured."
-    )
+    intervals = "Below each value: 95% interval. " if len(matrix.datasets) <= ROOMY else ""
+    caption = f"{intervals}Frame: the model was trained on this dataset. Dash: not measured."
     return Group("Heat map", caption, (Picture(file, svg, alt),))
