@@ -53,8 +53,9 @@ def is_video(source: str | Path) -> bool:
 class Frames:
     """Frames of a video or a camera.
 
-    After the last frame, ``message`` explains why there are no more frames; it is empty at the regular end. ``rate`` is
-    the number of frames per second returned, if known; for a variable frame rate, the maximum.
+    After the last frame, ``message`` explains why there are no more frames; it is empty if all requested frames were
+    read. ``rate`` is the number of frames per second returned, based on the rate that OpenCV reports, or on 25 if it
+    reports none. For a variable frame rate, OpenCV reports the average or a nominal maximum, depending on the file.
 
     Args:
         source: a file, or a camera's number.
@@ -119,7 +120,7 @@ class Frames:
         width, height = (int(_finite(self._capture.get(side))) for side in sides)
         if width * height > self.most_pixels:
             self.status = TOO_LARGE
-            self.message = f"frames of {width:,} x {height:,} pixels are more than max_pixels={self.most_pixels:,}"
+            self.message = f"its frames have {width:,} x {height:,} pixels, more than max_pixels={self.most_pixels:,}"
             return False
         return True
 
