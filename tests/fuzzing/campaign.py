@@ -103,8 +103,9 @@ def survives(kind: Kind, folder: Path, count: int, limits: Limits = USUAL, *, ev
         The results.
 
     Raises:
-        AssertionError: unless ``every``: if the undamaged input cannot be read; at the first failure, or after the last
-            example with ``MFER_FUZZ_LIST=1``; or if no damaged input was rejected.
+        AssertionError: if the undamaged input cannot be read; at the first failure (with ``MFER_FUZZ_LIST=1``: after
+            the last example); or, for a kind that ``refuses``, if no damaged input was rejected. Never raised with
+            ``every``.
     """
     tally, listed = Tally(), bool(os.environ.get("MFER_FUZZ_LIST")) and not every
     every = every or listed

@@ -23,10 +23,10 @@ PHOTO_SIDE, FACE_SIDE = 900, 160
 ACCENT = "#0072B2"
 
 CAVEAT = (
-    "These probabilities describe how a face looks, learned from labels that people gave to photos. They do not show "
-    "what somebody feels. People express the same feeling differently, annotators disagree, and models perform worse "
-    "on people and situations that are rare in their training photos. Do not base decisions about a person on these "
-    "probabilities."
+    "These probabilities describe how a face looks, as learned from labels that people gave to photos. They do not "
+    "show what somebody feels. People express the same feeling differently, annotators disagree, and models perform "
+    "worse on people and situations that are rare in their training photos. Do not base decisions about a person on "
+    "these probabilities."
 )
 
 

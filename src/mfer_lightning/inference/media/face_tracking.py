@@ -29,8 +29,9 @@ class _Track:
 class Tracker:
     """Numbers the people of a video and smooths the probabilities of each.
 
-    A face is assigned to the person whose last box it overlaps most; if no box overlaps, to the nearest person within
-    one box width. All faces of a frame are assigned jointly, each to a different person, even if paths cross.
+    A face is assigned to the person whose last box it overlaps most; if no IoU exceeds 0.1, to the nearest person
+    with a box of similar width, less than one box width away. All faces of a frame are assigned jointly, each to a
+    different person, even if paths cross.
 
     Args:
         smooth: time constant of the exponential smoothing of a person's probabilities, in seconds; 0: no smoothing. The
