@@ -9,7 +9,7 @@ from mfer_lightning.data.folds import split_by_subject
 from mfer_lightning.data.protocols import Protocol
 from mfer_lightning.errors import UserError
 
-GROUP = np.repeat(np.arange(118), 9)[::-1].copy()  # as many subjects as CK+ has, in descending order
+GROUP = np.repeat(np.arange(118), 9)[::-1].copy()  # as many subjects as in the labelled part of CK+, descending
 TEN = Protocol("mine@kfold10", ("a", "b"), folds=10)
 EACH = Protocol("mine@loso", ("a", "b"), folds="loso")
 

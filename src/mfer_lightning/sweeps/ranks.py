@@ -52,7 +52,10 @@ def external_environment() -> ClusterEnvironment | None:
 
 
 def is_first_rank() -> bool:
-    """Whether this process is the only process of its run, or its first rank, which writes files."""
+    """Whether this process is the only process of its run, or its first rank, which writes files.
+
+    Also true for ranks that Lightning starts, because :func:`external_environment` does not detect them.
+    """
     place = external_environment()
     return place is None or place.global_rank() == 0
 

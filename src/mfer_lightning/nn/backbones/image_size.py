@@ -109,7 +109,7 @@ def legal_sizes(create: Callable[[int], nn.Module], name: str, size: int) -> str
         size: the size that does not work.
 
     Returns:
-        A sentence; empty if none was found.
+        Text to append to an error message; empty if none was found.
     """
     facts = timm.get_pretrained_cfg(name)
     own = int(facts.input_size[-1]) if facts is not None else 224
