@@ -1,4 +1,4 @@
-"""Regression tests for faults in label files that were found by campaigns."""
+"""Regression tests for faults in the readers of label files, found by campaigns."""
 
 from __future__ import annotations
 

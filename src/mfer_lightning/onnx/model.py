@@ -267,7 +267,7 @@ def limit_memory(most: int | None = None) -> int:
         info = onnxruntime.OrtMemoryInfo(
             "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
         )
-        with suppress(RuntimeError):  # the program that imports this has set a limit before
+        with suppress(RuntimeError):  # the program that imports this has already set a limit
             onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg({"max_mem": limit}))
         _limited.append(limit)
     return _limited[0]

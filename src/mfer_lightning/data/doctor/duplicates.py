@@ -69,7 +69,7 @@ def find_duplicates(scan: Scan) -> Pairs:
 
 
 def _pairs_in_groups(key: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return all pairs (P,2) of positions with equal keys."""
+    """Return all pairs (P,2) of positions with equal keys, except in groups of more than :data:`LARGEST_BUCKET`."""
     order = np.argsort(key, kind="stable")
     _, start, count = np.unique(key[order], return_index=True, return_counts=True)
     parts = [np.zeros((0, 2), dtype=np.int64)]

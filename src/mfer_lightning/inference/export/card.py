@@ -96,7 +96,7 @@ def calibration_in_words(description: Mapping[str, Any]) -> Iterator[str]:
     where = _one_line(f"{stored.get('fitted_on') or 'validation faces'} ({number})")
     if said.temperature != 1:
         errors = [_number(stored.get(when), "ece") for when in ("before", "after")]
-        ece = f", where the expected calibration error falls from {_share(errors[0])} to {_share(errors[1])}"
+        ece = f", where the expected calibration error changes from {_share(errors[0])} to {_share(errors[1])}"
         yield (
             f"Logits are divided by a temperature of {said.temperature:.3f}, fitted on {where}"
             f"{'' if None in errors else ece}. The metrics of the run were computed without it; predicted emotions and "

@@ -82,7 +82,7 @@ class SectionPanels:
         return Picture(file, draw(*data, path=self.folder / file, **options), alt)
 
     def _shown(self) -> list[Method]:
-        """Choose the methods with panels: all, or the baseline and the highest means."""
+        """Choose the methods with panels: all, or the baseline and those with the highest mean accuracy."""
         section = self.section
         if len(section.methods) <= MOST_PANELS:
             return list(section.methods)
