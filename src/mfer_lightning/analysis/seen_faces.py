@@ -23,7 +23,8 @@ def seen_faces(metadata: Mapping[str, Any], datamodule: FaceDataModule, split: S
         split: the evaluated split.
 
     Returns:
-        Notes as sentences; empty if the model has not seen the faces, or what it was trained on is unknown.
+        Notes as sentences; empty if the model has not seen the faces, if the split is val of its own protocol, or if
+        what it was trained on is unknown.
     """
     trained_on = str(metadata.get("protocol"))
     origin, protocol = find_protocol(trained_on), datamodule.protocol

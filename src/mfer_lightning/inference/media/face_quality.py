@@ -21,8 +21,8 @@ LEAST_BOX = 24
 #: An already aligned face is small if a side is below this, in pixels.
 LEAST_CROP = 32
 #: A face is blurred if shrinking it to 24 pixels and enlarging it again loses less than this fraction of its variance.
-#: Of faces in photos, 95% of those shrunk to 24 pixels, or defocused with a radius of 2.5 pixels at a side of 64, lose
-#: less, 98% of those shrunk to 32 pixels lose more, and sharp faces lose at least 1.2%.
+#: Measured on faces in photos: 95% of the faces shrunk to 24 pixels, or defocused with a radius of 2.5 pixels at a side
+#: of 64, lose less than this; 98% of the faces shrunk to 32 pixels lose more; sharp faces lose at least 1.2%.
 LEAST_DETAIL = 0.005
 
 _DETAIL_SIDE, _MEASURED_SIDE = 24, 64
