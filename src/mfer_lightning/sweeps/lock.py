@@ -58,7 +58,8 @@ def _locked(path: Path, run_dir: Path) -> TextIO:
                     file.seek(0)
                     raise UserError(
                         f"{run_dir} is in use by another process ({file.read().strip() or 'pid unknown'}). "
-                        "Wait for it, stop it, or start a new run with resume=never."
+                        "Wait for it, stop it, or use another folder: resume=never for mfer train, output=<folder> for "
+                        "mfer predict."
                     ) from error
         if fcntl is None or (path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())):
             return file

@@ -130,9 +130,10 @@ def _name(face: Face) -> str:
 
 
 def _copy(output: Path, key: str) -> Path:
-    """Name the annotated copy of a photo by the photo's full name, since others may differ only in the extension.
+    """Return the path of a photo's annotated copy.
 
-    Names that are too long for an extension and a temporary suffix are truncated.
+    Its name includes the photo's extension, because the names of other photos may differ only in the extension. Names
+    that are too long for an extension and a temporary suffix are truncated.
     """
     whole = output / "annotated" / (key if key.lower().endswith((".jpg", ".jpeg")) else f"{key}.jpg")
     if len(os.fsencode(whole.name)) <= _LONGEST_NAME:
