@@ -1,4 +1,4 @@
-"""SIGTERM before the first step of a run is done or in its final evaluation: one line, exit code 143, no traceback."""
+"""SIGTERM before the first step is complete, or during the final evaluation: one line, exit code 143, no traceback."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def judge(
 
 
 def no_sentence(words: str) -> str:
-    """Return why a message is not readable for a user, or ``""`` if it is."""
+    """Return why a message should not be shown to a user, or ``""`` if it may be."""
     if not words.strip():
         return "the error message is empty"
     if "Traceback (most recent call last)" in words:
