@@ -9,7 +9,7 @@ from inference.conftest import tiny_network, write_checkpoint
 
 from mfer_lightning.inference.model import read_model
 
-# The harness measures memory and watches files through interfaces of Linux.
+# The harness measures memory and watches files through Linux interfaces.
 collect_ignore_glob = [] if Path("/proc/self/status").exists() else ["test_*.py"]
 
 

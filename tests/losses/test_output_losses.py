@@ -1,4 +1,4 @@
-"""Losses on further outputs of a network: their formulas, and how an objective adds them."""
+"""Losses on additional outputs of a network: their formulas, and how an objective adds them."""
 
 from __future__ import annotations
 

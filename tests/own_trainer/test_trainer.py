@@ -122,7 +122,7 @@ def test_progress_bar_fits_into_80_columns_and_counts_from_1(tmp_path):
     assert process.wait() == 0, written[-2000:]
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode(errors="replace"))
     lines = [line.strip("\r") for part in text.split("\n") for line in part.split("\r")]
-    lines = [line.partition("`")[0] for line in lines]  # a message of Lightning follows the last bar
+    lines = [line.partition("`")[0] for line in lines]  # a message from Lightning follows the last bar
     bars = [line for line in lines if line.startswith("Epoch ")]
     assert any(line.startswith("Epoch 1/12") for line in bars)
     assert any(line.startswith("Epoch 12/12") for line in bars)

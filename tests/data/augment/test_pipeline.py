@@ -184,7 +184,7 @@ def test_transforms_in_a_list_cannot_be_changed_by_name() -> None:
 
 @pytest.mark.parametrize("spec", [[3], ["HorizontalFlip"], [A.HorizontalFlip(), lambda x: x]])
 def test_list_of_non_transforms_is_rejected(spec: Any) -> None:
-    with pytest.raises(UserError, match="to contain transforms of albumentations, but got"):
+    with pytest.raises(UserError, match="to contain albumentations transforms, but got"):
         build_augment(spec)
 
 

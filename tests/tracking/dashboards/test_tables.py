@@ -1,4 +1,4 @@
-"""The report's tables: mean and spread only over runs that differ in their seed."""
+"""The report's tables: mean and spread are computed only over runs that are identical except for their seed."""
 
 from __future__ import annotations
 

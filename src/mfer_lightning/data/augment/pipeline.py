@@ -61,7 +61,7 @@ class Augment:
         for name, transform in transforms.items():
             if not isinstance(transform, BASES):
                 raise ValueError(
-                    "Expected argument `transforms` to contain transforms of albumentations, "
+                    "Expected argument `transforms` to contain albumentations transforms, "
                     f"but got {type(transform).__name__} as {name}."
                 )
         self._named: dict[str, Any] = copy.deepcopy(dict(transforms))

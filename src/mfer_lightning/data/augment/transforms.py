@@ -1,6 +1,6 @@
 """Albumentations transforms that can also process a whole batch of faces at once.
 
-For a face of 48 pixels, the corresponding transforms of albumentations took 78 microseconds (66 of them in ``Affine``),
+For a face of 48 pixels, the corresponding albumentations transforms took 78 microseconds (66 of them in ``Affine``),
 plus 11 to 32 for reseeding. On the same CPU, flip, warp and light on a large batch take 22 to 25 microseconds per face
 in total.
 """
