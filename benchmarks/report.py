@@ -2,7 +2,7 @@
 
 Writes runs with the real layout (predictions, features, curves, results) to a temporary folder, by default 10 methods
 with 3 seeds and 10,000 faces each, and writes their report three times: without t-SNE, with t-SNE, and with embeddings
-stored in the runs. docs/report.md contains its output.
+stored in the runs. docs/report.md contains measured times.
 """
 
 from __future__ import annotations

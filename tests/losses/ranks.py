@@ -77,7 +77,7 @@ def objectives():
 
 
 def gradients(rank, world_size):
-    """Return loss name -> parameter name -> gradient, of this rank's part of the batch."""
+    """Return loss name -> parameter name -> gradient, averaged over the ranks, and the initialised centres."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(N, INPUT, generator=generator)
     hard = torch.eye(K)[torch.randint(0, K, (N,), generator=generator)]

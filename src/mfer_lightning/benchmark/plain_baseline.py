@@ -1,10 +1,11 @@
 """The plain baseline: a straightforward implementation of MFER, and a bare training loop.
 
 Paper: Xu, Li, Yang, He, Luo: MFER, IEEE Transactions on Affective Computing 2024, doi 10.1109/TAFFC.2024.3458464.
-The baseline uses float32 and the default memory format, reshapes feature maps to tokens and back in each attention
-module, and trains with torch's AdamW. Its backbone is timm's ConvNeXt (for the small model, a plain ResNet). The
-comparison is fair: the baseline computes the same results and lacks only the speed optimisations of this package. It
-shares no module with :mod:`mfer_lightning.nn`; :func:`same_weights` copies the weights.
+The baseline uses the default memory format, reshapes feature maps to tokens and back in each attention module, and
+trains with torch's AdamW. The option ``baselines`` sets its precision: by default, float32 on the CPU; float32, TF32
+and bfloat16 in turn on a GPU. Its backbone is timm's ConvNeXt (for the small model, a plain ResNet). The comparison is
+fair: the baseline computes the same results and lacks only the speed optimisations of this package. It shares no module
+with :mod:`mfer_lightning.nn`; :func:`same_weights` copies the weights.
 """
 
 from __future__ import annotations
