@@ -195,7 +195,7 @@ def _choose(subject: ModelOnSplit, options: Options) -> tuple[ModelOnSplit, NDAr
         unknown = [row for row in options.rows if row not in position]
         if unknown:
             raise UserError(
-                f"explain.rows: {unknown[0]} is not in the {split} split. Rows are the numbers in the column index "
+                f"explain.rows: {unknown[0]} is not in the {split} split. Rows are the numbers in the column `index` "
                 f"of predictions_{split}.csv, here {min(position)} to {max(position)}."
             )
         chosen = np.array([position[row] for row in dict.fromkeys(options.rows)])

@@ -67,7 +67,7 @@ class FaceIndex:
                 )
         unknown = set(np.unique(self.partition).tolist()) - set(PARTITIONS)
         if unknown:
-            raise ValueError(f"Expected `partition` to contain {PARTITIONS}, but got {sorted(unknown)}.")
+            raise ValueError(f"Expected `partition` to contain only {PARTITIONS}, but got {sorted(unknown)}.")
         if n and (self.label.min() < -1 or self.label.max() >= len(self.class_names)):
             raise ValueError(
                 f"Expected `label` within [-1, {len(self.class_names) - 1}], "
