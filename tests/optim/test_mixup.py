@@ -1,7 +1,7 @@
 """Mixup: images and targets are mixed in the same proportions.
 
-Each image is filled with its own number, coded as one channel per sample; the mean over pixels of a mixed image is then
-the proportion of each sample in it, whether images were blended or boxes were pasted.
+Image i of a batch is 1 in channel i and 0 in all others (one-hot), with one channel per sample. The mean over the
+pixels of a mixed image is then the proportion of each sample in it, whether images were blended or boxes were pasted.
 """
 # ruff: noqa: NPY002 (timm draws from NumPy's global stream, which is what is tested)
 
