@@ -16,7 +16,8 @@ from mfer_lightning.nn.weights.pickle_copies import Copies
 
 #: Pickles of real checkpoints are a few hundred kilobytes: names, shapes and the configuration.
 MOST_PICKLE_BYTES = 64 << 20
-#: Elements that calls in a pickle may copy, at most about 2 GB. Real checkpoints: a few per tensor.
+#: Maximum number of elements that calls in a pickle may copy, which limits the memory of the copies to a few gigabytes.
+#: Real checkpoints: a few per tensor.
 MOST_COPIES = 32 << 20
 
 _STORAGES = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
