@@ -18,7 +18,7 @@ from mfer_lightning.inference.model import read_model
 
 
 def relabel(run: Path, right: int) -> None:
-    """Make a number of the most confident predictions on val correct, and all others wrong."""
+    """Make the ``right`` most confident predictions on val correct, and all others wrong."""
     path = run / "predictions_val.csv"
     head, *lines = path.read_text().splitlines()
     names = head.split(",")

@@ -53,7 +53,7 @@ def test_counts_match_a_naive_reference(seed: int) -> None:
 
 
 def flipped(seed: int, n: int = 4000, k: int = 5, rate: float = 0.2) -> tuple[NDArray, NDArray, NDArray]:
-    """Probabilities of a good but imperfect classifier of the true classes, true and given labels."""
+    """Return the probabilities of a good but imperfect classifier, the true labels and the given labels."""
     rng = np.random.default_rng(seed)
     true = rng.choice(k, n, p=[0.4, 0.25, 0.2, 0.1, 0.05])
     logits = 3.0 * np.eye(k)[true] + rng.normal(0, 1, (n, k))

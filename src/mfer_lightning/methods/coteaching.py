@@ -153,7 +153,7 @@ def smallest(loss: Tensor, share: float) -> Tensor:
         >>> smallest(torch.tensor([0.3, 0.1, 0.9, 0.2]), 0.5).tolist()
         [False, True, False, True]
     """
-    count = max(int(share * len(loss) + 1e-9), 1)  # so that 0.7 * 10 gives 7
+    count = max(int(share * len(loss) + 1e-9), 1)  # so that 0.29 * 100 (28.999...) gives 29
     chosen = torch.zeros_like(loss, dtype=torch.bool)
     chosen[loss.argsort(stable=True)[:count]] = True
     return chosen

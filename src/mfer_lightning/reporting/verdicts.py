@@ -29,7 +29,7 @@ def judge_plan(places: Sequence[str | Path], plan: Plan, metric: MethodMetric = 
         One row per contrast and section to which the plan applies.
 
     Raises:
-        UserError: if no section has all the methods of the plan.
+        UserError: if the plan does not apply to any section.
     """
     runs, _ = open_runs(find_results(places).results)
     sections, _ = make_sections(join_folds(runs))

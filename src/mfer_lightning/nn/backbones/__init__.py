@@ -63,7 +63,7 @@ def build_backbone(
 
     Raises:
         UserError: if the model cannot be built with these options, does not accept this size, or does not support
-            attention after that stage.
+            attention after these stages.
     """
     if needs_no_timm(config["name"]):
         plain = build_plain_resnet(config, in_chans=in_chans, attend=attend, image_size=image_size)

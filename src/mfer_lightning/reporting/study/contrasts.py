@@ -59,10 +59,10 @@ def place_contrasts(plan: Plan, sections: Sequence[Section]) -> list[tuple[Plann
             if there are several.
 
     Returns:
-        The contrasts of each section, not compared yet; empty if the section lacks a method of the plan.
+        The contrasts of each section, not compared yet; empty if the plan does not apply to the section.
 
     Raises:
-        UserError: if no section has all the methods of the plan.
+        UserError: if the plan does not apply to any section.
     """
     placed: list[tuple[Planned, ...]] = []
     reasons: dict[str, str] = {}

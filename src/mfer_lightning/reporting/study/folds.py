@@ -41,7 +41,7 @@ class JoinedRun(Run):
 
 
 def fold_of(stored: StoredResult) -> tuple[int, int] | None:
-    """Return the fold of a result and the number of folds; None if there are no folds."""
+    """Return the fold of a result and the number of folds; None without folds, or if the split is not test."""
     said = stored.result.get("folds")
     if not isinstance(said, Mapping) or stored.result["split"] != "test":
         return None
