@@ -12,7 +12,7 @@ import pytest
 from analysis.conftest import model_of
 from data.further_trees import write_jaffe
 
-from mfer_lightning.analysis.dataset_options import options_of
+from mfer_lightning.analysis.dataset_options import options_in_words, options_of
 from mfer_lightning.analysis.model_on_split import open_model_on_split
 from mfer_lightning.analysis.results_folder import results_folder
 from mfer_lightning.data.datasets import (
@@ -95,6 +95,21 @@ def test_different_classes_have_different_folders(first: str, second: str) -> No
 def test_spaces_between_options_are_not_unusual(options: str, expected: str) -> None:
     name = results_folder(Subject("facs@native", "0" * 64, options=options)).name  # type: ignore[arg-type]
     assert re.fullmatch(f"facs@native-test{expected}", name)
+
+
+@pytest.mark.parametrize(
+    ("option", "other"),
+    [
+        ("columns={path:file,label:null}", "columns={path:file,label:None}"),
+        ("class_names={1:surprise,2:true}", "class_names={1:surprise}"),
+        ("exclude=['a,b',c]", "exclude=[a,'b,c']"),
+    ],
+)
+def test_options_are_written_as_typed_and_stay_distinct(option: str, other: str) -> None:
+    written = options_in_words([f"dataset.{option}"])
+    assert written == option
+    assert options_in_words([f"dataset.{written}"]) == written
+    assert options_in_words([f"dataset.{other}"]) != written
 
 
 def name_of(faces: FaceDataModule, split: Any = "test", **metadata: Any) -> tuple[str, str]:

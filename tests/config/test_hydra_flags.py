@@ -86,9 +86,16 @@ def test_hydra_mode_is_equivalent_to_the_multirun_flag() -> None:
     assert wants_sweep([], ["hydra.mode=MULTIRUN", "seed=0,1"])
     assert not wants_sweep(["-m"], ["hydra.mode=RUN"])
 
+    assert wants_sweep(["-m"], ["hydra.mode=null"])
+    assert wants_sweep([], ["++hydra.mode='MULTIRUN'"])
 
-def test_hydra_mode_that_contradicts_the_multirun_flag_is_rejected(mfer: Mfer, capfd: pytest.CaptureFixture) -> None:
-    assert mfer("-m", "hydra.mode=RUN", "seed=0,1") == 2
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+@pytest.mark.parametrize("mode", ["hydra.mode=RUN", "hydra.mode='RUN'", "++hydra.mode=RUN"])
+def test_hydra_mode_that_contradicts_the_multirun_flag_is_rejected(
+    verb: str, mode: str, mfer: Mfer, capfd: pytest.CaptureFixture
+) -> None:
+    assert mfer(verb, "-m", mode, "seed=0,1" if verb == "train" else "checkpoint=a,b") == 2
     assert "hydra.mode=RUN starts a single run, but -m starts a sweep." in capfd.readouterr().err
 
 

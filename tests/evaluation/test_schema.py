@@ -67,6 +67,8 @@ def test_all_missing_keys_are_reported_at_once() -> None:
         (("per_class",), {"anger": {}}, "per_class has"),
         (("per_class", "fear"), {"n": 2}, "per_class.fear lacks precision"),
         (("selection",), {"rule": "best"}, "selection.monitor is missing"),
+        (("selection", "mode"), "maximum", "selection.mode is 'maximum', legal: max, min"),
+        (("selection", "mode"), None, "selection.mode is None, legal: max, min"),
         (("metrics",), {"accuracy": 1.0}, "metrics.ece is missing"),
     ],
 )

@@ -29,6 +29,7 @@ from mfer_lightning.training.further_metrics import (
     build_further_metrics,
     check_direction,
     further_figures,
+    mode_of,
     selecting_monitor,
 )
 
@@ -167,6 +168,11 @@ def test_nested_class_must_be_a_metric() -> None:
     )
     with pytest.raises(UserError, match="not a Metric"):
         built(*wrapped)
+
+
+def test_monitor_without_a_direction_is_rejected_with_the_reason() -> None:
+    with pytest.raises(UserError, match=r"monitor=mine: .*they must set `higher_is_better`"):
+        mode_of("monitor", "mine", {"nll": "min"})
 
 
 def test_selection_uses_the_protocol_metric_unless_overridden() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from mfer_lightning.config.path_quoting import as_typed
 from mfer_lightning.data.datasets import FaceDataModule
 from mfer_lightning.data.datasets.registry import dataset_info
 from mfer_lightning.errors import UserError
@@ -106,13 +107,4 @@ def _resolved(options: Mapping[str, Any], datamodule: FaceDataModule) -> dict[st
 
 
 def _in_words(options: Mapping[str, Any], left_out: Sequence[str]) -> str:
-    return " ".join(f"{key}={_as_typed(value)}" for key, value in sorted(options.items()) if key not in left_out)
-
-
-def _as_typed(value: Any) -> str:
-    """Format a value as on the command line."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"[{','.join(map(_as_typed, value))}]" if isinstance(value, list) else str(value)
+    return " ".join(f"{key}={as_typed(value)}" for key, value in sorted(options.items()) if key not in left_out)

@@ -18,7 +18,7 @@ from mfer_lightning.config.backbone_options import without_other_family
 from mfer_lightning.config.caller import composing, given_overrides, is_given
 from mfer_lightning.config.chosen import CHOICES, PARTS, choices_to_keep, is_peer
 from mfer_lightning.config.environment import restored
-from mfer_lightning.config.flags import primary_config, split_flags, wants_sweep
+from mfer_lightning.config.flags import check_mode, primary_config, split_flags, wants_sweep
 from mfer_lightning.config.former_names import OPTIONS, override_of_today, with_options_of_today
 from mfer_lightning.config.former_values import FORMER_ATTENTION
 from mfer_lightning.config.location import config_dir
@@ -57,6 +57,7 @@ def run_verb(config_name: str, job: Callable[[dict[str, Any]], int | None], argu
     flags, overrides = split_flags(arguments, config_name)
     primary_config(flags, config_name)
     check_overrides(overrides, config_name)
+    check_mode(flags, overrides)
     if any(o.startswith(("launcher=", "hydra/launcher=", "sweep=", "hydra/sweeper=")) for o in overrides):
         raise UserError("launcher= and sweep= work only with mfer train. Other commands run a sweep in this process.")
     codes: list[int] = []

@@ -138,8 +138,29 @@ def wants_sweep(flags: Sequence[str], overrides: Sequence[str]) -> bool:
     """
     if any(f.partition("=")[0] in ("--cfg", "-c", "--info", "-i", "--hydra-help") for f in flags):
         return False
-    mode = [o.partition("=")[2].strip() for o in overrides if o.startswith("hydra.mode=")]
-    if mode:
-        return mode[-1] == "MULTIRUN"
+    mode = hydra_mode(overrides)
+    if mode is not None:
+        return mode == "MULTIRUN"
     search = any(o.startswith("sweep=") and o not in ("sweep=null", "sweep=") for o in overrides)
     return search or any(f in ("-m", "--multirun") for f in flags)
+
+
+def hydra_mode(overrides: Sequence[str]) -> str | None:
+    """Return the value of ``hydra.mode``; None if it is not set, or null.
+
+    Example:
+        >>> hydra_mode(["hydra.mode=MULTIRUN", "++hydra.mode='RUN'"]), hydra_mode(["hydra.mode=null"]), hydra_mode([])
+        ('RUN', None, None)
+    """
+    given = [o.partition("=")[2].strip().strip("'\"") for o in overrides if o.lstrip("+").startswith("hydra.mode=")]
+    return given[-1] if given and given[-1] != "null" else None
+
+
+def check_mode(flags: Sequence[str], overrides: Sequence[str]) -> None:
+    """Reject ``-m`` with ``hydra.mode=RUN``.
+
+    Raises:
+        UserError: if both are given.
+    """
+    if hydra_mode(overrides) == "RUN" and not {"-m", "--multirun"}.isdisjoint(flags):
+        raise UserError("hydra.mode=RUN starts a single run, but -m starts a sweep. Leave out one of them.")

@@ -1,8 +1,10 @@
-"""Quote strings for Hydra's grammar, in which spaces, brackets, commas and accented letters are special."""
+"""Write values in Hydra's grammar, in which spaces, brackets, commas and accented letters are special."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 
 def quoted(value: str) -> str:
@@ -14,3 +16,26 @@ def quoted(value: str) -> str:
     """
     escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     return f"'{escaped}'"
+
+
+def as_typed(value: Any) -> str:
+    """Format a plain value as on the command line.
+
+    A string is not quoted, unless it is inside a list or mapping and contains characters that are special there.
+
+    Example:
+        >>> print(as_typed(None), as_typed(True), as_typed(["a", "b,c"]), as_typed({1: None, "two": "x y"}))
+        null true [a,'b,c'] {1:null,two:x y}
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{_inside(key)}:{_inside(item)}' for key, item in value.items())}}}"
+    return f"[{','.join(map(_inside, value))}]" if isinstance(value, (list, tuple)) else str(value)
+
+
+def _inside(value: Any) -> str:
+    special = isinstance(value, str) and re.search(r"[,:\[\]{}'\"]", value)
+    return quoted(value) if special else as_typed(value)

@@ -75,7 +75,7 @@ class _Selection(TypedDict):
 class Selection(_Selection, total=False):
     """Which checkpoint was selected, how and on what."""
 
-    mode: str  # max or min; missing in older results, and if the protocol reports the last epoch
+    mode: str  # max or min; only in results of training runs whose protocol selects an epoch, and not in older ones
 
 
 class Uncertainty(TypedDict, total=False):
@@ -209,13 +209,14 @@ def _odd_numbers(result: Mapping[str, Any]) -> list[str]:
         "monitor": (str, type(None)),
         "split": (str, type(None)),
         "epoch": (int, type(None)),
-        "mode": str,
     }
     problems = [
         f"selection.{key} is {excerpt(selection[key])}"
         for key, types in legal.items()
         if key in selection and not isinstance(selection[key], types)
     ]
+    if selection.get("mode", "max") not in ("max", "min"):
+        problems.append(f"selection.mode is {excerpt(selection['mode'])}, legal: max, min")
     if selection.get("value") is not None and not _is_number(selection["value"]):
         problems.append(f"selection.value is {excerpt(selection['value'])}")
     return problems + [

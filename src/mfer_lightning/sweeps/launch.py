@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mfer_lightning.config.compose import start_hydra, to_plain
-from mfer_lightning.config.flags import primary_config, split_flags, wants_sweep
+from mfer_lightning.config.flags import check_mode, primary_config, split_flags, wants_sweep
 from mfer_lightning.config.location import config_dirs
 from mfer_lightning.config.override_checks import check_overrides
 from mfer_lightning.config.path_options import quote_paths
@@ -54,11 +54,10 @@ def _launch(config_name: str, job: Job, arguments: Sequence[str]) -> tuple[int, 
     flags, overrides = split_flags(arguments, config_name)
     primary = primary_config(flags, config_name)
     check_overrides(overrides, config_name)
+    check_mode(flags, overrides)
     check_extras(overrides)
     if wants_sweep(flags, overrides):
         return _launch_sweep(config_name, primary, job, flags, overrides)
-    if "hydra.mode=RUN" in overrides and not {"-m", "--multirun"}.isdisjoint(flags):
-        raise UserError("hydra.mode=RUN starts a single run, but -m starts a sweep. Leave out one of them.")
     register_sweep_dir(arguments)
     refused: list[UserError] = []
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mfer_lightning.config.caller import caller_undisturbed
-from mfer_lightning.config.flags import join_values, wants_sweep
+from mfer_lightning.config.flags import hydra_mode, join_values, wants_sweep
 from mfer_lightning.config.location import use_config_dirs
 from mfer_lightning.errors import UserError
 from mfer_lightning.inference.trained_run import Run, SweepRuns
@@ -85,7 +85,7 @@ def sweep(overrides: Sequence[str]) -> SweepRuns:
         UserError: before the first job starts, for errors that the caller can correct.
     """
     with _called(overrides) as arguments:
-        if not wants_sweep(["-m"], arguments):
+        if hydra_mode(arguments) == "RUN":
             raise UserError("hydra.mode=RUN starts a single run. Use train([...]).")
         _, planned = launch("train", train_once, ["-m", *arguments])
         assert planned is not None

@@ -129,7 +129,7 @@ def mode_of(option: str, monitor: str, modes: Mapping[str, str]) -> str:
     if monitor not in modes:
         raise UserError(
             f"{option}={monitor}: Expected argument `monitor` to be one of {tuple(modes)}, but got {monitor!r}. Add "
-            "others with metrics=[...]."
+            "others with metrics=[...]; they must set `higher_is_better`."
         )
     return modes[monitor]
 

@@ -196,6 +196,7 @@ def test_unusual_folders_are_reported_once_each(odd: Path, tmp_path: Path) -> No
     text = (tmp_path / "report" / "report.html").read_text()
     assert "What was left out" in text
     assert text.count("with an older schema") == 1
+    assert re.search(r"<code>[^<]*foreign, [^<]*list</code>: each has a result\.json", text)
 
 
 def test_swapped_class_names_and_single_annotators_are_noted(tmp_path: Path) -> None:

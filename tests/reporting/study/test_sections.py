@@ -99,6 +99,15 @@ def test_evaluations_on_other_sets_are_sections_and_repetitions_are_skipped(tmp_
     assert other.protocol == "ferplus@majority"
 
 
+def test_options_as_written_by_earlier_versions_do_not_separate_evaluations(tmp_path: Path) -> None:
+    spellings = ("exclude=None drop=['a', 'b']", "exclude=null drop=[a,b]")
+    for seed, options in enumerate(spellings):
+        change(write_run(tmp_path, seed=seed, name=f"s{seed}"), evaluation_set=f"all of test, with {options}")
+    (section,) = sections_of(tmp_path)
+    assert section.evaluation_set == f"all of test, with {spellings[1]}"
+    assert len(section.runs) == 2
+
+
 def test_evaluations_with_other_views_are_other_methods(
     tmp_path: Path,
 ) -> None:

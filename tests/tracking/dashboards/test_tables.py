@@ -82,7 +82,7 @@ def test_best_runs_by_nll_have_the_lowest_value_first() -> None:
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_best_runs_by_a_metric_of_the_user_follow_its_direction(mode: str) -> None:
     runs = [run("ce", seed, 0.8, value, monitor="mine") for seed, value in enumerate((0.5, 0.3, 1.2))]
-    for one in runs:
+    for one in runs[1:]:  # the first is from an earlier version, which did not store the direction
         one.result["selection"]["mode"] = mode
     ranked = rows(best_runs(runs))[2:]
     assert [row[2] for row in ranked] == (["2", "0", "1"] if mode == "max" else ["1", "0", "2"])

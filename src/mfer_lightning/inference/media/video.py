@@ -167,7 +167,7 @@ def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[A
         height: height of the frames in pixels.
 
     Raises:
-        UserError: if this OpenCV cannot write videos, or the folder cannot be written to.
+        UserError: if this OpenCV cannot write videos, the folder cannot be written to, or the video is incomplete.
     """
     rate = rate if rate <= _HIGHEST_RATE else _USUAL_RATE
     written, first, latest = 0, 0.0, np.zeros((height, width, 3), np.uint8)

@@ -104,11 +104,11 @@ def _length(trainer: Mapping[str, Any]) -> str:
     """Describe the length of a run in terms of its options.
 
     Example:
-        >>> _length({"max_epochs": None, "max_steps": 20000}), _length({"max_epochs": 3})
-        ('20,000 steps', '3 epochs')
+        >>> _length({"max_epochs": None, "max_steps": 20000}), _length({"max_epochs": 1})
+        ('20,000 steps', '1 epoch')
     """
-    limits = ((trainer["max_epochs"], "epochs"), (trainer.get("max_steps"), "steps"))
-    return ", at most ".join(f"{n:,} {what}" for n, what in limits if n is not None and n > 0)
+    limits = ((trainer["max_epochs"], "epoch"), (trainer.get("max_steps"), "step"))
+    return ", at most ".join(counted(n, what) for n, what in limits if n is not None and n > 0)
 
 
 def _weight(loss: Mapping[str, Any]) -> str:

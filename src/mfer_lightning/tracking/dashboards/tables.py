@@ -13,7 +13,7 @@ from mfer_lightning.tracking.dashboards.runs import FinishedRun
 #: Metric -> heading.
 METRICS = {"accuracy": "accuracy", "mean_class_accuracy": "mean class", "macro_f1": "macro F1"}
 
-#: Selection metrics for which lower values are better, for results that do not state it.
+#: Selection metrics for which lower values are better, if no result states it.
 _LOWER_IS_BETTER = frozenset({"nll", "calibration_error", "rmse", "rmse_valence", "rmse_arousal"})
 
 
@@ -107,11 +107,12 @@ def best_runs(runs: Sequence[FinishedRun], limit: int = 10) -> str:
     metric, with the most frequent metric first. Runs without a value come last.
     """
     monitors = Counter(run.result["selection"]["monitor"] for run in runs)
+    modes: dict[str | None, str] = dict.fromkeys(_LOWER_IS_BETTER, "min")
+    modes |= {s["monitor"]: s["mode"] for run in runs if "mode" in (s := run.result["selection"])}
 
     def rank(run: FinishedRun) -> tuple[bool, int, str, float]:
-        selection = run.result["selection"]
-        monitor, value = selection["monitor"], selection["value"]
-        sign = 1.0 if selection.get("mode", "min" if monitor in _LOWER_IS_BETTER else "max") == "min" else -1.0
+        monitor, value = run.result["selection"]["monitor"], run.result["selection"]["value"]
+        sign = 1.0 if modes.get(monitor) == "min" else -1.0
         return value is None, -monitors[monitor], monitor or "", sign * (value or 0.0)
 
     rows = []
