@@ -2,8 +2,8 @@
 
 ``python docs/tools/bundle_model.py <export> <run> <name>-v<version> [--default]`` copies the files of an export written
 by ``mfer export half=true calibrate=true``, and the run's ``result.json`` without paths of this machine, to
-``src/mfer_lightning/bundled/``, and writes their checksums to its index. A version is never replaced, since others may
-refer to it; for cards only, see ``bundled_cards.py``.
+``src/mfer_lightning/bundled/``, and writes their checksums to its index. The weights of a version are never replaced,
+since others may refer to them. Only its card may be: see ``bundled_cards.py``.
 """
 
 from __future__ import annotations

@@ -82,7 +82,8 @@ class MetricLearningLoss(nn.Module):
         except (TypeError, AssertionError, ValueError, KeyError) as error:
             raise UserError(
                 f"The loss '{loss}' ({factory.__name__}) of pytorch-metric-learning rejected its options {options}: "
-                f"{error}; its options are: {', '.join(sorted(names - set(sizes)))}."
+                f"{str(error).rstrip('.') or type(error).__name__}; its options are: "
+                f"{', '.join(sorted(names - set(sizes)))}."
             ) from error
 
     def forward(self, feature: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -199,8 +199,8 @@ def video_writer(path: Path, rate: float, width: int, height: int) -> Iterator[A
         if written and not _is_whole(temporary):  # OpenCV does not report a full disk
             _write_some(temporary)
             raise UserError(
-                f"{path}: OpenCV wrote an incomplete video, for example because the disk was full. Free some space and "
-                "repeat the same command, or leave out annotate=true."
+                f"{path}: OpenCV wrote an incomplete video, although there is space on the disk now. Repeat the same "
+                "command, or leave out annotate=true."
             )
 
 
