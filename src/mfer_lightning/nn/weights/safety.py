@@ -16,9 +16,9 @@ from mfer_lightning.nn.weights.pickle_copies import Copies
 
 #: Pickles of real checkpoints are a few hundred kilobytes: names, shapes and the configuration.
 MOST_PICKLE_BYTES = 64 << 20
-#: Maximum number of elements that calls in a pickle may copy, which limits the memory of the copies to less than 1 GB
+#: Maximum number of elements that calls in a pickle may copy, which limits the memory of the copies to 1.5 GB
 #: (measured: up to 180 bytes per element). Real checkpoints: a few per tensor.
-MOST_COPIES = 4 << 20
+MOST_COPIES = 8 << 20
 
 _STORAGES = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _DTYPES = ("float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
