@@ -8,7 +8,7 @@ from __future__ import annotations
 #: Name elsewhere -> option here; several candidates are joined with ``or``, and an option with a value is used
 #: literally. A dotted name matches as a whole; one without a dot also matches the last part of a dotted name.
 TRAIN = {
-    # length and rate
+    # training
     "learning_rate": "optimizer.lr",
     "lr0": "optimizer.lr",
     "base_lr": "optimizer.lr",
@@ -70,7 +70,7 @@ TRAIN = {
     "device": "trainer",
     "gpus": "trainer.devices",
     "gpu": "trainer=gpu",
-    # places and services
+    # run names, folders, loggers and seed
     "exp_name": "name",
     "experiment_name": "name",
     "run_name": "name",

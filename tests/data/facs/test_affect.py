@@ -1,4 +1,4 @@
-"""Valence and arousal of the synthetic faces: a function of their action units, placed like the emotions."""
+"""Valence and arousal of the synthetic faces, computed from action units and checked against the circumplex model."""
 
 from __future__ import annotations
 
