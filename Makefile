@@ -49,8 +49,8 @@ test-all: $(STAMP) ## run all tests, including the slow ones
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
 
-# This uses uv, because pip cannot install the lowest allowed versions, and a separate environment, because torch is
-# another build. Extras that need newer releases of the package's own dependencies are left out (dashboard: wandb; demo:
+# This uses uv, because pip cannot install the lowest allowed versions, and a separate environment, because it
+# installs an older torch. Extras that need newer releases of the package's own dependencies are left out (dashboard: wandb; demo:
 # markupsafe; comet: rich; mlflow: packaging); their tests are skipped.
 .PHONY: test-lowest
 test-lowest: ## run the quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest

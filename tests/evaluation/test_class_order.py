@@ -63,7 +63,7 @@ def test_weak_models_with_correct_order_give_no_warning() -> None:
 def test_random_models_give_no_warning() -> None:
     rng = np.random.default_rng(3)
     for _ in range(2_000):
-        prior = rng.dirichlet(np.full(8, rng.choice([0.1, 1.0])))  # constant predictions
+        prior = rng.dirichlet(np.full(8, rng.choice([0.1, 1.0])))  # the same for every true class
         matrix = np.stack([rng.multinomial(n, prior) for n in rng.integers(0, 300, 8)])
         assert doubt_class_order(matrix, NAMES) is None, matrix
 
