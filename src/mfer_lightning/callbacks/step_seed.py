@@ -16,7 +16,7 @@ class StepSeed(Callback):
 
     Checkpoints do not store the state of torch's generators, so without this callback, a resumed run would draw
     different random numbers from those of an uninterrupted run. Seeding at the start of an epoch is not enough, because
-    Lightning skips that hook in the first epoch of a resumed run.
+    Lightning skips that hook when training resumes in the middle of an epoch.
 
     Args:
         seed: random seed of the run.

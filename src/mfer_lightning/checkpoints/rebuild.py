@@ -31,7 +31,7 @@ NEWEST_FORMAT = 1
 
 
 def check_description(description: Mapping[str, Any], source: Path) -> None:
-    """Reject a description that is not plain data, lacks an entry, has a newer format, or names forbidden classes.
+    """Reject a description that is not plain data, lacks an entry, or has a newer format or a forbidden ``_target_``.
 
     Args:
         description: the ``mfer`` entry of a checkpoint, or the content of an export's ``config.json``.

@@ -1,1 +1,1 @@
-"""Load trained models, predict photos, videos and splits of datasets, and export."""
+"""Load trained models, predict emotions in photos, videos and dataset splits, and export models."""

@@ -30,8 +30,7 @@ class StoredArguments:
         given: arguments passed by the caller.
 
     Raises:
-        UserError: if the checkpoint's description is damaged, has a newer format, or names classes that are not
-            allowed.
+        UserError: if the checkpoint's description is damaged, has a newer format, or contains a forbidden ``_target_``.
     """
 
     def __init__(self, checkpoint: Mapping[str, Any], source: Path, given: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ from mfer_lightning.sweeps.records import CUT_OFF, JobRecord, read_record, recor
 #: Seconds between two checks of the jobs.
 _LOOK = 0.5
 
-#: Seconds that jobs have to end when the sweep is stopped, before they are killed.
+#: Grace period in seconds: how long jobs may take to end when the sweep is stopped, before they are killed.
 _GRACE = 15.0
 
 #: On a machine without GPUs, each job gets as many cores as if this many jobs ran in parallel, as with joblib.

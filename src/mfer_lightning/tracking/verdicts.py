@@ -14,7 +14,7 @@ from mfer_lightning.errors import UserError
 from mfer_lightning.files import make_folder, write_text
 from mfer_lightning.tracking.run_logger import first_line
 
-#: Name of the table, of the artifact and its type, and job type of the run.
+#: Name of the table and of the artifact; also the artifact's type and the run's job type.
 VERDICTS = "verdicts"
 
 Value = int | float | str | None

@@ -24,7 +24,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher, su
 from mfer_lightning import termination
 from mfer_lightning.first_rank import FIRST, LOOK, end_process, is_further_rank
 
-#: Seconds that the first rank has to fail with its own error after another rank has died.
+#: Grace period in seconds, in which the first rank can fail with its own error after another rank has died.
 PATIENCE = 15.0
 
 Ranks = Sequence[subprocess.Popen]
