@@ -187,7 +187,7 @@ def _run(entry: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> Archi
     if type(number) is not int or type(row) is not int:
         raise ValueError(f"the position of the predictions of {entry['name']} is not a whole number")
     if not isinstance(result, dict) or not isinstance(metrics, (str, type(None))):
-        raise ValueError(f"the result of {entry['name']} is not a mapping")
+        raise ValueError(f"the result of {entry['name']} is not a mapping, or its metrics are not text")
     if not 0 <= number < len(groups) or not 0 <= row < len(groups[number]["logits"]):
         raise ValueError(f"it has no predictions of {entry['name']}")
     group = dict(groups[number])

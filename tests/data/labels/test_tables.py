@@ -95,7 +95,7 @@ def test_invalid_tables_are_rejected(tmp_path: Path, content: str | bytes, messa
 
 def test_first_row_of_numbers_is_not_a_header(tmp_path: Path) -> None:
     assert read(tmp_path / "t", "00001,3\n00002,4\n").columns == {0: ["00001", "00002"], 1: ["3", "4"]}
-    assert len(read(tmp_path / "t", "0,1\na.jpg,4\n")) == 1  # as pandas numbers columns without names
+    assert len(read(tmp_path / "t", "0,1\na.jpg,4\n")) == 1  # a header: pandas numbers columns that have no names
 
 
 def test_header_without_rows_is_empty(tmp_path: Path) -> None:

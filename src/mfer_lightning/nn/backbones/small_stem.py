@@ -43,8 +43,9 @@ def small_stem_options(family: str, stem_stride: int | None, options: dict[str, 
 def shrink_stem(model: nn.Module, name: str, family: str, stem_stride: int | None) -> None:
     """Reduce the downsampling of a timm model's stem, in place.
 
-    A non-overlapping patch convolution gets smaller patches. If the stem has pooling, it is removed, and a 7x7 first
-    convolution is replaced by a 3x3 convolution. Any other strided first convolution gets a smaller stride.
+    A non-overlapping patch convolution gets smaller patches. If the stem has pooling, the pooling is removed, and a
+    first convolution larger than 3x3 is replaced by a 3x3 convolution. For any other first convolution, only the stride
+    is set.
 
     Args:
         model: the timm model.

@@ -163,7 +163,8 @@ def build_document(
     plan = options.plan
     placed: list[tuple[Planned, ...]] = [()] * len(sections) if plan is None else place_contrasts(plan, sections)
     failed = {failure.run for sweep in sweeps for failure in sweep.failures}
-    unread = [item for item in found.left_out if item.folder.name not in failed]  # listed below, with the job's reason
+    # Failed jobs are added below, with their errors.
+    unread = [item for item in found.left_out if item.folder.name not in failed]
     told = said_once([*unread, *without, *repeated, *unlike])
     told += [(f"job `{f.overrides}`", f"failed: {f.error}") for sweep in sweeps for f in sweep.failures]
     chapters = []
