@@ -19,7 +19,7 @@ from mfer_lightning.config.options import LIKE_TRAIN, NAMES_CHOICES, is_internal
 from mfer_lightning.config.yaml_options import Option
 from mfer_lightning.errors import UserError
 
-#: Commands that take folders as positional arguments.
+#: Commands whose positional arguments are completed as file names.
 _TAKES_FILES = ("report",)
 
 #: Shell -> commands that install and remove the completion. The shell passes the command line up to the cursor. Bash
