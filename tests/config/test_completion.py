@@ -53,9 +53,11 @@ def test_booleans_and_defaults_are_completed() -> None:
 def test_file_names_are_completed_for_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    (tmp_path / "rest.ckpt").touch()
+    for name in ("rest.ckpt", "face.jpg"):
+        (tmp_path / name).touch()
     assert offered("mfer predict checkpoint=r") == ["checkpoint=rest.ckpt", "checkpoint=runs/"]
     assert offered("mfer report ru") == ["runs/", "runs="]
+    assert offered("mfer predict face") == ["face.jpg", "faces="]
 
 
 def test_flags_are_completed() -> None:

@@ -20,7 +20,7 @@ from mfer_lightning.config.yaml_options import Option
 from mfer_lightning.errors import UserError
 
 #: Commands whose positional arguments are completed as file names.
-_TAKES_FILES = ("report",)
+_TAKES_FILES = ("predict", "report")
 
 #: Shell -> commands that install and remove the completion. The shell passes the command line up to the cursor. Bash
 #: splits words at = and replaces only the last part.
