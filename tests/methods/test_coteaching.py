@@ -73,7 +73,7 @@ def test_rank_without_selected_faces_adds_zero_gradient(network: MFER, step: Ste
 
 
 def test_faces_with_wrong_labels_are_dropped(step: Step) -> None:
-    """Two partly trained networks drop most faces with a wrong label, and learn the others."""
+    """Two networks trained from scratch drop most faces with a wrong label, and learn the others."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(3)
     true = torch.arange(60) % 3

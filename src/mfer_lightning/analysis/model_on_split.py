@@ -168,8 +168,8 @@ def open_model_on_split(
         checkpoint: a run's folder, a checkpoint, an export, or a loaded model, which stays on its device.
         split: ``"test"``, ``"val"`` or ``"train"``.
         datamodule: the dataset; None: as given by ``dataset_name`` and ``dataset_options``.
-        options: options of the datamodule in words, for the description and the folder of the results; None: as
-            returned by :func:`~mfer_lightning.analysis.dataset_options.options_of`.
+        options: options of the datamodule as text, e.g. ``"difficulty=1 occlusion=0.5"``, for the description and the
+            folder of the results; None: as returned by :func:`~mfer_lightning.analysis.dataset_options.options_of`.
         dataset_name: a choice of ``conf/dataset``; None: the dataset that the model was trained on.
         dataset_options: ``dataset.<option>=<value>``, which override the stored options and those of the choice.
         drop: classes to leave out.
