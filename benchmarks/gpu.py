@@ -240,7 +240,7 @@ def main() -> int:
     names = [line.name for line in known]
     for name in options.only or ():
         if name not in names:
-            parser.error(f"--only={name}: there is no such line, legal: {', '.join(names)}")
+            parser.error(f"--only={name}: there is no such line; choose from {', '.join(names)}")
     chosen = [line for line in known if not options.only or line.name in options.only]
     failed = run(chosen, options.budget or (86_400.0 if options.rehearse else BUDGET))
     for verdict in verdicts(folder, REHEARSED if options.rehearse else PRECISIONS):

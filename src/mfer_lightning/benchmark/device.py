@@ -82,7 +82,7 @@ class Device:
         return (peak_memory_bytes() or 0) if self.is_cpu else int(torch.cuda.max_memory_allocated())
 
     def free(self) -> None:
-        """Collect garbage, and return unused cached GPU memory."""
+        """Collect garbage, and release unused cached GPU memory."""
         gc.collect()
         if not self.is_cpu:
             torch.cuda.empty_cache()

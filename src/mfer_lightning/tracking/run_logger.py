@@ -53,7 +53,7 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics of a training step, except those that are withheld until the run has ended."""
+        """Log metrics, except those that are withheld until the run has ended."""
         shown = {name: value for name, value in metrics.items() if not name.startswith(names.HIDDEN_PREFIX)}
         self._quietly(lambda: self._log(shown, step))
 

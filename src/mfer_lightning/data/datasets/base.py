@@ -71,7 +71,7 @@ class FaceDataModule(DescribedDataModule, ABC):
         trust_labels: do not reject files whose names or class counts match those of another dataset.
         relabel: table of image names and labels that replace the labels of training faces.
         exclude: training faces to leave out: a text or csv file of image names, the name of a shipped list, or several.
-        hold_out: part of the training faces to leave out, for a label audit: ``"1/3"`` is the first third; None: none.
+        hold_out: part of the training faces to leave out, for a label audit: ``"1/3"``, the first of three; None: none.
         train_faces: number of training faces to use, selected by ``seed``; None: all.
         track_test: add the test set as a second validation set, to record its metrics (never used for selection).
         shrink_batch: if ``batch_size`` is larger than the training set, reduce it instead of raising an error.

@@ -1,6 +1,6 @@
 """Complete and check the options of a backbone.
 
-The paper's backbone is ConvNeXt-Base (Liu et al., CVPR 2022, arXiv 2201.03545) with drop-path 0.25.
+MFER's released code uses ConvNeXt-Base (Liu et al., CVPR 2022, arXiv 2201.03545) with drop-path 0.25.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 _STEMS = ("default", "small")
 _NORMS = ("layer", "none")
-#: The paper trains ConvNeXt-Base with this rate; other models keep timm's default unless overridden.
+#: MFER's released code trains ConvNeXt-Base with this rate; other models keep timm's default unless overridden.
 _PAPER_DROP_PATH = 0.25
 
 
