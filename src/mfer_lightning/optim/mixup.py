@@ -1,8 +1,8 @@
 """Mixup and CutMix with timm's implementation, also for soft targets and odd batch sizes.
 
 Papers: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, arXiv 1710.09412; Yun et al., "CutMix",
-ICCV 2019, arXiv 1905.04899. The mixing is done by timm (`timm.data.Mixup`); what differs: soft targets, odd batch
-sizes, and seeding by step.
+ICCV 2019, arXiv 1905.04899. The mixing is done by timm (`timm.data.Mixup`); this module adds support for soft targets
+and odd batch sizes, and seeding by step.
 """
 
 from __future__ import annotations

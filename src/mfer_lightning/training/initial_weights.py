@@ -69,7 +69,7 @@ def load_initial_weights(config: Config, network: Network, class_names: Sequence
 def _description(weights: str) -> dict[str, Any]:
     """Return the description stored in our checkpoint or export; empty for all other weights."""
     description: dict[str, Any] = {}
-    # for a damaged file or one of another program, loading the weights raises the error
+    # for a damaged file, or one written by another program, loading the weights raises the error
     with suppress(UserError):
         if weights.endswith(".ckpt"):
             description = read_checkpoint(weights)["mfer"]
