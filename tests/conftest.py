@@ -34,8 +34,8 @@ def blank_figures(request: pytest.FixtureRequest) -> Iterator[None]:
 def _one_composition() -> Iterator[None]:
     """Skip Hydra's first composition, which only looks for ``hydra.mode``: rejected commands then take half the time.
 
-    Only ``sweep=optuna`` sets it, which this package starts with ``-m``. Tests of command lines in separate processes
-    have both compositions.
+    Only ``sweep=optuna`` sets it, and this package starts such sweeps with ``-m``. Tests of command lines in separate
+    processes have both compositions.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Hydra, "get_mode", lambda *_, **__: None)

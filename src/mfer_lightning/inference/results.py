@@ -34,8 +34,8 @@ class Prediction:
         faces: from left to right; empty unless ``status`` is ``"ok"``.
         status: one of :data:`STATUSES`.
         message: explanation of the status; empty if ``status`` is ``"ok"``.
-        width: width of the upright photo in pixels, 0 if it could not be read.
-        height: height of the upright photo in pixels, 0 if it could not be read.
+        width: width of the upright photo in pixels; if it could not be read, the width in its header, or 0.
+        height: height of the upright photo in pixels; if it could not be read, the height in its header, or 0.
         frame: number of the frame in a video, from 0; None for photos.
         time: time of the frame, in seconds from the video's start.
         rotated: degrees clockwise by which the photo was rotated to find faces; None: not rotated. Boxes and
@@ -84,7 +84,7 @@ class Prediction:
     def rows(self) -> list[Row]:
         """Return one flat row per face, or one row with the reason if there is no face.
 
-        The rows are for ``csv.DictWriter`` and ``pandas.DataFrame``. Cells that do not apply are left out.
+        The rows are for ``csv.DictWriter`` and ``pandas.DataFrame``. Cells that do not apply are left out or None.
         """
         photo: Row = {"path": self.path}
         if self.frame is not None:
