@@ -1,4 +1,4 @@
-"""``mfer report`` with damaged run folders, archives or plans keeps the other runs and explains what it skips."""
+"""``mfer report`` leaves out damaged run folders, rejects damaged archives and plans, and explains why."""
 
 from __future__ import annotations
 

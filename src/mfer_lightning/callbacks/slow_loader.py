@@ -24,8 +24,8 @@ class SlowLoader(Callback):
     """Measure the fraction of training time spent waiting for the next batch, and print one warning if it is large.
 
     The waiting time is the time from the end of one step to the start of the next. The loader fills its queue while the
-    device computes, so it is close to 0 if the device is the bottleneck. Measuring does not synchronise with the
-    device. The first of several epochs, the first 20 batches of each epoch, and steps after validation or
+    device computes, so the waiting time is close to 0 if the device is the bottleneck. Measuring does not synchronise
+    with the device. The first of several epochs, the first 20 batches of each epoch, and steps after validation or
     checkpointing are ignored.
 
     Args:

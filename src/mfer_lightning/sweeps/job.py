@@ -49,7 +49,10 @@ class SweepTask:
     process: int = field(default_factory=os.getpid)
 
     def __call__(self, cfg: DictConfig) -> float | None:
-        """Run one job; a failure is recorded and does not stop the others. Optuna treats None as a failure."""
+        """Run one job; a failure is recorded and does not stop the others.
+
+        A search treats None as a failure, unless the trial is recorded as pruned.
+        """
         settings = HydraConfig.get()
         number, overrides = int(settings.job.num), tuple(settings.overrides.task)
         elsewhere = os.getpid() != self.process

@@ -139,7 +139,7 @@ def plan_sweep(config_name: str, overrides: Sequence[str], config_dirs: Sequence
 
 
 def _checked_parts(sweeper: Any) -> dict[str, Any]:
-    """Build sampler and pruner as a test, and return their descriptions, or None."""
+    """Build the sampler and the pruner as a check, and return their options by kind; None for one that is not set."""
     nodes: dict[str, Any] = {}
     for kind in ("sampler", "pruner"):
         nodes[kind] = OmegaConf.to_container(sweeper[kind], resolve=True) if sweeper.get(kind) else None

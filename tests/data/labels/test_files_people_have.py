@@ -153,7 +153,7 @@ class TestColumns:
         assert index.path.tolist() == ["1.jpg", "3.jpg", "2.jpg"]
         assert index.attributes["age"].tolist() == ["40", "9", "30"]
         np.testing.assert_array_equal(index.attributes["score"], np.array([1, 0, 0.25], dtype=np.float32))
-        assert set(index.attributes) == {"age", "score"}  # long texts are not labels
+        assert set(index.attributes) == {"age", "score"}  # columns with long texts are left out
 
 
 class TestNumbers:
