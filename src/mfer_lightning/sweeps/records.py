@@ -31,11 +31,12 @@ class JobRecord:
         number: the job's number in the sweep, from 0.
         overrides: overrides of the job, e.g. ``("loss=ce", "seed=0")``.
         status: ``"running"``, ``"done"``, ``"skipped"`` (already finished), ``"pruned"`` (a trial of a search that was
-            stopped early) or ``"failed"``. A job that was interrupted stays ``"running"``.
-        run_dir: the run's folder.
+            stopped early) or ``"failed"``. A job that could not record its end, e.g. because its process was killed,
+            stays ``"running"``.
+        run_dir: the run's folder if the job has a result, otherwise the sweep's folder.
         error: error message; None if it did not fail.
         token: identifies the invocation of the command that started the sweep.
-        host: machine that the job ran on; empty if it never started.
+        host: machine that the job ran on; empty if unknown.
         cards: ``CUDA_VISIBLE_DEVICES`` of the job; empty if not set.
     """
 
