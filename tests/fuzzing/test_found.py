@@ -64,6 +64,19 @@ def test_damaged_avif_image_is_rejected_by_every_reader(tmp_path: Path) -> None:
     assert read_photo(path).status == UNREADABLE
 
 
+def test_jpeg_2000_image_whose_header_claims_terabytes_is_rejected_by_every_reader(tmp_path: Path) -> None:
+    """Pillow allocates the claimed size before it reads, which raises MemoryError."""
+    path = tmp_path / "face.jp2"
+    boxes = [b"jP  " + bytes.fromhex("0d0a870a"), b"ftypjp2 " + bytes(4) + b"jp2 "]
+    start = b"".join((4 + len(box)).to_bytes(4, "big") + box for box in boxes)
+    path.write_bytes(start + (1).to_bytes(4, "big") + b"jp2h" + (1 << 44).to_bytes(8, "big") + bytes(100))
+    with pytest.raises(UserError, match=r"face\.jp2 is damaged, or there is not enough memory to decode it"):
+        decode(path)
+    with pytest.raises(UserError, match=r"face\.jp2 cannot be read as an image \(MemoryError\)"):
+        read_face(path)
+    assert read_photo(path).message == "there is not enough memory to decode it"
+
+
 def test_npy_annotation_with_an_invalid_header_is_rejected(tmp_path: Path) -> None:
     write_affectnet_npy(tmp_path, train=16, val=8)
     path = tmp_path / "train_set" / "annotations" / "3_exp.npy"

@@ -199,6 +199,21 @@ class Predictor:
         most_waiting: int = MOST_WAITING,
     ) -> Iterator[Result]:
         """Classify found faces in batches; arguments and results as in :meth:`stream`."""
+        for results in self.finish_batches(source, keep_aligned, keep_image, most_waiting):
+            yield from results
+
+    def finish_batches(
+        self,
+        source: Iterable[Found],
+        keep_aligned: bool = False,
+        keep_image: bool = False,
+        most_waiting: int = MOST_WAITING,
+    ) -> Iterator[list[Result]]:
+        """Classify found faces and yield the results batch by batch; arguments and results as in :meth:`stream`.
+
+        The last digits of a probability depend on the number of faces in its batch, because the libraries choose other
+        algorithms for very small batches.
+        """
         waiting: list[Found] = []
         for found in source:
             if not keep_image:
@@ -206,9 +221,10 @@ class Predictor:
             waiting.append(found)
             count, held = sum(len(f.crops) for f in waiting), sum(f.bytes for f in waiting)
             if count >= self.batch_size or len(waiting) >= most_waiting or held > MOST_BYTES:
-                yield from self._classified(waiting, keep_aligned)
+                yield list(self._classified(waiting, keep_aligned))
                 waiting = []
-        yield from self._classified(waiting, keep_aligned)
+        if waiting:
+            yield list(self._classified(waiting, keep_aligned))
 
     def _classified(self, waiting: list[Found], keep_aligned: bool) -> Iterator[Result]:
         crops = [crop for found in waiting for crop in found.crops]

@@ -73,7 +73,7 @@ def read_face(path: Path) -> NDArray[np.uint8]:
     except UserError:
         raise
     except Exception as error:  # damaged files make Pillow raise a dozen different exceptions
-        raise UserError(f"{path} cannot be read as an image ({str(error)[:120]}).") from error
+        raise UserError(f"{path} cannot be read as an image ({str(error)[:120] or type(error).__name__}).") from error
 
 
 def _from_pillow(image: Image.Image, name: str) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,22 @@ def test_sixteen_bit_greyscale_is_scaled_not_clipped(tmp_path: Path) -> None:
 def test_dark_sixteen_bit_greyscale_stays_dark(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 200, dtype=np.uint16)).save(tmp_path / "a.png")
     assert decode(tmp_path / "a.png").max() == 1
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("I;16", np.uint16), ("I", np.int32), ("F", np.float32)])
+def test_greyscale_of_more_than_eight_bits_needs_little_memory(mode: str, kind: type, tmp_path: Path) -> None:
+    """A damaged header can claim millions of rows, so the conversion must not need many bytes per pixel."""
+    values = np.random.default_rng(0).integers(0, 65_536, (3_000, 1_000)).astype(kind)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    tracemalloc.start()
+    try:
+        decoded = decode(tmp_path / "a.tif")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert Image.open(tmp_path / "a.tif").mode == mode
+    np.testing.assert_array_equal(decoded[:, :, 0], np.rint(values / 257))
+    assert peak < 20 * values.size
 
 
 def test_float_greyscale(tmp_path: Path) -> None:

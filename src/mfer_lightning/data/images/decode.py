@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +37,8 @@ def decode(path: Path) -> NDArray[np.uint8]:
         (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: if the file is missing, empty, truncated, not an image or far too large, or pillow-heif is missing.
+        UserError: if the file is missing, empty, truncated, not an image or far too large, if memory is lacking, or
+            pillow-heif is missing.
     """
     try:
         if path.stat().st_size == 0:
@@ -51,6 +53,11 @@ def decode(path: Path) -> NDArray[np.uint8]:
         raise UserError(f"{path} is missing. Unpack the images again, or remove its row from the list.") from error
     except UnidentifiedImageError as error:
         raise UserError(f"{path} is not a readable image. Unpack or download this file again.") from error
+    except MemoryError as error:
+        raise UserError(
+            f"{path} is damaged, or there is not enough memory to decode it. Unpack or download this file again, or "
+            "remove its row from the list."
+        ) from error
     except (*DAMAGE, Image.DecompressionBombError) as error:
         raise UserError(
             f"{path} is damaged or truncated ({error}). Unpack or download this file again, or remove its row from the "
@@ -84,6 +91,8 @@ DAMAGE = (
     RuntimeError,
 )
 
+#: Pixels of an image with more than 8 bits that are converted at a time.
+_BLOCK = 1 << 20
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -107,22 +116,37 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):
-        # 16- and 32-bit greyscale: PIL's conversion would clip at 255. Mode I does not record the file's bit depth, so
-        # images with values above 255 are treated as 16-bit.
-        values = np.asarray(image).astype(np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError("some pixels are NaN or infinite")
-        if image.mode == "F" and values.max(initial=0.0) <= 1.0:
-            values = values * 255.0
-        elif values.max(initial=0.0) > 255 or image.mode.startswith("I;16"):
-            values = values / 257.0
-        grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return np.repeat(_to_grey(np.asarray(image), image.mode)[:, :, None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return np.ascontiguousarray(image.convert("RGB"))
+
+
+def _to_grey(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
+    """Convert a 16- or 32-bit greyscale image to 8 bits; PIL's conversion would clip at 255.
+
+    Mode I does not record the file's bit depth, so images with values above 255 are treated as 16-bit. The image is
+    converted in blocks of rows, because the numbers in between need eight times the memory of the result.
+    """
+    height, width = values.shape
+    rows = max(1, _BLOCK // max(1, width))
+    blocks = [slice(start, start + rows) for start in range(0, height, rows)]
+    highest = 0.0
+    for block in blocks:
+        if not np.isfinite(values[block]).all():
+            raise ValueError("some pixels are NaN or infinite")
+        highest = max(highest, float(values[block].max(initial=0)))
+    grey = np.empty((height, width), np.uint8)
+    for block in blocks:
+        part = values[block].astype(np.float64)
+        if mode == "F" and highest <= 1.0:
+            part *= 255.0
+        elif highest > 255 or mode.startswith("I;16"):
+            part /= 257.0
+        grey[block] = np.clip(np.rint(part), 0, 255)
+    return grey
 
 
 def crop_box(image: NDArray[np.uint8], box: Sequence[int]) -> NDArray[np.uint8]:

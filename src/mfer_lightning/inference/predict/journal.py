@@ -1,6 +1,8 @@
 """The files of an output folder of ``mfer predict``: ``predict.json``, ``predictions.jsonl``, ``predictions.csv``.
 
-``predictions.jsonl`` gets one line per photo or frame as soon as it is done. A repeated command skips these photos.
+``predictions.jsonl`` gets one line per photo or frame as soon as it is done. A repeated command skips these photos,
+except those of an incomplete batch: the last digits of a probability depend on the size of its batch, and the results
+must be those of an uninterrupted command.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from mfer_lightning.inference.result_columns import columns
 from mfer_lightning.inference.results import STATUSES, Prediction, Predictions
 
 LINES, TABLE, SETTINGS = "predictions.jsonl", "predictions.csv", "predict.json"
+#: Entry of a line after which other photos of the same batch follow.
+_MORE = "batch_continues"
 
 #: Size and modification time of a file, which identify its state.
 Stamp = tuple[int, int]
@@ -76,6 +80,7 @@ class Journal(AbstractContextManager["Journal"]):
         if afresh:
             self.path.unlink(missing_ok=True)
         drop_partial_line(self.path)
+        self._drop_partial_batch()
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
@@ -85,7 +90,7 @@ class Journal(AbstractContextManager["Journal"]):
 
     def done(self) -> dict[str, tuple[Stamp, str]]:
         """Read what earlier commands have finished: key -> stamp of the file, and status."""
-        lines = (line for line, _ in self._read())
+        lines = (line for line, _, _ in self._read())
         return {line["key"]: ((line.get("bytes", 0), line.get("modified", 0)), line["status"]) for line in lines}
 
     def forget(self, keys: Set[str]) -> None:
@@ -93,13 +98,34 @@ class Journal(AbstractContextManager["Journal"]):
         if not keys:
             return
         with atomic_path(self.path) as path, path.open("w", encoding="utf-8") as file:
-            for line, _ in self._read():
+            for line, _, _ in self._read():
                 if line["key"] not in keys:
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
-    def append(self, key: str, prediction: Prediction, stamp: Stamp = (0, 0)) -> None:
-        """Append one photo or frame."""
+    def _drop_partial_batch(self) -> None:
+        """Remove the lines of the last batch if it is incomplete, because the command was interrupted."""
+        whole = end = 0
+        for line, _, end in self._read():
+            whole = whole if line.get(_MORE) is True else end
+        if whole < end:
+            with self.path.open("r+b") as file:
+                file.truncate(whole)
+
+    def append(self, key: str, prediction: Prediction, stamp: Stamp = (0, 0), *, ends_batch: bool = True) -> None:
+        """Append one photo or frame.
+
+        Args:
+            key: identifies the photo or frame.
+            prediction: its prediction.
+            stamp: state of the file.
+            ends_batch: whether it is the last photo of its batch.
+
+        Raises:
+            UserError: if the file cannot be written.
+        """
         line = {"key": key, **prediction.to_dict(), "bytes": stamp[0], "modified": stamp[1]}
+        if not ends_batch:
+            line[_MORE] = True
         try:
             if self._file is None:
                 self._file = self.path.open("a", encoding="utf-8")
@@ -110,13 +136,16 @@ class Journal(AbstractContextManager["Journal"]):
 
     def predictions(self) -> Iterator[Prediction]:
         """Read the predictions one by one."""
-        return (prediction for _, prediction in self._read())
+        return (prediction for _, prediction, _ in self._read())
 
-    def _read(self) -> Iterator[tuple[dict[str, Any], Prediction]]:
+    def _read(self) -> Iterator[tuple[dict[str, Any], Prediction, int]]:
+        """Yield the content of each line, its prediction, and the position of its end in the file."""
         if not self.path.is_file():
             return
+        end = 0
         with self.path.open("rb") as file:
             for number, text in enumerate(file, start=1):
+                end += len(text)
                 try:
                     line = json.loads(text.decode("utf-8"))
                     prediction = Prediction.from_dict(line)
@@ -125,7 +154,7 @@ class Journal(AbstractContextManager["Journal"]):
                     raise UserError(
                         f"{self.path}, line {number}, is damaged. Delete this line, or set another output folder."
                     ) from error
-                yield line, prediction
+                yield line, prediction, end
 
     def _check(self, key: Any, prediction: Prediction) -> None:
         named = all(set(face.shown) == set(face.probabilities) == set(self._class_names) for face in prediction.faces)

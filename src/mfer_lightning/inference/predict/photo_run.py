@@ -81,15 +81,18 @@ def predict_photos(
             )
             with progress_bar() as bar:
                 task = bar.add_task("photos", total=len(left))
-                results = model.finish(found, keep_image=annotate)
-                for (key, (_, stamp)), (picture, prediction, _) in zip(left.items(), results, strict=True):
-                    if annotate and picture.image is not None and prediction.faces:
-                        from mfer_lightning.figures.annotate import annotate as draw_marks
-                        from mfer_lightning.figures.annotate import write_picture  # imports matplotlib
+                photo = iter(left.items())
+                for batch in model.finish_batches(found, keep_image=annotate):
+                    for waiting, (picture, prediction, _) in zip(reversed(range(len(batch))), batch, strict=True):
+                        key, (_, stamp) = next(photo)
+                        if annotate and picture.image is not None and prediction.faces:
+                            from mfer_lightning.figures.annotate import annotate as draw_marks
+                            from mfer_lightning.figures.annotate import write_picture  # imports matplotlib
 
-                        write_picture(_copy(output, key), draw_marks(picture.image, marks(prediction)))
-                    journal.append(key, prediction, stamp)
-                    bar.advance(task)
+                            write_picture(_copy(output, key), draw_marks(picture.image, marks(prediction)))
+                        journal.append(key, prediction, stamp, ends_batch=waiting == 0)
+                        bar.advance(task)
+                assert next(photo, None) is None
         print_summary(journal.predictions(), model.class_names, output, perf_counter() - started, len(left))
         if photos.left_alone:
             print(photos.describe_left_alone())
