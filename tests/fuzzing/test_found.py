@@ -72,7 +72,7 @@ def test_jpeg_2000_image_whose_header_claims_terabytes_is_rejected_by_every_read
     path.write_bytes(start + (1).to_bytes(4, "big") + b"jp2h" + (1 << 44).to_bytes(8, "big") + bytes(100))
     with pytest.raises(UserError, match=r"face\.jp2 is damaged, or there is not enough memory to decode it"):
         decode(path)
-    with pytest.raises(UserError, match=r"face\.jp2 cannot be read as an image \(MemoryError\)"):
+    with pytest.raises(UserError, match=r"face\.jp2 is damaged, or there is not enough memory to decode it"):
         read_face(path)
     assert read_photo(path).message == "there is not enough memory to decode it"
 

@@ -199,12 +199,15 @@ class Predictor:
         most_waiting: int = MOST_WAITING,
     ) -> Iterator[Result]:
         """Classify found faces in batches; arguments and results as in :meth:`stream`."""
-        for results in self.finish_batches(source, keep_aligned, keep_image, most_waiting):
+        options: dict[str, Any] = {"keep_image": keep_image, "most_waiting": most_waiting}
+        for results in self.finish_batches(source, keep_aligned=keep_aligned, **options):
             yield from results
+            del results  # it would keep the pixels of this batch until the next one is full
 
     def finish_batches(
         self,
         source: Iterable[Found],
+        *,
         keep_aligned: bool = False,
         keep_image: bool = False,
         most_waiting: int = MOST_WAITING,

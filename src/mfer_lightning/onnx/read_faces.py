@@ -58,7 +58,8 @@ def read_face(path: Path) -> NDArray[np.uint8]:
     """Read an aligned face, rotated according to its EXIF orientation; (H,W,3) uint8 RGB.
 
     Raises:
-        UserError: if the file is missing, damaged, too large, or greyscale with more than 8 bits.
+        UserError: if the file is missing, damaged, too large, or greyscale with more than 8 bits, or if memory is
+            lacking.
     """
     try:
         from PIL import Image
@@ -72,8 +73,10 @@ def read_face(path: Path) -> NDArray[np.uint8]:
             return _from_pillow(image, str(path))
     except UserError:
         raise
+    except MemoryError as error:
+        raise UserError(f"{path} is damaged, or there is not enough memory to decode it.") from error
     except Exception as error:  # damaged files make Pillow raise a dozen different exceptions
-        raise UserError(f"{path} cannot be read as an image ({str(error)[:120] or type(error).__name__}).") from error
+        raise UserError(f"{path} cannot be read as an image ({str(error)[:120]}).") from error
 
 
 def _from_pillow(image: Image.Image, name: str) -> NDArray[np.uint8]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import pytest
 from inference.predict.conftest import write
 
 from mfer_lightning import predict
+from mfer_lightning.inference.media import detect_faces
+from mfer_lightning.inference.media.photos import Picture, pictures, read_photo
 from mfer_lightning.inference.predict.journal import Journal
 from mfer_lightning.inference.predictor import Output, Pixels, Predictor
 from mfer_lightning.inference.results import OK, Face, Prediction
@@ -54,6 +59,80 @@ def test_interrupted_prediction_repeats_its_last_batch(
     (tmp_path / "killed" / "predictions.jsonl").write_bytes(b"".join(lines[:done]) + lines[-1][:20])
     assert start(tmp_path / "killed") == whole
     assert sizes == batches
+
+
+@pytest.mark.parametrize("changed", [(5, 6), (2, 5, 6)])
+def test_prediction_of_changed_photos_can_be_interrupted(
+    changed: tuple[int, ...],
+    photos: Path,
+    portrait: np.ndarray,
+    run: Path,
+    tmp_path: Path,
+    sizes: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last photos of finished batches are predicted again; the other photos of these batches are not."""
+
+    def start(output: Path) -> bytes:
+        sizes.clear()
+        predict(photos, checkpoint=run, aligned=True, batch_size=BATCH, device="cpu", output=output)
+        return (output / "predictions.jsonl").read_bytes()
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    start(tmp_path / "alone")
+    shutil.copytree(tmp_path / "alone", tmp_path / "killed")
+    for number in changed:
+        write(photos / f"{number}.png", portrait[:, ::-1])
+    whole = start(tmp_path / "alone")
+    assert sizes == [len(changed)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            start(tmp_path / "killed")
+    assert start(tmp_path / "killed") == whole
+    assert sizes == [len(changed)]
+
+
+@pytest.fixture
+def tracked() -> tuple[Callable[[Picture], Picture], list[int]]:
+    """A function that tracks the pixels of a picture, and the number of earlier pictures still in memory each time."""
+    known: list[weakref.ref[np.ndarray]] = []
+    alive: list[int] = []
+
+    def track(picture: Picture) -> Picture:
+        alive.append(sum(reference() is not None for reference in known))
+        assert picture.image is not None
+        known.append(weakref.ref(picture.image))
+        return picture
+
+    return track, alive
+
+
+def test_pixels_of_a_finished_batch_are_released(
+    tracked: tuple[Callable[[Picture], Picture], list[int]], photos: Path, model: Predictor
+) -> None:
+    track, alive = tracked
+    for result in model.stream(map(track, pictures(photos)), aligned=True, keep_image=True, most_waiting=BATCH):
+        del result
+    assert len(alive) == PHOTOS
+    assert max(alive) < BATCH
+
+
+def test_pixels_of_an_annotated_batch_are_released(
+    tracked: tuple[Callable[[Picture], Picture], list[int]],
+    photos: Path,
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    track, alive = tracked
+    monkeypatch.setattr(detect_faces, "read_photo", lambda path, most: track(read_photo(path, most)))
+    options = {"aligned": True, "annotate": True, "batch_size": BATCH, "device": "cpu"}
+    predict(photos, checkpoint=run, output=tmp_path / "out", **options)
+    assert len(alive) == PHOTOS
+    assert max(alive) < BATCH
 
 
 def test_folder_of_an_earlier_version_keeps_all_its_lines(tmp_path: Path) -> None:

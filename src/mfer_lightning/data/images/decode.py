@@ -128,25 +128,25 @@ def _to_grey(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
     """Convert a 16- or 32-bit greyscale image to 8 bits; PIL's conversion would clip at 255.
 
     Mode I does not record the file's bit depth, so images with values above 255 are treated as 16-bit. The image is
-    converted in blocks of rows, because the numbers in between need eight times the memory of the result.
+    converted in blocks, because the numbers in between need eight times the memory of the result. The blocks are not
+    rows, because a damaged header can claim a single row of millions of pixels.
     """
-    height, width = values.shape
-    rows = max(1, _BLOCK // max(1, width))
-    blocks = [slice(start, start + rows) for start in range(0, height, rows)]
+    pixels = values.reshape(-1)
+    blocks = [slice(start, start + _BLOCK) for start in range(0, pixels.size, _BLOCK)]
     highest = 0.0
     for block in blocks:
-        if not np.isfinite(values[block]).all():
+        if not np.isfinite(pixels[block]).all():
             raise ValueError("some pixels are NaN or infinite")
-        highest = max(highest, float(values[block].max(initial=0)))
-    grey = np.empty((height, width), np.uint8)
+        highest = max(highest, float(pixels[block].max(initial=0)))
+    grey = np.empty(pixels.size, np.uint8)
     for block in blocks:
-        part = values[block].astype(np.float64)
+        part = pixels[block].astype(np.float64)
         if mode == "F" and highest <= 1.0:
             part *= 255.0
         elif highest > 255 or mode.startswith("I;16"):
             part /= 257.0
         grey[block] = np.clip(np.rint(part), 0, 255)
-    return grey
+    return grey.reshape(values.shape)
 
 
 def crop_box(image: NDArray[np.uint8], box: Sequence[int]) -> NDArray[np.uint8]:

@@ -94,13 +94,21 @@ class Journal(AbstractContextManager["Journal"]):
         return {line["key"]: ((line.get("bytes", 0), line.get("modified", 0)), line["status"]) for line in lines}
 
     def forget(self, keys: Set[str]) -> None:
-        """Delete the lines of photos to predict again."""
+        """Delete the lines of photos to predict again. The rest of their batches counts as complete."""
         if not keys:
             return
         with atomic_path(self.path) as path, path.open("w", encoding="utf-8") as file:
+            kept: dict[str, Any] | None = None  # not written yet, because the next photo of its batch may be deleted
             for line, _, _ in self._read():
+                last = line.get(_MORE) is not True
                 if line["key"] not in keys:
-                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                    _write(file, kept)
+                    kept = line
+                if last and kept is not None:
+                    kept.pop(_MORE, None)
+                    _write(file, kept)
+                    kept = None
+            _write(file, kept)
 
     def _drop_partial_batch(self) -> None:
         """Remove the lines of the last batch if it is incomplete, because the command was interrupted."""
@@ -172,6 +180,11 @@ class Journal(AbstractContextManager["Journal"]):
             writer.writeheader()
             for prediction in self.predictions():
                 writer.writerows({**row, "path": _no_formula(row["path"])} for row in prediction.rows())
+
+
+def _write(file: IO[str], line: Mapping[str, Any] | None) -> None:
+    if line is not None:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def _no_formula(path: str | None) -> str | None:

@@ -92,6 +92,7 @@ def predict_photos(
                             write_picture(_copy(output, key), draw_marks(picture.image, marks(prediction)))
                         journal.append(key, prediction, stamp, ends_batch=waiting == 0)
                         bar.advance(task)
+                    del batch, picture  # they would keep the pixels of this batch until the next one is full
                 assert next(photo, None) is None
         print_summary(journal.predictions(), model.class_names, output, perf_counter() - started, len(left))
         if photos.left_alone:
