@@ -239,3 +239,17 @@ def test_non_finite_outputs_raise_one_clear_error(run: Path) -> None:
         parameter.fill_(float("nan"))
     with pytest.raises(UserError, match="not finite"):
         broken.predict(np.zeros((8, 8, 3), np.uint8), aligned=True)
+
+
+def test_pil_image_that_does_not_fit_into_memory_is_reported(
+    model: Predictor, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow decodes an opened image only when its pixels are needed."""
+
+    def lack_memory(_: Image.Image) -> None:
+        raise MemoryError
+
+    image = Image.fromarray(portrait)
+    monkeypatch.setattr(Image.Image, "load", lack_memory)
+    (prediction,) = model.predict(image)
+    assert (prediction.status, prediction.message) == ("too large", "there is not enough memory to decode it")

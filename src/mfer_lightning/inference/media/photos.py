@@ -29,6 +29,8 @@ FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000"
 
 COLOURS = ("RGB", "BGR")
 
+_NO_MEMORY = "there is not enough memory to decode it"
+
 Pixels = NDArray[np.uint8]
 
 
@@ -116,7 +118,7 @@ def _decode(file: Any, name: str | None, most_pixels: int) -> Picture:
             return Picture(name, status=UNREADABLE, message="it is damaged or truncated")
         return Picture(name, status=NOT_AN_IMAGE, message="its content is not a readable image")
     except MemoryError:
-        return Picture(name, None, TOO_LARGE, "there is not enough memory to decode it", width, height)
+        return Picture(name, None, TOO_LARGE, _NO_MEMORY, width, height)
     except DAMAGE as error:
         return Picture(name, None, UNREADABLE, f"it is damaged or truncated ({error})", width, height)
 
@@ -173,6 +175,8 @@ def _opened(image: Image.Image, most_pixels: int) -> Picture:
         return _too_large(name, image.width, image.height, most_pixels)
     try:
         return of_image(to_rgb(image), name)
+    except MemoryError:
+        return Picture(name, None, TOO_LARGE, _NO_MEMORY, image.width, image.height)
     except DAMAGE as error:
         return Picture(name, None, UNREADABLE, f"it is damaged or truncated ({error})", image.width, image.height)
 
