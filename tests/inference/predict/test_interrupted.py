@@ -7,6 +7,7 @@ import shutil
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,6 +96,23 @@ def test_prediction_of_changed_photos_can_be_interrupted(
     assert sizes == [len(changed)]
 
 
+def test_result_of_a_photo_that_was_removed_after_the_interruption_is_kept(
+    photos: Path, run: Path, tmp_path: Path, sizes: list[int]
+) -> None:
+    options: dict[str, Any] = {"aligned": True, "batch_size": BATCH, "device": "cpu", "output": tmp_path / "out"}
+    predict(photos, checkpoint=run, **options)
+    path = tmp_path / "out" / "predictions.jsonl"
+    before = path.read_bytes().splitlines()
+    path.write_bytes(b"".join(line + b"\n" for line in before[:5]))
+    (photos / "3.png").unlink()
+    sizes.clear()
+    predict(photos, checkpoint=run, **options)
+    assert sizes == [3]
+    after = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert [line["key"] for line in after] == [f"{number}.png" for number in range(PHOTOS)]
+    assert after[3] == {name: value for name, value in json.loads(before[3]).items() if name != "batch_continues"}
+
+
 @pytest.fixture
 def tracked() -> tuple[Callable[[Picture], Picture], list[int]]:
     """A function that tracks the pixels of a picture, and the number of earlier pictures still in memory each time."""
@@ -129,7 +147,7 @@ def test_pixels_of_an_annotated_batch_are_released(
 ) -> None:
     track, alive = tracked
     monkeypatch.setattr(detect_faces, "read_photo", lambda path, most: track(read_photo(path, most)))
-    options = {"aligned": True, "annotate": True, "batch_size": BATCH, "device": "cpu"}
+    options: dict[str, Any] = {"aligned": True, "annotate": True, "batch_size": BATCH, "device": "cpu"}
     predict(photos, checkpoint=run, output=tmp_path / "out", **options)
     assert len(alive) == PHOTOS
     assert max(alive) < BATCH

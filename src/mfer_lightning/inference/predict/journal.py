@@ -80,7 +80,6 @@ class Journal(AbstractContextManager["Journal"]):
         if afresh:
             self.path.unlink(missing_ok=True)
         drop_partial_line(self.path)
-        self._drop_partial_batch()
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
@@ -90,8 +89,18 @@ class Journal(AbstractContextManager["Journal"]):
 
     def done(self) -> dict[str, tuple[Stamp, str]]:
         """Read what earlier commands have finished: key -> stamp of the file, and status."""
-        lines = (line for line, _, _ in self._read())
+        lines = (line for line, _ in self._read())
         return {line["key"]: ((line.get("bytes", 0), line.get("modified", 0)), line["status"]) for line in lines}
+
+    def unfinished(self) -> set[str]:
+        """Read the keys of the last batch if it is incomplete, because the command was interrupted; else none."""
+        keys: set[str] = set()
+        for line, _ in self._read():
+            if line.get(_MORE) is True:
+                keys.add(line["key"])
+            else:
+                keys.clear()
+        return keys
 
     def forget(self, keys: Set[str]) -> None:
         """Delete the lines of photos to predict again. The rest of their batches counts as complete."""
@@ -99,25 +108,15 @@ class Journal(AbstractContextManager["Journal"]):
             return
         with atomic_path(self.path) as path, path.open("w", encoding="utf-8") as file:
             kept: dict[str, Any] | None = None  # not written yet, because the next photo of its batch may be deleted
-            for line, _, _ in self._read():
+            for line, _ in self._read():
                 last = line.get(_MORE) is not True
                 if line["key"] not in keys:
                     _write(file, kept)
                     kept = line
-                if last and kept is not None:
-                    kept.pop(_MORE, None)
-                    _write(file, kept)
+                if last:
+                    _write(file, kept, ends_batch=True)
                     kept = None
-            _write(file, kept)
-
-    def _drop_partial_batch(self) -> None:
-        """Remove the lines of the last batch if it is incomplete, because the command was interrupted."""
-        whole = end = 0
-        for line, _, end in self._read():
-            whole = whole if line.get(_MORE) is True else end
-        if whole < end:
-            with self.path.open("r+b") as file:
-                file.truncate(whole)
+            _write(file, kept, ends_batch=True)
 
     def append(self, key: str, prediction: Prediction, stamp: Stamp = (0, 0), *, ends_batch: bool = True) -> None:
         """Append one photo or frame.
@@ -144,16 +143,13 @@ class Journal(AbstractContextManager["Journal"]):
 
     def predictions(self) -> Iterator[Prediction]:
         """Read the predictions one by one."""
-        return (prediction for _, prediction, _ in self._read())
+        return (prediction for _, prediction in self._read())
 
-    def _read(self) -> Iterator[tuple[dict[str, Any], Prediction, int]]:
-        """Yield the content of each line, its prediction, and the position of its end in the file."""
+    def _read(self) -> Iterator[tuple[dict[str, Any], Prediction]]:
         if not self.path.is_file():
             return
-        end = 0
         with self.path.open("rb") as file:
             for number, text in enumerate(file, start=1):
-                end += len(text)
                 try:
                     line = json.loads(text.decode("utf-8"))
                     prediction = Prediction.from_dict(line)
@@ -162,7 +158,7 @@ class Journal(AbstractContextManager["Journal"]):
                     raise UserError(
                         f"{self.path}, line {number}, is damaged. Delete this line, or set another output folder."
                     ) from error
-                yield line, prediction, end
+                yield line, prediction
 
     def _check(self, key: Any, prediction: Prediction) -> None:
         named = all(set(face.shown) == set(face.probabilities) == set(self._class_names) for face in prediction.faces)
@@ -182,8 +178,10 @@ class Journal(AbstractContextManager["Journal"]):
                 writer.writerows({**row, "path": _no_formula(row["path"])} for row in prediction.rows())
 
 
-def _write(file: IO[str], line: Mapping[str, Any] | None) -> None:
+def _write(file: IO[str], line: dict[str, Any] | None, *, ends_batch: bool = False) -> None:
     if line is not None:
+        if ends_batch:
+            line.pop(_MORE, None)
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 

@@ -66,8 +66,10 @@ def predict_photos(
         remove_leftovers(output)
         started = perf_counter()
         with Journal(output, settings, model.class_names) as journal:
-            left, changed = _left(photos, journal, retry=retry)
-            journal.forget(changed)
+            repeated = journal.unfinished()
+            left, stale = _left(photos, journal, repeated, retry=retry)
+            journal.forget(stale)
+            changed = stale - repeated
             if len(left) < len(photos.paths):
                 print(f"Already done: {len(photos.paths) - len(left):,} of {counted(len(photos.paths), 'photo')}.")
             if changed:
@@ -100,8 +102,10 @@ def predict_photos(
     return journal
 
 
-def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, tuple[Path, Stamp]], set[str]]:
-    """Return the photos to predict, by key, and the keys whose earlier lines are stale."""
+def _left(
+    photos: Photos, journal: Journal, repeated: set[str], *, retry: bool
+) -> tuple[dict[str, tuple[Path, Stamp]], set[str]]:
+    """Return the photos to predict, by key, and the keys whose earlier lines are stale; ``repeated`` always are."""
     before = journal.done()
     left: dict[str, tuple[Path, Stamp]] = {}
     stale: set[str] = set()
@@ -113,7 +117,7 @@ def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, t
             stamp = 0, 0
         if key in before:
             earlier, status = before[key]
-            if earlier == stamp and not (retry and status not in (OK, NO_FACE)):
+            if key not in repeated and earlier == stamp and not (retry and status not in (OK, NO_FACE)):
                 continue
             stale.add(key)
         left[key] = (path, stamp)
