@@ -23,6 +23,7 @@ from mfer_lightning import load_model
 from mfer_lightning.cli import main
 from mfer_lightning.emotions import EMOTIONS
 from mfer_lightning.errors import UserError
+from mfer_lightning.inference.media.photos import read_photo
 from mfer_lightning.inference.predict.journal import Journal
 from mfer_lightning.inference.predict.run import MANY, usual_workers
 from mfer_lightning.inference.predictor import Predictor
@@ -220,6 +221,13 @@ def test_patterns_with_spaces_single_photos_and_the_default_folder(
     assert mfer("predict", f"checkpoint={run}", f"source={photos}/a.png") == 0
     assert [line["key"] for line in lines(tmp_path / "predictions" / "a.png")] == ["a.png"]
     assert mfer("predict", f"checkpoint={run}", f"source={photos}/c.jpg") == 0, "not an image, but still one row"
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_limit_of_pixels_is_the_same_for_every_bit_depth(kind: type, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((10, 10), kind)).save(tmp_path / "a.tif")
+    assert read_photo(tmp_path / "a.tif", most_pixels=100).status == "ok"
+    assert read_photo(tmp_path / "a.tif", most_pixels=99).status == "too large"
 
 
 def test_decompression_bomb_is_rejected_by_its_header(tmp_path: Path) -> None:

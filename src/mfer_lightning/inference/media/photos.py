@@ -101,9 +101,8 @@ def _decode(file: Any, name: str | None, most_pixels: int) -> Picture:
             warnings.simplefilter("ignore")  # about size, which is limited here, and unusual tags
             with Image.open(file, formats=formats) as image:
                 width, height = image.size
-                heavy = 4 if image.mode.startswith(("I", "F")) else 1  # these use 8 bytes per pixel during conversion
-                if width * height * heavy > most_pixels:
-                    return _too_large(name, width, height, most_pixels // heavy)
+                if width * height > most_pixels:
+                    return _too_large(name, width, height, most_pixels)
                 return of_image(to_rgb(image), name)
     except ImportError as error:
         return Picture(name, status=UNREADABLE, message=str(error))
