@@ -181,7 +181,11 @@ class Predictor:
             Picture, prediction, and (n,D) vectors of its n faces, in the order of the source.
         """
         found = map(self.finder(look, **options), source)
-        yield from self.finish(found, keep_aligned=keep_aligned, keep_image=keep_image, most_waiting=most_waiting)
+        for results in self.finish_batches(
+            found, keep_aligned=keep_aligned, keep_image=keep_image, most_waiting=most_waiting
+        ):
+            yield from results
+            del results  # it would keep the pixels of this batch until the next one is full
 
     def finder(self, look: Look | None = None, **options: Any) -> Finder:
         """Return the face finder of this model, built once per ``look``; arguments as in :meth:`stream`."""
@@ -189,20 +193,6 @@ class Predictor:
         if wanted.key not in self._finders:
             self._finders[wanted.key] = Finder(self.alignment, wanted)
         return self._finders[wanted.key]
-
-    def finish(
-        self,
-        source: Iterable[Found],
-        *,
-        keep_aligned: bool = False,
-        keep_image: bool = False,
-        most_waiting: int = MOST_WAITING,
-    ) -> Iterator[Result]:
-        """Classify found faces in batches; arguments and results as in :meth:`stream`."""
-        options: dict[str, Any] = {"keep_image": keep_image, "most_waiting": most_waiting}
-        for results in self.finish_batches(source, keep_aligned=keep_aligned, **options):
-            yield from results
-            del results  # it would keep the pixels of this batch until the next one is full
 
     def finish_batches(
         self,
@@ -224,16 +214,16 @@ class Predictor:
             waiting.append(found)
             count, held = sum(len(f.crops) for f in waiting), sum(f.bytes for f in waiting)
             if count >= self.batch_size or len(waiting) >= most_waiting or held > MOST_BYTES:
-                yield list(self._classified(waiting, keep_aligned))
+                yield self._classified(waiting, keep_aligned)
                 waiting = []
         if waiting:
-            yield list(self._classified(waiting, keep_aligned))
+            yield self._classified(waiting, keep_aligned)
 
-    def _classified(self, waiting: list[Found], keep_aligned: bool) -> Iterator[Result]:
+    def _classified(self, waiting: list[Found], keep_aligned: bool) -> list[Result]:
         crops = [crop for found in waiting for crop in found.crops]
         probabilities, vectors, *others = self.classify(crops)
         affect = others[0].tolist() if others else [None] * len(crops)
-        start = 0
+        results, start = [], 0
         for found in waiting:
             stop = start + len(found.crops)
             faces = []
@@ -247,8 +237,9 @@ class Predictor:
             said = {name: getattr(found.picture, name) for name in OF_PICTURE}
             if said["status"] == OK and not faces:
                 said["status"] = NO_FACE
-            yield found.picture, Prediction(faces=tuple(faces), **said), vectors[start:stop]
+            results.append((found.picture, Prediction(faces=tuple(faces), **said), vectors[start:stop]))
             start = stop
+        return results
 
     def classify(self, crops: list[Pixels]) -> Output:
         """Return probabilities (N,K) and vectors (N,D) of N aligned uint8 (H,W,3) RGB faces of any sizes.

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from mfer_lightning.errors import FORMULA, UserError
 from mfer_lightning.files import atomic_path, changed_settings, drop_partial_line, write_error
@@ -26,6 +26,20 @@ _MORE = "batch_continues"
 
 #: Size and modification time of a file, which identify its state.
 Stamp = tuple[int, int]
+
+
+class Done(NamedTuple):
+    """What an earlier command has finished for a photo.
+
+    Args:
+        stamp: state of the file.
+        status: status of the prediction.
+        whole: whether its batch is complete; it is not if the command was interrupted.
+    """
+
+    stamp: Stamp
+    status: str
+    whole: bool
 
 
 def stamp_of(path: Path) -> Stamp:
@@ -87,36 +101,26 @@ class Journal(AbstractContextManager["Journal"]):
             self._file = None
         self.write_table()
 
-    def done(self) -> dict[str, tuple[Stamp, str]]:
-        """Read what earlier commands have finished: key -> stamp of the file, and status."""
-        lines = (line for line, _ in self._read())
-        return {line["key"]: ((line.get("bytes", 0), line.get("modified", 0)), line["status"]) for line in lines}
-
-    def unfinished(self) -> set[str]:
-        """Read the keys of the last batch if it is incomplete, because the command was interrupted; else none."""
-        keys: set[str] = set()
-        for line, _ in self._read():
-            if line.get(_MORE) is True:
-                keys.add(line["key"])
-            else:
-                keys.clear()
-        return keys
+    def done(self) -> dict[str, Done]:
+        """Read what earlier commands have finished, by key."""
+        found = {}
+        for batch in self._batches():
+            whole = not _continues(batch[-1])
+            for line in batch:
+                found[line["key"]] = Done((line.get("bytes", 0), line.get("modified", 0)), line["status"], whole)
+        return found
 
     def forget(self, keys: Set[str]) -> None:
         """Delete the lines of photos to predict again. The rest of their batches counts as complete."""
         if not keys:
             return
         with atomic_path(self.path) as path, path.open("w", encoding="utf-8") as file:
-            kept: dict[str, Any] | None = None  # not written yet, because the next photo of its batch may be deleted
-            for line, _ in self._read():
-                last = line.get(_MORE) is not True
-                if line["key"] not in keys:
-                    _write(file, kept)
-                    kept = line
-                if last:
-                    _write(file, kept, ends_batch=True)
-                    kept = None
-            _write(file, kept, ends_batch=True)
+            for batch in self._batches():
+                kept = [line for line in batch if line["key"] not in keys]
+                if kept:
+                    kept[-1].pop(_MORE, None)
+                for line in kept:
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def append(self, key: str, prediction: Prediction, stamp: Stamp = (0, 0), *, ends_batch: bool = True) -> None:
         """Append one photo or frame.
@@ -144,6 +148,17 @@ class Journal(AbstractContextManager["Journal"]):
     def predictions(self) -> Iterator[Prediction]:
         """Read the predictions one by one."""
         return (prediction for _, prediction in self._read())
+
+    def _batches(self) -> Iterator[list[dict[str, Any]]]:
+        """Read the lines of each batch; the last batch may be incomplete."""
+        batch: list[dict[str, Any]] = []
+        for line, _ in self._read():
+            batch.append(line)
+            if not _continues(line):
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
     def _read(self) -> Iterator[tuple[dict[str, Any], Prediction]]:
         if not self.path.is_file():
@@ -178,11 +193,8 @@ class Journal(AbstractContextManager["Journal"]):
                 writer.writerows({**row, "path": _no_formula(row["path"])} for row in prediction.rows())
 
 
-def _write(file: IO[str], line: dict[str, Any] | None, *, ends_batch: bool = False) -> None:
-    if line is not None:
-        if ends_batch:
-            line.pop(_MORE, None)
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+def _continues(line: Mapping[str, Any]) -> bool:
+    return line.get(_MORE) is True
 
 
 def _no_formula(path: str | None) -> str | None:

@@ -66,10 +66,8 @@ def predict_photos(
         remove_leftovers(output)
         started = perf_counter()
         with Journal(output, settings, model.class_names) as journal:
-            repeated = journal.unfinished()
-            left, stale = _left(photos, journal, repeated, retry=retry)
+            left, stale, changed = _left(photos, journal, retry=retry)
             journal.forget(stale)
-            changed = stale - repeated
             if len(left) < len(photos.paths):
                 print(f"Already done: {len(photos.paths) - len(left):,} of {counted(len(photos.paths), 'photo')}.")
             if changed:
@@ -85,14 +83,14 @@ def predict_photos(
                 task = bar.add_task("photos", total=len(left))
                 photo = iter(left.items())
                 for batch in model.finish_batches(found, keep_image=annotate):
-                    for waiting, (picture, prediction, _) in zip(reversed(range(len(batch))), batch, strict=True):
+                    for number, (picture, prediction, _) in enumerate(batch, start=1):
                         key, (_, stamp) = next(photo)
                         if annotate and picture.image is not None and prediction.faces:
                             from mfer_lightning.figures.annotate import annotate as draw_marks
                             from mfer_lightning.figures.annotate import write_picture  # imports matplotlib
 
                             write_picture(_copy(output, key), draw_marks(picture.image, marks(prediction)))
-                        journal.append(key, prediction, stamp, ends_batch=waiting == 0)
+                        journal.append(key, prediction, stamp, ends_batch=number == len(batch))
                         bar.advance(task)
                     del batch, picture  # they would keep the pixels of this batch until the next one is full
                 assert next(photo, None) is None
@@ -102,13 +100,15 @@ def predict_photos(
     return journal
 
 
-def _left(
-    photos: Photos, journal: Journal, repeated: set[str], *, retry: bool
-) -> tuple[dict[str, tuple[Path, Stamp]], set[str]]:
-    """Return the photos to predict, by key, and the keys whose earlier lines are stale; ``repeated`` always are."""
+def _left(photos: Photos, journal: Journal, *, retry: bool) -> tuple[dict[str, tuple[Path, Stamp]], set[str], set[str]]:
+    """Return the photos to predict, by key, the keys whose earlier lines are stale, and those of changed photos.
+
+    The lines of an incomplete batch are stale, but their photos have not changed.
+    """
     before = journal.done()
     left: dict[str, tuple[Path, Stamp]] = {}
     stale: set[str] = set()
+    changed: set[str] = set()
     for path in photos.paths:
         key = photos.key(path)
         try:
@@ -116,12 +116,14 @@ def _left(
         except OSError:
             stamp = 0, 0
         if key in before:
-            earlier, status = before[key]
-            if key not in repeated and earlier == stamp and not (retry and status not in (OK, NO_FACE)):
-                continue
+            earlier = before[key]
+            if earlier.whole:
+                if earlier.stamp == stamp and not (retry and earlier.status not in (OK, NO_FACE)):
+                    continue
+                changed.add(key)
             stale.add(key)
         left[key] = (path, stamp)
-    return left, stale
+    return left, stale, changed
 
 
 def marks(prediction: Prediction) -> list[Mark]:
