@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mfer_lightning.bundled import registry
 from mfer_lightning.files import digests, write_json, write_text
-from mfer_lightning.inference.export.card import model_card
+from mfer_lightning.inference.export.half import half_card
 from mfer_lightning.inference.export.parity import Comparison
 from mfer_lightning.inference.export.safetensors_folder import CARD
 
@@ -28,8 +28,7 @@ def card_of(folder: Path) -> str:
     description, measured = (
         json.loads((folder / name).read_text(encoding="utf-8")) for name in ("config.json", "export.json")
     )
-    lines = [f"Weights in half precision; {Comparison(**one).sentence}" for one in measured["comparisons"]]
-    return model_card(description, "safetensors", [*lines, *measured["remarks"]])
+    return half_card(description, (Comparison(**one) for one in measured["comparisons"]), measured["remarks"])
 
 
 def main() -> None:

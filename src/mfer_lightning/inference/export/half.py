@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,9 +72,23 @@ def save_half(
                 "versions": description["versions"],
             },
         )
-        lines = [f"Weights in half precision; {c.sentence}" for c in found] + list(remarks)
-        write_text(temporary / CARD, model_card(description, "safetensors", lines))
+        write_text(temporary / CARD, half_card(description, found, remarks))
     return found
+
+
+def half_card(description: Mapping[str, Any], comparisons: Iterable[Comparison], remarks: Iterable[str]) -> str:
+    """Write the model card of an export in half precision.
+
+    Args:
+        description: the content of ``config.json``.
+        comparisons: comparisons of the written file with the checkpoint.
+        remarks: further lines, e.g. why validation faces are missing.
+
+    Returns:
+        The card in Markdown.
+    """
+    lines = [f"Weights in half precision; {comparison.sentence}" for comparison in comparisons]
+    return model_card(description, "safetensors", [*lines, *remarks])
 
 
 def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
