@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfer_lightning.config.path_quoting import as_typed
 from mfer_lightning.damaged_arrays import DAMAGE
 from mfer_lightning.errors import UserError
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.predictions_csv import find_table
 from mfer_lightning.evaluation.runs import LeftOut, StoredResult
+from mfer_lightning.evaluation.schema import Result
 from mfer_lightning.figures.plane import Plane
 from mfer_lightning.reporting.study.axes import flatten, in_words
 
@@ -90,8 +94,22 @@ def open_runs(results: Sequence[StoredResult]) -> tuple[list[Run], list[LeftOut]
             left_out.append(LeftOut(stored.folder, reason))
         elif stored.kept and not _features_file(stored).is_file():
             left_out.append(LeftOut(stored.folder, "is archived without features (no embedding or compactness)"))
-        runs.append(Run(stored.folder, stored.result, stored.trained, stored.archived, _describe(stored), table))
+        result: Result = {**stored.result, "evaluation_set": _options_as_typed(stored.result["evaluation_set"])}
+        runs.append(Run(stored.folder, result, stored.trained, stored.archived, _describe(stored), table))
     return runs, left_out
+
+
+def _options_as_typed(evaluation_set: str) -> str:
+    """Write the dataset options of an evaluation as on the command line; earlier versions wrote ``exclude=None``."""
+    usual, between, options = evaluation_set.rpartition(", with ")
+    words = []
+    for word in re.split(r" (?=\w+=)", options):
+        name, equals, value = word.partition("=")
+        try:
+            words.append(f"{name}{equals}{as_typed(ast.literal_eval(value))}")
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            words.append(word)
+    return f"{usual}{between}{' '.join(words)}" if between else evaluation_set
 
 
 def _plane(stored: Mapping[str, NDArray[Any]], label: NDArray[np.int64]) -> Plane | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mfer_lightning.config.path_quoting import as_typed
 from mfer_lightning.errors import UserError, nearest
 from mfer_lightning.evaluation.predictions import Predictions
 from mfer_lightning.evaluation.runs import LeftOut
@@ -170,20 +168,7 @@ def _measured_on(run: Run) -> tuple[Any, ...]:
         if isinstance(spec, Mapping):
             drawn = tuple((title_of(key), in_words(spec[key])) for key in DRAWN if key in spec)
     names = tuple(map(str, result["class_names"]))
-    return result["protocol"], result["split"], _options_as_typed(result["evaluation_set"]), names, supports, drawn
-
-
-def _options_as_typed(evaluation_set: str) -> str:
-    """Write the dataset options of an evaluation as on the command line; earlier versions wrote ``exclude=None``."""
-    usual, between, options = evaluation_set.rpartition(", with ")
-    words = []
-    for word in re.split(r" (?=\w+=)", options):
-        name, equals, value = word.partition("=")
-        try:
-            words.append(f"{name}{equals}{as_typed(ast.literal_eval(value))}")
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            words.append(word)
-    return f"{usual}{between}{' '.join(words)}" if between else evaluation_set
+    return result["protocol"], result["split"], result["evaluation_set"], names, supports, drawn
 
 
 def _rank(group: tuple[tuple[Any, ...], list[Run]]) -> tuple[Any, ...]:
@@ -280,7 +265,7 @@ def _section(
         split=result["split"],
         title=title,
         slug=re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60],
-        evaluation_set=_options_as_typed(result["evaluation_set"]),
+        evaluation_set=result["evaluation_set"],
         class_names=tuple(map(str, result["class_names"])),
         support=tuple(int(figures["n"]) for figures in result["per_class"].values()),
         axes=axes,
