@@ -30,7 +30,7 @@ from mfer_lightning.nn.cost import count_parameters
 from mfer_lightning.nn.weights.checksums import check_storages
 from mfer_lightning.reporting.terminal.results import print_result
 from mfer_lightning.tracking.provenance import hardware, peak_memory_bytes, versions
-from mfer_lightning.training.further_metrics import build_further_metrics, further_figures, mode_of, selecting_monitor
+from mfer_lightning.training.further_metrics import build_further_metrics, further_figures, selecting_monitor
 from mfer_lightning.training.publish_results import publish_result
 from mfer_lightning.training.relabelled import say_relabelled, write_relabelled
 from mfer_lightning.training.resume import mixed_arithmetic
@@ -126,7 +126,7 @@ def _select(
     else:
         score = callback.best_model_score
         selection["value"] = None if score is None else float(score)
-        selection["mode"] = mode_of("monitor", str(monitor), module.modes())
+        selection["mode"] = callback.mode
     selection["epoch"] = int(checkpoint["epoch"])
     check_storages(path, checkpoint["state_dict"].values())
     module.load_state_dict(checkpoint["state_dict"])
