@@ -8,8 +8,9 @@ from pathlib import Path
 from mfer_lightning.config.location import config_dirs
 from mfer_lightning.errors import UserError, nearest
 
+MULTIRUN = ("-m", "--multirun")
 #: Flags of Hydra, without and with a value.
-PLAIN_FLAGS = ("-m", "--multirun", "--resolve", "--hydra-help", "--run", "-r")
+PLAIN_FLAGS = (*MULTIRUN, "--resolve", "--hydra-help", "--run", "-r")
 CONFIG_NAME = ("--config-name", "-cn")
 VALUE_FLAGS = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i", *CONFIG_NAME)
 
@@ -142,7 +143,7 @@ def wants_sweep(flags: Sequence[str], overrides: Sequence[str]) -> bool:
     if mode is not None:
         return mode == "MULTIRUN"
     search = any(o.startswith("sweep=") and o not in ("sweep=null", "sweep=") for o in overrides)
-    return search or any(f in ("-m", "--multirun") for f in flags)
+    return search or any(flag in MULTIRUN for flag in flags)
 
 
 def hydra_mode(overrides: Sequence[str]) -> str | None:
@@ -162,5 +163,5 @@ def check_mode(flags: Sequence[str], overrides: Sequence[str]) -> None:
     Raises:
         UserError: if both are given.
     """
-    if hydra_mode(overrides) == "RUN" and not {"-m", "--multirun"}.isdisjoint(flags):
+    if hydra_mode(overrides) == "RUN" and any(flag in MULTIRUN for flag in flags):
         raise UserError("hydra.mode=RUN starts a single run, but -m starts a sweep. Leave out one of them.")

@@ -19,9 +19,10 @@ def quoted(value: str) -> str:
 
 
 def as_typed(value: Any) -> str:
-    """Format a plain value as on the command line.
+    """Format a plain value for readers, as on the command line.
 
-    A string is not quoted, unless it is inside a list or mapping and contains characters that are special there.
+    Hydra may read the text as another value, such as the number 1 instead of the string. A string is not quoted, unless
+    it is inside a list or mapping and contains characters that are special there.
 
     Example:
         >>> print(as_typed(None), as_typed(True), as_typed(["a", "b,c"]), as_typed({1: None, "two": "x y"}))

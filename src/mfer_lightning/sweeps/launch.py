@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mfer_lightning.config.compose import start_hydra, to_plain
-from mfer_lightning.config.flags import check_mode, primary_config, split_flags, wants_sweep
+from mfer_lightning.config.flags import MULTIRUN, check_mode, primary_config, split_flags, wants_sweep
 from mfer_lightning.config.location import config_dirs
 from mfer_lightning.config.override_checks import check_overrides
 from mfer_lightning.config.path_options import quote_paths
@@ -83,7 +83,7 @@ def _launch_sweep(
 ) -> tuple[int, Sweep]:
     register(f"{config_name}_schema", Train)
     sweep = plan_sweep(primary, overrides, config_dirs(flags))
-    kept = [f for f in flags if f not in ("-m", "--multirun")]
+    kept = [f for f in flags if f not in MULTIRUN]
     more = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]  # the same when the configuration is composed again
     made = [folder for folder in (sweep.folder, *sweep.folder.parents) if not folder.exists()]
     make_writable(sweep.folder, "sweep's folder")
